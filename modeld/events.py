@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""What can happen in a running server, as values that observers receive.
+
+Durations are in seconds, sizes in bytes. ``reason`` and ``outcome`` are the stable codes of
+:mod:`modeld.errors` or a word from a fixed set, so that they can be metric labels.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from modeld.values import EvictionReason, Value
+
+
+class ModelLoading(Value, frozen=True, tag=True):
+    """A load has begun: room is made or the file is being read."""
+
+    model: str
+
+
+class ModelLoaded(Value, frozen=True, tag=True):
+    """A model is ready."""
+
+    model: str
+    seconds: float
+    held_bytes: int
+    estimated_bytes: int
+
+
+class ModelLoadFailed(Value, frozen=True, tag=True):
+    """A load has failed; the next one is not tried before ``retry_after_s`` has passed."""
+
+    model: str
+    reason: str
+    message: str
+    retry_after_s: float
+
+
+class ModelEvicted(Value, frozen=True, tag=True):
+    """A model has left memory, and its bytes are free."""
+
+    model: str
+    reason: EvictionReason
+    freed_bytes: int
+
+
+class WorkerExited(Value, frozen=True, tag=True):
+    """A worker ended without being asked to; ``cause`` is ``signal``, ``exit`` or ``stall``."""
+
+    model: str
+    cause: str
+    detail: str
+
+
+class RequestRefused(Value, frozen=True, tag=True):
+    """A request was turned away before any model worked on it."""
+
+    request_id: str
+    model: str
+    reason: str
+
+
+class RequestStarted(Value, frozen=True, tag=True):
+    """A request has a slot, after ``queue_wait_s`` in line."""
+
+    request_id: str
+    model: str
+    queue_wait_s: float
+
+
+class RequestFinished(Value, frozen=True, tag=True):
+    """A request that had started is over.
+
+    ``outcome`` is ``stop``, ``length``, ``cancelled`` or an error code. ``gaps_s`` holds the times
+    between successive tokens in seconds; ``first_token_s`` counts from the request's arrival.
+    """
+
+    request_id: str
+    model: str
+    outcome: str
+    seconds: float
+    first_token_s: float | None
+    prompt_tokens: int
+    completion_tokens: int
+    gaps_s: tuple[float, ...] = ()
+
+
+class HttpRequestStarted(Value, frozen=True, tag=True):
+    """An HTTP request has arrived at ``route``, a route's template, never a raw path."""
+
+    route: str
+    method: str
+
+
+class HttpRequestFinished(Value, frozen=True, tag=True):
+    """An HTTP request is answered or its client has left."""
+
+    route: str
+    method: str
+    status: int
+    seconds: float
+
+
+Event: TypeAlias = (
+    ModelLoading
+    | ModelLoaded
+    | ModelLoadFailed
+    | ModelEvicted
+    | WorkerExited
+    | RequestRefused
+    | RequestStarted
+    | RequestFinished
+    | HttpRequestStarted
+    | HttpRequestFinished
+)

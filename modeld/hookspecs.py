@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""All hooks, on one page.
+
+Every ``modeld_register_*`` hook is called once per application, at assembly, and returns objects
+with a ``name``; two of one kind with one name stop the start with an error that names both
+plugins. An implementation may take fewer arguments than the hook offers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import pluggy
+
+from modeld.interfaces import (
+    Backend,
+    EvictionPolicy,
+    ModelService,
+    Observer,
+    OutputFormatter,
+    RegistrySource,
+)
+from modeld.settings import Settings
+from modeld.values import ModelSpec
+
+if TYPE_CHECKING:
+    from starlette.middleware import Middleware
+    from starlette.routing import BaseRoute
+
+PROJECT = "modeld"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def modeld_register_backends(settings: Settings) -> Iterable[Backend]:  # type: ignore[empty-body]
+    """Return the runtimes that this plugin can load models with."""
+
+
+@hookspec
+def modeld_register_sources(settings: Settings) -> Iterable[RegistrySource]:  # type: ignore[empty-body]
+    """Return the places where this plugin finds models."""
+
+
+@hookspec
+def modeld_register_eviction_policies(settings: Settings) -> Iterable[EvictionPolicy]:  # type: ignore[empty-body]
+    """Return policies; the setting ``eviction_policy`` chooses one by name."""
+
+
+@hookspec
+def modeld_register_formatters(settings: Settings) -> Iterable[OutputFormatter]:  # type: ignore[empty-body]
+    """Return formatters; the request's ``Accept`` header chooses one by media type."""
+
+
+@hookspec
+def modeld_register_observers(settings: Settings) -> Iterable[Observer]:  # type: ignore[empty-body]
+    """Return observers; each is told every event."""
+
+
+@hookspec
+def modeld_register_routes(settings: Settings, service: ModelService) -> Iterable[BaseRoute]:  # type: ignore[empty-body]
+    """Return Starlette routes to serve beside modeld's own; a path can be taken only once."""
+
+
+@hookspec
+def modeld_register_middleware(settings: Settings) -> Iterable[Middleware]:  # type: ignore[empty-body]
+    """Return Starlette middleware; it is put around the whole application, first one outermost."""
+
+
+@hookspec(firstresult=True)
+def modeld_choose_backend(spec: ModelSpec, backends: Sequence[Backend]) -> Backend | None:
+    """Choose the backend for a model, once per load; ``None`` leaves the choice to others.
+
+    Without an answer the first backend whose ``can_load`` agrees is taken.
+    """
+
+
+@hookspec(firstresult=True)
+def modeld_build_service(
+    settings: Settings, build_local: Callable[[], ModelService]
+) -> ModelService | None:
+    """Put another service in place of the local one; called once per application.
+
+    ``build_local`` makes the service that would be used otherwise, for those who wrap it.
+    """

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""The values that cross every border of modeld.
+
+Each is a frozen struct of plain data: it can be hashed out, compared, logged and sent to another
+process or machine as msgpack or JSON without any code of its own. Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+
+JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
+"""What JSON can say, and so what crosses a process border without code."""
+
+MetadataValue: TypeAlias = "bool | int | float | str | list[bool | int | float | str]"
+"""One value of a model file's header."""
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all values: immutable, compared by content, built by keyword."""
+
+
+class FileStamp(Value, frozen=True):
+    """What identifies one version of a file: if any of these differs, the bytes may differ.
+
+    Taken from ``os.stat``: device, inode, size in bytes, modification time in nanoseconds.
+    """
+
+    device: int
+    inode: int
+    size_bytes: int
+    mtime_ns: int
+
+
+class ModelSpec(Value, frozen=True):
+    """One model that a source has found.
+
+    ``problem`` is ``None`` for a usable model; otherwise it says why the file cannot be used, and
+    the model is listed but never loaded. ``metadata`` holds the header's scalar values and short
+    arrays under their own keys (for GGUF: ``llama.block_count`` and the like), without the
+    tokenizer. ``weights_bytes`` is the sum of the tensors' sizes, without header and padding.
+    """
+
+    id: str
+    name: str
+    path: str
+    format: str = "gguf"
+    family: str = ""
+    quant: str = ""
+    size_bytes: int = 0
+    weights_bytes: int = 0
+    context_length: int | None = None
+    metadata: Mapping[str, MetadataValue] = {}
+    source: str = ""
+    stamp: FileStamp | None = None
+    problem: str | None = None
+
+
+class Options(Value, frozen=True, forbid_unknown_fields=True):
+    """What can be set for one model; a backend extends it with options of its own.
+
+    ``slots`` is how many requests one loaded model serves at once.
+    """
+
+    slots: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
+
+
+class MemoryEstimate(Value, frozen=True):
+    """What a model is expected to hold in memory once loaded, in bytes, by part."""
+
+    weights_bytes: int
+    kv_bytes: int = 0
+    compute_bytes: int = 0
+
+    @property
+    def total_bytes(self) -> int:
+        """Sum of all parts, in bytes."""
+        return self.weights_bytes + self.kv_bytes + self.compute_bytes
+
+
+class Message(Value, frozen=True):
+    """One turn of a chat, as a model's chat template expects it."""
+
+    role: str
+    content: str
+
+
+class Sampling(Value, frozen=True):
+    """How the next token is chosen. ``None`` leaves the choice to the engine's default.
+
+    ``seed`` makes a sampled answer repeatable on the same engine; ``temperature`` 0 is greedy.
+    """
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repeat_penalty: float | None = None
+    seed: int | None = None
+
+
+class GenerateRequest(Value, frozen=True):
+    """A request for text. Exactly one of ``prompt`` and ``messages`` is set.
+
+    ``model`` is a registry id; empty means the configured default. ``max_tokens`` of ``None``
+    means as many as the context has room for. ``timeout_s`` bounds the whole request, waiting
+    included. ``request_id`` names the request in logs and errors.
+    """
+
+    model: str = ""
+    prompt: str | None = None
+    messages: tuple[Message, ...] | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    sampling: Sampling = Sampling()
+    timeout_s: float | None = None
+    request_id: str = ""
+
+
+class FinishReason(StrEnum):
+    """Why a generation ended well."""
+
+    STOP = "stop"
+    LENGTH = "length"
+
+
+class Usage(Value, frozen=True):
+    """How many tokens a request cost.
+
+    ``cached_tokens`` of the prompt's tokens were found in the engine's cache and not computed.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        """Prompt and completion together."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+class Token(Value, frozen=True, tag="token", array_like=True):
+    """A piece of the answer: whole characters, never empty."""
+
+    text: str
+
+
+class Done(Value, frozen=True, tag="done", array_like=True):
+    """The end of an answer that went well; always the last chunk.
+
+    An engine leaves ``content`` empty; the service fills in the whole answer.
+    """
+
+    finish_reason: FinishReason
+    usage: Usage
+    content: str = ""
+
+
+class Failed(Value, frozen=True, tag="failed", array_like=True):
+    """The end of one request that an engine could not serve, as an error code and a message.
+
+    Only step engines yield it; everywhere else the same thing is an exception.
+    """
+
+    code: str
+    message: str
+    field: str | None = None
+
+
+Chunk: TypeAlias = Token | Done
+StepChunk: TypeAlias = Token | Done | Failed
+
+
+class InstanceState(StrEnum):
+    """Where a model is on its way into and out of memory."""
+
+    ABSENT = "absent"
+    LOADING = "loading"
+    READY = "ready"
+    DRAINING = "draining"
+    FAILED = "failed"
+
+
+class EvictionReason(StrEnum):
+    """Why a loaded model was taken out of memory."""
+
+    MAKE_ROOM = "make_room"
+    UNLOAD_REQUESTED = "unload_requested"
+    FILE_CHANGED = "file_changed"
+    WORKER_EXITED = "worker_exited"
+    SHUTDOWN = "shutdown"
+
+
+class InstanceStatus(Value, frozen=True):
+    """One model's place in memory, as ``/status`` shows it.
+
+    ``held_bytes`` is the larger of the estimate and what was measured after the load.
+    ``last_used_unix`` is in seconds; 0 means never.
+    """
+
+    model_id: str
+    state: InstanceState
+    last_used_unix: int
+    held_bytes: int
+    queue_len: int
+    inflight: int
+    max_queue_depth: int
+    slots: int
+    pid: int | None = None
+    loads_total: int = 0
+    last_error: str | None = None
+    log_tail: tuple[str, ...] = ()
+
+
+class ServiceState(StrEnum):
+    """What the service as a whole is doing."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    DRAINING = "draining"
+    CLOSED = "closed"
+
+
+class ServiceStatus(Value, frozen=True):
+    """Everything that ``/status`` shows. ``budget_bytes`` of ``None`` means unlimited."""
+
+    state: ServiceState
+    instances: tuple[InstanceStatus, ...]
+    budget_bytes: int | None
+    held_bytes: int
+    margin_bytes: int
+    loads_total: int
+    evictions_total: int
+    uptime_s: float
+    spare_workers: int = 0
+    error: str | None = None
+
+
+class Readiness(Value, frozen=True):
+    """Whether requests can be served now; ``reason`` is one word for people and probes."""
+
+    ready: bool
+    reason: str
+
+
+class PluginStatus(Value, frozen=True):
+    """One installed plugin: what it brings, or why it was left out."""
+
+    name: str
+    distribution: str
+    version: str
+    state: Literal["active", "broken", "blocked"]
+    provides: tuple[str, ...] = ()
+    reason: str | None = None
