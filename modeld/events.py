@@ -18,6 +18,13 @@ class ModelLoading(Value, frozen=True, tag=True):
     model: str
 
 
+class ModelLoadProgress(Value, frozen=True, tag=True):
+    """A load has come to ``fraction`` of its work, from 0.0 to 1.0."""
+
+    model: str
+    fraction: float
+
+
 class ModelLoaded(Value, frozen=True, tag=True):
     """A model is ready."""
 
@@ -103,6 +110,7 @@ class HttpRequestFinished(Value, frozen=True, tag=True):
 
 Event: TypeAlias = (
     ModelLoading
+    | ModelLoadProgress
     | ModelLoaded
     | ModelLoadFailed
     | ModelEvicted

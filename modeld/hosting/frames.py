@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""The messages between modeld and a worker: length-prefixed msgpack, capped and checked.
+
+A frame is four bytes of length (big-endian) and that many bytes of msgpack. Nothing is ever
+pickled, and whatever does not decode to one of the types here ends the worker.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Generic, TypeAlias, TypeVar
+
+import msgspec
+
+from modeld.values import GenerateRequest, ModelSpec, StepChunk, Value
+
+MAX_FRAME_BYTES: Final = 64 << 20
+"""Largest frame in either direction."""
+
+_PREFIX_BYTES = 4
+
+
+class FrameError(Exception):
+    """What came over the channel is not a frame."""
+
+
+class Prepare(Value, frozen=True, array_like=True, tag="prepare"):
+    """First command: import these modules and answer :class:`Prepared`."""
+
+    imports: tuple[str, ...]
+
+
+class Load(Value, frozen=True, array_like=True, tag="load"):
+    """Open ``engine`` (``package.module:Class``) and answer :class:`Loaded` or a failure."""
+
+    engine: str
+    spec: ModelSpec
+    options: dict[str, Any]
+
+
+class Submit(Value, frozen=True, array_like=True, tag="submit"):
+    """Take a request on."""
+
+    id: int
+    request: GenerateRequest
+
+
+class Cancel(Value, frozen=True, array_like=True, tag="cancel"):
+    """Give a request up and answer :class:`Cancelled`, even if it had ended already."""
+
+    id: int
+
+
+class Close(Value, frozen=True, array_like=True, tag="close"):
+    """Give everything back and exit."""
+
+
+Command: TypeAlias = Prepare | Load | Submit | Cancel | Close
+
+
+class Prepared(Value, frozen=True, array_like=True, tag="prepared"):
+    """The worker is up, and its imports are done."""
+
+
+class Progress(Value, frozen=True, array_like=True, tag="progress"):
+    """How much of a load is done, from 0.0 to 1.0."""
+
+    fraction: float
+
+
+class Loaded(Value, frozen=True, array_like=True, tag="loaded"):
+    """The model is ready."""
+
+    slots: int
+    held_bytes: int
+
+
+class LoadFailed(Value, frozen=True, array_like=True, tag="load_failed"):
+    """The model could not be loaded; ``code`` is one of :mod:`modeld.errors`."""
+
+    code: str
+    message: str
+
+
+class Stepped(Value, frozen=True, array_like=True, tag="stepped"):
+    """What one step has produced, for all requests at once; may be empty, as a sign of life."""
+
+    chunks: tuple[tuple[int, StepChunk], ...]
+
+
+class Cancelled(Value, frozen=True, array_like=True, tag="cancelled"):
+    """The request is given up, and its slot is free."""
+
+    id: int
+
+
+Report: TypeAlias = Prepared | Progress | Loaded | LoadFailed | Stepped | Cancelled
+
+F = TypeVar("F")
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(message: Command | Report) -> bytes:
+    """The frame for one message.
+
+    Raises:
+        FrameError: the message is larger than :data:`MAX_FRAME_BYTES`.
+    """
+    frame = bytearray(_PREFIX_BYTES)
+    _encoder.encode_into(message, frame, _PREFIX_BYTES)
+    size = len(frame) - _PREFIX_BYTES
+    if size > MAX_FRAME_BYTES:
+        raise FrameError(f"a message of {size} bytes is over the limit of {MAX_FRAME_BYTES}")
+    frame[:_PREFIX_BYTES] = size.to_bytes(_PREFIX_BYTES, "big")
+    return bytes(frame)
+
+
+class FrameReader(Generic[F]):
+    """Cuts a stream of bytes into messages of one of the two directions."""
+
+    def __init__(self, message_type: Any) -> None:
+        self._decoder: msgspec.msgpack.Decoder[F] = msgspec.msgpack.Decoder(message_type)
+        self._pending = bytearray()
+
+    def feed(self, data: bytes) -> list[F]:
+        """All messages that are complete now.
+
+        Raises:
+            FrameError: a length is over the limit, or the content is not a known message.
+        """
+        pending = self._pending
+        pending += data
+        messages: list[F] = []
+        start = 0
+        while len(pending) - start >= _PREFIX_BYTES:
+            size = int.from_bytes(pending[start : start + _PREFIX_BYTES], "big")
+            if size > MAX_FRAME_BYTES:
+                raise FrameError(f"a frame of {size} bytes is over the limit of {MAX_FRAME_BYTES}")
+            end = start + _PREFIX_BYTES + size
+            if len(pending) < end:
+                break
+            try:
+                messages.append(self._decoder.decode(pending[start + _PREFIX_BYTES : end]))
+            except msgspec.MsgspecError as exc:
+                raise FrameError(f"a frame of {size} bytes is not a message: {exc}") from exc
+            start = end
+        del pending[:start]
+        return messages
+
+
+def command_reader() -> FrameReader[Command]:
+    """A reader for the worker's side."""
+    return FrameReader(Command)
+
+
+def report_reader() -> FrameReader[Report]:
+    """A reader for modeld's side."""
+    return FrameReader(Report)

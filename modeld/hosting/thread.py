@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""A step engine in a thread of this process: no isolation, for embedding and for tests."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import queue
+import threading
+
+from modeld.errors import ModeldError, WorkerCrashedError
+from modeld.hosting.frames import Cancel, Close, Command, Load, Loaded, LoadFailed, Progress, Report
+from modeld.hosting.hosted import Link
+from modeld.hosting.stepping import Inbox, Stepper, open_engine
+from modeld.interfaces import StepEngine
+
+CLOSE_GRACE_S = 5.0
+
+log = logging.getLogger("modeld.hosting")
+
+
+class WorkerThread(Link):
+    """A thread that loads a model and serves it.
+
+    A thread cannot be killed: one that hangs is left behind, and its requests fail.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loop = asyncio.get_running_loop()
+        self._inbox: Inbox = queue.SimpleQueue()
+        self._engine: StepEngine | None = None
+        self._thread: threading.Thread | None = None
+
+    def send(self, command: Command) -> None:
+        """Pass a command on; a load starts the thread."""
+        if isinstance(command, Load):
+            name = f"modeld-engine-{command.spec.id}"
+            self._thread = threading.Thread(
+                target=self._run, args=(command,), name=name, daemon=True
+            )
+            self._thread.start()
+            return
+        if isinstance(command, Cancel) and self._engine is not None:
+            self._engine.interrupt(command.id)
+        self._inbox.put(command)
+
+    def kill(self, why: str) -> None:
+        """Leave the thread behind; its requests fail with ``why``."""
+        self._inbox.put(Close())
+        self._on_ended(f"{why}; its thread is left behind")
+
+    async def aclose(self) -> None:
+        """Wait for the thread to end; after :data:`CLOSE_GRACE_S` leave it behind."""
+        self._inbox.put(Close())
+        try:
+            await asyncio.wait_for(asyncio.shield(self.exited), CLOSE_GRACE_S)
+        except TimeoutError:
+            self.kill("it did not close in time")
+
+    async def discard(self) -> None:
+        """Leave the thread to end by itself."""
+        self.kill("it was given up")
+
+    def label(self, model: str) -> None:
+        """Threads log through Python's logging, which needs no label."""
+
+    def _run(self, load: Load) -> None:
+        try:
+            self._engine = open_engine(
+                load.engine,
+                load.spec,
+                load.options,
+                lambda done: self._hand(Progress(fraction=done)),
+            )
+        except ModeldError as exc:
+            self._hand(LoadFailed(code=exc.code, message=exc.message))
+            return
+        self._hand(Loaded(slots=self._engine.slots, held_bytes=self._engine.held_bytes))
+        cause = "it was closed"
+        try:
+            Stepper(self._engine, self._hand).run(self._inbox)
+            self._engine.close()
+        except Exception as exc:
+            log.exception("the engine of %r failed", load.spec.id)
+            cause = f"{type(exc).__name__}: {exc}"
+        with contextlib.suppress(RuntimeError):  # the loop may have closed meanwhile
+            self._loop.call_soon_threadsafe(self._on_ended, cause)
+
+    def _hand(self, report: Report) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop may have closed meanwhile
+            self._loop.call_soon_threadsafe(lambda: self.on_report(report))
+
+    def _on_ended(self, cause: str) -> None:
+        if not self.exited.done():
+            self.exited.set_result(WorkerCrashedError(f"the model's thread ended: {cause}"))

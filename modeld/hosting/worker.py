@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""What the child process runs: one model, one channel to the parent.
+
+The main thread runs the engine; a second thread reads commands, so that a cancellation can
+interrupt a step. When the parent goes away the channel ends, and so does the worker.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import queue
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+from modeld.errors import ModeldError
+from modeld.hosting.frames import (
+    Cancel,
+    Close,
+    Command,
+    FrameError,
+    Load,
+    Loaded,
+    LoadFailed,
+    Prepare,
+    Prepared,
+    Progress,
+    Report,
+    command_reader,
+    encode,
+)
+from modeld.hosting.stepping import Inbox, Stepper, open_engine
+from modeld.interfaces import StepEngine
+
+EXIT_ENGINE_FAILED = 1
+EXIT_CHANNEL_BROKEN = 4
+
+_PR_SET_PDEATHSIG = 1
+_PROGRESS_INTERVAL_S = 0.05
+_READ_BYTES = 1 << 18
+
+
+def main(channel_fd: int, parent_pid: int, memory_mb: int) -> None:
+    """Serve one model over the socket ``channel_fd`` until told to close.
+
+    ``memory_mb`` limits the address space, in MiB; 0 leaves it unlimited.
+    """
+    _die_with(parent_pid)
+    _limit_damage(memory_mb)
+    os.dup2(2, 1)
+    channel = socket.socket(fileno=channel_fd)
+    channel.set_inheritable(False)
+    Worker(channel).run()
+    os._exit(0)  # the model's memory goes faster with the process than piece by piece
+
+
+class Worker:
+    """The child's side of the channel."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._inbox: Inbox = queue.SimpleQueue()
+        self._engine: StepEngine | None = None
+        self._progress_s = 0.0
+
+    def run(self) -> None:
+        """Prepare, load, serve, close. Each is a command of the parent's."""
+        threading.Thread(target=self._read, name="modeld-commands", daemon=True).start()
+        while self._engine is None:
+            match self._inbox.get():
+                case Prepare(imports=imports):
+                    self._prepare(imports)
+                case Load() as load:
+                    self._load(load)
+                case Close():
+                    return
+                case Cancel():
+                    pass
+                case command:
+                    raise RuntimeError(f"{command!r} before a model is loaded")
+        try:
+            Stepper(self._engine, self._send).run(self._inbox)
+        except Exception:  # noqa: BLE001  (the parent learns of it by the exit, people by the log)
+            traceback.print_exc()
+            sys.exit(EXIT_ENGINE_FAILED)
+        self._engine.close()
+
+    def _prepare(self, imports: tuple[str, ...]) -> None:
+        for module in imports:
+            try:
+                importlib.import_module(module)
+            except Exception:  # noqa: BLE001  (the load will fail with a reason of its own)
+                traceback.print_exc()
+        self._send(Prepared())
+
+    def _load(self, load: Load) -> None:
+        try:
+            engine = open_engine(load.engine, load.spec, load.options, self._report_progress)
+        except ModeldError as exc:
+            self._send(LoadFailed(code=exc.code, message=exc.message))
+        except MemoryError:
+            self._send(LoadFailed(code="load_failed", message="out of memory"))
+        else:
+            self._engine = engine
+            self._send(Loaded(slots=engine.slots, held_bytes=engine.held_bytes))
+
+    def _report_progress(self, fraction: float) -> None:
+        now = time.monotonic()
+        if now - self._progress_s >= _PROGRESS_INTERVAL_S or fraction >= 1.0:
+            self._progress_s = now
+            self._send(Progress(fraction=fraction))
+
+    def _send(self, report: Report) -> None:
+        try:
+            self._channel.sendall(encode(report))
+        except OSError:
+            os._exit(EXIT_CHANNEL_BROKEN)
+
+    def _read(self) -> None:
+        """Thread: pass commands on; end the process when the parent is gone or talks nonsense."""
+        reader = command_reader()
+        try:
+            while data := self._channel.recv(_READ_BYTES):
+                for command in reader.feed(data):
+                    self._receive(command)
+        except (OSError, FrameError):
+            traceback.print_exc()
+        os._exit(EXIT_CHANNEL_BROKEN)
+
+    def _receive(self, command: Command) -> None:
+        if isinstance(command, Cancel) and self._engine is not None:
+            self._engine.interrupt(command.id)
+        self._inbox.put(command)
+
+
+def _die_with(parent_pid: int) -> None:
+    """Ask for a signal when the parent dies (Linux); elsewhere the channel's end does it."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent_pid:
+        os._exit(EXIT_CHANNEL_BROKEN)
+
+
+def _limit_damage(memory_mb: int) -> None:
+    """No core dump (it would hold prompts), and first choice when the kernel needs memory."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if memory_mb:
+        resource.setrlimit(resource.RLIMIT_AS, (memory_mb << 20, memory_mb << 20))
+    if sys.platform == "linux":
+        try:
+            Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+        except OSError:
+            traceback.print_exc()
