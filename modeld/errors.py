@@ -169,10 +169,14 @@ class LoadFailedError(ModeldError):
 
 
 class WorkerCrashedError(ModeldError):
-    """The process that ran the model ended or hung in the middle of the request."""
+    """The process that ran the model ended or hung.
+
+    ``cause`` is one word for metrics: ``signal``, ``exit``, ``stall``, ``garbage`` or ``closed``.
+    """
 
     code = "worker_crashed"
     retryable = True
+    cause: str = "exit"
 
 
 class DrainingError(ModeldError):

@@ -52,7 +52,7 @@ class ModelEvicted(Value, frozen=True, tag=True):
 
 
 class WorkerExited(Value, frozen=True, tag=True):
-    """A worker ended without being asked to; ``cause`` is ``signal``, ``exit`` or ``stall``."""
+    """A worker ended without being asked to; ``cause`` is that of ``WorkerCrashedError``."""
 
     model: str
     cause: str

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from typing import ClassVar, Literal, Protocol, TypeAlias
 
-from modeld.errors import ModeldError
+from modeld.errors import ModeldError, WorkerCrashedError
 from modeld.events import Event
 from modeld.values import (
     Chunk,
@@ -65,15 +65,22 @@ class Engine(ABC):
 
     @abstractmethod
     async def aclose(self) -> None:
-        """End the engine. When this returns, its memory is free. May be called twice."""
+        """End the engine; when this returns, its memory is free. May be called twice.
 
-    async def wait_exited(self) -> ModeldError:
-        """Wait until the engine has died without being asked to, and say how.
+        Requests that still run fail with :class:`~modeld.errors.DrainingError`.
+        """
+
+    async def wait_exited(self) -> WorkerCrashedError:
+        """Wait until the engine has died, and say how. From then on :meth:`failure` says it too.
 
         The default waits for ever, for engines that cannot die by themselves.
         """
-        never: asyncio.Future[ModeldError] = asyncio.get_running_loop().create_future()
+        never: asyncio.Future[WorkerCrashedError] = asyncio.get_running_loop().create_future()
         return await never
+
+    def failure(self) -> WorkerCrashedError | None:
+        """How the engine has died, if it has."""
+        return None
 
     def log_tail(self) -> tuple[str, ...]:
         """The last lines that the runtime has logged, oldest first."""

@@ -15,7 +15,13 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
-from modeld.errors import ClientTooSlowError, ModeldError, WorkerCrashedError, error_from_code
+from modeld.errors import (
+    ClientTooSlowError,
+    DrainingError,
+    ModeldError,
+    WorkerCrashedError,
+    error_from_code,
+)
 from modeld.hosting.frames import Cancel, Cancelled, Close, Command, Report, Stepped, Submit
 from modeld.hosting.watchdog import Watchdog
 from modeld.interfaces import Engine
@@ -43,8 +49,8 @@ class Link(ABC):
         """Pass a command on. After the worker's end it goes nowhere, without an error."""
 
     @abstractmethod
-    def kill(self, why: str) -> None:
-        """End the worker at once; ``why`` becomes part of the error that its requests get."""
+    def kill(self, why: str, cause: str) -> None:
+        """End the worker at once; ``why`` and ``cause`` go into the error that its requests get."""
 
     @abstractmethod
     async def aclose(self) -> None:
@@ -123,8 +129,9 @@ class HostedEngine(Engine):
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
         """Pass the request on and yield what comes back under its id."""
-        if self._link.exited.done():
-            raise self._link.exited.result()
+        failure = self.failure()
+        if failure is not None:
+            raise failure
         request_id = next(self._ids)
         mailbox = self._mailboxes[request_id] = Mailbox()
         self._watchdog.started(request_id, self._clock())
@@ -150,12 +157,18 @@ class HostedEngine(Engine):
         """Close the engine, end its worker and wait until it is gone."""
         if self._tick is not None:
             self._tick.cancel()
+        for mailbox in self._mailboxes.values():
+            mailbox.fail(DrainingError("the model is being unloaded"))
         self._link.send(Close())
         await self._link.aclose()
 
-    async def wait_exited(self) -> ModeldError:
-        """Wait until the worker has died without being asked to."""
+    async def wait_exited(self) -> WorkerCrashedError:
+        """Wait until the worker is gone."""
         return await asyncio.shield(self._link.exited)
+
+    def failure(self) -> WorkerCrashedError | None:
+        """How the worker has ended, if it has."""
+        return self._link.exited.result() if self._link.exited.done() else None
 
     def log_tail(self) -> tuple[str, ...]:
         """The worker's last log lines."""
@@ -173,7 +186,7 @@ class HostedEngine(Engine):
             case Cancelled(id=request_id):
                 self._watchdog.cancelled(request_id)
             case _:
-                self._link.kill(f"it sent {type(report).__name__} while serving")
+                self._link.kill(f"it sent {type(report).__name__} while serving", "garbage")
 
     def _on_exited(self, exited: asyncio.Future[WorkerCrashedError]) -> None:
         if self._tick is not None:
@@ -190,6 +203,6 @@ class HostedEngine(Engine):
         self._tick = None
         why = self._watchdog.check(self._clock())
         if why is not None:
-            self._link.kill(why)
+            self._link.kill(why, "stall")
         elif self._watchdog.needed:
             self._watch()

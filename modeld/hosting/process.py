@@ -67,7 +67,7 @@ class WorkerProcess(Link, asyncio.Protocol):
         self._output = output
         self._reader = report_reader()
         self._transport: asyncio.WriteTransport | None = None
-        self._killed_because: str | None = None
+        self._killed_because: tuple[str, str] | None = None
         self._exit_code: int | None = None
 
     @classmethod
@@ -118,27 +118,27 @@ class WorkerProcess(Link, asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(encode(command))
 
-    def kill(self, why: str) -> None:
+    def kill(self, why: str, cause: str) -> None:
         """Kill the process; its requests fail with ``why``."""
         if self._exit_code is None:
-            self._killed_because = self._killed_because or why
+            self._killed_because = self._killed_because or (why, cause)
             self._process.kill()
 
     async def aclose(self) -> None:
         """Wait for the process to end; after :data:`CLOSE_GRACE_S` kill it."""
-        self._killed_because = self._killed_because or "it was closed"
+        self._killed_because = self._killed_because or ("it was closed", "closed")
         try:
             await asyncio.wait_for(asyncio.shield(self.exited), CLOSE_GRACE_S)
         except TimeoutError:
-            self.kill("it did not close in time")
+            self.kill("it did not close in time", "closed")
             await asyncio.shield(self.exited)
         except asyncio.CancelledError:
-            self.kill("it was given up")
+            self.kill("it was given up", "closed")
             raise
 
     async def discard(self) -> None:
         """Kill the process and wait until it is gone."""
-        self.kill("it was given up")
+        self.kill("it was given up", "closed")
         await asyncio.shield(self.exited)
 
     def log_tail(self) -> tuple[str, ...]:
@@ -155,7 +155,7 @@ class WorkerProcess(Link, asyncio.Protocol):
         try:
             reports: list[Report] = self._reader.feed(data)
         except FrameError as exc:
-            self.kill(f"it sent garbage: {exc}")
+            self.kill(f"it sent garbage: {exc}", "garbage")
             return
         for report in reports:
             self.on_report(report)
@@ -166,7 +166,9 @@ class WorkerProcess(Link, asyncio.Protocol):
         if self._exit_code is not None:
             self._finish()
         else:
-            asyncio.get_running_loop().call_later(EXIT_GRACE_S, self.kill, "it closed its channel")
+            asyncio.get_running_loop().call_later(
+                EXIT_GRACE_S, self.kill, "it closed its channel", "garbage"
+            )
 
     def _reap(self, loop: asyncio.AbstractEventLoop) -> None:
         """Thread: wait for the exit, so that there is never a zombie, and tell the loop."""
@@ -187,10 +189,15 @@ class WorkerProcess(Link, asyncio.Protocol):
             return
         if self._transport is not None:
             self._transport.close()
-        self.exited.set_result(WorkerCrashedError(f"the model's process ended: {self._cause()}"))
+        why, cause = self._cause()
+        error = WorkerCrashedError(f"the model's process ended: {why}")
+        error.cause = cause
+        self.exited.set_result(error)
 
-    def _cause(self) -> str:
+    def _cause(self) -> tuple[str, str]:
         if self._killed_because is not None:
             return self._killed_because
         code = self._exit_code or 0
-        return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit {code}"
+        if code < 0:
+            return f"signal {signal.Signals(-code).name}", "signal"
+        return f"exit {code}", "exit"

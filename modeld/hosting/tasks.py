@@ -18,7 +18,7 @@ class TaskSet:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._closed = False
+        self.closed = False
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Run ``work`` until it ends or the set is closed.
@@ -26,7 +26,7 @@ class TaskSet:
         Raises:
             RuntimeError: the set is closed.
         """
-        if self._closed:
+        if self.closed:
             work.close()
             raise RuntimeError(f"no task {name!r} can start any more")
         task = asyncio.get_running_loop().create_task(work, name=name)
@@ -36,7 +36,7 @@ class TaskSet:
 
     async def aclose(self) -> None:
         """Cancel all tasks and wait until they have ended."""
-        self._closed = True
+        self.closed = True
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

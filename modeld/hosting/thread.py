@@ -46,10 +46,10 @@ class WorkerThread(Link):
             self._engine.interrupt(command.id)
         self._inbox.put(command)
 
-    def kill(self, why: str) -> None:
+    def kill(self, why: str, cause: str) -> None:
         """Leave the thread behind; its requests fail with ``why``."""
         self._inbox.put(Close())
-        self._on_ended(f"{why}; its thread is left behind")
+        self._on_ended(f"{why}; its thread is left behind", cause)
 
     async def aclose(self) -> None:
         """Wait for the thread to end; after :data:`CLOSE_GRACE_S` leave it behind."""
@@ -57,11 +57,11 @@ class WorkerThread(Link):
         try:
             await asyncio.wait_for(asyncio.shield(self.exited), CLOSE_GRACE_S)
         except TimeoutError:
-            self.kill("it did not close in time")
+            self.kill("it did not close in time", "closed")
 
     async def discard(self) -> None:
         """Leave the thread to end by itself."""
-        self.kill("it was given up")
+        self.kill("it was given up", "closed")
 
     def label(self, model: str) -> None:
         """Threads log through Python's logging, which needs no label."""
@@ -78,20 +78,22 @@ class WorkerThread(Link):
             self._hand(LoadFailed(code=exc.code, message=exc.message))
             return
         self._hand(Loaded(slots=self._engine.slots, held_bytes=self._engine.held_bytes))
-        cause = "it was closed"
+        why, cause = "it was closed", "closed"
         try:
             Stepper(self._engine, self._hand).run(self._inbox)
             self._engine.close()
         except Exception as exc:
             log.exception("the engine of %r failed", load.spec.id)
-            cause = f"{type(exc).__name__}: {exc}"
+            why, cause = f"{type(exc).__name__}: {exc}", "exit"
         with contextlib.suppress(RuntimeError):  # the loop may have closed meanwhile
-            self._loop.call_soon_threadsafe(self._on_ended, cause)
+            self._loop.call_soon_threadsafe(self._on_ended, why, cause)
 
     def _hand(self, report: Report) -> None:
         with contextlib.suppress(RuntimeError):  # the loop may have closed meanwhile
             self._loop.call_soon_threadsafe(lambda: self.on_report(report))
 
-    def _on_ended(self, cause: str) -> None:
+    def _on_ended(self, why: str, cause: str) -> None:
         if not self.exited.done():
-            self.exited.set_result(WorkerCrashedError(f"the model's thread ended: {cause}"))
+            error = WorkerCrashedError(f"the model's thread ended: {why}")
+            error.cause = cause
+            self.exited.set_result(error)

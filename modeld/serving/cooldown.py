@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""How long a model that keeps failing is left alone. Pure: the time is an argument."""
+
+from __future__ import annotations
+
+from typing import Final
+
+FIRST_S: Final = 5.0
+LONGEST_S: Final = 60.0
+
+
+class Cooldown:
+    """Doubles with every failure, up to a bound; work that went well ends it.
+
+    A first crash costs nothing, because it may have been the request's fault: the model is loaded
+    anew at once. A failed load is waited for from the first one on.
+    """
+
+    def __init__(self) -> None:
+        self._failures = 0
+        self._until_s = 0.0
+
+    def load_failed(self, now_s: float) -> float:
+        """A load has failed. Returns the seconds until the next may be tried."""
+        self._failures += 1
+        return self._wait(self._failures - 1, now_s)
+
+    def crashed(self, now_s: float) -> float:
+        """A loaded model has died. Returns the seconds until the next load may be tried."""
+        self._failures += 1
+        return self._wait(self._failures - 2, now_s)
+
+    def worked(self) -> None:
+        """A request was answered well."""
+        self._failures = 0
+
+    def remaining_s(self, now_s: float) -> float:
+        """Seconds until a load may be tried; 0 for now."""
+        return max(0.0, self._until_s - now_s)
+
+    def _wait(self, doublings: int, now_s: float) -> float:
+        wait_s = min(FIRST_S * 2**doublings, LONGEST_S) if doublings >= 0 else 0.0
+        self._until_s = now_s + wait_s
+        return wait_s

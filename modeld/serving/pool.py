@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Loaded models: lease one, and it is brought into memory and kept there for the lease's time.
+
+The asynchronous skin around :class:`~modeld.serving.turns.Turns`: it runs the loads and closes
+that were decided, wakes the requests, and asks again whenever something has happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from modeld.errors import DrainingError, LoadFailedError, ModeldError, WaitTimeoutError
+from modeld.events import (
+    Event,
+    ModelEvicted,
+    ModelLoaded,
+    ModelLoadFailed,
+    ModelLoading,
+    ModelLoadProgress,
+    WorkerExited,
+)
+from modeld.hosting.host import Hosting
+from modeld.hosting.tasks import TaskSet
+from modeld.interfaces import Engine
+from modeld.serving.admission import Ticket
+from modeld.serving.instance import Instance, Place
+from modeld.serving.turns import Turns
+from modeld.values import EvictionReason, InstanceState
+
+log = logging.getLogger("modeld.pool")
+
+
+class Pool:
+    """Runs what ``turns`` decides; ``load_timeout_s`` bounds a load's time without progress."""
+
+    def __init__(
+        self,
+        turns: Turns,
+        hosting: Hosting,
+        *,
+        load_timeout_s: float,
+        notify: Callable[[Event], None],
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.turns = turns
+        self._hosting = hosting
+        self._load_timeout_s = load_timeout_s
+        self._notify = notify
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._tasks = TaskSet()
+        self._wake: asyncio.TimerHandle | None = None
+        self._refusal: ModeldError | None = None
+        self._changed = asyncio.Event()
+        self.evictions_total = 0
+
+    @property
+    def spares(self) -> int:
+        """How many workers wait for a load."""
+        return self._hosting.spares
+
+    async def start(self) -> None:
+        """Start the workers that wait for loads."""
+        await self._hosting.start()
+
+    @asynccontextmanager
+    async def lease(
+        self, place: Place, *, max_wait_s: float, needs_slot: bool = True
+    ) -> AsyncIterator[Engine]:
+        """Wait in line, bring the model into memory, and keep it and a slot until the block ends.
+
+        Raises:
+            ModeldError: the line is full, the wait took longer than ``max_wait_s``, the model
+                does not fit, or it could not be loaded.
+        """
+        if self._refusal is not None:
+            raise self._refusal
+        granted = asyncio.get_running_loop().create_future()
+        ticket = Ticket(self._clock(), granted, needs_slot=needs_slot)
+        self.turns.join(place, ticket, ticket.arrived_s)
+        try:
+            self._decide()
+            await self._granted(place, ticket, max_wait_s)
+            granted_s = self._clock()
+            assert place.instance is not None and place.instance.engine is not None  # noqa: PT018
+            yield place.instance.engine
+            if needs_slot:
+                place.line.took(self._clock() - granted_s)
+                place.cooldown.worked()
+        finally:
+            ticket.abandon()
+            place.last_used_unix = int(self._wall_clock())
+            self.turns.leave(place, ticket, self._clock())
+            self._decide()
+
+    async def unload(self, place: Place) -> None:
+        """Let the model's requests finish, free its memory, and return when it is free."""
+        instance = place.instance
+        if instance is not None:
+            self.drain(place, EvictionReason.UNLOAD_REQUESTED)
+            await self._until(lambda: place.instance is not instance)
+
+    def drain(self, place: Place, reason: EvictionReason) -> None:
+        """Take a model out of memory as soon as its running requests are over."""
+        if place.instance is not None:
+            place.instance.drain(reason)
+            self._decide()
+
+    async def finish(self, timeout_s: float) -> None:
+        """Send everybody in line away, take nobody in, and wait for those who run."""
+        self._refusal = DrainingError("the server is shutting down", retry_after_s=1)
+        for place in self.turns.places.values():
+            place.line.fail(self._refusal)
+        places = self.turns.places.values()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._until(lambda: not any(place.line.running for place in places))
+        except TimeoutError:
+            running = sum(len(place.line.running) for place in places)
+            log.warning("%d requests were still running after %g s", running, timeout_s)
+
+    async def aclose(self) -> None:
+        """End all engines, whoever uses them, and wait until their memory is free."""
+        self._refusal = DrainingError("the server is shutting down", retry_after_s=1)
+        if self._wake is not None:
+            self._wake.cancel()
+        await self._tasks.aclose()
+        loaded = [place for place in self.turns.places.values() if place.instance is not None]
+        await asyncio.gather(*(self._end(place) for place in loaded))
+        for place in self.turns.places.values():
+            place.line.fail(self._refusal)
+        await self._hosting.aclose()
+        self._changed.set()
+
+    async def _end(self, place: Place) -> None:
+        assert place.instance is not None
+        place.instance.drain(EvictionReason.SHUTDOWN)
+        if place.instance.engine is not None:
+            await self._close_engine(place, place.instance.engine)
+        self._gone(place)
+
+    async def _granted(self, place: Place, ticket: Ticket, max_wait_s: float) -> None:
+        try:
+            async with asyncio.timeout(max_wait_s):
+                await ticket.granted
+        except TimeoutError:
+            raise WaitTimeoutError(
+                f"no slot of model {place.spec.id!r} was free within {max_wait_s:g} s",
+                retry_after_s=place.line.forecast_s(),
+            ) from None
+
+    def _decide(self) -> None:
+        """Ask what can go ahead, and set it going."""
+        self._changed.set()
+        if self._refusal is not None and self._tasks.closed:
+            return
+        now_s = self._clock()
+        decision = self.turns.decide(now_s)
+        for complaint in decision.complaints:
+            log.error("%s", complaint)
+        for place in decision.deaths:
+            self._on_death(place)
+        for place in decision.loads:
+            self._tasks.spawn(self._load(place), f"modeld-load-{place.spec.id}")
+        for place in decision.closes:
+            self._tasks.spawn(self._close(place), f"modeld-close-{place.spec.id}")
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+        if decision.wake_s < float("inf"):
+            loop = asyncio.get_running_loop()
+            self._wake = loop.call_later(max(0.0, decision.wake_s - now_s), self._decide)
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        while not holds():
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def _load(self, place: Place) -> None:
+        instance = place.instance
+        assert instance is not None
+        model = place.spec.id
+        log.info("loading %s, %d MiB expected", model, place.needed_bytes >> 20)
+        self._notify(ModelLoading(model=model))
+        try:
+            engine = await self._loaded_engine(place, instance)
+        except asyncio.CancelledError:
+            self.turns.load_failed(place, DrainingError("the server is shutting down"))
+            raise
+        except Exception as exc:  # noqa: BLE001  (whatever a backend raises is a failed load)
+            self._on_load_failed(place, exc)
+            return
+        self.turns.loaded(place, engine, self._clock())
+        log.info(
+            "%s is ready after %.2f s, %d MiB measured",
+            model,
+            place.load_seconds,
+            engine.held_bytes >> 20,
+        )
+        self._tasks.spawn(self._watch(engine), f"modeld-watch-{model}")
+        self._decide()
+        self._notify(
+            ModelLoaded(
+                model=model,
+                seconds=place.load_seconds,
+                held_bytes=instance.held_bytes,
+                estimated_bytes=place.estimated_bytes,
+            )
+        )
+
+    async def _loaded_engine(self, place: Place, instance: Instance) -> Engine:
+        """Run the backend's load for as long as it makes progress."""
+        loop = asyncio.get_running_loop()
+        limit_s = self._load_timeout_s
+        try:
+            async with asyncio.timeout(limit_s) as silence:
+
+                def on_progress(fraction: float) -> None:
+                    silence.reschedule(loop.time() + limit_s)
+                    self._notify(ModelLoadProgress(model=place.spec.id, fraction=fraction))
+
+                host = self._hosting.engine_host(on_progress)
+                return await place.backend.load(instance.spec, place.options, host)
+        except TimeoutError:
+            if silence.expired():
+                raise LoadFailedError(f"the load made no progress for {limit_s:g} s") from None
+            raise
+
+    def _on_load_failed(self, place: Place, exc: Exception) -> None:
+        model = place.spec.id
+        retry_after_s = place.cooldown.load_failed(self._clock())
+        if isinstance(exc, ModeldError):
+            error: ModeldError = type(exc)(
+                f"model {model!r} could not be loaded: {exc.message}", retry_after_s=retry_after_s
+            )
+            log.error("%s", error.message)
+        else:
+            error = LoadFailedError(
+                f"model {model!r} could not be loaded: {type(exc).__name__}: {exc}",
+                retry_after_s=retry_after_s,
+            )
+            log.error("%s", error.message, exc_info=exc)
+        self.turns.load_failed(place, error)
+        self._notify(
+            ModelLoadFailed(
+                model=model, reason=error.code, message=error.message, retry_after_s=retry_after_s
+            )
+        )
+        self._decide()
+
+    async def _watch(self, engine: Engine) -> None:
+        """Ask again when the engine has died; one that is closed on purpose changes nothing."""
+        await engine.wait_exited()
+        self._decide()
+
+    def _on_death(self, place: Place) -> None:
+        failure = (
+            place.instance.engine.failure() if place.instance and place.instance.engine else None
+        )
+        assert failure is not None
+        wait_s = place.cooldown.remaining_s(self._clock())
+        log.error("model %r: %s; next load in %g s", place.spec.id, failure.message, wait_s)
+        self._notify(WorkerExited(model=place.spec.id, cause=failure.cause, detail=failure.message))
+
+    async def _close(self, place: Place) -> None:
+        instance = place.instance
+        assert instance is not None and instance.engine is not None  # noqa: PT018
+        await self._close_engine(place, instance.engine)
+        self._gone(place)
+        self._decide()
+
+    async def _close_engine(self, place: Place, engine: Engine) -> None:
+        place.log_tail = engine.log_tail()
+        try:
+            await engine.aclose()
+        except Exception:
+            log.exception("engine of %r did not close cleanly", place.spec.id)
+
+    def _gone(self, place: Place) -> None:
+        instance = place.instance
+        assert instance is not None
+        self.turns.gone(place)
+        reason = instance.drain_reason or EvictionReason.SHUTDOWN
+        self.evictions_total += reason is not EvictionReason.SHUTDOWN
+        log.info("%s has left memory: %s", place.spec.id, reason)
+        self._notify(
+            ModelEvicted(model=place.spec.id, reason=reason, freed_bytes=instance.held_bytes)
+        )
+
+    def loaded_places(self) -> list[Place]:
+        """The models that are ready."""
+        return [
+            place
+            for place in self.turns.places.values()
+            if place.instance is not None and place.instance.state is InstanceState.READY
+        ]

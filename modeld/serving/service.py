@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""The models of this machine, behind the verbs that the outside may use."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from modeld.errors import DrainingError, ModeldError, ModelNotFoundError
+from modeld.events import RequestRefused, RequestStarted
+from modeld.hosting.host import hosting
+from modeld.interfaces import ModelService
+from modeld.plugins import PluginHost
+from modeld.serving.budget import Ledger
+from modeld.serving.instance import Place
+from modeld.serving.meter import Meter
+from modeld.serving.options import options_for
+from modeld.serving.pool import Pool
+from modeld.serving.registry import Registry
+from modeld.serving.turns import Turns
+from modeld.settings import Settings
+from modeld.values import (
+    Chunk,
+    EvictionReason,
+    GenerateRequest,
+    ModelSpec,
+    PluginStatus,
+    Readiness,
+    ServiceState,
+    ServiceStatus,
+    Token,
+)
+
+log = logging.getLogger("modeld.service")
+
+
+class LocalService(ModelService):
+    """Registry, pool and budget of one machine. It belongs to the event loop that starts it."""
+
+    def __init__(self, settings: Settings, plugins: PluginHost) -> None:
+        self._settings = settings
+        self._plugins = plugins
+        self._state = ServiceState.STARTING
+        self._started_s = time.monotonic()
+        limit = settings.budget_bytes
+        self._turns = Turns(
+            Ledger(limit - settings.margin_bytes if limit is not None else None),
+            plugins.policy(),
+            min_residence_s=settings.min_residence_s,
+            max_overtake_s=settings.max_overtake_s,
+        )
+        self._registry = Registry(plugins.sources.values())
+        self._pool = Pool(
+            self._turns,
+            hosting(settings, tuple(plugins.backends.values())),
+            load_timeout_s=settings.load_timeout_s,
+            notify=plugins.notify,
+        )
+
+    async def start(self) -> None:
+        """Find the models, check their options, start spare workers.
+
+        Raises:
+            ConfigurationError: an option in the settings is wrong for a model that was found.
+        """
+        if self._state is not ServiceState.STARTING:
+            return
+        await self._registry.refresh()
+        self._check_options()
+        self._warn_of_default()
+        await self._pool.start()
+        self._state = ServiceState.RUNNING
+
+    async def drain(self, timeout_s: float) -> None:
+        """Refuse new work at once, let running requests finish, then end everything."""
+        if self._state is not ServiceState.CLOSED:
+            self._state = ServiceState.DRAINING
+            await self._pool.finish(timeout_s)
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        """End everything. Requests that still run get an error as their last line."""
+        if self._state is not ServiceState.CLOSED:
+            self._state = ServiceState.CLOSED
+            await self._registry.aclose()
+            await self._pool.aclose()
+
+    async def infer(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
+        """Wait for the model and a slot, then yield what the engine produces."""
+        meter = Meter(request.request_id, request.model)
+        started = False
+        try:
+            place = await self._place(request.model)
+            meter = Meter(request.request_id, place.spec.id)
+            async with self._pool.lease(place, max_wait_s=self._settings.max_wait_s) as engine:
+                started = True
+                self._note_start(request, place, meter)
+                async with aclosing(engine.generate(request)) as chunks:
+                    async for chunk in chunks:
+                        if isinstance(chunk, Token):
+                            meter.token(chunk)
+                            yield chunk
+                        else:
+                            yield meter.done(chunk)
+        except ModeldError as exc:
+            meter.outcome = exc.code
+            if not started:
+                self._plugins.notify(
+                    RequestRefused(
+                        request_id=request.request_id,
+                        model=self._label(request.model),
+                        reason=exc.code,
+                    )
+                )
+            raise
+        finally:
+            if started:
+                self._plugins.notify(meter.finished())
+
+    async def models(self) -> Sequence[ModelSpec]:
+        """All known models."""
+        return self._registry.specs()
+
+    async def refresh(self) -> Sequence[ModelSpec]:
+        """Look for models again."""
+        await self._registry.refresh()
+        return self._registry.specs()
+
+    async def load(self, model: str) -> None:
+        """Bring a model into memory, in its turn."""
+        place = await self._place(model)
+        async with self._pool.lease(place, max_wait_s=self._settings.max_wait_s, needs_slot=False):
+            pass
+
+    async def unload(self, model: str) -> None:
+        """Take a model out of memory once its requests are over."""
+        self._registry.known(model)
+        place = self._turns.places.get(model)
+        if place is not None:
+            await self._pool.unload(place)
+
+    async def status(self) -> ServiceStatus:
+        """A snapshot of everything."""
+        now_s = time.monotonic()
+        places = self._turns.places.values()
+        return ServiceStatus(
+            state=self._state,
+            instances=tuple(place.status(now_s) for place in places),
+            budget_bytes=self._settings.budget_bytes,
+            held_bytes=self._turns.ledger.held_bytes,
+            margin_bytes=self._settings.margin_bytes,
+            loads_total=sum(place.loads_total for place in places),
+            evictions_total=self._pool.evictions_total,
+            uptime_s=now_s - self._started_s,
+            spare_workers=self._pool.spares,
+            error="; ".join(self._registry.errors.values()) or None,
+        )
+
+    async def ready(self, model: str | None = None) -> Readiness:
+        """Whether a model (this one, if named) is in memory, or whether requests are taken."""
+        if self._state is not ServiceState.RUNNING:
+            return Readiness(ready=False, reason=str(self._state))
+        if model is not None:
+            self._registry.known(model)
+        if self._settings.readiness == "accepting":
+            return Readiness(ready=True, reason="accepting")
+        loaded = {place.spec.id for place in self._pool.loaded_places()}
+        ready = model in loaded if model is not None else bool(loaded)
+        return Readiness(ready=ready, reason="ready" if ready else "loading")
+
+    async def plugins(self) -> Sequence[PluginStatus]:
+        """The installed plugins."""
+        return self._plugins.statuses()
+
+    async def _place(self, model: str) -> Place:
+        """Where the named (or default) model stands, as its file is now."""
+        if self._state is not ServiceState.RUNNING:
+            raise DrainingError("the server takes no requests now", retry_after_s=1)
+        name = model or self._settings.default_model
+        if not name:
+            raise ModelNotFoundError(
+                "the request names no model and there is no default_model in the settings",
+                field="model",
+            )
+        spec = await self._registry.find(name)
+        place = self._turns.places.get(spec.id)
+        if place is None:
+            fresh = await self._new_place(spec)
+            place = self._turns.places.setdefault(spec.id, fresh)
+        elif place.spec.stamp != spec.stamp:
+            await self._renew(place, spec)
+        return place
+
+    async def _renew(self, place: Place, spec: ModelSpec) -> None:
+        """Go on with a changed file: what is loaded of the old one leaves memory."""
+        fresh = await self._new_place(spec)
+        if place.spec.stamp != spec.stamp:
+            place.renew(fresh)
+            if place.instance is not None and place.instance.spec.stamp != spec.stamp:
+                self._pool.drain(place, EvictionReason.FILE_CHANGED)
+
+    async def _new_place(self, spec: ModelSpec) -> Place:
+        backend = self._plugins.choose_backend(spec)
+        options = options_for(spec.id, self._settings.models, backend)
+        place = Place(spec, backend, options, max_queue_depth=self._settings.max_queue_depth)
+        estimate = await asyncio.to_thread(backend.estimate, spec, options)
+        place.estimated_bytes = estimate.total_bytes
+        return place
+
+    def _check_options(self) -> None:
+        for spec in self._registry.specs():
+            if spec.problem is None and self._plugins.backends:
+                try:
+                    backend = self._plugins.choose_backend(spec)
+                except ModeldError:
+                    continue
+                options_for(spec.id, self._settings.models, backend)
+
+    def _warn_of_default(self) -> None:
+        default = self._settings.default_model
+        if default and default not in {spec.id for spec in self._registry.specs()}:
+            log.warning("default_model %r is not among the models found", default)
+
+    def _note_start(self, request: GenerateRequest, place: Place, meter: Meter) -> None:
+        self._plugins.notify(
+            RequestStarted(
+                request_id=request.request_id, model=place.spec.id, queue_wait_s=meter.waited_s
+            )
+        )
+
+    def _label(self, model: str) -> str:
+        """A model's id if there is one: what clients send must not become a metric's label."""
+        name = model or self._settings.default_model
+        return name if name in self._turns.places else ""

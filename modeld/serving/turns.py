@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Whose turn it is: which requests go ahead, which models are loaded, which make room.
+
+Everything here decides and nothing waits: no I/O, no task, no clock but the argument. The pool
+calls a verb when something has happened, then :meth:`Turns.decide`, then does what was decided.
+
+The order of things: requests for one model go first come, first served. Models that must be
+loaded take turns by their oldest request. A loaded model's later requests may overtake those of a
+model that waits for memory (a swap for each request would serve nobody), but not for longer than
+``max_overtake_s``; then models in its way take no new requests and make room.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from modeld.errors import (
+    BudgetExceededError,
+    LoadFailedError,
+    ModeldError,
+    ModelExceedsBudgetError,
+)
+from modeld.interfaces import Engine, EvictionPolicy
+from modeld.serving.admission import Ticket
+from modeld.serving.budget import Ledger
+from modeld.serving.instance import Instance, Place
+from modeld.values import EvictionReason, InstanceState
+
+
+@dataclass(slots=True)
+class Decision:
+    """What the pool has to do now, and when to ask again (on the clock of the arguments)."""
+
+    deaths: list[Place] = field(default_factory=list)
+    loads: list[Place] = field(default_factory=list)
+    closes: list[Place] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+    wake_s: float = math.inf
+
+
+class Turns:
+    """The places of all models in use, the ledger, and the rules."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        policy: EvictionPolicy,
+        *,
+        min_residence_s: float,
+        max_overtake_s: float,
+    ) -> None:
+        self.ledger = ledger
+        self.places: dict[str, Place] = {}
+        self._policy = policy
+        self._min_residence_s = min_residence_s
+        self._max_overtake_s = max_overtake_s
+
+    def join(self, place: Place, ticket: Ticket, now_s: float) -> None:
+        """A request has arrived.
+
+        Raises:
+            ModelExceedsBudgetError: the model can never fit; nobody is evicted for it.
+            LoadFailedError: the model failed lately and is left alone for a while.
+            QueueFullError: too many wait already.
+        """
+        wait_s = place.cooldown.remaining_s(now_s)
+        if wait_s > 0:
+            raise _cooling(place, wait_s)
+        if place.instance is None and not self.ledger.can_ever_hold(place.needed_bytes):
+            raise _never_fits(place, self.ledger)
+        place.line.join(ticket)
+
+    def leave(self, place: Place, ticket: Ticket, now_s: float) -> None:
+        """A request is over, or was given up in line."""
+        if ticket in place.line.running and place.instance is not None:
+            place.instance.last_used_s = now_s
+        place.line.leave(ticket)
+
+    def loaded(self, place: Place, engine: Engine, now_s: float) -> None:
+        """A load has ended well. If the model holds more than reserved, room is made first."""
+        instance = place.instance
+        assert instance is not None
+        instance.engine = engine
+        instance.measured_bytes = place.measured_bytes = engine.held_bytes
+        instance.ready_s = instance.last_used_s = now_s
+        place.line.slots = engine.slots
+        place.load_seconds = now_s - instance.started_s
+        place.loads_total += 1
+
+    def load_failed(self, place: Place, error: ModeldError) -> None:
+        """A load has failed, and what it took is free again. Everybody in line is told."""
+        self._forget(place)
+        place.last_error = error.message
+        place.line.fail(error)
+
+    def gone(self, place: Place) -> None:
+        """A model has left memory, and its bytes are really free."""
+        self._forget(place)
+
+    def decide(self, now_s: float) -> Decision:
+        """Everything that can go ahead at ``now_s``."""
+        decision = Decision()
+        self._notice_deaths(now_s, decision)
+        self._settle_growth(decision)
+        self._grant(now_s)
+        self._start_loads(now_s, decision)
+        self._close_drained(decision)
+        return decision
+
+    def check(self) -> None:
+        """State what always holds.
+
+        Raises:
+            AssertionError: modeld is broken.
+        """
+        instances = [place.instance for place in self.places.values() if place.instance]
+        assert sum(instance.held_bytes for instance in instances) == self.ledger.held_bytes
+        assert self.ledger.free_bytes >= 0
+        owned = [victim for place in self.places.values() for victim in place.victims]
+        assert len(owned) == len(set(owned)), "a victim has two owners"
+        for victim in owned:
+            assert victim.state is InstanceState.DRAINING
+        for place in self.places.values():
+            live = place.instance is not None and place.instance.state is InstanceState.READY
+            blocked = place.line.waiting and place.line.waiting[0].needs_slot
+            if live and blocked:
+                assert len(place.line.running) >= place.line.slots, "a slot is free and not given"
+
+    def _forget(self, place: Place) -> None:
+        assert place.instance is not None
+        place.instance.reservation.release()
+        for other in self.places.values():
+            other.victims.discard(place.instance)
+        place.instance = None
+
+    def _notice_deaths(self, now_s: float, decision: Decision) -> None:
+        """An engine that has died gets no more requests; those in line wait for the next."""
+        for place in self.places.values():
+            instance = place.instance
+            if instance is None or instance.engine is None or instance.closing:
+                continue
+            failure = instance.engine.failure()
+            if failure is not None and instance.drain_reason is not EvictionReason.WORKER_EXITED:
+                instance.state = InstanceState.DRAINING
+                instance.drain_reason = EvictionReason.WORKER_EXITED
+                place.last_error = failure.message
+                place.cooldown.crashed(now_s)
+                decision.deaths.append(place)
+
+    def _settle_growth(self, decision: Decision) -> None:
+        """Make loaded models ready, first counting what they hold beyond their reservation."""
+        for place in self.places.values():
+            instance = place.instance
+            if instance is None or instance.engine is None:
+                continue
+            if instance.state is not InstanceState.LOADING:
+                continue
+            if instance.reservation.can_grow_to(instance.measured_bytes):
+                instance.reservation.grow_to(instance.measured_bytes)
+                instance.state = InstanceState.READY
+                place.victims.clear()
+            else:
+                self._make_room_to_grow(place, instance, decision)
+
+    def _make_room_to_grow(self, place: Place, instance: Instance, decision: Decision) -> None:
+        short = instance.growth_bytes - self.ledger.free_bytes - _held(place.victims)
+        if short <= 0:
+            return
+        chosen = self._choose(self._idle(-math.inf), short, decision)
+        if chosen:
+            self._claim(place, chosen)
+            return
+        instance.drain(EvictionReason.MAKE_ROOM)
+        error: ModeldError = BudgetExceededError(
+            f"model {place.spec.id!r} holds {instance.measured_bytes} bytes once loaded,"
+            f" {instance.growth_bytes} more than reserved, and nothing may be evicted for it",
+            retry_after_s=place.line.forecast_s(),
+        )
+        if not self.ledger.can_ever_hold(instance.measured_bytes):
+            error = _never_fits(place, self.ledger)
+        place.last_error = error.message
+        place.line.fail(error)
+
+    def _grant(self, now_s: float) -> None:
+        """Give free slots of ready models to those in line."""
+        blocked = [place for place in self.places.values() if place.wants_load]
+        for place in self.places.values():
+            instance = place.instance
+            if instance is None or instance.state is not InstanceState.READY:
+                continue
+            while (ticket := place.line.next()) is not None:
+                instance.last_used_s = now_s
+                ticket.grant()
+                for other in blocked:
+                    if other.overtaken_since_s is None and other.line.oldest_s < ticket.arrived_s:
+                        other.overtaken_since_s = now_s
+
+    def _start_loads(self, now_s: float, decision: Decision) -> None:
+        """Start what fits, in the order of the oldest requests, and make room for the rest."""
+        self._release_unwanted_victims()
+        wanting = [place for place in self.places.values() if place.wants_load]
+        free = self.ledger.free_bytes - self._promised_to_growth()
+        for place in sorted(wanting, key=lambda place: place.line.oldest_s):
+            cooling_s = place.cooldown.remaining_s(now_s)
+            if cooling_s > 0:
+                decision.wake_s = min(decision.wake_s, now_s + cooling_s)
+            elif not self.ledger.can_ever_hold(place.needed_bytes):
+                place.line.fail(_never_fits(place, self.ledger))
+            elif place.needed_bytes <= free:
+                free -= place.needed_bytes
+                self._start(place, now_s, decision)
+            else:
+                free -= self._make_room(place, free, now_s, decision)
+
+    def _promised_to_growth(self) -> int:
+        """Free bytes that loaded models wait for until their victims are gone."""
+        return sum(
+            max(0, place.instance.growth_bytes - _held(place.victims))
+            for place in self.places.values()
+            if place.instance is not None and place.instance.state is InstanceState.LOADING
+        )
+
+    def _start(self, place: Place, now_s: float, decision: Decision) -> None:
+        reservation = self.ledger.reserve(place.spec.id, place.needed_bytes)
+        place.instance = Instance(place.spec, reservation, now_s)
+        place.overtaken_since_s = None
+        place.victims.clear()
+        decision.loads.append(place)
+
+    def _make_room(self, place: Place, free: float, now_s: float, decision: Decision) -> float:
+        """Find victims for one load. Returns the free bytes that nobody else may take."""
+        self._adopt_orphans(place, place.needed_bytes - free)
+        short = place.needed_bytes - free - _held(place.victims)
+        overdue_s = math.inf
+        if place.overtaken_since_s is not None:
+            overdue_s = place.overtaken_since_s + self._max_overtake_s
+        if short > 0:
+            chosen = self._choose(self._idle(now_s), short, decision)
+            if not chosen and now_s >= overdue_s:
+                chosen = self._choose(self._ready(), short, decision)
+            self._claim(place, chosen)
+            if not chosen and now_s < overdue_s:
+                decision.wake_s = min(decision.wake_s, overdue_s, self._next_idle_s(now_s))
+                return 0
+        return min(free, max(0, place.needed_bytes - _held(place.victims)))
+
+    def _choose(self, places: Sequence[Place], needed: float, decision: Decision) -> list[Instance]:
+        """Ask the policy, and believe only what it may say."""
+        by_model = {place.spec.id: place for place in places}
+        candidates = [place.candidate() for place in places]
+        if sum(candidate.held_bytes for candidate in candidates) < needed:
+            return []
+        try:
+            names = {victim.model for victim in self._policy.choose(candidates, int(needed))}
+        except Exception as exc:  # noqa: BLE001  (a plugin's fault must not stop the server)
+            decision.complaints.append(f"eviction policy {self._policy.name!r} raised {exc!r}")
+            names = set()
+        chosen = [by_model[name].instance for name in names if name in by_model]
+        victims = [instance for instance in chosen if instance is not None]
+        if names and (len(victims) != len(names) or _held(set(victims)) < needed):
+            decision.complaints.append(
+                f"eviction policy {self._policy.name!r} chose {sorted(names)}"
+                f" for {needed} bytes, which is not enough or not there"
+            )
+            return []
+        return victims
+
+    def _claim(self, place: Place, victims: Sequence[Instance]) -> None:
+        for victim in victims:
+            victim.drain(EvictionReason.MAKE_ROOM)
+            place.victims.add(victim)
+
+    def _release_unwanted_victims(self) -> None:
+        """Who waits no longer owns no victims; they go all the same."""
+        for place in self.places.values():
+            if not place.wants_load and place.instance is None:
+                place.victims.clear()
+                place.overtaken_since_s = None
+
+    def _adopt_orphans(self, place: Place, needed: float) -> None:
+        """Count on models that are leaving anyway before sending others away."""
+        owned = {victim for other in self.places.values() for victim in other.victims}
+        for other in self.places.values():
+            instance = other.instance
+            if instance is None or instance.state is not InstanceState.DRAINING:
+                continue
+            if instance not in owned and _held(place.victims) < needed:
+                place.victims.add(instance)
+
+    def _ready(self) -> list[Place]:
+        return [
+            place
+            for place in self.places.values()
+            if place.instance is not None and place.instance.state is InstanceState.READY
+        ]
+
+    def _idle(self, now_s: float) -> list[Place]:
+        """Idle models; those loaded just now stay for a while, unless ``now_s`` is -infinity."""
+        return [
+            place
+            for place in self._ready()
+            if place.is_idle and (now_s == -math.inf or self._resident_until_s(place) <= now_s)
+        ]
+
+    def _resident_until_s(self, place: Place) -> float:
+        assert place.instance is not None
+        return place.instance.ready_s + self._min_residence_s
+
+    def _next_idle_s(self, now_s: float) -> float:
+        until = [self._resident_until_s(place) for place in self._ready() if place.is_idle]
+        return min((s for s in until if s > now_s), default=math.inf)
+
+    def _close_drained(self, decision: Decision) -> None:
+        for place in self.places.values():
+            instance = place.instance
+            if instance is None or instance.closing or instance.engine is None:
+                continue
+            if instance.state is not InstanceState.DRAINING:
+                continue
+            died = instance.drain_reason is EvictionReason.WORKER_EXITED
+            if died or not place.line.running:
+                instance.closing = True
+                decision.closes.append(place)
+
+
+def _held(instances: set[Instance]) -> int:
+    return sum(instance.held_bytes for instance in instances)
+
+
+def _never_fits(place: Place, ledger: Ledger) -> ModelExceedsBudgetError:
+    needed, limit = place.needed_bytes, ledger.limit_bytes or 0
+    return ModelExceedsBudgetError(
+        f"model {place.spec.id!r} needs {needed >> 20} MiB, {(needed - limit) >> 20} MiB more than"
+        f" the {limit >> 20} MiB that vram_budget_mb less vram_margin_mb allow;"
+        " raise the budget, or lower the model's context"
+    )
+
+
+def _cooling(place: Place, wait_s: float) -> ModeldError:
+    return LoadFailedError(
+        f"model {place.spec.id!r} failed and is not tried again for {wait_s:.0f} s:"
+        f" {place.last_error}",
+        retry_after_s=wait_s,
+    )
