@@ -13,7 +13,6 @@ model that waits for memory (a swap for each request would serve nobody), but no
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from modeld.errors import (
@@ -26,6 +25,7 @@ from modeld.interfaces import Engine, EvictionPolicy
 from modeld.serving.admission import Ticket
 from modeld.serving.budget import Ledger
 from modeld.serving.instance import Instance, Place
+from modeld.serving.room import Room, held_bytes
 from modeld.values import EvictionReason, InstanceState
 
 
@@ -53,9 +53,13 @@ class Turns:
     ) -> None:
         self.ledger = ledger
         self.places: dict[str, Place] = {}
-        self._policy = policy
-        self._min_residence_s = min_residence_s
-        self._max_overtake_s = max_overtake_s
+        self._room = Room(
+            self.places,
+            ledger,
+            policy,
+            min_residence_s=min_residence_s,
+            max_overtake_s=max_overtake_s,
+        )
 
     def join(self, place: Place, ticket: Ticket, now_s: float) -> None:
         """A request has arrived.
@@ -103,10 +107,11 @@ class Turns:
         """Everything that can go ahead at ``now_s``."""
         decision = Decision()
         self._notice_deaths(now_s, decision)
-        self._settle_growth(decision)
+        self._settle_growth()
         self._grant(now_s)
         self._start_loads(now_s, decision)
         self._close_drained(decision)
+        decision.complaints, self._room.complaints = self._room.complaints, []
         return decision
 
     def check(self) -> None:
@@ -149,7 +154,7 @@ class Turns:
                 place.cooldown.crashed(now_s)
                 decision.deaths.append(place)
 
-    def _settle_growth(self, decision: Decision) -> None:
+    def _settle_growth(self) -> None:
         """Make loaded models ready, first counting what they hold beyond their reservation."""
         for place in self.places.values():
             instance = place.instance
@@ -161,17 +166,11 @@ class Turns:
                 instance.reservation.grow_to(instance.measured_bytes)
                 instance.state = InstanceState.READY
                 place.victims.clear()
-            else:
-                self._make_room_to_grow(place, instance, decision)
+            elif not self._room.make_to_grow(place, instance.growth_bytes):
+                self._refuse_growth(place, instance)
 
-    def _make_room_to_grow(self, place: Place, instance: Instance, decision: Decision) -> None:
-        short = instance.growth_bytes - self.ledger.free_bytes - _held(place.victims)
-        if short <= 0:
-            return
-        chosen = self._choose(self._idle(-math.inf), short, decision)
-        if chosen:
-            self._claim(place, chosen)
-            return
+    def _refuse_growth(self, place: Place, instance: Instance) -> None:
+        """What was loaded goes again; the next load will reserve what was measured."""
         instance.drain(EvictionReason.MAKE_ROOM)
         error: ModeldError = BudgetExceededError(
             f"model {place.spec.id!r} holds {instance.measured_bytes} bytes once loaded,"
@@ -199,7 +198,7 @@ class Turns:
 
     def _start_loads(self, now_s: float, decision: Decision) -> None:
         """Start what fits, in the order of the oldest requests, and make room for the rest."""
-        self._release_unwanted_victims()
+        self._room.release_unwanted()
         wanting = [place for place in self.places.values() if place.wants_load]
         free = self.ledger.free_bytes - self._promised_to_growth()
         for place in sorted(wanting, key=lambda place: place.line.oldest_s):
@@ -211,13 +210,15 @@ class Turns:
             elif place.needed_bytes <= free:
                 free -= place.needed_bytes
                 self._start(place, now_s, decision)
+            elif self._room.make(place, free, now_s):
+                free -= min(free, max(0, place.needed_bytes - held_bytes(place.victims)))
             else:
-                free -= self._make_room(place, free, now_s, decision)
+                decision.wake_s = min(decision.wake_s, self._room.next_chance_s(place, now_s))
 
     def _promised_to_growth(self) -> int:
         """Free bytes that loaded models wait for until their victims are gone."""
         return sum(
-            max(0, place.instance.growth_bytes - _held(place.victims))
+            max(0, place.instance.growth_bytes - held_bytes(place.victims))
             for place in self.places.values()
             if place.instance is not None and place.instance.state is InstanceState.LOADING
         )
@@ -228,89 +229,6 @@ class Turns:
         place.overtaken_since_s = None
         place.victims.clear()
         decision.loads.append(place)
-
-    def _make_room(self, place: Place, free: float, now_s: float, decision: Decision) -> float:
-        """Find victims for one load. Returns the free bytes that nobody else may take."""
-        self._adopt_orphans(place, place.needed_bytes - free)
-        short = place.needed_bytes - free - _held(place.victims)
-        overdue_s = math.inf
-        if place.overtaken_since_s is not None:
-            overdue_s = place.overtaken_since_s + self._max_overtake_s
-        if short > 0:
-            chosen = self._choose(self._idle(now_s), short, decision)
-            if not chosen and now_s >= overdue_s:
-                chosen = self._choose(self._ready(), short, decision)
-            self._claim(place, chosen)
-            if not chosen and now_s < overdue_s:
-                decision.wake_s = min(decision.wake_s, overdue_s, self._next_idle_s(now_s))
-                return 0
-        return min(free, max(0, place.needed_bytes - _held(place.victims)))
-
-    def _choose(self, places: Sequence[Place], needed: float, decision: Decision) -> list[Instance]:
-        """Ask the policy, and believe only what it may say."""
-        by_model = {place.spec.id: place for place in places}
-        candidates = [place.candidate() for place in places]
-        if sum(candidate.held_bytes for candidate in candidates) < needed:
-            return []
-        try:
-            names = {victim.model for victim in self._policy.choose(candidates, int(needed))}
-        except Exception as exc:  # noqa: BLE001  (a plugin's fault must not stop the server)
-            decision.complaints.append(f"eviction policy {self._policy.name!r} raised {exc!r}")
-            names = set()
-        chosen = [by_model[name].instance for name in names if name in by_model]
-        victims = [instance for instance in chosen if instance is not None]
-        if names and (len(victims) != len(names) or _held(set(victims)) < needed):
-            decision.complaints.append(
-                f"eviction policy {self._policy.name!r} chose {sorted(names)}"
-                f" for {needed} bytes, which is not enough or not there"
-            )
-            return []
-        return victims
-
-    def _claim(self, place: Place, victims: Sequence[Instance]) -> None:
-        for victim in victims:
-            victim.drain(EvictionReason.MAKE_ROOM)
-            place.victims.add(victim)
-
-    def _release_unwanted_victims(self) -> None:
-        """Who waits no longer owns no victims; they go all the same."""
-        for place in self.places.values():
-            if not place.wants_load and place.instance is None:
-                place.victims.clear()
-                place.overtaken_since_s = None
-
-    def _adopt_orphans(self, place: Place, needed: float) -> None:
-        """Count on models that are leaving anyway before sending others away."""
-        owned = {victim for other in self.places.values() for victim in other.victims}
-        for other in self.places.values():
-            instance = other.instance
-            if instance is None or instance.state is not InstanceState.DRAINING:
-                continue
-            if instance not in owned and _held(place.victims) < needed:
-                place.victims.add(instance)
-
-    def _ready(self) -> list[Place]:
-        return [
-            place
-            for place in self.places.values()
-            if place.instance is not None and place.instance.state is InstanceState.READY
-        ]
-
-    def _idle(self, now_s: float) -> list[Place]:
-        """Idle models; those loaded just now stay for a while, unless ``now_s`` is -infinity."""
-        return [
-            place
-            for place in self._ready()
-            if place.is_idle and (now_s == -math.inf or self._resident_until_s(place) <= now_s)
-        ]
-
-    def _resident_until_s(self, place: Place) -> float:
-        assert place.instance is not None
-        return place.instance.ready_s + self._min_residence_s
-
-    def _next_idle_s(self, now_s: float) -> float:
-        until = [self._resident_until_s(place) for place in self._ready() if place.is_idle]
-        return min((s for s in until if s > now_s), default=math.inf)
 
     def _close_drained(self, decision: Decision) -> None:
         for place in self.places.values():
@@ -323,10 +241,6 @@ class Turns:
             if died or not place.line.running:
                 instance.closing = True
                 decision.closes.append(place)
-
-
-def _held(instances: set[Instance]) -> int:
-    return sum(instance.held_bytes for instance in instances)
 
 
 def _never_fits(place: Place, ledger: Ledger) -> ModelExceedsBudgetError:
