@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import queue
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -30,6 +28,7 @@ from modeld.interfaces import (
     PluginKind,
     RegistrySource,
 )
+from modeld.plugin_guard import PluginFault, expect, guarded
 from modeld.settings import Settings, nearest
 from modeld.values import ModelSpec, PluginStatus
 
@@ -52,10 +51,6 @@ _NAMED: Mapping[str, tuple[PluginKind, type]] = {
     "modeld_register_formatters": ("formatter", OutputFormatter),
     "modeld_register_observers": ("observer", Observer),
 }
-
-
-class PluginFault(Exception):  # noqa: N818  (a fault is what the listing calls it)
-    """A plugin cannot be used; the text says why, for the listing."""
 
 
 class _Plugin:
@@ -132,7 +127,7 @@ class PluginHost:
             try:
                 found = self._call(plugin, "modeld_register_routes", service=service)
                 for route in found:
-                    _expect(hasattr(route, "matches"), route, "a Starlette route")
+                    expect(hasattr(route, "matches"), route, "a Starlette route")
                 self._claim(plugin, [("route", _path(route), route) for route in found])
             except PluginFault as fault:
                 self._break(plugin, str(fault))
@@ -227,12 +222,12 @@ class PluginHost:
         found: list[Contribution] = []
         for hook, (kind, expected) in _NAMED.items():
             for thing in self._call(plugin, hook):
-                _expect(isinstance(thing, expected), thing, f"a {expected.__name__}")
+                expect(isinstance(thing, expected), thing, f"a {expected.__name__}")
                 name = getattr(thing, "name", None)
-                _expect(isinstance(name, str) and bool(name), thing, "an object with a name")
+                expect(isinstance(name, str) and bool(name), thing, "an object with a name")
                 found.append((kind, str(name), thing))
         for thing in self._call(plugin, "modeld_register_middleware"):
-            _expect(hasattr(thing, "cls"), thing, "a starlette.middleware.Middleware")
+            expect(hasattr(thing, "cls"), thing, "a starlette.middleware.Middleware")
             found.append(("middleware", f"{plugin.name}:{thing.cls.__name__}", thing))
         return found
 
@@ -282,26 +277,7 @@ class PluginHost:
         return self._within(hook, collect)
 
     def _within(self, what: str, function: Callable[[], T]) -> T:
-        """Run plugin code on a thread, so that code which hangs can be left behind."""
-        limit_s = self.settings.plugin_timeout_s
-        outcome: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
-
-        def run() -> None:
-            try:
-                outcome.put((function(), None))
-            except BaseException as exc:  # noqa: BLE001  (a plugin's SystemExit is its fault, not ours)
-                outcome.put((None, exc))
-
-        threading.Thread(target=run, name=f"modeld-plugin-{what}", daemon=True).start()
-        try:
-            result, error = outcome.get(timeout=limit_s)
-        except queue.Empty:
-            raise PluginFault(f"{what} took longer than {limit_s:g} s") from None
-        if isinstance(error, PluginFault):
-            raise error
-        if error is not None:
-            raise PluginFault(f"{what} raised {type(error).__name__}: {error}") from error
-        return result  # type: ignore[return-value]  # without an error there is a result
+        return guarded(what, function, self.settings.plugin_timeout_s)
 
     def _break(self, plugin: _Plugin, reason: str) -> None:
         plugin.reason = reason
@@ -354,11 +330,6 @@ def _same(plugin: object) -> object:
 def _instance(plugin: object) -> object:
     """An entry point may name a class: each application then gets an instance of its own."""
     return plugin() if isinstance(plugin, type) else plugin
-
-
-def _expect(holds: bool, thing: object, wanted: str) -> None:  # noqa: FBT001  (reads as a sentence)
-    if not holds:
-        raise PluginFault(f"it brought {thing!r}, which is not {wanted}")
 
 
 def _path(route: object) -> str:
