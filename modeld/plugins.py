@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import pluggy
 
 from modeld import hookspecs
-from modeld.errors import BackendUnavailableError, ConfigurationError
+from modeld.backend_choice import choose_backend
+from modeld.errors import ConfigurationError
 from modeld.events import Event
 from modeld.interfaces import (
     Backend,
@@ -141,20 +142,7 @@ class PluginHost:
         Raises:
             BackendUnavailableError: none is installed, or none can load this model.
         """
-        chosen = self._ask_for_backend(spec)
-        if chosen is not None:
-            return chosen
-        for backend in self.backends.values():
-            if self._can_load(backend, spec):
-                return backend
-        if not self.backends:
-            raise BackendUnavailableError(
-                "no backend is installed; for GGUF models: pip install modeld[llama]"
-            )
-        raise BackendUnavailableError(
-            f"no installed backend can load {spec.id!r} (format {spec.format!r},"
-            f" family {spec.family!r}); installed: {', '.join(self.backends)}"
-        )
+        return choose_backend(spec, self.backends, self._manager.hook)
 
     def build_service(self, build_local: Callable[[], ModelService]) -> ModelService:
         """The service that a plugin puts in place of the local one, or the local one.
@@ -297,30 +285,6 @@ class PluginHost:
                 f" there is {', '.join(known) or 'none'}{nearest(wanted, known)}",
                 field="eviction_policy",
             )
-
-    def _ask_for_backend(self, spec: ModelSpec) -> Backend | None:
-        try:
-            chosen: object = self._manager.hook.modeld_choose_backend(
-                spec=spec, backends=tuple(self.backends.values())
-            )
-        except Exception:
-            log.exception(
-                "modeld_choose_backend failed for %r; taking the first that fits", spec.id
-            )
-            return None
-        if chosen is None:
-            return None
-        if chosen not in self.backends.values():
-            log.warning("modeld_choose_backend returned %r, not a registered backend", chosen)
-            return None
-        return chosen  # type: ignore[return-value]  # it is one of the backends
-
-    def _can_load(self, backend: Backend, spec: ModelSpec) -> bool:
-        try:
-            return backend.can_load(spec)
-        except Exception:
-            log.exception("backend %r failed to say whether it can load %r", backend.name, spec.id)
-            return False
 
 
 def _same(plugin: object) -> object:
