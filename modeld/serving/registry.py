@@ -56,14 +56,15 @@ class Registry:
     async def find(self, model: str) -> ModelSpec:
         """The model of this id, as its file is now.
 
-        A model that is unknown or whose file has changed makes the sources be asked again first.
+        A model that is unknown, unusable or whose file has changed makes the sources be asked
+        again first, the first two not more often than every :data:`RESCAN_INTERVAL_S`.
 
         Raises:
             ModelNotFoundError: there is none of this id.
             InvalidModelError: there is, but its file cannot be used.
         """
         spec = self._specs.get(model)
-        if spec is None:
+        if spec is None or spec.problem is not None:
             if self._clock() - self._scanned_s >= RESCAN_INTERVAL_S:
                 await self.refresh()
         elif spec.stamp is not None and _stamp(spec.path) != spec.stamp:

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""The JSON objects that modeld's own formats are made of, each on one line.
+
+``{"token":"…"}`` for a token; ``{"done":true,"content":…,"finish_reason":…,"usage":{…}}`` at the
+end; ``{"error":…,"code":503,"reason":"worker_crashed"}`` where something went wrong.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+import msgspec
+
+from modeld import Chunk, Done, ModeldError, Token
+from modeld.values import FinishReason, Value
+
+_encode = msgspec.json.Encoder().encode
+
+# JSON escapes what ends a line in ASCII. These end one for many readers too (str.splitlines).
+_LINE_ENDS = tuple(
+    (character.encode(), rb"\u%04x" % ord(character)) for character in "\u0085\u2028\u2029"
+)
+
+
+class _Usage(Value, frozen=True):
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    total_tokens: int
+
+
+class _Done(Value, frozen=True):
+    done: bool
+    content: str
+    finish_reason: FinishReason
+    usage: _Usage
+
+
+class _Failure(Value, frozen=True):
+    error: str
+    code: int
+    reason: str
+
+
+def encode_chunk(chunk: Chunk) -> bytes:
+    """One chunk as a JSON object without any line end in it."""
+    match chunk:
+        case Token(text=text):
+            line = b'{"token":' + _encode(text) + b"}"
+            return line if text.isascii() else _on_one_line(line)
+        case Done():
+            return _on_one_line(_encode(_done(chunk)))
+        case _:
+            assert_never(chunk)
+
+
+def encode_failure(error: ModeldError, status: int) -> bytes:
+    """An error as a JSON object without any line end in it; ``status`` is the HTTP one."""
+    failure = _Failure(error=error.message, code=status, reason=error.code)
+    return _on_one_line(_encode(failure))
+
+
+def _done(chunk: Done) -> _Done:
+    usage = chunk.usage
+    return _Done(
+        done=True,
+        content=chunk.content,
+        finish_reason=chunk.finish_reason,
+        usage=_Usage(
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            cached_tokens=usage.cached_tokens,
+            total_tokens=usage.total_tokens,
+        ),
+    )
+
+
+def _on_one_line(line: bytes) -> bytes:
+    for character, escape in _LINE_ENDS:
+        line = line.replace(character, escape)
+    return line

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""``GET /metrics`` for Prometheus."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from modeld import ModeldError, ModelService, Observer, hookimpl
+from modeld.builtin.metrics import Metrics
+from modeld.values import InstanceStatus, ServiceStatus
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import BaseRoute
+
+log = logging.getLogger("modeld.prometheus")
+
+
+class PrometheusPlugin:
+    """Keeps the metrics of one application; made anew for each, so that none are shared."""
+
+    def __init__(self) -> None:
+        self.metrics = Metrics()
+
+    @hookimpl
+    def modeld_register_observers(self) -> Iterable[Observer]:
+        """The observer that counts."""
+        return [self.metrics]
+
+    @hookimpl
+    def modeld_register_routes(self, service: ModelService) -> Iterable[BaseRoute]:
+        """``GET /metrics``, in the format that the scraper asks for."""
+        from starlette.responses import Response  # noqa: PLC0415  (only a server needs the web stack)
+        from starlette.routing import Route  # noqa: PLC0415
+
+        async def metrics(request: Request) -> Response:
+            encode, media_type = choose_encoder(request.headers.get("accept", ""))
+            status = await _status_or_none(service)
+            content = encode(_Scrape(self.metrics.registry, status))
+            return Response(content, headers={"content-type": media_type})
+
+        return [Route("/metrics", metrics, methods=["GET"])]
+
+
+async def _status_or_none(service: ModelService) -> ServiceStatus | None:
+    """The status, unless a remote service is out of reach: the counters are still worth having."""
+    try:
+        return await service.status()
+    except ModeldError as exc:
+        log.warning("metrics without the gauges: %s", exc.message)
+        return None
+
+
+class _Scrape(Collector):
+    """What one scrape sees: all that was counted, and the state at this moment."""
+
+    def __init__(self, registry: CollectorRegistry, status: ServiceStatus | None) -> None:
+        self._registry = registry
+        self._status = status
+
+    def collect(self) -> Iterator[Metric]:
+        """All families. Times of creation are left out: each would be one more series."""
+        for family in self._registry.collect():
+            family.samples = [
+                sample for sample in family.samples if not sample.name.endswith("_created")
+            ]
+            yield family
+        if self._status is not None:
+            yield from _service_gauges(self._status)
+            yield from _instance_gauges(self._status.instances)
+
+
+def _service_gauges(status: ServiceStatus) -> Iterator[Metric]:
+    budget = float("inf") if status.budget_bytes is None else status.budget_bytes
+    yield GaugeMetricFamily(
+        "modeld_memory_budget_bytes", "Memory for all models together; +Inf: unlimited.", budget
+    )
+    yield GaugeMetricFamily(
+        "modeld_memory_margin_bytes", "Part of the budget that is kept free.", status.margin_bytes
+    )
+    yield GaugeMetricFamily(
+        "modeld_spare_workers", "Workers that wait for a model.", status.spare_workers
+    )
+    yield GaugeMetricFamily(
+        "modeld_uptime_seconds", "Time since the service was started.", status.uptime_s
+    )
+
+
+def _instance_gauges(instances: Iterable[InstanceStatus]) -> Iterator[Metric]:
+    held, queue, inflight, slots = (
+        GaugeMetricFamily(name, documentation, labels=["model"])
+        for name, documentation in (
+            ("modeld_memory_held_bytes", "Memory that a model holds."),
+            ("modeld_queue_length", "Requests that wait in front of a model."),
+            ("modeld_inflight_requests", "Requests that a model is working on."),
+            ("modeld_slots", "Requests that a model can work on at once."),
+        )
+    )
+    for instance in instances:
+        label = [instance.model_id]
+        held.add_metric(label, instance.held_bytes)
+        queue.add_metric(label, instance.queue_len)
+        inflight.add_metric(label, instance.inflight)
+        slots.add_metric(label, instance.slots)
+    yield from (held, queue, inflight, slots)

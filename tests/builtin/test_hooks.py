@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-only
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import entry_points
+
+import pluggy
+
+from modeld import (
+    EvictionPolicy,
+    ModelService,
+    Observer,
+    OutputFormatter,
+    RegistrySource,
+    Settings,
+    hookspecs,
+)
+
+KINDS = (EvictionPolicy, ModelService, Observer, OutputFormatter, RegistrySource)
+
+
+def manager() -> pluggy.PluginManager:
+    """All built-in plugins, found by their entry points and checked against the hooks."""
+    found = pluggy.PluginManager(hookspecs.PROJECT)
+    found.add_hookspecs(hookspecs)
+    for entry in entry_points(group="modeld"):
+        if entry.value.startswith("modeld.builtin."):
+            plugin = entry.load()
+            found.register(plugin() if isinstance(plugin, type) else plugin, entry.name)
+    found.check_pending()
+    return found
+
+
+def test_every_built_in_plugin_brings_what_it_is_named_after() -> None:
+    hooks = manager().hook
+    settings = Settings()
+    names = {
+        thing.name
+        for hook in (
+            hooks.modeld_register_sources,
+            hooks.modeld_register_eviction_policies,
+            hooks.modeld_register_formatters,
+            hooks.modeld_register_observers,
+        )
+        for things in hook(settings=settings)
+        for thing in things
+        if isinstance(thing, KINDS)
+    }
+    assert names == {"gguf-folder", "lru", "ndjson", "sse", "plain-json", "prometheus"}
+    assert names == {name for name, _ in manager().list_name_plugin()}
+
+
+def test_importing_the_built_in_plugins_loads_no_web_stack_and_no_runtime() -> None:
+    modules = sorted(
+        entry.module
+        for entry in entry_points(group="modeld")
+        if entry.value.startswith("modeld.builtin.")
+    )
+    heavy = {"starlette", "uvicorn", "pydantic", "anyio", "llama_cpp", "numpy"}
+    code = f"import sys, {', '.join(modules)}; print(*sorted({heavy!r} & sys.modules.keys()))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert result.stdout.split() == []
