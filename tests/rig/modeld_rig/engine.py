@@ -169,7 +169,7 @@ def channel() -> socket.socket:
     """The worker's own end of the channel, found as the only socket it has."""
     for entry in Path("/proc/self/fd").iterdir():
         try:
-            if "socket:" in os.readlink(entry):
+            if "socket:" in str(entry.readlink()):
                 return socket.socket(fileno=os.dup(int(entry.name)))
         except OSError:
             continue

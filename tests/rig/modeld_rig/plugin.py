@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-only
 """The rig's backend: it loads GGUF files whose architecture is `rig`."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from modeld import Backend, Engine, EngineHost, MemoryEstimate, ModelSpec, Options, hookimpl
+
+ENGINE = "modeld_rig.engine:RigEngine"
 
 
 class RigOptions(Options, frozen=True):
@@ -15,6 +18,7 @@ class RigOptions(Options, frozen=True):
     load_gate: str = ""
     load_fault: str = ""
     journal: str = ""
+    instant: bool = False
 
 
 class Rig(Backend):
@@ -30,9 +34,18 @@ class Rig(Backend):
         return MemoryEstimate(weights_bytes=options.estimate_mb << 20)
 
     async def load(self, spec: ModelSpec, options: Options, host: EngineHost) -> Engine:
-        return await host.start("modeld_rig.engine:RigEngine", spec, options)
+        assert isinstance(options, RigOptions)
+        engine = "modeld_rig.instant:InstantEngine" if options.instant else ENGINE
+        return await host.start(engine, spec, options)
 
 
 @hookimpl
 def modeld_register_backends() -> list[Backend]:
     return [Rig()]
+
+
+@hookimpl
+def modeld_choose_backend(spec: ModelSpec, backends: Sequence[Backend]) -> Backend | None:
+    """Other backends may take any GGUF file for theirs."""
+    mine = (backend for backend in backends if isinstance(backend, Rig))
+    return next(mine, None) if spec.family == "rig" else None

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""The two servers that the streaming benchmark compares, each a process of its own.
+
+    python -m tests.bench.bench_app bare|modeld TOKENS
+
+Both run on uvicorn with modeld's protocol class, and print their port when they listen.
+"""
+
+import asyncio
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from modeld import Settings, create_app
+from modeld.httpapi.protocol import protocol_class
+from tests.tiny_gguf import write_gguf
+
+LINE = b'{"token":" token"}\n'
+STREAMS = 32
+
+
+def bare_app(tokens: int) -> Starlette:
+    """A Starlette app that streams constant lines and does nothing else."""
+
+    async def lines() -> AsyncIterator[bytes]:
+        for _ in range(tokens):
+            yield LINE
+
+    async def infer(request: Request) -> StreamingResponse:
+        await request.body()
+        return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+    return Starlette(routes=[Route("/infer", infer, methods=["POST"])])
+
+
+def modeld_app(folder: Path) -> ASGIApp:
+    """modeld with an instant engine in a child process."""
+    write_gguf(folder / "instant.gguf", "rig")
+    return create_app(
+        Settings(
+            models_dir=str(folder),
+            default_model="instant.gguf",
+            models={"*": {"instant": True, "slots": STREAMS}},
+            spare_workers=0,
+        )
+    )
+
+
+def main() -> None:
+    kind, tokens = sys.argv[1], int(sys.argv[2])
+    sys.path.insert(0, str(Path(__file__).parents[1] / "rig"))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+    ):
+        app = bare_app(tokens) if kind == "bare" else modeld_app(Path(folder))
+        config = uvicorn.Config(
+            app, http=protocol_class(Settings()), log_level="error", access_log=False
+        )
+        print(listener.getsockname()[1], flush=True)
+        asyncio.run(uvicorn.Server(config).serve(sockets=[listener]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Swap: evict a model, load another, first token of it, against a fresh llama-server's first token.
+
+modeld holds one of two copies of SmolLM2 in its budget and is asked for each in turn, a spare
+worker waiting. llama-server is started anew each time, with the same file, context and threads.
+"""
+
+import asyncio
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
+CONTEXT = 2048
+THREADS = 1
+PROMPT = "Write one sentence about the sea and the ships that sail on it in winter."
+DEADLINE_S = 60.0
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+async def first_token_s(port: int, path: str, body: dict[str, object], began_s: float) -> float:
+    """Seconds from ``began_s`` until the first chunk of the answer's body, connecting as needed."""
+    payload = json.dumps(body).encode()
+    while time.perf_counter() - began_s < DEADLINE_S:
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        except ConnectionRefusedError:
+            await asyncio.sleep(0.002)
+            continue
+        writer.write(
+            b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Connection: close\r\nContent-Length: %d\r\n\r\n%b"
+            % (path.encode(), len(payload), payload)
+        )
+        head = await reader.readuntil(b"\r\n\r\n")
+        if b" 503 " in head.splitlines()[0]:  # llama-server listens before it has loaded
+            writer.close()
+            await asyncio.sleep(0.002)
+            continue
+        assert b" 200 " in head.splitlines()[0], head + await reader.read()
+        await reader.readuntil(b"token" if path == "/infer" else b"content")
+        seconds = time.perf_counter() - began_s
+        await reader.read()
+        writer.close()
+        return seconds
+    raise TimeoutError(f"no first token within {DEADLINE_S} s")
+
+
+async def _get(port: int, path: str) -> dict[str, object]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET %b HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" % path.encode())
+    answer = await reader.read()
+    writer.close()
+    document: dict[str, object] = json.loads(answer.partition(b"\r\n\r\n")[2])
+    return document
+
+
+@contextmanager
+def modeld_server(folder: Path, model: Path) -> Iterator[int]:
+    """`modeld serve` with two copies of the model and room for one."""
+    for name in ("a.gguf", "b.gguf"):
+        os.link(model, folder / name)
+    port = free_port()
+    options = json.dumps({"*": {"context": CONTEXT, "threads": THREADS, "slots": 1}})
+    command = [
+        *(sys.executable, "-m", "modeld.cli.main", "serve", "--addr", f"127.0.0.1:{port}"),
+        *("--models-dir", str(folder), "--vram-budget-mb", "200", "--log-level", "error"),
+        *("--min-residence-s", "0", "--models", options),
+    ]
+    with subprocess.Popen(command) as process:
+        try:
+            yield port
+        finally:
+            process.terminate()
+
+
+async def _swaps(port: int, count: int) -> list[float]:
+    body: dict[str, object] = {"prompt": PROMPT, "max_tokens": 2, "temperature": 0}
+    await first_token_s(port, "/infer", {**body, "model": "b.gguf"}, time.perf_counter())
+    times = []
+    for number in range(count):
+        while (await _get(port, "/status"))["spare_workers"] != 1:
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(1.0)  # the spare imports its runtime
+        name = "ab"[number % 2] + ".gguf"
+        times.append(await first_token_s(port, "/infer", {**body, "model": name}, time.perf_counter()))
+    status = await _get(port, "/status")
+    assert int(str(status["evictions_total"])) >= count, status
+    return times
+
+
+def _fresh(binary: str, model: Path, *extra: str) -> float:
+    port = free_port()
+    command = [binary, "-m", str(model), "-c", str(CONTEXT), "-t", str(THREADS), "-np", "1"]
+    began_s = time.perf_counter()
+    with subprocess.Popen(
+        [*command, "--port", str(port), "--host", "127.0.0.1", *extra],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            body: dict[str, object] = {"prompt": PROMPT, "n_predict": 2, "stream": True}
+            return asyncio.run(first_token_s(port, "/completion", body, began_s))
+        finally:
+            process.kill()
+
+
+def measure(repeats: int, llama_server: str, models: Path) -> list[str]:
+    """Measure both, turn by turn, and return the rows of the table."""
+    model = models / MODEL
+    fresh, bare, swaps = [], [], []
+    with tempfile.TemporaryDirectory(dir=models) as folder:
+        with modeld_server(Path(folder), model) as port:
+            for _ in range(repeats):
+                swaps += asyncio.run(_swaps(port, 1))
+                fresh.append(_fresh(llama_server, model))
+                bare.append(_fresh(llama_server, model, "--no-warmup"))
+    swap_s, fresh_s, bare_s = (statistics.median(times) for times in (swaps, fresh, bare))
+    return [
+        f"swap to first token: modeld {swap_s:.3f} s, fresh llama-server {fresh_s:.3f} s, "
+        f"ratio {swap_s / fresh_s:.2f} (goal 0.6); without its warm-up {bare_s:.3f} s, "
+        f"ratio {swap_s / bare_s:.2f}"
+    ]
+
+
+if __name__ == "__main__":
+    print("\n".join(measure(7, sys.argv[1], Path(sys.argv[2]))))

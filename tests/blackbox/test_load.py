@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""What happens when there is too much to do, when clients leave, and when workers die."""
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests.blackbox.served import DEADLINE_S, Ledger, Served, ask, lines, serving, until
+
+
+def client() -> httpx.AsyncClient:
+    limits = httpx.Limits(max_connections=None)
+    return httpx.AsyncClient(timeout=DEADLINE_S * 4, limits=limits)
+
+
+def script(**plan: object) -> dict[str, object]:
+    return {"prompt": json.dumps(plan)}
+
+
+@pytest.mark.parametrize(("slots", "depth", "over"), [(1, 0, 3), (2, 3, 5), (4, 8, 10)])
+def test_exactly_the_slots_and_the_queue_are_accepted(
+    rig_models: Path, tmp_path: Path, slots: int, depth: int, over: int
+) -> None:
+    journal = tmp_path / "journal"
+    options = json.dumps({"*": {"slots": slots, "journal": str(journal)}})
+    arguments = ("--default-model", "a.gguf", "--max-queue-depth", str(depth))
+
+    async def repeat(url: str, ledger: Ledger, gate: Path) -> None:
+        async with client() as http:
+            body = script(tokens=2, gate=str(gate), nonce=gate.name)
+            count = slots + depth + over
+            tasks = [asyncio.create_task(ask(http, url, ledger, body)) for _ in range(count)]
+            refused: list[list[dict[str, Any]]] = []
+            for task in asyncio.as_completed(tasks):
+                refused.append(await task)
+                if len(refused) == over:
+                    gate.touch()  # noqa: ASYNC240  (a file of no size, in a test)
+                    break
+            assert all(answer[0]["reason"] == "queue_full" for answer in refused)
+            await asyncio.gather(*tasks)
+
+    with serving(rig_models, *arguments, "--models", options) as served:
+        ledger = Ledger()
+        for number in range(50):
+            asyncio.run(repeat(served.url, ledger, tmp_path / f"gate-{number}"))
+        ledger.check()
+        assert ledger.outcomes == {"completed": 50 * (slots + depth), "refused": 50 * over}
+        started = [line for line in journal.read_text().splitlines() if line.startswith("start")]
+        assert len(started) == 50 * (slots + depth)
+        refusals = 'modeld_http_backpressure_total{reason="queue_full"}'
+        assert f"{refusals} {50.0 * over}" in served.get("/metrics").text
+        assert served.get("/status").json()["instances"][0]["inflight"] == 0
+
+
+def test_a_refusal_says_when_to_come_back(rig_models: Path, tmp_path: Path) -> None:
+    options = json.dumps({"*": {"slots": 1}})
+    arguments = ("--default-model", "a.gguf", "--max-queue-depth", "0", "--models", options)
+    gate = tmp_path / "gate"
+
+    async def scenario(served: Served) -> httpx.Response:
+        async with client() as http:
+            first = asyncio.create_task(
+                ask(http, served.url, Ledger(), script(tokens=1, gate=str(gate)))
+            )
+            await until(lambda: served.status()["instances"] != [])
+            answer = await http.post(f"{served.url}/infer", json={"prompt": "x"})
+            gate.touch()
+            await first
+            return answer
+
+    with serving(rig_models, *arguments) as served:
+        refused = asyncio.run(scenario(served))
+        assert refused.status_code == 429
+        assert int(refused.headers["retry-after"]) >= 1
+
+
+def test_a_request_that_waits_too_long_is_sent_away(rig_models: Path, tmp_path: Path) -> None:
+    options = json.dumps({"*": {"slots": 1}})
+    gate = tmp_path / "gate"
+
+    async def scenario(served: Served) -> httpx.Response:
+        async with client() as http:
+            first = asyncio.create_task(
+                ask(http, served.url, Ledger(), script(tokens=1, gate=str(gate)))
+            )
+            await until(lambda: served.status()["instances"] != [])
+            answer = await http.post(f"{served.url}/infer", json={"prompt": "x"})
+            gate.touch()
+            assert (await first)[-1]["done"]
+            return answer
+
+    arguments = ("--default-model", "a.gguf", "--max-wait-s", "0.5", "--models", options)
+    with serving(rig_models, *arguments) as served:
+        refused = asyncio.run(scenario(served))
+        assert (refused.status_code, refused.json()["reason"]) == (429, "wait_timeout")
+
+
+@pytest.mark.parametrize("gate_at", [0, 3])
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_leaves_frees_its_slot(
+    rig_models: Path, tmp_path: Path, gate_at: int, stream: bool
+) -> None:
+    journal = tmp_path / "journal"
+    options = json.dumps({"*": {"slots": 1, "journal": str(journal)}})
+    body = script(tokens=9, gate=str(tmp_path / "never"), gate_at=gate_at, nonce="leaver")
+
+    async def scenario(served: Served) -> None:
+        async with client() as http:
+            leaver = asyncio.create_task(
+                ask(http, served.url, Ledger(), {**body, "stream": stream})
+            )
+            await until(lambda: journal.exists() and "start leaver" in journal.read_text())
+            leaver.cancel()
+            await until(lambda: "cancel leaver" in journal.read_text())
+            await until(lambda: served.instance("a.gguf")["inflight"] == 0)
+            answer = await ask(http, served.url, Ledger(), {"prompt": "next one"})
+            assert answer[-1]["content"] == "next one "
+
+    with serving(rig_models, "--default-model", "a.gguf", "--models", options) as served:
+        asyncio.run(scenario(served))
+
+
+def test_a_client_that_leaves_the_queue_is_never_started(rig_models: Path, tmp_path: Path) -> None:
+    journal, gate = tmp_path / "journal", tmp_path / "gate"
+    options = json.dumps({"*": {"slots": 1, "journal": str(journal)}})
+
+    async def scenario(served: Served) -> None:
+        async with client() as http:
+            first = asyncio.create_task(
+                ask(http, served.url, Ledger(), script(tokens=1, gate=str(gate), nonce="first"))
+            )
+            await until(lambda: journal.exists() and "start first" in journal.read_text())
+            second = asyncio.create_task(
+                ask(http, served.url, Ledger(), script(tokens=1, nonce="second"))
+            )
+            await until(lambda: served.instance("a.gguf")["queue_len"] == 1)
+            second.cancel()
+            await until(lambda: served.instance("a.gguf")["queue_len"] == 0)
+            gate.touch()
+            await first
+            assert "second" not in journal.read_text()
+
+    with serving(rig_models, "--default-model", "a.gguf", "--models", options) as served:
+        asyncio.run(scenario(served))
+
+
+def test_a_killed_worker_costs_its_own_requests_and_nothing_else(
+    rig_models: Path, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    stuck = script(tokens=5, gate=str(gate), gate_at=2)
+
+    async def scenario(served: Served) -> None:
+        async with client() as http:
+            other = asyncio.create_task(
+                ask(http, served.url, Ledger(), {"model": "b.gguf", **stuck})
+            )
+            victim = lines(http, served.url, {"model": "a.gguf", **stuck})
+            assert [await anext(victim), await anext(victim)] == [
+                {"token": "t0 "},
+                {"token": "t1 "},
+            ]
+            pid = served.instance("a.gguf")["pid"]
+            os.kill(pid, signal.SIGKILL)
+            last = await anext(victim)
+            assert last["reason"] == "worker_crashed"
+            assert "SIGKILL" in last["error"]
+            assert [line async for line in victim] == []
+            answer = await ask(http, served.url, Ledger(), {"model": "a.gguf", "prompt": "again"})
+            assert answer[-1]["content"] == "again "
+            assert served.instance("a.gguf")["pid"] != pid
+            gate.touch()
+            assert (await other)[-1]["content"] == "t0 t1 t2 t3 t4 "
+
+    with serving(rig_models) as served:
+        asyncio.run(scenario(served))
+        assert 'modeld_worker_exits_total{cause="signal"} 1.0' in served.get("/metrics").text
+
+
+def test_a_worker_that_dies_idle_is_not_listed_as_loaded(rig_models: Path) -> None:
+    async def scenario(served: Served) -> None:
+        served.post("/infer", {"prompt": "hello"})
+        os.kill(served.instance("a.gguf")["pid"], signal.SIGKILL)
+        await until(lambda: served.instance("a.gguf")["state"] == "absent")
+        assert served.status()["used_est_mb"] == 0
+
+    with serving(rig_models, "--default-model", "a.gguf") as served:
+        asyncio.run(scenario(served))
+
+
+def test_sigterm_lets_running_requests_finish_and_sends_the_waiting_away(
+    rig_models: Path, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    options = json.dumps({"*": {"slots": 1}})
+
+    async def scenario(served: Served) -> None:
+        ledger = Ledger()
+        async with client() as http:
+            running = lines(http, served.url, script(tokens=5, gate=str(gate), gate_at=1))
+            assert await anext(running) == {"token": "t0 "}
+            waiting = asyncio.create_task(ask(http, served.url, ledger, {"prompt": "x"}))
+            await until(lambda: served.instance("a.gguf")["queue_len"] == 1)
+            served.terminate()
+            assert (await waiting)[0]["reason"] == "draining"
+            assert (await http.get(f"{served.url}/readyz")).status_code == 503
+            refused = await http.post(f"{served.url}/infer", json={"prompt": "x"})
+            assert (refused.status_code, refused.json()["reason"]) == (503, "draining")
+            gate.touch()
+            rest = [line async for line in running]
+            assert rest[-1]["content"] == "t0 t1 t2 t3 t4 "
+
+    with serving(rig_models, "--default-model", "a.gguf", "--models", options) as served:
+        workers = psutil.Process(served.process.pid).children(recursive=True)
+        asyncio.run(scenario(served))
+        assert served.exit_code() == 0
+        assert not [worker for worker in workers if worker.is_running()]
+
+
+def test_after_the_drain_time_streams_end_with_an_error_line(
+    rig_models: Path, tmp_path: Path
+) -> None:
+    async def scenario(served: Served) -> list[dict[str, Any]]:
+        async with client() as http:
+            body = script(tokens=5, gate=str(tmp_path / "never"), gate_at=1)
+            running = lines(http, served.url, body)
+            assert await anext(running) == {"token": "t0 "}
+            served.terminate()
+            return [line async for line in running]
+
+    arguments = ("--default-model", "a.gguf", "--drain-timeout-s", "0.3")
+    with serving(rig_models, *arguments) as served:
+        assert [line["reason"] for line in asyncio.run(scenario(served))] == ["draining"]
+        assert served.exit_code() == 0
+
+
+def test_workers_do_not_outlive_a_killed_server(rig_models: Path) -> None:
+    with serving(rig_models, "--default-model", "a.gguf") as served:
+        served.post("/infer", {"prompt": "hello"})
+        workers = psutil.Process(served.process.pid).children(recursive=True)
+        assert len(workers) >= 1
+        served.process.kill()
+        _, alive = psutil.wait_procs(workers, timeout=DEADLINE_S)
+        assert not alive
