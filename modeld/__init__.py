@@ -46,7 +46,7 @@ from modeld.values import (
 )
 
 if TYPE_CHECKING:
-    from modeld.httpapi.app import create_app
+    from modeld.httpapi.app import ModeldApp, create_app
 
 __all__ = [
     "Backend",
@@ -63,6 +63,7 @@ __all__ = [
     "Message",
     "ModelService",
     "ModelSpec",
+    "ModeldApp",
     "ModeldError",
     "Observer",
     "Options",
@@ -81,9 +82,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Load ``create_app`` on first use, so that plugins and workers never import the web stack."""
-    if name == "create_app":
-        from modeld.httpapi.app import create_app  # noqa: PLC0415
+    """Load the application on first use, so that plugins and workers never import the web stack."""
+    if name in {"ModeldApp", "create_app"}:
+        from modeld.httpapi import app  # noqa: PLC0415
 
-        return create_app
+        return getattr(app, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

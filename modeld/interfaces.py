@@ -101,6 +101,10 @@ class StepEngine(ABC):
     held_bytes: int = 0
     """What the loaded model holds in memory, in bytes; 0 where that is not known."""
 
+    close_before_exit: ClassVar[bool] = True
+    """Whether a worker process must call :meth:`close` before it exits. ``False`` where the end of
+    the process gives everything back by itself: the model then leaves memory sooner."""
+
     @classmethod
     @abstractmethod
     def open(

@@ -214,9 +214,9 @@ class PluginHost:
                 name = getattr(thing, "name", None)
                 expect(isinstance(name, str) and bool(name), thing, "an object with a name")
                 found.append((kind, str(name), thing))
-        for thing in self._call(plugin, "modeld_register_middleware"):
+        for number, thing in enumerate(self._call(plugin, "modeld_register_middleware")):
             expect(hasattr(thing, "cls"), thing, "a starlette.middleware.Middleware")
-            found.append(("middleware", f"{plugin.name}:{thing.cls.__name__}", thing))
+            found.append(("middleware", f"{plugin.name}:{number}:{thing.cls.__name__}", thing))
         return found
 
     def _claim(self, plugin: _Plugin, found: Sequence[Contribution]) -> None:

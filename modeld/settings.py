@@ -18,11 +18,11 @@ import msgspec
 from msgspec import Meta
 
 from modeld.errors import ConfigurationError
-from modeld.values import JsonValue, Value
+from modeld.values import Value
 
 ENV_PREFIX = "MODELD_"
 
-ModelOptions = dict[str, dict[str, JsonValue]]
+ModelOptions = dict[str, dict[str, Any]]  # the values are JSON; each backend knows their types
 
 
 class Settings(Value, frozen=True):

@@ -227,7 +227,10 @@ class ServiceState(StrEnum):
 
 
 class ServiceStatus(Value, frozen=True):
-    """Everything that ``/status`` shows. ``budget_bytes`` of ``None`` means unlimited."""
+    """Everything that ``/status`` shows. ``budget_bytes`` of ``None`` means unlimited.
+
+    ``error`` is what is wrong now; ``last_error`` is the latest failure of any model.
+    """
 
     state: ServiceState
     instances: tuple[InstanceStatus, ...]
@@ -239,6 +242,7 @@ class ServiceStatus(Value, frozen=True):
     uptime_s: float
     spare_workers: int = 0
     error: str | None = None
+    last_error: str | None = None
 
 
 class Readiness(Value, frozen=True):

@@ -36,10 +36,11 @@ class _Done(Value, frozen=True):
     usage: _Usage
 
 
-class _Failure(Value, frozen=True):
+class _Failure(Value, frozen=True, omit_defaults=True):
     error: str
     code: int
     reason: str
+    field: str | None = None
 
 
 def encode_chunk(chunk: Chunk) -> bytes:
@@ -56,7 +57,7 @@ def encode_chunk(chunk: Chunk) -> bytes:
 
 def encode_failure(error: ModeldError, status: int) -> bytes:
     """An error as a JSON object without any line end in it; ``status`` is the HTTP one."""
-    failure = _Failure(error=error.message, code=status, reason=error.code)
+    failure = _Failure(error=error.message, code=status, reason=error.code, field=error.field)
     return _on_one_line(_encode(failure))
 
 

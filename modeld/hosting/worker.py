@@ -90,7 +90,8 @@ class Worker:
         except Exception:  # noqa: BLE001  (the parent learns of it by the exit, people by the log)
             traceback.print_exc()
             sys.exit(EXIT_ENGINE_FAILED)
-        self._engine.close()
+        if self._engine.close_before_exit:
+            self._engine.close()
 
     def _prepare(self, imports: tuple[str, ...]) -> None:
         for module in imports:

@@ -58,6 +58,7 @@ class Pool:
         self._refusal: ModeldError | None = None
         self._changed = asyncio.Event()
         self.evictions_total = 0
+        self.last_error: str | None = None
 
     @property
     def spares(self) -> int:
@@ -245,6 +246,7 @@ class Pool:
                 retry_after_s=retry_after_s,
             )
             log.error("%s", error.message, exc_info=exc)
+        self.last_error = error.message
         self.turns.load_failed(place, error)
         self._notify(
             ModelLoadFailed(
@@ -263,6 +265,7 @@ class Pool:
             place.instance.engine.failure() if place.instance and place.instance.engine else None
         )
         assert failure is not None
+        self.last_error = f"{place.spec.id}: {failure.message}"
         wait_s = place.cooldown.remaining_s(self._clock())
         log.error("model %r: %s; next load in %g s", place.spec.id, failure.message, wait_s)
         self._notify(WorkerExited(model=place.spec.id, cause=failure.cause, detail=failure.message))

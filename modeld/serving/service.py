@@ -157,6 +157,7 @@ class LocalService(ModelService):
             uptime_s=now_s - self._started_s,
             spare_workers=self._pool.spares,
             error="; ".join(self._registry.errors.values()) or None,
+            last_error=self._pool.last_error,
         )
 
     async def ready(self, model: str | None = None) -> Readiness:

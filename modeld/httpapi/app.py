@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""The application, assembled from its parts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute, Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from modeld.errors import ConfigurationError
+from modeld.httpapi.accept import Formatters
+from modeld.httpapi.access import AccessLog
+from modeld.httpapi.gate import Gate, GatedRoute
+from modeld.httpapi.health import Health
+from modeld.httpapi.infer import Infer
+from modeld.httpapi.keys import Keys
+from modeld.httpapi.lifetime import Lifetime
+from modeld.httpapi.models import Models
+from modeld.httpapi.openapi import OpenApi
+from modeld.httpapi.operations import Operation
+from modeld.httpapi.origins import Origins
+from modeld.httpapi.plugin_list import Plugins
+from modeld.httpapi.problems import Problems
+from modeld.httpapi.status import Status
+from modeld.httpapi.swagger import swagger_route
+from modeld.interfaces import ModelService
+from modeld.plugins import PluginHost
+from modeld.serving.service import LocalService
+from modeld.settings import Settings, resolve
+
+
+def create_app(
+    settings: Settings | None = None,
+    plugins: PluginHost | None = None,
+    *,
+    trusted_hosts: Sequence[str] | None = None,
+) -> ModeldApp:
+    """Make an application; two in one process share nothing.
+
+    Without ``settings`` they come from the environment and the file that ``MODELD_CONFIG`` names;
+    without ``plugins`` all that are installed take part. ``trusted_hosts`` are the names that the
+    ``Host`` header may have; ``None`` means any.
+
+    Raises:
+        ConfigurationError: the settings or the plugins cannot be used; nothing was started.
+    """
+    if settings is None:
+        settings = resolve({}, os.environ).settings
+    if plugins is None:
+        plugins = PluginHost.discover(settings)
+    return ModeldApp(settings, plugins, trusted_hosts)
+
+
+class ModeldApp:
+    """An ASGI application that runs alone or mounted under any prefix.
+
+    It starts by itself at the first request that needs it. A host may instead enter
+    :meth:`lifespan` (``Starlette(lifespan=app.lifespan)``), or call :meth:`start` and
+    :meth:`aclose`. It installs no signal handlers and belongs to the event loop that it was
+    started on.
+    """
+
+    def __init__(
+        self, settings: Settings, plugins: PluginHost, trusted_hosts: Sequence[str] | None
+    ) -> None:
+        self.settings = settings
+        self.plugins = plugins
+        self.service: ModelService = plugins.build_service(lambda: LocalService(settings, plugins))
+        self._lifetime = Lifetime(self.service)
+        self._keys = Keys.from_file(settings.api_key_file) if settings.api_key_file else Keys()
+        self._gate = Gate(self._keys, Origins(trusted_hosts), self.start)
+        self.routes: Sequence[GatedRoute] = self._routes()
+        self._router = Router(
+            self.routes,
+            redirect_slashes=False,
+            default=self._gate.nowhere,
+            lifespan=self.lifespan,
+        )
+        self._stack = self._wrapped(self._router)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, or the server's lifespan where no host is around."""
+        if scope["type"] == "lifespan":
+            await self._router(scope, receive, send)
+            return
+        # A host's scope stays as it is, and its exception handlers are not for our errors.
+        own = {**scope, "app": self}
+        own.pop("starlette.exception_handlers", None)
+        await self._stack(own, receive, send)
+
+    async def start(self) -> None:
+        """Get ready to serve. All callers share one start; calling it again does nothing."""
+        await self._lifetime.start()
+
+    async def drain(self, timeout_s: float) -> None:
+        """Refuse new work and let running requests finish for ``timeout_s``, then end the rest."""
+        await self._lifetime.drain(timeout_s)
+
+    async def aclose(self) -> None:
+        """End everything and free all memory. May be called twice; there is no start after it."""
+        await self._lifetime.aclose()
+
+    @asynccontextmanager
+    async def lifespan(self, _host: object = None) -> AsyncIterator[None]:
+        """Start on entering, close on leaving; for hosts, which pass themselves."""
+        try:
+            await self.start()
+            yield
+        finally:
+            await self.aclose()
+
+    def _routes(self) -> list[GatedRoute]:
+        operations = self._operations()
+        brought = self.plugins.routes(self.service)
+        _refuse_taken_paths(operations, brought)
+        described = OpenApi(operations, brought, keys=bool(self._keys))
+        return [
+            *(self._served(operation) for operation in (*operations, *described.operations())),
+            GatedRoute(swagger_route(), self._gate, "/swagger/{path}", needs_service=False),
+            *(GatedRoute(route, self._gate, _template(route)) for route in brought),
+        ]
+
+    def _operations(self) -> tuple[Operation, ...]:
+        formatters = Formatters(self.plugins.formatters.values())
+        return (
+            *Infer(self.service, self.settings, formatters).operations(),
+            *Models(self.service).operations(),
+            *Status(self.service).operations(),
+            *Health(self.service).operations(),
+            *Plugins(self.service).operations(),
+        )
+
+    def _served(self, operation: Operation) -> GatedRoute:
+        return GatedRoute(
+            Route(
+                operation.path, operation.endpoint, methods=[operation.method], name=operation.name
+            ),
+            self._gate,
+            operation.path,
+            public=operation.public,
+            needs_service=operation.needs_service,
+        )
+
+    def _wrapped(self, app: ASGIApp) -> ASGIApp:
+        """``app`` in its layers. Plugins' middleware sees finished answers, errors among them."""
+        layers = [
+            Middleware(AccessLog, notify=self.plugins.notify),
+            Middleware(Problems),
+            *self.plugins.middleware,
+            Middleware(Problems),
+        ]
+        for layer in reversed(layers):
+            app = layer.cls(app, *layer.args, **layer.kwargs)
+        return app
+
+
+def _template(route: BaseRoute) -> str:
+    return str(getattr(route, "path", None) or type(route).__name__)
+
+
+def _refuse_taken_paths(operations: Sequence[Operation], brought: Sequence[BaseRoute]) -> None:
+    taken = {operation.path for operation in operations} | {"/openapi.json", "/swagger"}
+    for route in brought:
+        if _template(route) in taken:
+            raise ConfigurationError(
+                f"a plugin brings the route {_template(route)!r}, which is modeld's own;"
+                " leave the plugin out with --block-plugins"
+            )

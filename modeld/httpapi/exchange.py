@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""One request on its way through the application: its id, its route, its end, its log lines."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import cast
+
+from starlette.datastructures import Headers, QueryParams
+from starlette.types import Scope
+
+from modeld.errors import InvalidRequestError
+from modeld.events import Event, HttpRequestFinished, HttpRequestStarted
+from modeld.values import Done
+
+UNMATCHED = "unmatched"
+"""The route of a request that no route matched."""
+
+CLIENT_LEFT = 499
+"""The status in logs and events of a request whose client left before it was answered."""
+
+_KEY = "modeld.exchange"
+_SOCKET = "WEBSOCKET"
+_LONGEST_LOGGED = 200
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", _SOCKET})
+_LEVELS = {
+    "off": logging.CRITICAL + 1,
+    "error": logging.ERROR,
+    "info": logging.INFO,
+    "debug": logging.DEBUG,
+}
+
+log = logging.getLogger("modeld.access")
+
+
+class Exchange:
+    """What is known about one request while it is served.
+
+    ``status`` is ``None`` until the status line is sent. ``outcome`` says in a word how an answer
+    ended that did not end well after its status line; it is empty otherwise. To a probe, a status
+    of 503 is an answer and no failure.
+    """
+
+    def __init__(self, scope: Scope, notify: Callable[[Event], None]) -> None:
+        headers = Headers(scope=scope)
+        method = scope.get("method", _SOCKET)
+        self.request_id = _request_id(headers.get("x-request-id", ""))
+        self.method = method if method in _METHODS else "OTHER"
+        self.route: str | None = None
+        self.model = ""
+        self.status: int | None = None
+        self.outcome = ""
+        self.is_probe = False
+        self._details = False
+        self._notify = notify
+        self._level: int | None = None
+        self._begun_s = time.perf_counter()
+
+    def enter(self, route: str) -> None:
+        """Note the route's template and tell the observers that the request has arrived."""
+        self.route = route
+        self._notify(HttpRequestStarted(route=route, method=self.method))
+
+    def choose_log_level(self, scope: Scope) -> None:
+        """Take over what the request says about its own log lines.
+
+        ``?log=`` wins over ``X-Log-Level``; ``X-Log-Infer: 1`` asks for details of the answer.
+
+        Raises:
+            InvalidRequestError: the level is none of the known ones.
+        """
+        headers = Headers(scope=scope)
+        wanted = QueryParams(scope["query_string"]).get("log") or headers.get("x-log-level")
+        self._details = headers.get("x-log-infer") == "1"
+        if self._details:
+            self._level = logging.INFO
+        if wanted is None:
+            return
+        if wanted not in _LEVELS:
+            raise InvalidRequestError(
+                f"log: must be one of {', '.join(_LEVELS)}; leave it out for the server's level",
+                field="log",
+            )
+        self._level = _LEVELS[wanted]
+        self._details = self._details or wanted == "debug"
+
+    def note_answer(self, chunks: int, done: Done) -> None:
+        """Log how an answer was made, where the request or the server's level asks for it.
+
+        Nothing of what was asked or answered is logged, at any level.
+        """
+        if not (self._details or log.isEnabledFor(logging.DEBUG)):
+            return
+        fields = {
+            "chunks": chunks,
+            "finish_reason": done.finish_reason.value,
+            "prompt_tokens": done.usage.prompt_tokens,
+            "completion_tokens": done.usage.completion_tokens,
+            "cached_tokens": done.usage.cached_tokens,
+        }
+        line = " ".join(f"{name}={value}" for name, value in fields.items())
+        self.write(logging.INFO, f"answer {line}", fields)
+
+    def finish(self) -> None:
+        """Write the access line and tell the observers that the request is over."""
+        if self.route is None:
+            self.enter(UNMATCHED)
+        seconds = time.perf_counter() - self._begun_s
+        status = CLIENT_LEFT if self.status is None else self.status
+        route = self.route or UNMATCHED
+        fields = {"route": route, "method": self.method, "status": status}
+        fields |= {"duration_ms": round(seconds * 1000, 1), "outcome": self.outcome}
+        line = f"{self.method} {route} {status} {seconds * 1000:.1f} ms"
+        if self.outcome:
+            line = f"{line} {self.outcome}"
+        failed = status >= 500 and not self.is_probe
+        self.write(logging.ERROR if failed else logging.INFO, line, fields)
+        self._notify(
+            HttpRequestFinished(route=route, method=self.method, status=status, seconds=seconds)
+        )
+
+    def write(self, level: int, line: str, fields: Mapping[str, object]) -> None:
+        """Log one line under the request's id; ``fields`` go to structured logs.
+
+        A level that the request chose itself counts instead of the logger's own.
+        """
+        model = printable(self.model)
+        line = f"{line} id={self.request_id}" + (f" model={model}" if model else "")
+        fields = {**fields, "request_id": self.request_id, "model": model}
+        if self._level is None:
+            log.log(level, "%s", line, extra=fields)
+        elif level >= self._level:
+            log.handle(
+                log.makeRecord(log.name, level, __file__, 0, "%s", (line,), None, extra=fields)
+            )
+
+
+def exchange_of(scope: Scope) -> Exchange:
+    """The exchange that :func:`attach` has put into the scope."""
+    return cast(Exchange, scope[_KEY])
+
+
+def attach(scope: Scope, exchange: Exchange) -> None:
+    """Make the exchange known to everything further in."""
+    scope[_KEY] = exchange
+
+
+def printable(text: str) -> str:
+    """The start of ``text``, with everything escaped that could forge or garble a log line."""
+    text = text[:_LONGEST_LOGGED]
+    return text if text.isprintable() else ascii(text)[1:-1]
+
+
+def _request_id(offered: str) -> str:
+    return offered if _REQUEST_ID.fullmatch(offered) else uuid.uuid4().hex

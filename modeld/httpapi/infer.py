@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""``POST /infer``: text from a model, streamed or whole."""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+from pydantic import BaseModel, Field, RootModel
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from modeld.errors import (
+    BackendUnavailableError,
+    BodyTooLargeError,
+    BudgetExceededError,
+    DrainingError,
+    InvalidJsonError,
+    InvalidModelError,
+    InvalidRequestError,
+    LoadFailedError,
+    ModelExceedsBudgetError,
+    ModelNotFoundError,
+    NotAcceptableError,
+    PromptRequiredError,
+    PromptTooLongError,
+    QueueFullError,
+    RequestTimeoutError,
+    TemplateError,
+    UnsupportedMediaTypeError,
+    WaitTimeoutError,
+    WorkerCrashedError,
+)
+from modeld.httpapi.accept import STREAMING_DEFAULT, WHOLE_DEFAULT, Formatters
+from modeld.httpapi.bodies import parse, read_json
+from modeld.httpapi.exchange import exchange_of
+from modeld.httpapi.infer_request import InferRequest
+from modeld.httpapi.operations import Answer, Content, Operation
+from modeld.httpapi.problems import ErrorBody
+from modeld.httpapi.streaming import Delivery
+from modeld.interfaces import ModelService
+from modeld.settings import Settings
+from modeld.values import FinishReason
+
+_DESCRIPTION = """\
+Streams one JSON object per line: `{"token": …}` for each piece of text and, last, an object with
+`"done": true` and the whole answer. An answer that fails half-way ends with an error object
+instead. The `Accept` header chooses another format; `"stream": false` means one JSON object.
+A client that closes its connection ends the work at once.
+"""
+
+
+class TokenLine(BaseModel):
+    """A piece of the answer."""
+
+    token: str
+
+
+class UsageNumbers(BaseModel):
+    """What the request cost, in tokens."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    cached_tokens: int = Field(0, description="tokens of the prompt that were not computed again")
+
+
+class DoneLine(BaseModel):
+    """The end of an answer that went well."""
+
+    done: Literal[True]
+    content: str = Field(description="the whole answer")
+    finish_reason: FinishReason
+    usage: UsageNumbers
+
+
+class StreamLine(RootModel[TokenLine | DoneLine | ErrorBody]):
+    """One object of a streamed answer."""
+
+
+_ERRORS = (
+    InvalidJsonError,
+    InvalidRequestError,
+    PromptRequiredError,
+    TemplateError,
+    ModelNotFoundError,
+    NotAcceptableError,
+    BodyTooLargeError,
+    UnsupportedMediaTypeError,
+    PromptTooLongError,
+    InvalidModelError,
+    QueueFullError,
+    WaitTimeoutError,
+    BackendUnavailableError,
+    LoadFailedError,
+    WorkerCrashedError,
+    DrainingError,
+    RequestTimeoutError,
+    ModelExceedsBudgetError,
+    BudgetExceededError,
+)
+
+
+def _content(media_type: str) -> Content:
+    usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7, "cached_tokens": 0}
+    done = {"done": True, "content": "Hi!", "finish_reason": "stop", "usage": usage}
+    lines = [json.dumps(line) for line in ({"token": "Hi"}, {"token": "!"}, done)]
+    if media_type == WHOLE_DEFAULT:
+        return Content(media_type=media_type, model=DoneLine, example=done)
+    if media_type == STREAMING_DEFAULT:
+        example = "".join(f"{line}\n" for line in lines)
+        return Content(media_type=media_type, model=StreamLine, example=example)
+    example = "".join(f"data: {line}\n\n" for line in lines)
+    return Content(media_type=media_type, example=example)
+
+
+class Infer:
+    """Serves ``POST /infer`` as an ASGI application."""
+
+    def __init__(self, service: ModelService, settings: Settings, formatters: Formatters) -> None:
+        self._service = service
+        self._settings = settings
+        self._formatters = formatters
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        exchange = exchange_of(scope)
+        body = parse(InferRequest, await read_json(scope, receive, self._settings.max_body_bytes))
+        exchange.model = body.model or self._settings.default_model
+        request = body.to_generate_request(exchange.request_id)
+        formatter = self._formatters.choose(
+            ",".join(Headers(scope=scope).getlist("accept")), stream=body.stream is not False
+        )
+        delivery = Delivery(
+            exchange, formatter, send, write_timeout_s=self._settings.write_timeout_s
+        )
+        await delivery.run(self._service.infer(request), receive, body.timeout_s)
+
+    def operations(self) -> tuple[Operation, ...]:
+        """The one row of the route table."""
+        return (
+            Operation(
+                method="POST",
+                path="/infer",
+                endpoint=self,
+                name="infer",
+                summary="Generate text",
+                description=_DESCRIPTION,
+                body=InferRequest,
+                body_examples={
+                    "prompt": {"prompt": "Write a haiku about rain.", "max_tokens": 64},
+                    "chat": {"messages": [{"role": "user", "content": "Hello!"}], "stream": False},
+                },
+                answers=(
+                    Answer(
+                        status=200,
+                        description="The answer; a late error is its last line",
+                        contents=tuple(map(_content, self._formatters.media_types)),
+                    ),
+                ),
+                raises=_ERRORS,
+            ),
+        )

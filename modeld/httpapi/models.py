@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""``/models``: what can be served, and loading and unloading by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from modeld.errors import (
+    BackendUnavailableError,
+    BudgetExceededError,
+    DrainingError,
+    InvalidModelError,
+    LoadFailedError,
+    ModelExceedsBudgetError,
+    ModelNotFoundError,
+    WaitTimeoutError,
+)
+from modeld.httpapi.answers import document
+from modeld.httpapi.exchange import exchange_of
+from modeld.httpapi.operations import Answer, Content, Operation, Parameter
+from modeld.httpapi.presence import run_guarded, watch_client
+from modeld.interfaces import ModelService
+from modeld.values import ModelSpec
+
+
+class ModelItem(BaseModel):
+    """One model."""
+
+    id: str = Field(description="what requests name the model by")
+    name: str
+    path: str
+    quant: str
+    family: str
+    size_bytes: int
+    context_length: int | None = Field(None, description="longest context it was trained for")
+    problem: str | None = Field(None, description="why the model cannot be used; absent if it can")
+
+
+class ModelList(BaseModel):
+    """All known models, the unusable ones with their problem."""
+
+    models: list[ModelItem]
+
+
+class ModelState(BaseModel):
+    """Where a model is after it was loaded or unloaded."""
+
+    model: str
+    state: Literal["ready", "absent"]
+
+
+_EXAMPLE = {
+    "id": "llama-3.1-8b-q4_k_m.gguf",
+    "name": "Llama 3.1 8B",
+    "path": "~/models/llm/llama-3.1-8b-q4_k_m.gguf",
+    "quant": "Q4_K_M",
+    "family": "llama",
+    "size_bytes": 4920739232,
+    "context_length": 131072,
+}
+_ID = Parameter(name="id", place="path", description="id from GET /models, percent-encoded")
+
+
+class Models:
+    """Serves what is under ``/models``."""
+
+    def __init__(self, service: ModelService) -> None:
+        self._service = service
+
+    async def list(self, _request: Request) -> Response:
+        """All models as they were found last."""
+        return _listing(await self._service.models())
+
+    async def refresh(self, _request: Request) -> Response:
+        """All models as they are found now."""
+        return _listing(await self._service.refresh())
+
+    async def load(self, request: Request) -> Response:
+        """Bring a model into memory; a client that leaves does not wait any longer."""
+        model = _model(request)
+        await run_guarded(self._service.load(model), watch_client(request.receive))
+        return document(ModelState(model=model, state="ready"))
+
+    async def unload(self, request: Request) -> Response:
+        """Take a model out of memory. This goes on when the client leaves: it frees, not takes."""
+        model = _model(request)
+        await self._service.unload(model)
+        return document(ModelState(model=model, state="absent"))
+
+    def operations(self) -> tuple[Operation, ...]:
+        """The rows of the route table."""
+        listing = _answer("The models", ModelList, {"models": [_EXAMPLE]})
+        loaded = _answer("It is ready", ModelState, {"model": _EXAMPLE["id"], "state": "ready"})
+        absent = _answer("It is gone", ModelState, {"model": _EXAMPLE["id"], "state": "absent"})
+        return (
+            Operation(
+                method="GET",
+                path="/models",
+                endpoint=self.list,
+                name="list_models",
+                summary="List the models",
+                answers=(listing,),
+            ),
+            Operation(
+                method="POST",
+                path="/models/refresh",
+                endpoint=self.refresh,
+                name="refresh_models",
+                summary="Look for models again and list them",
+                answers=(listing,),
+            ),
+            Operation(
+                method="POST",
+                path="/models/{id}/load",
+                endpoint=self.load,
+                name="load_model",
+                summary="Load a model and wait until it is ready",
+                parameters=(_ID,),
+                answers=(loaded,),
+                raises=_LOAD_ERRORS,
+            ),
+            Operation(
+                method="POST",
+                path="/models/{id}/unload",
+                endpoint=self.unload,
+                name="unload_model",
+                summary="Unload a model once its running requests are done",
+                parameters=(_ID,),
+                answers=(absent,),
+                raises=(ModelNotFoundError, DrainingError),
+            ),
+        )
+
+
+_LOAD_ERRORS = (
+    ModelNotFoundError,
+    InvalidModelError,
+    WaitTimeoutError,
+    BackendUnavailableError,
+    LoadFailedError,
+    DrainingError,
+    ModelExceedsBudgetError,
+    BudgetExceededError,
+)
+
+
+def _model(request: Request) -> str:
+    model: str = request.path_params["id"]
+    exchange_of(request.scope).model = model
+    return model
+
+
+def _answer(description: str, model: type[BaseModel], example: object) -> Answer:
+    content = Content(media_type="application/json", model=model, example=example)
+    return Answer(status=200, description=description, contents=(content,))
+
+
+def _listing(models: Sequence[ModelSpec]) -> Response:
+    return document(ModelList(models=[_item(spec) for spec in models]))
+
+
+def _item(spec: ModelSpec) -> ModelItem:
+    return ModelItem(
+        id=spec.id,
+        name=spec.name,
+        path=spec.path,
+        quant=spec.quant,
+        family=spec.family,
+        size_bytes=spec.size_bytes,
+        context_length=spec.context_length,
+        problem=spec.problem,
+    )

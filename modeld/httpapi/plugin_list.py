@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""``GET /plugins``: what is installed, and why something is not in use."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from modeld.httpapi.answers import document
+from modeld.httpapi.operations import Answer, Content, Operation
+from modeld.interfaces import ModelService
+from modeld.values import PluginStatus
+
+
+class PluginItem(BaseModel):
+    """One installed plugin."""
+
+    name: str
+    distribution: str
+    version: str
+    state: Literal["active", "broken", "blocked"]
+    provides: list[str]
+    reason: str | None = Field(None, description="why it is broken; absent if it is not")
+
+
+class PluginList(BaseModel):
+    """All installed plugins."""
+
+    plugins: list[PluginItem]
+
+
+class Plugins:
+    """Serves ``GET /plugins``."""
+
+    def __init__(self, service: ModelService) -> None:
+        self._service = service
+
+    async def list(self, _request: Request) -> Response:
+        """All plugins, the broken ones with their reason."""
+        return document(PluginList(plugins=[_item(p) for p in await self._service.plugins()]))
+
+    def operations(self) -> tuple[Operation, ...]:
+        """The one row of the route table."""
+        content = Content(media_type="application/json", model=PluginList)
+        return (
+            Operation(
+                method="GET",
+                path="/plugins",
+                endpoint=self.list,
+                name="list_plugins",
+                summary="List the installed plugins",
+                answers=(Answer(status=200, description="The plugins", contents=(content,)),),
+            ),
+        )
+
+
+def _item(plugin: PluginStatus) -> PluginItem:
+    return PluginItem(
+        name=plugin.name,
+        distribution=plugin.distribution,
+        version=plugin.version,
+        state=plugin.state,
+        provides=list(plugin.provides),
+        reason=plugin.reason,
+    )

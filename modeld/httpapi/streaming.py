@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Sends the chunks of an answer and gives the work up when the client leaves or stops reading."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from starlette.types import Receive, Send
+
+from modeld.errors import ClientTooSlowError, InternalError, RequestTimeoutError
+from modeld.httpapi.exchange import Exchange
+from modeld.httpapi.presence import ClientLeft, run_guarded, watch_client
+from modeld.httpapi.problems import as_error, status_of
+from modeld.interfaces import OutputFormatter
+from modeld.values import Chunk, Done, Token
+
+_CHUNKS_PER_TURN = 32
+_CHECKS_PER_TIMEOUT = 4
+
+
+class Delivery:
+    """One answer on its way to its client.
+
+    The status line is held back until the first chunk is there, so that whatever fails before it
+    has its real status. What fails later becomes the formatter's error and the end of the body.
+    """
+
+    def __init__(
+        self, exchange: Exchange, formatter: OutputFormatter, send: Send, *, write_timeout_s: float
+    ) -> None:
+        self._exchange = exchange
+        self._formatter = formatter
+        self._send = send
+        self._write_timeout_s = write_timeout_s
+        self._started = False
+        self._answered = False
+        self._writing_since_s: float | None = None
+        self._chunks = 0
+
+    async def run(
+        self, chunks: AsyncGenerator[Chunk, None], receive: Receive, timeout_s: float | None
+    ) -> None:
+        """Send all of ``chunks`` within ``timeout_s``; they are closed when this returns.
+
+        Raises:
+            ModeldError: nothing was sent, and this is why.
+            ClientLeft: nothing was sent, because nobody is there to read it.
+        """
+        try:
+            await run_guarded(
+                self._deliver(chunks, timeout_s),
+                watch_client(receive, lambda: self._answered),
+                self._watch_writes(),
+            )
+        except (ClientLeft, OSError) as exc:  # some servers let a send fail for a client that left
+            if isinstance(exc, OSError) and self._writing_since_s is None:
+                raise
+            self._exchange.outcome = "client_left"
+            if not self._started:
+                raise ClientLeft from exc
+        except ClientTooSlowError as exc:
+            self._exchange.outcome = exc.code
+            if not self._started:
+                raise
+            # The server closes a connection whose answer was left incomplete.
+
+    async def _deliver(self, chunks: AsyncGenerator[Chunk, None], timeout_s: float | None) -> None:
+        try:
+            done = await self._pass_on_in_time(chunks, timeout_s)
+        except Exception as exc:
+            if self._writing_since_s is not None or not self._started:
+                raise  # the send failed, not the work; or there is still time for a real status
+            error = as_error(exc, self._exchange.request_id)
+            self._exchange.outcome = error.code
+            await self._finish(self._formatter.encode_error(error, status_of(error)))
+        else:
+            self._exchange.note_answer(self._chunks, done)
+            await self._finish(self._formatter.encode(done))
+
+    async def _pass_on_in_time(
+        self, chunks: AsyncGenerator[Chunk, None], timeout_s: float | None
+    ) -> Done:
+        deadline = asyncio.timeout(timeout_s)
+        try:
+            async with deadline, aclosing(chunks):
+                return await self._pass_on(chunks)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+        self._writing_since_s = None
+        raise RequestTimeoutError(
+            f"the request was not done within its timeout_s of {timeout_s:g}", field="timeout_s"
+        )
+
+    async def _pass_on(self, chunks: AsyncGenerator[Chunk, None]) -> Done:
+        """Send every token; the end is returned, so that it is sent when all is given back."""
+        send, encode, streams = self._send, self._formatter.encode, self._formatter.streams
+        done: Done | None = None
+        async for chunk in chunks:
+            self._chunks += 1
+            if not isinstance(chunk, Token):
+                done = chunk
+            elif streams:
+                body = encode(chunk)
+                self._writing_since_s = time.monotonic()
+                if not self._started:
+                    await self._start()
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+                self._writing_since_s = None
+            if self._chunks % _CHUNKS_PER_TURN == 0:
+                await asyncio.sleep(0)  # so that others have a turn where chunks never wait
+        if done is None:
+            raise InternalError("the service ended an answer without saying so")
+        return done
+
+    async def _start(self, length: int | None = None) -> None:
+        self._started = True
+        media_type = self._formatter.media_type
+        if media_type.startswith("text/"):
+            media_type += "; charset=utf-8"
+        headers = [
+            (b"content-type", media_type.encode()),
+            (b"cache-control", b"no-store"),
+            (b"x-accel-buffering", b"no"),
+        ]
+        if length is not None:
+            headers.append((b"content-length", b"%d" % length))
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def _finish(self, last: bytes) -> None:
+        self._answered = True
+        self._writing_since_s = time.monotonic()
+        if not self._started:
+            await self._start(len(last))
+        await self._send({"type": "http.response.body", "body": last, "more_body": False})
+        self._writing_since_s = None
+
+    async def _watch_writes(self) -> None:
+        """Give up when one write takes too long; looks now and then instead of timing each."""
+        while True:
+            await asyncio.sleep(self._write_timeout_s / _CHECKS_PER_TIMEOUT)
+            since_s = self._writing_since_s
+            if since_s is not None and time.monotonic() - since_s >= self._write_timeout_s:
+                raise ClientTooSlowError(
+                    f"the client took nothing of its answer for {self._write_timeout_s:g} s"
+                )

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-3.0-only
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+import modeld.httpapi
+from modeld.errors import ConfigurationError
+from modeld.httpapi.app import ModeldApp
+from modeld.httpapi.keys import Keys
+from modeld.settings import Settings
+from tests.httpapi.fake_service import FakeService, ask, client_of, connect, make_app
+
+KEY = "a-key-of-some-length"
+PUBLIC = {"/healthz", "/readyz"}
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Settings:
+    """Settings with a file of two keys."""
+    file = tmp_path / "keys"
+    file.write_text(f"{KEY}\n\n  other-key  \n")
+    return Settings(api_key_file=str(file))
+
+
+async def brought(request: Request) -> Response:
+    return PlainTextResponse("brought")
+
+
+async def talk(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.close()
+
+
+def full_app(settings: Settings) -> ModeldApp:
+    return make_app(
+        FakeService(),
+        settings,
+        routes=[
+            Route("/brought", brought),
+            Mount("/mounted", routes=[Route("/inner", brought)]),
+            WebSocketRoute("/talk", talk),
+        ],
+    )
+
+
+def test_every_route_but_the_probes_needs_a_key(guarded: Settings) -> None:
+    app = full_app(guarded)
+    templates = [r.template for r in app.routes if not isinstance(r.route, WebSocketRoute)]
+    paths = {t.replace("{id}", "x").replace("{path}", "index.html") for t in templates}
+    paths |= {"/mounted/inner", "/nope", "/", "//", "/healthz/", "/HEALTHZ"}
+    assert paths >= {"/infer", "/models/x/load", "/status", "/metrics", "/brought"}
+
+    async def go() -> None:
+        async with client_of(app) as client:
+            for path in sorted(paths - PUBLIC - {"/mounted"}):
+                for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"):
+                    answer = await client.request(method, path)
+                    assert answer.status_code == 401, (method, path)
+                    assert answer.headers["www-authenticate"].startswith("Bearer")
+            for path in PUBLIC:
+                assert (await client.get(path)).status_code == 200
+
+    asyncio.run(go())
+
+
+def test_without_a_key_nothing_is_started(guarded: Settings) -> None:
+    service = FakeService()
+    ask(make_app(service, guarded), "POST", "/infer", json={"prompt": "hi"})
+    assert service.calls == []
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"authorization": f"Bearer {KEY}"},
+        {"authorization": f"bearer  {KEY} "},
+        {"authorization": "Bearer other-key"},
+        {"x-api-key": KEY},
+        {"authorization": "Basic eDp5", "x-api-key": KEY},
+    ],
+)
+def test_any_of_the_keys_opens_everything(guarded: Settings, header: dict[str, str]) -> None:
+    app = full_app(guarded)
+
+    async def go() -> None:
+        async with client_of(app) as client:
+            for path in ("/status", "/brought", "/mounted/inner", "/openapi.json"):
+                assert (await client.get(path, headers=header)).status_code == 200
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"authorization": KEY},
+        {"authorization": "Bearer"},
+        {"authorization": "Bearer "},
+        {"authorization": f"Bearer {KEY}x"},
+        {"authorization": f"Bearer {KEY[:-1]}"},
+        {"authorization": f"Basic {KEY}"},
+        {"x-api-key": ""},
+        {"x-api-key": KEY.upper()},
+        {"cookie": f"key={KEY}"},
+    ],
+)
+def test_anything_else_is_refused(guarded: Settings, header: dict[str, str]) -> None:
+    answer = ask(full_app(guarded), "GET", "/status", headers=header)
+    assert answer.status_code == 401
+    assert answer.json()["reason"] == "unauthorized"
+    assert KEY not in answer.text
+
+
+def test_a_key_in_the_address_is_no_key(guarded: Settings) -> None:
+    assert ask(full_app(guarded), "GET", f"/status?api_key={KEY}").status_code == 401
+
+
+def test_a_websocket_needs_a_key_too(guarded: Settings) -> None:
+    assert connect(full_app(guarded), "/talk") == ["websocket.close"]
+    assert connect(full_app(guarded), "/nope") == ["websocket.close"]
+    opened = connect(full_app(guarded), "/talk", (b"x-api-key", KEY.encode()))
+    assert opened == ["websocket.accept", "websocket.close"]
+
+
+def test_the_prefix_of_a_mounted_application_changes_nothing(guarded: Settings) -> None:
+    app = full_app(guarded)
+    host: Any = Mount("/llm", app)
+
+    async def go() -> None:
+        async with client_of(host, close=app) as client:
+            assert (await client.get("/llm/status")).status_code == 401
+            assert (await client.get("/llm/healthz")).status_code == 200
+            assert (await client.get("/llm/healthz/../status")).status_code == 401
+            assert (await client.get("/llm/status", headers={"x-api-key": KEY})).status_code == 200
+
+    asyncio.run(go())
+
+
+def test_without_a_key_file_all_is_open() -> None:
+    assert ask(full_app(Settings()), "GET", "/status").status_code == 200
+    assert not Keys()
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n"])
+def test_a_file_without_a_key_stops_the_start(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "keys"
+    file.write_bytes(content)
+    with pytest.raises(ConfigurationError, match="has no key; write one per line"):
+        make_app(FakeService(), Settings(api_key_file=str(file)))
+
+
+def test_a_file_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
+    for place in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(ConfigurationError, match="cannot be read") as refusal:
+            Keys.from_file(str(place))
+        assert refusal.value.field == "api_key_file"
+
+
+def test_no_decision_is_taken_from_an_address_that_a_host_header_can_bend() -> None:
+    for source in Path(modeld.httpapi.__file__).parent.glob("*.py"):
+        assert "request.url" not in source.read_text(), source.name
+
+
+def test_keys_are_not_kept_in_memory_as_they_are(guarded: Settings) -> None:
+    assert KEY.encode() not in repr(vars(Keys.from_file(guarded.api_key_file))).encode()

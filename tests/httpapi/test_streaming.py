@@ -1,0 +1,413 @@
+# SPDX-License-Identifier: GPL-3.0-only
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from modeld.builtin.ndjson import Ndjson
+from modeld.builtin.plain_json import PlainJson
+from modeld.builtin.sse import ServerSentEvents
+from modeld.errors import (
+    InternalError,
+    QueueFullError,
+    RequestTimeoutError,
+    WorkerCrashedError,
+)
+from modeld.httpapi.exchange import Exchange
+from modeld.httpapi.presence import ClientLeft
+from modeld.httpapi.streaming import Delivery
+from modeld.interfaces import OutputFormatter
+from modeld.values import Chunk, GenerateRequest, Token
+from tests.httpapi.fake_service import ANSWER, DONE, FakeService, Step
+
+FAST_S = 0.02
+"""A limit that a test waits for to pass."""
+
+A = b'{"token":"a"}\n'
+B = b'{"token":"b"}\n'
+
+
+class Wire:
+    """Both directions of a connection, as a server offers them."""
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+        self.left = asyncio.Event()
+        self.on_send: Callable[[dict[str, Any]], Awaitable[None]] | None = None
+
+    async def receive(self) -> dict[str, Any]:
+        await self.left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Any) -> None:
+        if self.on_send is not None:
+            await self.on_send(message)
+        self.sent.append(message)
+
+    @property
+    def bodies(self) -> list[bytes]:
+        return [m["body"] for m in self.sent if m["type"] == "http.response.body"]
+
+    @property
+    def status(self) -> int | None:
+        return next((m["status"] for m in self.sent if "status" in m), None)
+
+    @property
+    def headers(self) -> dict[bytes, bytes]:
+        return dict(self.sent[0]["headers"])
+
+    @property
+    def is_complete(self) -> bool:
+        return bool(self.sent) and self.sent[-1].get("more_body") is False
+
+
+def exchange() -> Exchange:
+    return Exchange({"type": "http", "method": "POST", "headers": []}, lambda event: None)
+
+
+async def deliver(
+    wire: Wire,
+    chunks: AsyncGenerator[Chunk, None],
+    formatter: OutputFormatter | None = None,
+    timeout_s: float | None = None,
+    write_timeout_s: float = 60.0,
+) -> Exchange:
+    seen = exchange()
+    delivery = Delivery(seen, formatter or Ndjson(), wire.send, write_timeout_s=write_timeout_s)
+    await delivery.run(chunks, wire.receive, timeout_s)
+    return seen
+
+
+async def played(wire: Wire, *script: Step, **how: Any) -> tuple[FakeService, Exchange]:
+    service = FakeService(*script)
+    return service, await deliver(wire, service.infer(GenerateRequest(prompt="hi")), **how)
+
+
+def test_each_chunk_is_one_send_and_the_end_completes_the_body() -> None:
+    async def go() -> None:
+        wire = Wire()
+        await played(wire)
+        start, *bodies = wire.sent
+        assert start["status"] == 200
+        assert [m["body"] for m in bodies[:2]] == [A, B]
+        assert json.loads(bodies[2]["body"])["content"] == "ab"
+        assert [m["more_body"] for m in bodies] == [True, True, False]
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize(
+    ("formatter", "media_type"),
+    [
+        (Ndjson(), b"application/x-ndjson"),
+        (ServerSentEvents(), b"text/event-stream; charset=utf-8"),
+        (PlainJson(), b"application/json"),
+    ],
+)
+def test_proxies_and_caches_are_told_to_keep_their_hands_off(
+    formatter: OutputFormatter, media_type: bytes
+) -> None:
+    async def go() -> None:
+        wire = Wire()
+        await played(wire, formatter=formatter)
+        assert wire.headers[b"content-type"] == media_type
+        assert wire.headers[b"x-accel-buffering"] == b"no"
+        assert wire.headers[b"cache-control"] == b"no-store"
+
+    asyncio.run(go())
+
+
+def test_nothing_is_sent_before_the_first_chunk() -> None:
+    async def go() -> None:
+        wire, gate = Wire(), asyncio.Event()
+        service = FakeService(gate, *ANSWER)
+        chunks = service.infer(GenerateRequest(prompt="hi"))
+        task = asyncio.create_task(deliver(wire, chunks))
+        await service.begun.wait()
+        assert wire.sent == []
+        gate.set()
+        await task
+        assert wire.is_complete
+
+    asyncio.run(go())
+
+
+def test_an_answer_without_any_token_is_an_answer() -> None:
+    async def go() -> None:
+        wire = Wire()
+        await played(wire, DONE)
+        assert wire.status == 200
+        assert len(wire.bodies) == 1
+
+    asyncio.run(go())
+
+
+def test_a_whole_answer_is_one_send_with_its_length() -> None:
+    async def go() -> None:
+        wire = Wire()
+        await played(wire, formatter=PlainJson())
+        [body] = wire.bodies
+        assert wire.headers[b"content-length"] == b"%d" % len(body)
+        assert json.loads(body)["content"] == "ab"
+
+    asyncio.run(go())
+
+
+def test_an_early_failure_is_raised_and_nothing_sent() -> None:
+    async def go() -> None:
+        wire = Wire()
+        with pytest.raises(QueueFullError):
+            await played(wire, QueueFullError("full"))
+        assert wire.sent == []
+
+    asyncio.run(go())
+
+
+def test_a_late_failure_of_a_whole_answer_is_raised_and_nothing_sent() -> None:
+    async def go() -> None:
+        wire = Wire()
+        with pytest.raises(WorkerCrashedError):
+            await played(wire, Token(text="a"), WorkerCrashedError("gone"), formatter=PlainJson())
+        assert wire.sent == []
+
+    asyncio.run(go())
+
+
+def test_a_late_failure_of_a_stream_is_its_last_line() -> None:
+    async def go() -> None:
+        wire = Wire()
+        _, seen = await played(wire, Token(text="a"), WorkerCrashedError("it is gone"))
+        first, last = wire.bodies
+        assert first == A
+        assert json.loads(last) == {
+            "error": "it is gone",
+            "code": 503,
+            "reason": "worker_crashed",
+        }
+        assert wire.is_complete
+        assert seen.outcome == "worker_crashed"
+
+    asyncio.run(go())
+
+
+def test_a_late_inner_fault_is_told_without_its_details(caplog: pytest.LogCaptureFixture) -> None:
+    async def go() -> Wire:
+        wire = Wire()
+        await played(wire, Token(text="a"), RuntimeError("/home/secret"))
+        return wire
+
+    with caplog.at_level(logging.ERROR, "modeld.http"):
+        wire = asyncio.run(go())
+    last = json.loads(wire.bodies[-1])
+    assert last["reason"] == "internal_error"
+    assert "secret" not in last["error"]
+    assert "/home/secret" in caplog.text
+
+
+def test_a_stream_that_ends_without_saying_so_is_no_success(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def go() -> None:
+        wire = Wire()
+        await played(wire, Token(text="a"))
+        assert json.loads(wire.bodies[-1])["reason"] == "internal_error"
+        with pytest.raises(InternalError):
+            await played(Wire(), asyncio_event_that_is_set())
+
+    asyncio.run(go())
+
+
+def asyncio_event_that_is_set() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
+def test_the_last_line_is_sent_when_the_service_has_given_everything_back() -> None:
+    async def go() -> None:
+        wire, service = Wire(), FakeService()
+
+        async def look(message: dict[str, Any]) -> None:
+            if message.get("more_body") is False:
+                assert service.ends == ["done"]
+
+        wire.on_send = look
+        await deliver(wire, service.infer(GenerateRequest(prompt="hi")))
+        assert wire.is_complete
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("before", [[], [Token(text="a")]])
+@pytest.mark.parametrize("formatter", [Ndjson(), PlainJson()])
+def test_a_client_that_leaves_ends_the_work_at_once(
+    before: list[Step], formatter: OutputFormatter
+) -> None:
+    async def go() -> None:
+        wire = Wire()
+        service = FakeService(*before, asyncio.Event())
+        chunks = service.infer(GenerateRequest(prompt="hi"))
+        task = asyncio.create_task(deliver(wire, chunks, formatter))
+        await service.begun.wait()
+        wire.left.set()
+        await service.ended.wait()
+        assert service.ends == ["left"]
+        if wire.sent:
+            assert (await task).outcome == "client_left"
+        else:
+            with pytest.raises(ClientLeft):
+                await task
+
+    asyncio.run(go())
+
+
+def test_a_client_that_leaves_is_seen_though_chunks_never_wait() -> None:
+    async def go() -> None:
+        wire = Wire()
+        wire.left.set()
+        endless = endless_tokens()
+        seen = await deliver(wire, endless)
+        assert seen.outcome == "client_left"
+        assert len(wire.bodies) < 100
+
+    asyncio.run(go())
+
+
+async def endless_tokens() -> AsyncGenerator[Chunk, None]:
+    while True:
+        yield Token(text="a")
+
+
+@pytest.mark.parametrize("formatter", [Ndjson(), PlainJson()])
+def test_the_disconnect_that_follows_a_complete_answer_is_no_leaving(
+    formatter: OutputFormatter,
+) -> None:
+    async def go() -> None:
+        wire = Wire()
+
+        async def report_end(message: dict[str, Any]) -> None:
+            if message.get("more_body") is False:
+                wire.left.set()
+                for _ in range(5):
+                    await asyncio.sleep(0)
+
+        wire.on_send = report_end
+        _, seen = await played(wire, formatter=formatter)
+        assert wire.is_complete
+        assert seen.outcome == ""
+
+    asyncio.run(go())
+
+
+def test_a_server_whose_send_fails_says_that_the_client_left() -> None:
+    async def fail(message: dict[str, Any]) -> None:
+        if message.get("body") == B:
+            raise OSError("gone")
+
+    async def go() -> None:
+        wire = Wire()
+        wire.on_send = fail
+        service, seen = await played(wire)
+        assert seen.outcome == "client_left"
+        assert service.ends == ["left"]
+
+    asyncio.run(go())
+
+
+def test_an_oserror_of_the_service_is_an_inner_fault(caplog: pytest.LogCaptureFixture) -> None:
+    async def go() -> None:
+        wire = Wire()
+        await played(wire, Token(text="a"), OSError("disk"))
+        assert json.loads(wire.bodies[-1])["reason"] == "internal_error"
+
+    asyncio.run(go())
+
+
+def test_a_formatter_that_fails_is_an_inner_fault_and_ends_the_work(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken(Ndjson):
+        def encode(self, chunk: Chunk) -> bytes:
+            if chunk == Token(text="b"):
+                raise OSError("broken")
+            return super().encode(chunk)
+
+    async def go() -> None:
+        wire = Wire()
+        service, _ = await played(wire, formatter=Broken())
+        assert json.loads(wire.bodies[-1])["reason"] == "internal_error"
+        assert service.ends == ["left"]
+
+    asyncio.run(go())
+
+
+def test_a_request_ends_at_its_own_limit_before_the_first_token() -> None:
+    async def go() -> None:
+        wire = Wire()
+        with pytest.raises(RequestTimeoutError, match=r"timeout_s of 0\.02"):
+            await played(wire, asyncio.Event(), timeout_s=FAST_S)
+        assert wire.sent == []
+
+    asyncio.run(go())
+
+
+def test_a_request_ends_at_its_own_limit_in_mid_stream_with_a_last_line() -> None:
+    async def go() -> None:
+        wire = Wire()
+        service, seen = await played(wire, Token(text="a"), asyncio.Event(), timeout_s=FAST_S)
+        last = json.loads(wire.bodies[-1])
+        assert (last["reason"], last["code"]) == ("request_timeout", 504)
+        assert wire.is_complete
+        assert service.ends == ["left"]
+        assert seen.outcome == "request_timeout"
+
+    asyncio.run(go())
+
+
+def test_a_timeout_that_is_not_the_requests_own_is_not_taken_for_it() -> None:
+    async def go() -> None:
+        with pytest.raises(TimeoutError, match="somewhere below"):
+            await played(Wire(), TimeoutError("somewhere below"), timeout_s=60.0)
+
+    asyncio.run(go())
+
+
+def test_a_client_that_takes_nothing_is_given_up() -> None:
+    async def stall(message: dict[str, Any]) -> None:
+        if message.get("body") == B:
+            await asyncio.Event().wait()
+
+    async def go() -> None:
+        wire = Wire()
+        wire.on_send = stall
+        service, seen = await played(wire, write_timeout_s=FAST_S)
+        assert wire.bodies == [A]
+        assert not wire.is_complete
+        assert service.ends == ["left"]
+        assert seen.outcome == "client_too_slow"
+
+    asyncio.run(go())
+
+
+def test_a_model_that_is_slow_is_no_slow_client() -> None:
+    async def go() -> None:
+        wire, gate = Wire(), asyncio.Event()
+        asyncio.get_running_loop().call_later(5 * FAST_S, gate.set)
+        _, seen = await played(wire, Token(text="a"), gate, DONE, write_timeout_s=FAST_S)
+        assert wire.is_complete
+        assert seen.outcome == ""
+
+    asyncio.run(go())
+
+
+def test_nothing_is_left_behind_by_an_answer() -> None:
+    async def go() -> None:
+        await played(Wire())
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(go())
