@@ -10,6 +10,7 @@ default.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -38,6 +39,13 @@ class Settings(Value, frozen=True):
     insecure_no_auth: Annotated[
         bool, Meta(description="listen on other addresses than loopback without an API key")
     ] = False
+    trusted_hosts: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="names that the Host header may have, comma-separated; unless set, any on"
+            " other addresses or with keys, and on loopback only loopback's own"
+        ),
+    ] = ()
     readiness: Annotated[
         Literal["instance", "accepting"],
         Meta(description="what /readyz waits for: a loaded model, or just taking requests"),
@@ -168,10 +176,15 @@ class Setting(Value, frozen=True):
 
 
 class Resolved(Value, frozen=True):
-    """Settings and the origin of each value: a flag, a variable, a file or ``default``."""
+    """Settings and the origin of each value: a flag, a variable, a file or ``default``.
+
+    ``warnings`` are for the log: variables that look like settings and are none. They are no
+    errors, because others set such variables too (Kubernetes does for a service named modeld).
+    """
 
     settings: Settings
     origins: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
 
 
 def _table() -> tuple[Setting, ...]:
@@ -223,7 +236,6 @@ def resolve(
         if row.variable in environ:
             values[row.name] = _from_text(row, environ[row.variable], row.variable)
             origins[row.name] = f"environment {row.variable}"
-    _refuse_unknown_variables(environ)
     for name, value in flags.items():
         row = _BY_NAME[name]
         values[name] = (
@@ -239,7 +251,7 @@ def resolve(
             f" ({settings.vram_budget_mb}); make the margin smaller than the budget",
             field="vram_margin_mb",
         )
-    return Resolved(settings=settings, origins=origins)
+    return Resolved(settings=settings, origins=origins, warnings=_unknown_variables(environ))
 
 
 def nearest(name: str, known: list[str]) -> str:
@@ -249,13 +261,18 @@ def nearest(name: str, known: list[str]) -> str:
 
 
 def _convert(row: Setting, value: object, where: str, *, strict: bool) -> object:
+    if value is False and "off" in row.choices:
+        value = "off"  # YAML 1.1 reads the bare word as a boolean
     try:
-        return msgspec.convert(value, row.annotated, strict=strict)
+        converted = msgspec.convert(value, row.annotated, strict=strict)
     except msgspec.ValidationError as exc:
         detail = str(exc)
         if row.choices:
             detail = f"expected one of {', '.join(row.choices)}, got {value!r}"
         raise ConfigurationError(f"{where}: {detail}", field=row.name) from exc
+    if isinstance(converted, float) and not math.isfinite(converted):
+        raise ConfigurationError(f"{where}: expected a finite number, got {value}", field=row.name)
+    return converted
 
 
 def _from_text(row: Setting, text: str, where: str) -> object:
@@ -275,13 +292,13 @@ def _from_text(row: Setting, text: str, where: str) -> object:
     return _convert(row, text, where, strict=False)
 
 
-def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
+def _unknown_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
     known = [row.variable for row in TABLE] + [ENV_PREFIX + "CONFIG"]
-    for name in environ:
-        if name.startswith(ENV_PREFIX) and name not in known:
-            raise ConfigurationError(
-                f"environment: unknown variable {name}{nearest(name, known)}", field=name
-            )
+    return tuple(
+        f"environment: {name} is no setting and is ignored{nearest(name, known)}"
+        for name in sorted(environ)
+        if name.startswith(ENV_PREFIX) and name not in known
+    )
 
 
 def _read_file(config: str) -> dict[str, object]:
@@ -290,6 +307,8 @@ def _read_file(config: str) -> dict[str, object]:
         data = _parse(path, path.read_bytes())
     except OSError as exc:
         raise ConfigurationError(f"{config}: cannot be read: {exc.strerror}") from exc
+    except RecursionError as exc:
+        raise ConfigurationError(f"{config}: nested too deeply") from exc
     if data is None:
         return {}
     if not isinstance(data, dict):

@@ -107,14 +107,16 @@ def measure(repeats: int) -> list[str]:
         return statistics.median(run.cpu_s for run in results[kind, what]) / count * 1e6
 
     tokens = STREAMS * TOKENS
+    ratio = rate("modeld", "streams") / rate("bare", "streams")
+    lines = f"modeld {rate('modeld', 'streams'):.0f}, bare {rate('bare', 'streams'):.0f}"
+    per_token = f"modeld {cpu_us('modeld', 'streams', tokens):.1f} us"
+    bare_token = f"bare {cpu_us('bare', 'streams', tokens):.1f} us"
+    per_request = f"modeld {cpu_us('modeld', 'requests', REQUESTS):.0f} us"
+    bare_request = f"bare {cpu_us('bare', 'requests', REQUESTS):.0f} us"
     return [
-        f"lines/s, {STREAMS} streams: modeld {rate('modeld', 'streams'):.0f},"
-        f" bare {rate('bare', 'streams'):.0f},"
-        f" ratio {rate('modeld', 'streams') / rate('bare', 'streams'):.2f} (goal 0.6)",
-        f"server CPU per token: modeld {cpu_us('modeld', 'streams', tokens):.1f} us,"
-        f" bare {cpu_us('bare', 'streams', tokens):.1f} us",
-        f"server CPU per one-token request: modeld {cpu_us('modeld', 'requests', REQUESTS):.0f} us,"
-        f" bare {cpu_us('bare', 'requests', REQUESTS):.0f} us",
+        f"lines/s in {STREAMS} streams: {lines}, ratio {ratio:.2f} (goal 0.6)",
+        f"server CPU per token: {per_token}, {bare_token}",
+        f"server CPU per one-token request: {per_request}, {bare_request}",
     ]
 
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +22,9 @@ from pathlib import Path
 MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
 CONTEXT = 2048
 THREADS = 1
-PROMPT = "Write one sentence about the sea and the ships that sail on it in winter."
+PROMPT = "Once upon a time"
 DEADLINE_S = 60.0
+SPARE_S = 2.0  # a spare worker has imported its runtime by then
 
 
 def free_port() -> int:
@@ -58,13 +60,11 @@ async def first_token_s(port: int, path: str, body: dict[str, object], began_s: 
     raise TimeoutError(f"no first token within {DEADLINE_S} s")
 
 
-async def _get(port: int, path: str) -> dict[str, object]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"GET %b HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" % path.encode())
-    answer = await reader.read()
-    writer.close()
-    document: dict[str, object] = json.loads(answer.partition(b"\r\n\r\n")[2])
-    return document
+def get(port: int, path: str) -> bytes:
+    """The body of a small answer."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=DEADLINE_S) as answer:
+        body: bytes = answer.read()
+        return body
 
 
 @contextmanager
@@ -79,26 +79,25 @@ def modeld_server(folder: Path, model: Path) -> Iterator[int]:
         *("--models-dir", str(folder), "--vram-budget-mb", "200", "--log-level", "error"),
         *("--min-residence-s", "0", "--models", options),
     ]
-    with subprocess.Popen(command) as process:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
             yield port
         finally:
             process.terminate()
 
 
-async def _swaps(port: int, count: int) -> list[float]:
+def _swap(port: int) -> float:
+    """Bring b into memory, wait for a spare worker, then time a request for a."""
     body: dict[str, object] = {"prompt": PROMPT, "max_tokens": 2, "temperature": 0}
-    await first_token_s(port, "/infer", {**body, "model": "b.gguf"}, time.perf_counter())
-    times = []
-    for number in range(count):
-        while (await _get(port, "/status"))["spare_workers"] != 1:
-            await asyncio.sleep(0.05)
-        await asyncio.sleep(1.0)  # the spare imports its runtime
-        name = "ab"[number % 2] + ".gguf"
-        times.append(await first_token_s(port, "/infer", {**body, "model": name}, time.perf_counter()))
-    status = await _get(port, "/status")
-    assert int(str(status["evictions_total"])) >= count, status
-    return times
+    asyncio.run(first_token_s(port, "/infer", {**body, "model": "b.gguf"}, time.perf_counter()))
+    while json.loads(get(port, "/status"))["spare_workers"] != 1:
+        time.sleep(0.05)
+    time.sleep(SPARE_S)
+    evictions = json.loads(get(port, "/status"))["evictions_total"]
+    began_s = time.perf_counter()
+    seconds = asyncio.run(first_token_s(port, "/infer", {**body, "model": "a.gguf"}, began_s))
+    assert json.loads(get(port, "/status"))["evictions_total"] == evictions + 1
+    return seconds
 
 
 def _fresh(binary: str, model: Path, *extra: str) -> float:
@@ -121,19 +120,18 @@ def measure(repeats: int, llama_server: str, models: Path) -> list[str]:
     """Measure both, turn by turn, and return the rows of the table."""
     model = models / MODEL
     fresh, bare, swaps = [], [], []
-    with tempfile.TemporaryDirectory(dir=models) as folder:
-        with modeld_server(Path(folder), model) as port:
-            for _ in range(repeats):
-                swaps += asyncio.run(_swaps(port, 1))
-                fresh.append(_fresh(llama_server, model))
-                bare.append(_fresh(llama_server, model, "--no-warmup"))
+    with (
+        tempfile.TemporaryDirectory(dir=models.resolve()) as folder,
+        modeld_server(Path(folder), model) as port,
+    ):
+        for _ in range(repeats):
+            swaps.append(_swap(port))
+            fresh.append(_fresh(llama_server, model))
+            bare.append(_fresh(llama_server, model, "--no-warmup"))
     swap_s, fresh_s, bare_s = (statistics.median(times) for times in (swaps, fresh, bare))
-    return [
-        f"swap to first token: modeld {swap_s:.3f} s, fresh llama-server {fresh_s:.3f} s, "
-        f"ratio {swap_s / fresh_s:.2f} (goal 0.6); without its warm-up {bare_s:.3f} s, "
-        f"ratio {swap_s / bare_s:.2f}"
-    ]
-
-
-if __name__ == "__main__":
-    print("\n".join(measure(7, sys.argv[1], Path(sys.argv[2]))))
+    row = (
+        f"swap to first token: modeld {swap_s:.3f} s, fresh llama-server {fresh_s:.3f} s,"
+        f" ratio {swap_s / fresh_s:.2f} (goal 0.6); without its warm-up {bare_s:.3f} s,"
+        f" ratio {swap_s / bare_s:.2f}"
+    )
+    return [row]

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""``modeld models``: what there is to serve, and why some files are not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from modeld.cli import logs
+from modeld.cli.options import SettingsCommand, resolved, settings_options
+from modeld.cli.table import rows_as_text, size_text
+from modeld.cli.visible import visible
+from modeld.plugins import PluginHost
+from modeld.serving.registry import Registry
+from modeld.values import ModelSpec
+
+_FIELDS = (
+    "id",
+    "name",
+    "path",
+    "format",
+    "family",
+    "quant",
+    "size_bytes",
+    "context_length",
+    "source",
+    "problem",
+)
+
+
+@click.command("models", cls=SettingsCommand)
+@click.option("--verbose", "-v", is_flag=True, help="say why files cannot be used, and show paths")
+@click.option("--json", "as_json", is_flag=True, help="print a JSON array instead of a table")
+@settings_options("models_dir", "block_plugins", "log_level")
+def command(*, verbose: bool, as_json: bool, **given: Any) -> int:
+    """List the models that can be served.
+
+    Reads the files' headers and loads nothing. The exit code is 1 if a source of models failed,
+    a missing folder for example.
+
+    \b
+    Examples:
+      modeld models --models-dir ~/models/llm
+      modeld models --verbose                    with the reason for each file that is no use
+      modeld models --json | jq -r '.[].id'
+    """
+    settings = resolved(given).settings
+    logs.configure(settings, sys.stderr)
+    registry = Registry(PluginHost.discover(settings).sources.values())
+    asyncio.run(registry.refresh())
+    specs = registry.specs()
+    if as_json:
+        click.echo(_as_json(specs))
+    elif specs:
+        click.echo(_as_table(specs, verbose=verbose))
+    elif not registry.errors:
+        click.echo(f"no models in {visible(settings.models_dir)}", err=True)
+    return 1 if registry.errors else 0
+
+
+def _as_json(specs: Sequence[ModelSpec]) -> str:
+    # The standard encoder writes pure ASCII, whatever bytes a file's name is made of.
+    return json.dumps([{name: getattr(spec, name) for name in _FIELDS} for spec in specs], indent=2)
+
+
+def _as_table(specs: Sequence[ModelSpec], *, verbose: bool) -> str:
+    header = ["MODEL", "FAMILY", "QUANT", "SIZE", "CONTEXT", "PROBLEM"]
+    return rows_as_text(
+        [*header, "PATH"] if verbose else header,
+        [_row(spec, verbose=verbose) for spec in specs],
+    )
+
+
+def _row(spec: ModelSpec, *, verbose: bool) -> list[str]:
+    context = str(spec.context_length) if spec.context_length else ""
+    row = [spec.id, spec.family, spec.quant, size_text(spec.size_bytes), context]
+    if verbose:
+        return [*row, spec.problem or "", spec.path]
+    return [*row, "not usable, see --verbose" if spec.problem else ""]

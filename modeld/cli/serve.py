@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""``modeld serve``: the server, from its settings to its exit code."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from modeld.cli import logs
+from modeld.cli.options import SettingsCommand, as_yaml, resolved, settings_options
+from modeld.plugins import PluginHost
+from modeld.settings import Settings
+
+_PROMPT = "The capital of France is"
+_UNIX = "unix:"
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+log = logging.getLogger("modeld.serve")
+
+
+@click.command("serve", cls=SettingsCommand)
+@click.option("--show-config", is_flag=True, help="print every setting with its origin, and stop")
+@settings_options()
+def command(*, show_config: bool, **given: Any) -> int:
+    """Serve models over HTTP until SIGTERM or Ctrl-C.
+
+    Every setting is an option here, a MODELD_* variable and a key in a settings file. An option
+    wins over the variable, that over the file, that over the default.
+
+    The first signal lets running requests finish while new ones are refused; the second ends them.
+    Exit codes: 0 stopped as asked, 1 stopped by force, 2 wrong settings, 3 could not start (the
+    port is taken, for example), 70 a fault of modeld.
+
+    \b
+    Examples:
+      modeld serve --models-dir ~/models/llm --vram-budget-mb 20000
+      modeld serve --config modeld.yaml --log-format json
+      modeld serve --show-config > modeld.yaml   a settings file to begin with
+    """
+    result = resolved(given)
+    if show_config:
+        click.echo("\n".join(as_yaml(result)))
+        return 0
+    settings = result.settings
+    logs.configure(settings, sys.stderr)
+    for warning in result.warnings:
+        log.warning("%s", warning)
+    # The web stack takes longer to import than everything else; help and completion need none.
+    from modeld.httpapi.app import create_app  # noqa: PLC0415
+    from modeld.httpapi.server import parse_addr, serve  # noqa: PLC0415
+
+    trusted = trusted_hosts(str(parse_addr(settings.addr)), settings)
+    plugins = PluginHost.discover(settings)
+    if not plugins.backends:
+        log.warning(
+            "no backend is installed, so no model can be loaded; for GGUF models:"
+            " pip install modeld[llama]"
+        )
+    app = create_app(settings, plugins, trusted_hosts=trusted)
+    return serve(app, settings, announce=_announcer(settings))
+
+
+def trusted_hosts(address: str, settings: Settings) -> tuple[str, ...] | None:
+    """The names that requests may address the server by; ``None`` where any will do.
+
+    A page that a browser has from elsewhere can make its own name point to this machine, and
+    would then be let in by a server that listens on loopback and asks for no key.
+    """
+    if settings.trusted_hosts:
+        return settings.trusted_hosts
+    host = address.rpartition(":")[0].strip("[]")
+    is_loopback = host in _LOOPBACK or host.startswith("127.")
+    if settings.api_key_file or not is_loopback or "LISTEN_FDS" in os.environ:
+        return None
+    return (*_LOOPBACK, host)
+
+
+def _announcer(settings: Settings) -> Callable[[str], None]:
+    """How to say where requests are answered: to a person, or as a line of the log."""
+
+    def announce(url: str) -> None:
+        if settings.log_format == "json":
+            log.info("serving at %s", url, extra={"url": url})
+        else:
+            click.echo(f"modeld serves at {url}; try this in another terminal:")
+            click.echo(f"  {example(url, settings)}")
+
+    return announce
+
+
+def example(url: str, settings: Settings) -> str:
+    """A curl command that a person can paste: an answer, or the list of models to choose from."""
+    curl = "curl -N"
+    if url.startswith(_UNIX):
+        curl += f" --unix-socket {shlex.quote(url.removeprefix(_UNIX))}"
+        url = "http://localhost"
+    if settings.api_key_file:
+        keys = shlex.quote(str(Path(settings.api_key_file).expanduser()))
+        curl += f' -H "Authorization: Bearer $(head -n 1 {keys})"'
+    if not settings.default_model:
+        return f"{curl} {url}/models"
+    body = json.dumps({"prompt": _PROMPT, "max_tokens": 32})
+    return f"{curl} {url}/infer -H 'Content-Type: application/json' -d '{body}'"

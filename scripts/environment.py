@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Virtual environments with the locked packages and this repository in them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import llama_wheel
+from checkout import REQUIREMENTS, ROOT, alone, fail, projects, pyproject, say, shown
+from commands import run
+
+Extent = Literal["runtime", "dev"]
+"""What is installed: what serving needs, or also what testing and checking need."""
+
+_STAMP = "bootstrap.json"
+_INSTALLING = ("project", "build-system")
+
+
+def ensure(extent: Extent, name: str = ".venv", base: str = sys.executable) -> Path:
+    """The Python of an up-to-date environment; nothing is run if it is up to date already."""
+    venv = ROOT / name
+    python = venv / "bin" / "python"
+    if not _is_current(extent, venv):
+        with alone(str(venv)):
+            if not python.exists():
+                _create(venv, base)
+            if not _is_current(extent, venv):
+                _install(extent, venv)
+                say(f"{name} is up to date")
+    return python
+
+
+def create(name: str, base: str, packages: list[str]) -> Path:
+    """The Python of an environment with ``packages`` only, for a tool of its own."""
+    venv = ROOT / name
+    python = venv / "bin" / "python"
+    stamp = venv / _STAMP
+    if python.exists() and _read(stamp).get("packages") == packages:
+        return python
+    _create(venv, base)
+    pip = [str(python), "-m", "pip", "install", *packages]
+    run(pip, log=venv / "bootstrap.log", what=f"installing {', '.join(packages)}")
+    stamp.write_text(json.dumps({"packages": packages}))
+    return python
+
+
+def _create(venv: Path, base: str) -> None:
+    say(f"making {shown(venv)} with {base}")
+    made = subprocess.run([base, "-m", "venv", "--clear", str(venv)], check=False)
+    if made.returncode:
+        fail(f"`{base} -m venv` failed; on Debian, `apt-get install python3-venv` brings it")
+
+
+def _is_current(extent: Extent, venv: Path) -> bool:
+    have = _read(venv / _STAMP)
+    return (venv / "bin" / "python").exists() and (
+        have.get(extent) == _fingerprint(extent, venv)
+        or have.get("dev") == _fingerprint("dev", venv)
+    )
+
+
+def _install(extent: Extent, venv: Path) -> None:
+    """Install the locked packages, llama-cpp-python and this checkout; leave a stamp."""
+    python, log, stamp = venv / "bin" / "python", venv / "bootstrap.log", venv / _STAMP
+    pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    had_wheel = _read(stamp).get("wheel")
+    stamp.unlink(missing_ok=True)
+    lock = REQUIREMENTS / f"{extent}.txt"
+    say(f"installing {_count(lock)} packages of {shown(lock)}")
+    run([*pip, "--require-hashes", "-r", str(lock)], log=log, what="installing packages")
+    if had_wheel != llama_wheel.folder().name:
+        built = llama_wheel.build(python)
+        say(f"installing {llama_wheel.requirement()}")
+        command = [*pip, "--no-deps", "--no-index", "--force-reinstall", str(built)]
+        run(command, log=log, what="installing llama-cpp-python")
+    names = [pyproject(project)["project"]["name"] for project in projects()]
+    say(f"installing {', '.join(names)} from this checkout")
+    editable = [part for project in projects() for part in ("-e", str(project))]
+    command = [*pip, "--no-deps", "--no-index", "--no-build-isolation", *editable]
+    run(command, log=log, what="installing the checkout")
+    run([str(python), "-m", "pip", "check"], log=log, what="checking the installed packages")
+    stamp.write_text(
+        json.dumps({extent: _fingerprint(extent, venv), "wheel": llama_wheel.folder().name})
+    )
+
+
+def _count(lock: Path) -> int:
+    return sum("==" in line for line in lock.read_text().splitlines() if line[:1] not in "# ")
+
+
+def _read(stamp: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(stamp.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return content
+
+
+def _fingerprint(extent: Extent, venv: Path) -> str:
+    """A hash of everything that decides what is installed, and where."""
+    locks = [REQUIREMENTS / f"{extent}.txt", llama_wheel.PIN]
+    parts = [path.read_text() for path in locks]
+    parts += [llama_wheel.folder().name, os.fspath(venv)]
+    for project in projects():
+        declared = pyproject(project)
+        parts.append(json.dumps([str(project), *(declared[key] for key in _INSTALLING)]))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

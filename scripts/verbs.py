@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""What ``bootstrap.py`` can do, one function a verb."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+
+import environment
+import interpreters
+import lock
+import weights
+from checkout import ROOT, fail, say
+
+
+def main() -> None:
+    """Run the verb that the command line names."""
+    parser = argparse.ArgumentParser(prog="bootstrap.py", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("dev", help="make .venv with everything that testing needs")
+    verbs.add_parser("models", help="bring the model files that the tests use")
+    serve = verbs.add_parser("run", help="serve SmolLM2")
+    serve.add_argument("--port", type=int, default=8080)
+    matrix = verbs.add_parser("matrix", help="run the tests on several Pythons")
+    matrix.add_argument("--versions", nargs="+", default=interpreters.SUPPORTED)
+    matrix.add_argument("pytest", nargs="*", help="arguments for pytest, after --")
+    locking = verbs.add_parser("lock", help="write the lock files anew")
+    locking.add_argument("--check", action="store_true", help="only say whether they are current")
+    locking.add_argument("--upgrade", action="store_true", help="take the newest versions")
+    options = parser.parse_args()
+    match options.verb:
+        case "dev":
+            environment.ensure("dev")
+        case "models":
+            models()
+        case "run":
+            run(options.port)
+        case "matrix":
+            run_matrix(options.versions, options.pytest)
+        case "lock":
+            lock.check() if options.check else lock.write(upgrade=options.upgrade)
+
+
+def models() -> None:
+    """Bring both models."""
+    python = environment.ensure("runtime")
+    for each in (weights.SMOLLM2, weights.GEMMA3):
+        weights.bring(each, python)
+
+
+def run(port: int) -> None:
+    """Serve SmolLM2 in place of this process."""
+    python = environment.ensure("runtime")
+    model = weights.bring(weights.SMOLLM2, python)
+    modeld = str(python.with_name("modeld"))
+    where = ["--addr", f"127.0.0.1:{port}", "--models-dir", str(model.parent)]
+    say(f"starting modeld on port {port}; Ctrl-C ends it")
+    os.execv(modeld, [modeld, "serve", *where, "--default-model", model.name])
+
+
+def run_matrix(versions: list[str], pytest: list[str]) -> None:
+    """Run the tests on each Python, each in an environment of its own."""
+    found = {version: interpreters.find(version) for version in versions}
+    missing = [version for version, path in found.items() if path is None]
+    if missing:
+        fail(
+            f"no Python {', '.join(missing)} was found on PATH or among pyenv's; install it, or"
+            ' choose others, for example `make matrix PYTHONS="3.11 3.12"`'
+        )
+    failed = [
+        version for version, path in found.items() if path and not _passes(version, path, pytest)
+    ]
+    say("matrix: " + ", ".join(f"{v} {'failed' if v in failed else 'passed'}" for v in versions))
+    if failed:
+        fail(f"the tests failed on Python {', '.join(failed)}")
+
+
+def _passes(version: str, base: str, pytest: list[str]) -> bool:
+    python = environment.ensure("dev", f".venv-{version}", base)
+    say(f"testing on Python {version}")
+    return (
+        subprocess.run([str(python), "-m", "pytest", *pytest], cwd=ROOT, check=False).returncode
+        == 0
+    )

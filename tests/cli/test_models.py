@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-3.0-only
+from __future__ import annotations
+
+import json
+import os
+
+from modeld.cli.main import ExitCode, main
+from tests.gguf_corpus import write_model
+
+
+def test_models_are_listed_with_what_their_headers_say(models, capsys):
+    assert main(["models", "--models-dir", str(models)]) == ExitCode.OK
+    header, empty, tiny = capsys.readouterr().out.splitlines()
+    assert header.split() == ["MODEL", "FAMILY", "QUANT", "SIZE", "CONTEXT", "PROBLEM"]
+    assert tiny.split()[:3] == ["tiny.gguf", "rig", "Q4_0"]
+    assert tiny.split()[5:] == ["2048", "-"]
+    assert empty.split()[0] == "empty.gguf"
+    assert empty.endswith("not usable, see --verbose")
+
+
+def test_verbose_says_why_a_file_cannot_be_used_and_where_it_is(models, capsys):
+    assert main(["models", "-v", "--models-dir", str(models)]) == ExitCode.OK
+    _, empty, tiny = capsys.readouterr().out.splitlines()
+    assert "the file is empty (0 bytes)" in empty
+    assert tiny.endswith(str(models / "tiny.gguf"))
+
+
+def test_json_has_all_of_it_for_programs(models, capsys):
+    assert main(["models", "--json", "--models-dir", str(models)]) == ExitCode.OK
+    empty, tiny = json.loads(capsys.readouterr().out)
+    assert tiny["id"] == "tiny.gguf"
+    assert tiny["context_length"] == 2048
+    assert tiny["size_bytes"] == (models / "tiny.gguf").stat().st_size
+    assert tiny["problem"] is None
+    assert "empty" in empty["problem"]
+
+
+def test_a_name_that_could_garble_the_terminal_is_escaped(tmp_path, capsys):
+    write_model(tmp_path / "a\x1b[2J\nb.gguf")
+    (tmp_path / os.fsdecode(b"\xff.gguf")).write_bytes(b"")
+    assert main(["models", "--models-dir", str(tmp_path)]) == ExitCode.OK
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert len(shown.splitlines()) == 3
+    assert main(["models", "--json", "--models-dir", str(tmp_path)]) == ExitCode.OK
+    assert len(json.loads(capsys.readouterr().out)) == 2
+
+
+def test_an_empty_folder_is_said_to_be_empty(tmp_path, capsys):
+    assert main(["models", "--models-dir", str(tmp_path)]) == ExitCode.OK
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", f"no models in {tmp_path}\n")
+    assert main(["models", "--json", "--models-dir", str(tmp_path)]) == ExitCode.OK
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_a_missing_folder_is_a_failure_that_says_what_to_do(tmp_path, capsys):
+    assert main(["models", "--models-dir", str(tmp_path / "none")]) == ExitCode.FAILED
+    shown = capsys.readouterr().err
+    assert str(tmp_path / "none") in shown
+    assert "set models_dir to another one" in shown
+
+
+def test_the_folder_may_come_from_the_environment(models, capsys, monkeypatch):
+    monkeypatch.setenv("MODELD_MODELS_DIR", str(models))
+    assert main(["models"]) == ExitCode.OK
+    assert "tiny.gguf" in capsys.readouterr().out

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-only
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from modeld.cli.main import ExitCode, main
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed plugin that cannot be imported."""
+    info = tmp_path / "modeld_broken-2.5.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: modeld-broken\nVersion: 2.5\n")
+    (info / "entry_points.txt").write_text("[modeld]\nbroken = modeld_broken\n")
+    (tmp_path / "modeld_broken.py").write_text("import no_such_runtime\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def test_installed_plugins_are_listed_with_what_they_bring(rig, capsys):
+    assert main(["plugins"]) == ExitCode.OK
+    lines = capsys.readouterr().out.splitlines()
+    rows = {line.split()[0]: line for line in lines}
+    assert "modeld-rig" in rows["rig"]
+    assert rows["rig"].endswith(" backend rig")
+    assert rows["lru"].endswith("eviction policy lru")
+
+
+def test_a_broken_plugin_is_listed_with_its_reason_and_stops_nothing(broken, capsys):
+    assert main(["plugins"]) == ExitCode.OK
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    rows = {line.split()[0]: line for line in captured.out.splitlines()}
+    assert "2.5" in rows["broken"]
+    assert "broken" in rows["broken"].split()[3]
+    assert "No module named 'no_such_runtime'" in rows["broken"]
+    assert "active" in rows["lru"]
+
+
+def test_json_has_the_state_and_reason_for_programs(broken, capsys):
+    assert main(["plugins", "--json"]) == ExitCode.OK
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["broken"]["state"] == "broken"
+    assert "no_such_runtime" in rows["broken"]["reason"]
+    assert rows["lru"] == {
+        "name": "lru",
+        "distribution": "modeld",
+        "version": version("modeld"),
+        "state": "active",
+        "provides": ["eviction policy lru"],
+        "reason": None,
+    }
+
+
+def test_a_blocked_plugin_is_listed_as_blocked(capsys):
+    assert main(["plugins", "--json", "--block-plugins", "sse"]) == ExitCode.OK
+    rows = {row["name"]: row["state"] for row in json.loads(capsys.readouterr().out)}
+    assert rows["sse"] == "blocked"
+    assert rows["ndjson"] == "active"
+
+
+def test_a_policy_that_no_plugin_brings_is_wrong_usage(capsys):
+    assert main(["plugins", "--eviction-policy", "lur"]) == ExitCode.USAGE
+    assert "did you mean 'lru'?" in capsys.readouterr().err

@@ -1,0 +1,425 @@
+# SPDX-License-Identifier: GPL-3.0-only
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from modeld.errors import ConfigurationError
+from modeld.settings import TABLE, Setting, Settings, resolve
+
+ROWS = {row.name: row for row in TABLE}
+
+# One value of each setting that differs from its default, as a file would hold it.
+OTHER: dict[str, Any] = {
+    "addr": "127.0.0.1:9",
+    "api_key_file": "keys",
+    "insecure_no_auth": True,
+    "trusted_hosts": ["models.example", "127.0.0.1"],
+    "readiness": "accepting",
+    "max_body_bytes": 7,
+    "max_header_bytes": 2048,
+    "max_headers": 9,
+    "max_connections": 3,
+    "head_timeout_s": 1.5,
+    "body_timeout_s": 2.5,
+    "write_timeout_s": 3.5,
+    "drain_timeout_s": 0.0,
+    "models_dir": "./my models",
+    "default_model": "ä.gguf",
+    "vram_budget_mb": 2048,
+    "vram_margin_mb": 64,
+    "eviction_policy": "mine",
+    "models": {"tiny*": {"context": 512, "slots": 4}, "big.gguf": {"threads": 2}},
+    "max_queue_depth": 0,
+    "max_wait_s": 0.25,
+    "max_overtake_s": 0.0,
+    "min_residence_s": 0.0,
+    "engine_host": "thread",
+    "spare_workers": 0,
+    "load_timeout_s": 5.0,
+    "stall_timeout_s": 6.0,
+    "cancel_timeout_s": 7.0,
+    "worker_memory_mb": 4096,
+    "log_level": "off",
+    "log_format": "json",
+    "block_plugins": ["lru", "sse"],
+    "plugin_timeout_s": 1.0,
+}
+
+
+def as_text(value: Any) -> str:
+    """A value as it is written in a flag or a variable."""
+    if isinstance(value, bool | dict):
+        return json.dumps(value)
+    return ",".join(value) if isinstance(value, list | tuple) else str(value)
+
+
+def as_toml(values: dict[str, Any]) -> str:
+    def inline(value: Any) -> str:
+        if isinstance(value, dict):
+            return "{" + ", ".join(f"{json.dumps(k)} = {inline(v)}" for k, v in value.items()) + "}"
+        return json.dumps(value, ensure_ascii=False)
+
+    return "\n".join(f"{name} = {inline(value)}" for name, value in values.items())
+
+
+WRITERS = {
+    ".yaml": yaml.safe_dump,
+    ".yml": yaml.safe_dump,
+    ".json": json.dumps,
+    ".toml": as_toml,
+}
+
+
+def write(folder: Path, text: str | bytes, suffix: str = ".yaml") -> str:
+    path = folder / f"modeld{suffix}"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return str(path)
+
+
+def plain(settings: Settings, name: str) -> Any:
+    value = getattr(settings, name)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def test_the_table_has_every_field_with_help_and_a_default():
+    assert list(ROWS) == list(Settings.__struct_fields__) == list(OTHER)
+    for row in TABLE:
+        assert row.help, row.name
+        assert row.help[0].islower() or row.help.startswith("/"), row.help
+        assert not row.help.endswith("."), row.help
+        assert row.default == getattr(Settings(), row.name)
+
+
+def test_names_follow_from_the_field():
+    row = ROWS["max_wait_s"]
+    assert (row.flag, row.variable) == ("--max-wait-s", "MODELD_MAX_WAIT_S")
+
+
+def test_choices_are_those_of_the_type():
+    for row in TABLE:
+        literal = get_args(row.type) if row.choices else ()
+        assert row.choices == literal
+        if row.choices:
+            assert row.default in row.choices
+
+
+def test_without_anything_all_values_are_defaults():
+    result = resolve({}, {"PATH": "/bin", "HOME": "/root"})
+    assert result.settings == Settings()
+    assert set(result.origins.values()) == {"default"}
+    assert set(result.origins) == set(ROWS)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_flag_sets_a_value(name):
+    result = resolve({"vram_budget_mb": 4096, name: as_text(OTHER[name])}, {})
+    assert plain(result.settings, name) == OTHER[name]
+    assert result.origins[name] == f"flag {ROWS[name].flag}"
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_variable_sets_a_value(name):
+    row = ROWS[name]
+    result = resolve({}, {"MODELD_VRAM_BUDGET_MB": "2048", row.variable: as_text(OTHER[name])})
+    assert plain(result.settings, name) == OTHER[name]
+    assert result.origins[name] == f"environment {row.variable}"
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_a_file_sets_every_value_in_every_format(suffix, tmp_path):
+    config = write(tmp_path, WRITERS[suffix](OTHER), suffix)
+    result = resolve({}, {}, config)
+    assert {name: plain(result.settings, name) for name in ROWS} == OTHER
+    assert set(result.origins.values()) == {f"file {config}"}
+
+
+def test_the_seeds_example_file_is_read_in_all_formats(tmp_path):
+    example = {
+        "addr": ":8080",
+        "models_dir": "~/models/llm",
+        "vram_budget_mb": 20000,
+        "vram_margin_mb": 1024,
+        "default_model": "llama-3.1-8b-q4_k_m.gguf",
+    }
+    found = {
+        resolve({}, {}, write(tmp_path, writer(example), suffix)).settings.default_model
+        for suffix, writer in WRITERS.items()
+    }
+    assert found == {"llama-3.1-8b-q4_k_m.gguf"}
+
+
+def test_a_flag_wins_over_a_variable_that_over_the_file_that_over_the_default(tmp_path):
+    config = write(tmp_path, "max_wait_s: 1\nmax_overtake_s: 1\nmin_residence_s: 1.5\n")
+    environ = {"MODELD_MAX_WAIT_S": "2", "MODELD_MAX_OVERTAKE_S": "2"}
+    result = resolve({"max_wait_s": "3"}, environ, config)
+    assert result.settings.max_wait_s == 3
+    assert result.settings.max_overtake_s == 2
+    assert result.settings.min_residence_s == 1.5
+    assert result.settings.load_timeout_s == Settings().load_timeout_s
+    assert result.origins["max_wait_s"] == "flag --max-wait-s"
+    assert result.origins["max_overtake_s"] == "environment MODELD_MAX_OVERTAKE_S"
+    assert result.origins["min_residence_s"] == f"file {config}"
+    assert result.origins["load_timeout_s"] == "default"
+
+
+def test_a_variable_names_the_file_and_a_flag_names_another(tmp_path):
+    named = write(tmp_path, "addr: :1", ".yaml")
+    other = write(tmp_path, '{"addr": ":2"}', ".json")
+    environ = {"MODELD_CONFIG": named}
+    assert resolve({}, environ).settings.addr == ":1"
+    assert resolve({}, environ, other).settings.addr == ":2"
+    assert resolve({}, {"MODELD_CONFIG": ""}).settings.addr == ":8080"
+
+
+def test_an_empty_file_sets_nothing(tmp_path):
+    for suffix, text in ((".yaml", "# nothing\n"), (".toml", ""), (".json", "{}")):
+        assert resolve({}, {}, write(tmp_path, text, suffix)).settings == Settings()
+
+
+def test_model_rows_keep_the_order_of_the_file(tmp_path):
+    text = "models:\n  z*: {slots: 1}\n  a*: {slots: 2}\n  m*: {slots: 3}\n"
+    settings = resolve({}, {}, write(tmp_path, text)).settings
+    assert list(settings.models) == ["z*", "a*", "m*"]
+
+
+def refusal(flags: dict[str, object] | None = None, environ=None, config=None) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        resolve(flags or {}, environ or {}, config)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_an_unknown_key_is_refused_with_the_nearest_one(suffix, tmp_path):
+    config = write(tmp_path, WRITERS[suffix]({"max_queue_dept": 3}), suffix)
+    message = refusal(config=config)
+    assert message == f"{config}: unknown key 'max_queue_dept'; did you mean 'max_queue_depth'?"
+
+
+def test_a_key_like_no_other_is_refused_without_a_guess(tmp_path):
+    assert refusal(config=write(tmp_path, "zzz: 1")).endswith("unknown key 'zzz'")
+    assert refusal(config=write(tmp_path, "1: 1")).endswith("unknown key '1'")
+
+
+def test_an_unknown_variable_is_warned_of_with_the_nearest_one():
+    (warning,) = resolve({}, {"MODELD_MAX_WAIT": "3"}).warnings
+    assert "MODELD_MAX_WAIT is no setting and is ignored" in warning
+    assert "did you mean 'MODELD_MAX_WAIT_S'?" in warning
+
+
+def test_a_service_of_our_name_in_kubernetes_does_not_stop_the_start():
+    environ = {"MODELD_PORT": "tcp://10.0.0.1:80", "MODELD_SERVICE_HOST": "10.0.0.1"}
+    assert len(resolve({}, environ).warnings) == 2
+
+
+def test_other_programs_variables_are_none_of_our_business():
+    resolve({}, {"MODELDX": "1", "_MODELD_COMPLETE": "bash_source", "NOT_MODELD_ADDR": "1"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("addr", 8080),
+        ("addr", None),
+        ("insecure_no_auth", "true"),
+        ("insecure_no_auth", 1),
+        ("max_queue_depth", 1.5),
+        ("max_queue_depth", "3"),
+        ("max_queue_depth", True),
+        ("max_wait_s", "3"),
+        ("max_wait_s", [3]),
+        ("block_plugins", "lru"),
+        ("block_plugins", [1]),
+        ("models", []),
+        ("models", {"a": 1}),
+        ("models", {"a": None}),
+        ("readiness", "Instance"),
+    ],
+)
+def test_a_file_with_a_value_of_the_wrong_type_is_refused(name, value, tmp_path):
+    config = write(tmp_path, json.dumps({name: value}), ".json")
+    message = refusal(config=config)
+    assert message.startswith(f"{config}: {name}: "), message
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("max_queue_depth", "many"),
+        ("max_queue_depth", "1.5"),
+        ("max_queue_depth", ""),
+        ("max_queue_depth", "-1"),
+        ("spare_workers", "17"),
+        ("max_wait_s", "0"),
+        ("max_wait_s", "nan"),
+        ("max_wait_s", "-inf"),
+        ("max_wait_s", "inf"),
+        ("drain_timeout_s", "-0.1"),
+        ("insecure_no_auth", "perhaps"),
+        ("insecure_no_auth", ""),
+        ("log_level", "warn"),
+        ("models", "{"),
+        ("models", "[]"),
+        ("models", '{"a": {"context": NaN}}'),
+    ],
+)
+def test_text_that_is_no_such_value_is_refused_with_its_origin(name, text):
+    row = ROWS[name]
+    assert refusal({name: text}).startswith(f"{row.flag}: ")
+    assert refusal(environ={row.variable: text}).startswith(f"{row.variable}: ")
+
+
+def test_a_refused_choice_names_the_choices():
+    assert refusal({"log_level": "warn"}) == (
+        "--log-level: expected one of off, error, info, debug, got 'warn'"
+    )
+
+
+def test_the_refusal_names_the_setting_for_programs_too():
+    with pytest.raises(ConfigurationError) as caught:
+        resolve({}, {"MODELD_MAX_WAIT_S": "soon"})
+    assert caught.value.field == "max_wait_s"
+
+
+def test_off_means_off_in_yaml_too(tmp_path):
+    # YAML 1.1 reads the bare word as a boolean.
+    assert resolve({}, {}, write(tmp_path, "log_level: off")).settings.log_level == "off"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("true", True), ("TRUE", True), ("1", True), ("false", False), ("0", False)],
+)
+def test_a_switch_can_be_written_in_the_usual_ways(text, expected):
+    assert resolve({}, {"MODELD_INSECURE_NO_AUTH": text}).settings.insecure_no_auth is expected
+
+
+def test_a_list_in_text_is_separated_by_commas():
+    settings = resolve({"block_plugins": " lru, sse ,,"}, {}).settings
+    assert settings.block_plugins == ("lru", "sse")
+    assert resolve({"block_plugins": ""}, {}).settings.block_plugins == ()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content"),
+    [
+        (".yaml", "a: [b"),
+        (".yaml", "- addr"),
+        (".yaml", b"\xff\xfe\x00"),
+        (".yaml", "a: &x [*x"),
+        (".yaml", "[" * 5000),
+        (".json", ""),
+        (".json", "[]"),
+        (".json", '{"addr": ":1",}'),
+        (".json", b"\xff"),
+        (".json", "[" * 5000),
+        (".toml", "addr = "),
+        (".toml", b"\xff"),
+    ],
+)
+def test_a_file_that_is_not_of_its_format_is_refused_by_name(suffix, content, tmp_path):
+    config = write(tmp_path, content, suffix)
+    assert refusal(config=config).startswith(f"{config}: ")
+
+
+def test_a_file_of_an_unknown_kind_is_refused_with_the_known_ones(tmp_path):
+    config = write(tmp_path, "", ".ini")
+    assert refusal(config=config).endswith("use .yaml, .yml, .json or .toml")
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path):
+    missing = str(tmp_path / "none.yaml")
+    assert refusal(config=missing) == f"{missing}: cannot be read: No such file or directory"
+    (tmp_path / "folder.yaml").mkdir()
+    assert "cannot be read" in refusal(config=str(tmp_path / "folder.yaml"))
+
+
+def test_a_file_is_found_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path, "addr: :7")
+    assert resolve({}, {}, "~/modeld.yaml").settings.addr == ":7"
+
+
+@pytest.mark.parametrize(("budget", "margin"), [(100, 100), (100, 101)])
+def test_a_margin_that_leaves_nothing_of_the_budget_is_refused(budget, margin):
+    message = refusal({"vram_budget_mb": budget, "vram_margin_mb": margin})
+    assert str(budget) in message
+    assert str(margin) in message
+
+
+def test_budget_and_margin_are_in_mebibytes():
+    settings = resolve({"vram_budget_mb": 3, "vram_margin_mb": 1}, {}).settings
+    assert (settings.budget_bytes, settings.margin_bytes) == (3 << 20, 1 << 20)
+    assert resolve({"vram_margin_mb": 1}, {}).settings.budget_bytes is None
+
+
+WORDS = st.text("abcdefgh-_.", min_size=1, max_size=8)
+OPTIONS = st.dictionaries(WORDS, st.booleans() | st.integers(0, 9), max_size=2)
+
+
+def values_of(row: Setting) -> st.SearchStrategy[Any]:
+    """Values that the setting allows, as a file would hold them."""
+    if row.choices:
+        return st.sampled_from(row.choices)
+    meta = row.annotated.__metadata__[0]
+    of_type = {
+        bool: st.booleans(),
+        int: st.integers(meta.ge or 0, meta.le or 1 << 40),
+        float: st.floats(0, 1e9, exclude_min=meta.gt is not None, allow_subnormal=False),
+        tuple: st.lists(WORDS, max_size=3),
+        dict: st.dictionaries(WORDS, OPTIONS, max_size=2),
+        str: WORDS,
+    }
+    return of_type[type(row.default)]
+
+
+@st.composite
+def some_settings(draw: st.DrawFn) -> dict[str, Any]:
+    names = draw(st.sets(st.sampled_from(sorted(ROWS)), max_size=6))
+    found = {name: draw(values_of(ROWS[name])) for name in sorted(names)}
+    # The margin is checked against the budget; that rule has tests of its own.
+    return {name: value for name, value in found.items() if name != "vram_margin_mb"}
+
+
+@given(in_file=some_settings(), in_environ=some_settings(), in_flags=some_settings())
+@hypothesis_settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_every_value_comes_from_its_strongest_origin(in_file, in_environ, in_flags, tmp_path):
+    config = write(tmp_path, json.dumps(in_file), ".json")
+    environ = {ROWS[name].variable: as_text(value) for name, value in in_environ.items()}
+    flags = {name: as_text(value) for name, value in in_flags.items()}
+    result = resolve(flags, environ, config)
+    for name, row in ROWS.items():
+        origins = ((in_flags, "flag"), (in_environ, "environment"), (in_file, "file"))
+        expected = next(
+            ((values[name], origin) for values, origin in origins if name in values),
+            (plain(Settings(), name), "default"),
+        )
+        found = plain(result.settings, name), result.origins[name].split()[0]
+        assert found == expected, row.name
+
+
+@given(values=some_settings())
+@hypothesis_settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_file_means_the_same_in_every_format(values, tmp_path):
+    found = [
+        resolve({}, {}, write(tmp_path, writer(values), suffix)).settings
+        for suffix, writer in WRITERS.items()
+    ]
+    assert all(each == found[0] for each in found)
+    assert all(
+        math.isfinite(value)
+        for value in (getattr(found[0], name) for name in ROWS)
+        if isinstance(value, float)
+    )
