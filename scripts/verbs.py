@@ -10,6 +10,7 @@ import subprocess
 import environment
 import interpreters
 import lock
+import peer
 import weights
 from checkout import ROOT, fail, say
 
@@ -20,6 +21,8 @@ def main() -> None:
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("dev", help="make .venv with everything that testing needs")
     verbs.add_parser("models", help="bring the model files that the tests use")
+    bench = verbs.add_parser("bench", help="run the benchmarks")
+    bench.add_argument("arguments", nargs="*", help="arguments for tests.bench, after --")
     serve = verbs.add_parser("run", help="serve SmolLM2")
     serve.add_argument("--port", type=int, default=8080)
     matrix = verbs.add_parser("matrix", help="run the tests on several Pythons")
@@ -34,6 +37,8 @@ def main() -> None:
             environment.ensure("dev")
         case "models":
             models()
+        case "bench":
+            run_bench(options.arguments)
         case "run":
             run(options.port)
         case "matrix":
@@ -47,6 +52,14 @@ def models() -> None:
     python = environment.ensure("runtime")
     for each in (weights.SMOLLM2, weights.GEMMA3):
         weights.bring(each, python)
+
+
+def run_bench(arguments: list[str]) -> None:
+    """Run the benchmarks in place of this process."""
+    python = environment.ensure("dev")
+    command = [str(python), "-m", "tests.bench", "--llama-server", str(peer.bring(python))]
+    os.chdir(ROOT)
+    os.execv(command[0], [*command, *arguments])
 
 
 def run(port: int) -> None:

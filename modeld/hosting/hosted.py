@@ -25,7 +25,7 @@ from modeld.errors import (
 from modeld.hosting.frames import Cancel, Cancelled, Close, Command, Report, Stepped, Submit
 from modeld.hosting.watchdog import Watchdog
 from modeld.interfaces import Engine
-from modeld.values import Chunk, Done, Failed, GenerateRequest, StepChunk
+from modeld.values import Chunk, Failed, GenerateRequest, StepChunk, Token
 
 MAX_WAITING_CHUNKS: Final = 16_384
 """Most chunks that wait for one client; a client that falls further behind is given up."""
@@ -64,18 +64,19 @@ class Link(ABC):
 class Mailbox:
     """What an engine has produced for one request and its task has not taken yet."""
 
-    __slots__ = ("_chunks", "_error", "_waiter")
+    __slots__ = ("_error", "_waiter", "chunks")
 
     def __init__(self) -> None:
-        self._chunks: deque[StepChunk] = deque()
+        self.chunks: deque[StepChunk] = deque()
         self._error: ModeldError | None = None
         self._waiter: asyncio.Future[None] | None = None
 
     def put(self, chunk: StepChunk) -> None:
         """Add a chunk, or end the stream if its reader is too far behind."""
-        if len(self._chunks) < MAX_WAITING_CHUNKS:
-            self._chunks.append(chunk)
-            self._wake()
+        if len(self.chunks) < MAX_WAITING_CHUNKS:
+            self.chunks.append(chunk)
+            if self._waiter is not None:
+                self._wake()
         else:
             self.fail(ClientTooSlowError(f"{MAX_WAITING_CHUNKS} tokens wait to be taken"))
 
@@ -84,22 +85,22 @@ class Mailbox:
         self._error = self._error or error
         self._wake()
 
-    async def get(self) -> StepChunk:
-        """The next chunk, waiting for it.
+    async def wait(self) -> None:
+        """Wait until :attr:`chunks` has something in it.
 
         Raises:
-            ModeldError: the stream has failed.
+            ModeldError: there is nothing, and the stream has failed.
         """
-        while not self._chunks:
+        while not self.chunks:
             if self._error is not None:
                 raise self._error
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
-        return self._chunks.popleft()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+        self._waiter = None
 
 
 class HostedEngine(Engine):
@@ -140,12 +141,13 @@ class HostedEngine(Engine):
         ended = False
         try:
             while not ended:
-                chunk = await mailbox.get()
-                if isinstance(chunk, Failed):
-                    ended = True
-                    raise error_from_code(chunk.code, chunk.message, field=chunk.field)
-                ended = isinstance(chunk, Done)
-                yield chunk
+                await mailbox.wait()
+                while mailbox.chunks:
+                    chunk = mailbox.chunks.popleft()
+                    ended = not isinstance(chunk, Token)
+                    if isinstance(chunk, Failed):
+                        raise error_from_code(chunk.code, chunk.message, field=chunk.field)
+                    yield chunk
         finally:
             del self._mailboxes[request_id]
             self._watchdog.ended(request_id)

@@ -3,8 +3,8 @@
 
     python -m tests.bench [--repeats N] [startup|streams|steps|swap …]
 
-`swap` needs llama-server, which `make peer` builds (about 13 minutes, once); its path is given
-with --llama-server. `steps` and `swap` need the models that `make models` brings.
+`swap` needs llama-server, whose path is given with --llama-server, and `steps` and `swap` need
+the models. `make bench` brings both; llama-server takes it about 13 minutes, once.
 """
 
 import argparse
