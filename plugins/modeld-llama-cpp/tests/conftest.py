@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Models and engines for the tests."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # so that the modules beside this one are found
+
+import tiny_gguf
+from driver import Driver, open_driver
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="session")
+def scripted(model_folder: Path) -> Path:
+    """The model that goes on with the alphabet."""
+    return tiny_gguf.write_scripted(model_folder / "alphabet.gguf")
+
+
+@pytest.fixture(scope="session")
+def random(model_folder: Path) -> Path:
+    """The model whose answer depends on all of its memory.
+
+    Of 400 seeds this is the one with the widest gap between the best token and the second best
+    over the prompts of test_engine.py, so that rounding, which differs between processors and
+    between sizes of a batch, does not change what is best.
+    """
+    return tiny_gguf.write_random(model_folder / "random.gguf", seed=343)
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Driver]]:
+    """Opens engines, and closes them after the test."""
+    opened: list[Driver] = []
+
+    def open_and_remember(path: Path, **options: object) -> Driver:
+        opened.append(open_driver(path, **options))
+        return opened[-1]
+
+    yield open_and_remember
+    for driver in opened:
+        driver.engine.close()
+
+
+@pytest.fixture(scope="session")
+def real_models() -> Path:
+    """The folder with the two real models."""
+    folder = Path(os.environ.get("MODELD_TEST_MODELS") or Path(__file__).parents[3] / "models")
+    if not list(folder.glob("*.gguf")):
+        pytest.fail(
+            f"there are no models in {folder}; run `make models`, or name another folder in"
+            " MODELD_TEST_MODELS"
+        )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def smollm2(real_models: Path) -> Path:
+    return real_models / "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+@pytest.fixture(scope="session")
+def gemma3(real_models: Path) -> Path:
+    return real_models / "gemma-3-270m-q4_k_m.gguf"

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-only
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from driver import Driver, ask, chat
+from modeld_llama_cpp import prompts
+from modeld_llama_cpp.prompts import PromptReader
+from tiny_gguf import BOS, EOS, token_of, write_scripted
+
+from modeld import GenerateRequest
+from modeld.errors import InvalidRequestError, PromptRequiredError, PromptTooLongError
+
+
+@pytest.fixture
+def reader(scripted: Path, start: Callable[..., Driver]) -> PromptReader:
+    return start(scripted, context=100).engine._prompts
+
+
+def test_a_prompt_gets_the_beginning_that_the_model_wants(reader: PromptReader) -> None:
+    assert reader.read(ask("ab")) == [BOS, token_of(b"a"), token_of(b"b")]
+
+
+def test_a_prompt_that_brings_its_beginning_gets_no_second_one(reader: PromptReader) -> None:
+    assert reader.read(ask("<s>a</s>")) == [BOS, token_of(b"a"), EOS]
+
+
+def test_an_empty_prompt_is_enough_where_the_model_adds_a_beginning(reader: PromptReader) -> None:
+    assert reader.read(ask("")) == [BOS]
+
+
+def test_a_prompt_without_tokens_is_refused(tmp_path: Path, start: Callable[..., Driver]) -> None:
+    path = write_scripted(tmp_path / "m.gguf", add_bos=False)
+    reader = start(path).engine._prompts
+    with pytest.raises(PromptRequiredError, match="the prompt is empty"):
+        reader.read(ask(""))
+
+
+@pytest.mark.parametrize("request_", [GenerateRequest(), GenerateRequest(messages=())])
+def test_a_request_without_prompt_and_messages_is_refused(
+    request_: GenerateRequest, reader: PromptReader
+) -> None:
+    with pytest.raises(PromptRequiredError, match="a prompt or messages are required"):
+        reader.read(request_)
+
+
+def test_half_a_surrogate_pair_is_refused(reader: PromptReader) -> None:
+    with pytest.raises(InvalidRequestError, match="prompt has half of a surrogate pair at chara"):
+        reader.read(ask("ab\ud800"))
+
+
+def test_a_chat_becomes_the_prompt_that_the_template_writes(
+    tmp_path: Path, start: Callable[..., Driver]
+) -> None:
+    template = "{{ bos_token }}{{ messages[0].content }}{{ eos_token }}"
+    path = write_scripted(tmp_path / "m.gguf", chat_template=template)
+    assert start(path).engine._prompts.read(chat("a")) == [BOS, token_of(b"a"), EOS]
+
+
+def test_the_longest_prompt_leaves_room_for_one_token(reader: PromptReader) -> None:
+    assert len(reader.read(ask("a" * 98))) == 99
+    with pytest.raises(PromptTooLongError, match="has 100 tokens and the context 100, of which"):
+        reader.read(ask("a" * 99))
+
+
+def test_a_huge_prompt_is_refused_before_all_of_it_is_read(
+    reader: PromptReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    tokenize = reader._vocabulary.tokenize
+
+    def count(text: bytes, *, add_special: bool) -> list[int]:
+        read.append(len(text))
+        return tokenize(text, add_special=add_special)
+
+    monkeypatch.setattr(reader._vocabulary, "tokenize", count)
+    with pytest.raises(PromptTooLongError, match=r"more than 16368 .* and the context 100"):
+        reader.read(ask("a" * (1 << 20)))
+    assert read == [prompts.PIECE_BYTES]
+
+
+def test_a_long_prompt_that_fits_is_read_in_one_go(
+    scripted: Path, start: Callable[..., Driver]
+) -> None:
+    reader = start(scripted, context=60_000).engine._prompts
+    assert len(reader.read(ask("a" * 50_000))) == 50_001

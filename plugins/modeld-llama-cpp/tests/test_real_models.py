@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""What only real weights can show. SmolLM2 has a chat template, Gemma 3 sliding windows."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from driver import Driver, ask, chat
+from modeld_llama_cpp.memory import estimate
+from modeld_llama_cpp.options import LlamaOptions
+from test_runner import positions
+
+from modeld import FinishReason, ModelSpec
+from modeld.builtin.gguf_folder import GgufFolder
+
+pytestmark = pytest.mark.model
+
+Start = Callable[..., Driver]
+
+PROMPTS = (
+    "The capital of France is",
+    "Once upon a time there was a",
+    "The three laws of robotics are:",
+    "1, 2, 3, 4, 5,",
+)
+TALE = "The old man went down to the river and looked for his boat. " * 50
+
+
+@pytest.fixture(scope="module")
+def specs(real_models: Path) -> dict[str, ModelSpec]:
+    """The two models as the server knows them, by file name."""
+    return {spec.id: spec for spec in asyncio.run(GgufFolder(str(real_models)).list_models())}
+
+
+@pytest.fixture(params=["smollm2", "gemma3"])
+def model(request: pytest.FixtureRequest) -> Path:
+    return request.getfixturevalue(request.param)
+
+
+def test_a_model_knows_the_capital_of_france(smollm2: Path, start: Start) -> None:
+    answer = start(smollm2).read(ask(PROMPTS[0], max_tokens=8))
+    assert answer.text.startswith(" Paris")
+    assert (answer.end.usage.prompt_tokens, answer.reason) == (5, FinishReason.LENGTH)
+
+
+def test_a_chat_is_answered_and_ends_by_itself(smollm2: Path, start: Start) -> None:
+    answer = start(smollm2).read(chat("What is the capital of France? One word.", max_tokens=60))
+    assert "Paris" in answer.text
+    assert answer.reason is FinishReason.STOP
+    assert "<|" not in answer.text
+
+
+def test_a_model_without_a_template_says_so(gemma3: Path, start: Start) -> None:
+    assert "no chat template" in start(gemma3).read(chat("hello")).end.message
+
+
+def test_a_stop_string_of_several_tokens_is_found(smollm2: Path, start: Start) -> None:
+    driver = start(smollm2)
+    whole = driver.read(ask(PROMPTS[3], max_tokens=30)).text
+    assert " 9, 10" in whole
+    cut = driver.read(ask(PROMPTS[3], max_tokens=30, stop=(" 9, 10",)))
+    assert cut.text == whole[: whole.index(" 9, 10")]
+    assert cut.reason is FinishReason.STOP
+
+
+def test_greedy_answers_are_the_same_in_company(smollm2: Path, start: Start) -> None:
+    driver = start(smollm2)
+    alone = [driver.read(ask(prompt, max_tokens=16)).text for prompt in PROMPTS]
+    together = driver.run(*[ask(prompt, max_tokens=16) for prompt in PROMPTS])
+    assert [answer.text for answer in together] == alone
+
+
+@pytest.mark.parametrize("context", [512, 4096, 8192])
+def test_the_estimate_is_close_to_what_is_held(
+    context: int, model: Path, specs: dict[str, ModelSpec], start: Start
+) -> None:
+    expected = estimate(specs[model.name], LlamaOptions(context=context))
+    held = start(model, context=context).engine.held_bytes
+    assert held == pytest.approx(expected.total_bytes, rel=0.06)
+
+
+def test_the_parts_that_are_held_are_those_measured_before(smollm2: Path, start: Start) -> None:
+    held = start(smollm2, context=4096, slots=4, ubatch=128).engine.held_bytes
+    assert held / (1 << 20) == pytest.approx(92.10 + 90.00 + 4.38 + 0.75, abs=0.5)
+
+
+def test_a_prompt_that_was_aborted_half_way_is_read_again_without_a_trace(
+    model: Path, start: Start
+) -> None:
+    driver = start(model, ubatch=512, context=1024)
+    untouched = driver.read(ask(TALE, max_tokens=12)).text
+    reads = driver.submit(ask(TALE, max_tokens=12))
+    driver.step()
+    assert positions(driver)[0] == 511
+    runner = driver.engine._runner
+
+    def interrupt() -> None:
+        while reads not in runner._interruptible:
+            pass
+        driver.engine.interrupt(reads)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    driver.step()
+    thread.join()
+    assert positions(driver)[0] == 511
+    assert driver.finish(reads)[0].text == untouched

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-3.0-only
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from modeld_llama_cpp.scheduler import Part, Plan, Scheduler, Sequence, shares
+
+
+def sequence(request_id: int, prompt: int, answer: int = 1) -> Sequence:
+    return Sequence(request_id, list(range(prompt)), prompt + answer)
+
+
+def step(scheduler: Scheduler) -> Plan:
+    """One step in which every computed sequence gets its next token."""
+    plan = scheduler.plan()
+    ready = [part.sequence for part in plan.parts if part.completes]
+    scheduler.account(plan)
+    for one in ready:
+        if len(one.tokens) + 1 >= one.limit:
+            scheduler.remove(one)
+        else:
+            one.tokens.append(0)
+    return plan
+
+
+def stretches(plan: Plan) -> dict[int, tuple[int, int]]:
+    return {part.sequence.request_id: (part.start, part.stop) for part in plan.parts}
+
+
+def test_a_prompt_is_read_in_pieces_of_the_batch() -> None:
+    scheduler = Scheduler(cells=100, slots=2, batch=10)
+    scheduler.add(sequence(1, 25))
+    assert [stretches(step(scheduler)) for _ in range(3)] == [
+        {1: (0, 10)},
+        {1: (10, 20)},
+        {1: (20, 25)},
+    ]
+    assert not scheduler.busy
+
+
+def test_running_answers_go_first_and_prompts_share_the_rest() -> None:
+    scheduler = Scheduler(cells=1000, slots=3, batch=11)
+    scheduler.add(sequence(1, 1, answer=9))
+    step(scheduler)
+    scheduler.add(sequence(2, 3))
+    scheduler.add(sequence(3, 50))
+    assert stretches(step(scheduler)) == {1: (1, 2), 2: (0, 3), 3: (0, 7)}
+
+
+def test_only_the_end_of_a_prompt_completes_it() -> None:
+    one = sequence(1, 5)
+    assert not Part(one, 0, 4).completes
+    assert Part(one, 4, 5).completes
+
+
+def test_what_a_short_prompt_does_not_need_goes_to_the_others() -> None:
+    assert shares(12, [2, 100, 100]) == [2, 5, 5]
+    assert shares(12, [100, 2, 4]) == [6, 2, 4]
+    assert shares(3, [7, 7]) == [1, 2]
+
+
+@given(st.integers(1, 300), st.lists(st.integers(1, 400), min_size=1, max_size=40))
+def test_shares_use_the_budget_up_and_leave_nobody_out(budget: int, missing: list[int]) -> None:
+    given_out = shares(budget, missing)
+    assert sum(given_out) == min(budget, sum(missing))
+    assert all(0 <= got <= want for got, want in zip(given_out, missing, strict=True))
+    if budget >= len(missing):
+        assert min(given_out) >= 1
+
+
+def test_a_request_waits_until_its_prompt_and_room_for_an_answer_fit() -> None:
+    scheduler = Scheduler(cells=100, slots=2, batch=100)
+    first, second = sequence(1, 50, answer=10), sequence(2, 40, answer=5)
+    scheduler.add(first)
+    scheduler.add(second)
+    assert stretches(step(scheduler)) == {1: (0, 50)}
+    scheduler.remove(first)
+    assert stretches(step(scheduler)) == {2: (0, 40)}
+
+
+def test_nobody_overtakes_a_request_that_waits_for_cells() -> None:
+    scheduler = Scheduler(cells=100, slots=3, batch=100)
+    for one in (sequence(1, 50), sequence(2, 60), sequence(3, 1)):
+        scheduler.add(one)
+    assert stretches(scheduler.plan()).keys() == {1}
+
+
+def test_when_cells_run_out_the_youngest_gives_way_and_comes_back_to_finish() -> None:
+    scheduler = Scheduler(cells=600, slots=2, batch=600)
+    old, young = sequence(1, 20, answer=500), sequence(2, 20, answer=500)
+    scheduler.add(old)
+    scheduler.add(young)
+    plans = [step(scheduler)]
+    assert plans[0].parts[1].sequence is young
+    young_id = young.seq_id
+    while not plans[-1].dropped:
+        plans.append(step(scheduler))
+    assert plans[-1].dropped == [young_id]
+    assert stretches(plans[-1]).keys() == {1}
+    while scheduler.busy:
+        plans.append(step(scheduler))
+    assert len(young.tokens) == young.limit - 1
+    assert sum(len(plan.dropped) for plan in plans) == 1
+
+
+def test_a_sequence_with_a_place_in_every_batch_is_a_condition() -> None:
+    with pytest.raises(ValueError, match="batch of 3 has no place for each of 4 slots"):
+        Scheduler(cells=10, slots=4, batch=3)
+
+
+@pytest.mark.parametrize(("prompt", "answer"), [(0, 5), (5, 6), (11, 0)])
+def test_what_can_never_fit_is_refused(prompt: int, answer: int) -> None:
+    scheduler = Scheduler(cells=10, slots=1, batch=1)
+    with pytest.raises(ValueError, match="do not fit into 10 cells"):
+        scheduler.add(sequence(1, prompt, answer))
+
+
+class Interleavings(RuleBasedStateMachine):
+    """Any order of arrivals, steps, failures, ends and cancellations."""
+
+    @initialize(cells=st.integers(8, 400), slots=st.integers(1, 6), extra=st.integers(0, 40))
+    def begin(self, cells: int, slots: int, extra: int) -> None:
+        self.slots, self.batch = slots, slots + extra
+        self.scheduler = Scheduler(cells=cells, slots=slots, batch=self.batch)
+        self.live: dict[int, Sequence] = {}
+        self.in_memory: dict[int, int] = {}
+        self.count = 0
+
+    @precondition(lambda self: len(self.live) < self.slots)
+    @rule(share=st.floats(0, 1), answer=st.integers(1, 300), room=st.integers(1, 64))
+    def arrive(self, share: float, answer: int, room: int) -> None:
+        prompt = max(1, int(share * (self.scheduler.cells - 1)))
+        limit = min(prompt + answer, self.scheduler.cells)
+        one = Sequence(self.count, [0] * prompt, limit, room=room)
+        self.live[self.count] = one
+        self.count += 1
+        self.scheduler.add(one)
+
+    @rule(works=st.booleans(), ends=st.sets(st.integers(0, 5)))
+    def step(self, works: bool, ends: set[int]) -> None:
+        plan = self.scheduler.plan()
+        self.check(plan)
+        for seq_id in plan.dropped:
+            self.in_memory.pop(seq_id, None)
+        if not works:
+            return
+        ready = [part.sequence for part in plan.parts if part.completes]
+        self.scheduler.account(plan)
+        for part in plan.parts:
+            self.in_memory[part.sequence.seq_id] = part.stop
+        for place, one in enumerate(ready):
+            if place in ends or len(one.tokens) + 1 >= one.limit:
+                self.take_out(one)
+            else:
+                one.tokens.append(0)
+
+    @precondition(lambda self: self.live)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        self.take_out(self.live[data.draw(st.sampled_from(sorted(self.live)))])
+
+    def take_out(self, one: Sequence) -> None:
+        del self.live[one.request_id]
+        seq_id = self.scheduler.remove(one)
+        if seq_id is not None:
+            self.in_memory.pop(seq_id, None)
+
+    def check(self, plan: Plan) -> None:
+        """What every plan keeps to."""
+        assert sum(part.stop - part.start for part in plan.parts) <= self.batch
+        after = {one.seq_id: one.computed for one in self.live.values() if one.seq_id is not None}
+        ids = [part.sequence.seq_id for part in plan.parts]
+        assert len(set(ids)) == len(ids)
+        for part in plan.parts:
+            assert part.start == part.sequence.computed < part.stop <= len(part.sequence.tokens)
+            after[part.sequence.seq_id] = part.stop
+        assert sum(after.values()) <= self.scheduler.cells
+        assert bool(plan.parts) == bool(self.live)
+
+    @invariant()
+    def memory_is_what_the_scheduler_counts(self) -> None:
+        if hasattr(self, "scheduler"):
+            assert self.scheduler.used_cells == sum(self.in_memory.values())
+            assert self.scheduler.busy == bool(self.live)
+
+    def teardown(self) -> None:
+        """Left alone, everything that still runs comes to its end."""
+        if not hasattr(self, "scheduler"):
+            return
+        work = sum(one.limit for one in self.live.values())
+        for _ in range(40 * work + 40):
+            if not self.scheduler.busy:
+                break
+            self.step(True, set())
+        assert not self.live
+        assert self.scheduler.used_cells == 0
+
+
+TestInterleavings = Interleavings.TestCase
+TestInterleavings.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+
+
+@given(st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)), min_size=1, max_size=12))
+def test_requests_are_admitted_in_the_order_of_their_arrival(
+    sizes: list[tuple[int, int]],
+) -> None:
+    scheduler = Scheduler(cells=120, slots=3, batch=16)
+    for number, (prompt, answer) in enumerate(sizes):
+        scheduler.add(sequence(number, prompt, answer))
+    seen: list[int] = []
+    while scheduler.busy:
+        seen += sorted(stretches(step(scheduler)).keys() - set(seen))
+    assert seen == sorted(seen)
