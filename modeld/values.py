@@ -144,7 +144,7 @@ class Usage(Value, frozen=True):
         return self.prompt_tokens + self.completion_tokens
 
 
-class Token(Value, frozen=True, tag="token", array_like=True):
+class Token(Value, frozen=True, tag="token", array_like=True, gc=False):
     """A piece of the answer: whole characters, never empty."""
 
     text: str

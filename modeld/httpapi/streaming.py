@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -37,7 +36,7 @@ class Delivery:
         self._write_timeout_s = write_timeout_s
         self._started = False
         self._answered = False
-        self._writing_since_s: float | None = None
+        self._writes = 0  # one up when a write begins and when it ends: odd while one is under way
         self._chunks = 0
 
     async def run(
@@ -56,7 +55,7 @@ class Delivery:
                 self._watch_writes(),
             )
         except (ClientLeft, OSError) as exc:  # some servers let a send fail for a client that left
-            if isinstance(exc, OSError) and self._writing_since_s is None:
+            if isinstance(exc, OSError) and not self._is_writing:
                 raise
             self._exchange.outcome = "client_left"
             if not self._started:
@@ -71,7 +70,7 @@ class Delivery:
         try:
             done = await self._pass_on_in_time(chunks, timeout_s)
         except Exception as exc:
-            if self._writing_since_s is not None or not self._started:
+            if self._is_writing or not self._started:
                 raise  # the send failed, not the work; or there is still time for a real status
             error = as_error(exc, self._exchange.request_id)
             self._exchange.outcome = error.code
@@ -90,7 +89,7 @@ class Delivery:
         except TimeoutError:
             if not deadline.expired():
                 raise
-        self._writing_since_s = None
+        self._writes += self._is_writing
         raise RequestTimeoutError(
             f"the request was not done within its timeout_s of {timeout_s:g}", field="timeout_s"
         )
@@ -99,19 +98,21 @@ class Delivery:
         """Send every token; the end is returned, so that it is sent when all is given back."""
         send, encode, streams = self._send, self._formatter.encode, self._formatter.streams
         done: Done | None = None
+        count = 0
         async for chunk in chunks:
-            self._chunks += 1
+            count += 1
             if not isinstance(chunk, Token):
                 done = chunk
             elif streams:
                 body = encode(chunk)
-                self._writing_since_s = time.monotonic()
+                self._writes += 1
                 if not self._started:
                     await self._start()
                 await send({"type": "http.response.body", "body": body, "more_body": True})
-                self._writing_since_s = None
-            if self._chunks % _CHUNKS_PER_TURN == 0:
+                self._writes += 1
+            if count % _CHUNKS_PER_TURN == 0:
                 await asyncio.sleep(0)  # so that others have a turn where chunks never wait
+        self._chunks = count
         if done is None:
             raise InternalError("the service ended an answer without saying so")
         return done
@@ -132,18 +133,23 @@ class Delivery:
 
     async def _finish(self, last: bytes) -> None:
         self._answered = True
-        self._writing_since_s = time.monotonic()
+        self._writes += 1
         if not self._started:
             await self._start(len(last))
         await self._send({"type": "http.response.body", "body": last, "more_body": False})
-        self._writing_since_s = None
+        self._writes += 1
+
+    @property
+    def _is_writing(self) -> bool:
+        return self._writes % 2 == 1
 
     async def _watch_writes(self) -> None:
         """Give up when one write takes too long; looks now and then instead of timing each."""
-        while True:
+        stuck = 0
+        while stuck < _CHECKS_PER_TIMEOUT:
+            before = self._writes
             await asyncio.sleep(self._write_timeout_s / _CHECKS_PER_TIMEOUT)
-            since_s = self._writing_since_s
-            if since_s is not None and time.monotonic() - since_s >= self._write_timeout_s:
-                raise ClientTooSlowError(
-                    f"the client took nothing of its answer for {self._write_timeout_s:g} s"
-                )
+            stuck = stuck + 1 if self._is_writing and self._writes == before else 0
+        raise ClientTooSlowError(
+            f"the client took nothing of its answer for {self._write_timeout_s:g} s"
+        )

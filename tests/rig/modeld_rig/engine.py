@@ -6,7 +6,10 @@
     {"tokens": 5, "gate_at": 2, …}  the gate stands before token 2
     {"tokens": 9, "fault": "SIGKILL", "at": 3}
                                     at token 3: a signal by name, "exit N", "raise", "hang",
-                                    "garbage", "huge", "flood BYTES", "wrong id"
+                                    "garbage", "huge", "flood BYTES", "wrong id",
+                                    "block PATH" (until the file exists), "allocate MIB",
+                                    "SystemExit", "cry WORDS" (last words, then exit 7)
+    {"submit": "raise"}             the fault happens when the request is handed over
 A prompt that is not JSON gives one token for each of its words.
 """
 
@@ -59,6 +62,7 @@ class Script:
         self.delay_s = plan.get("delay_s", 0.0)
         self.burst = plan.get("burst", 1)
         self.nonce = plan.get("nonce", "")
+        self.fault_on_submit = plan.get("submit", "")
         self.position = 0
 
     @property
@@ -73,6 +77,7 @@ class RigEngine(StepEngine):
         self.slots = options["slots"]
         self.held_bytes = options["held_mb"] << 20
         self._journal = options["journal"]
+        self._close_fault = options.get("close_fault", "")
         self._scripts: dict[int, Script] = {}
         self._interrupted = threading.Event()
 
@@ -100,6 +105,7 @@ class RigEngine(StepEngine):
         assert len(self._scripts) < self.slots, "the host has exceeded the slots"
         script = Script(request)
         self.note(f"start {script.nonce}")
+        self.commit(script.fault_on_submit)
         self._scripts[request_id] = script
 
     def step(self) -> Sequence[tuple[int, StepChunk]]:
@@ -108,6 +114,8 @@ class RigEngine(StepEngine):
             for _ in range(script.burst):
                 if request_id not in self._scripts or script.is_shut:
                     break
+                if script.fault == "wrong id" and script.position == script.fault_at:
+                    produced.append((request_id + 1000, Token(text="stray ")))
                 produced.append((request_id, self._advance(request_id, script)))
         if not produced:
             self._interrupted.wait(POLL_S)
@@ -124,6 +132,7 @@ class RigEngine(StepEngine):
 
     def close(self) -> None:
         self.note("close")
+        self.commit(self._close_fault)
 
     def _advance(self, request_id: int, script: Script) -> StepChunk:
         if script.delay_s:
@@ -139,14 +148,25 @@ class RigEngine(StepEngine):
         script.position += 1
         return Token(text=word)
 
-    def commit(self, fault: str) -> None:
+    def commit(self, fault: str) -> None:  # noqa: C901, PLR0912  (a flat list of faults)
         """Do what an engine must not do."""
         kind, _, argument = fault.partition(" ")
         match kind:
-            case "":
+            case "" | "wrong":
                 return
+            case "block":
+                while not Path(argument).exists():
+                    time.sleep(POLL_S)
+            case "allocate":
+                self._ballast = bytearray(int(argument) << 20)
             case "exit":
                 os._exit(int(argument))
+            case "cry":
+                sys.stderr.write(argument + "\n")
+                sys.stderr.flush()
+                os._exit(7)
+            case "SystemExit":
+                sys.exit(0)
             case "raise":
                 raise RuntimeError("the rig was told to fail")
             case "hang":

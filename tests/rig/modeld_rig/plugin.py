@@ -17,6 +17,7 @@ class RigOptions(Options, frozen=True):
     held_mb: int = 0
     load_gate: str = ""
     load_fault: str = ""
+    close_fault: str = ""
     journal: str = ""
     instant: bool = False
 
