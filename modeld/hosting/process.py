@@ -29,7 +29,17 @@ KEPT_VARIABLES: Final = frozenset({
     "DYLD_LIBRARY_PATH", "HOME", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "PATH", "PYTHONHASHSEED",
     "PYTHONPATH", "PYTHONWARNINGS", "SSL_CERT_FILE", "TMPDIR", "TZ", "VIRTUAL_ENV",
 })  # fmt: skip
-KEPT_PREFIXES: Final = ("LC_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_", "GGML_", "OMP_", "COVERAGE_")
+KEPT_PREFIXES: Final = (
+    "LC_",
+    "CUDA_",
+    "NVIDIA_",
+    "HIP_",
+    "ROCR_",
+    "GGML_",
+    "OMP_",
+    "GOMP_",
+    "COVERAGE_",
+)
 
 _BOOTSTRAP = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]);"
