@@ -13,7 +13,6 @@ import msgspec
 from modeld import Failed, GenerateRequest, ModeldError, ModelSpec, StepChunk, StepEngine
 from modeld.errors import InternalError, InvalidRequestError
 from modeld.interfaces import ReportProgress
-from modeld_llama_cpp import spinning  # noqa: F401, I001  (it must come before llama.cpp)
 from modeld_llama_cpp import model as models
 from modeld_llama_cpp import scheduler as scheduling
 from modeld_llama_cpp.answer import Answer

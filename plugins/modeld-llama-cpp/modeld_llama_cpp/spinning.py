@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""How long llama.cpp's threads spin before they sleep. Imported before llama.cpp is loaded.
+"""How long llama.cpp's threads spin before they sleep. Worker processes import it first.
 
 Where another program takes a core from one of its threads, the others spin at the next barrier
 until the scheduler brings it back: two threads on two busy cores were seen at 4 tokens/s instead of
