@@ -123,7 +123,7 @@ def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        return host.lower() == "localhost"
 
 
 @contextmanager
@@ -152,7 +152,7 @@ def listening_sockets(
             sock.close()
         for file in files:
             if _is_abandoned(file):
-                file.unlink()
+                file.unlink(missing_ok=True)
 
 
 def _inherited(environ: Mapping[str, str]) -> list[socket.socket]:
@@ -223,10 +223,15 @@ def _bind(family: int, target: str | tuple[object, ...]) -> socket.socket:
 
 
 def _bind_unix(file: Path) -> socket.socket:
-    """Bind to ``file``, in place of a socket that nobody listens on any more."""
+    """Bind to ``file``, in place of a socket that nobody listens on any more.
+
+    It listens at once, so that no other server takes it for abandoned during the start.
+    """
     if _is_abandoned(file):
-        file.unlink()
-    return _bind(socket.AF_UNIX, str(file))
+        file.unlink(missing_ok=True)
+    sock = _bind(socket.AF_UNIX, str(file))
+    sock.listen()
+    return sock
 
 
 def _is_abandoned(file: Path) -> bool:

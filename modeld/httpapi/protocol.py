@@ -58,6 +58,7 @@ class LimitedProtocol(HttpToolsProtocol):
     running: RequestResponseCycle | None = None
     """The request that the application works on, or worked on last."""
     receiving_body: bool = False
+    """Whether the request that was read last has not arrived in full."""
     silent_bytes: int = 0
     """Bytes since the parser last reported a whole head or a piece of a body."""
     held: bytes = b""
@@ -65,6 +66,7 @@ class LimitedProtocol(HttpToolsProtocol):
     refusal: RefusedError | None = None
     """Why nothing more is read from this connection."""
     failed_check: RefusedError | None = None
+    """Why the parser was made to stop."""
     deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
@@ -145,7 +147,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def _too_large(self) -> RefusedError:
         if not self.receiving_body and not self.headers and len(self.url) > MAX_TARGET_BYTES:
             return target_too_long()
-        return header_too_large(self.settings.max_header_bytes)
+        part = "chunk framing" if self.receiving_body else "head"
+        return header_too_large(part, self.settings.max_header_bytes)
 
     # What the parser reports
 
@@ -154,7 +157,11 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
             return
         try:
-            self._check_head()
+            if self.parser.should_upgrade():
+                raise invalid("CONNECT is not supported; this is not a proxy")
+            if len(self.pipeline) == MAX_AHEAD:
+                raise invalid(f"more than {MAX_AHEAD} requests were sent ahead of their answers")
+            check_head(self.parser.get_http_version(), self.url, self.headers, self.settings)
         except RefusedError as refused:
             self.failed_check = refused  # what leaves the parser is its own error
             raise
@@ -162,14 +169,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self.headers = []  # so that a trailer never becomes a header of the request
         self.silent_bytes = 0
         self.receiving_body = True
-        self._disarm()
-
-    def _check_head(self) -> None:
-        if self.parser.should_upgrade():
-            raise invalid("CONNECT is not supported; this is not a proxy")
-        if len(self.pipeline) == MAX_AHEAD:
-            raise invalid(f"more than {MAX_AHEAD} requests were sent ahead of their answers")
-        check_head(self.parser.get_http_version(), self.url, self.headers, self.settings)
+        if self.deadline is not None:
+            self._disarm()
 
     def on_body(self, body: bytes) -> None:
         """Pass on a piece of the body."""
@@ -182,7 +183,8 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         self.silent_bytes = 0
         self.receiving_body = False
-        self._disarm()
+        if self.deadline is not None:
+            self._disarm()
         super().on_message_complete()
 
     # What the application's answer changes
@@ -196,11 +198,10 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.is_closing() or self._owes_answer():
             return
+        held, self.held = self.held, b""
         if self.refusal is not None:
             self._say_goodbye(self.refusal)
-            return
-        held, self.held = self.held, b""
-        if held:
+        elif held:
             self.data_received(held)
         else:
             self._watch_request()

@@ -104,10 +104,10 @@ def target_too_long() -> RefusedError:
     )
 
 
-def header_too_large(limit_bytes: int) -> RefusedError:
+def header_too_large(part: str, limit_bytes: int) -> RefusedError:
     """Request line and headers together, or what surrounds the chunks of a body, are too big."""
     return RefusedError(
-        431, "header_too_large", f"the request's head is longer than {limit_bytes} bytes"
+        431, "header_too_large", f"the request's {part} is longer than {limit_bytes} bytes"
     )
 
 

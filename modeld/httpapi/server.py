@@ -100,7 +100,7 @@ def serve(
     except StartError as exc:
         sys.stderr.write(f"modeld: {exc.message}\n")
         return NOT_STARTED
-    except Exception:
+    except (Exception, BaseExceptionGroup):
         logger.exception("the server has failed")
         return INTERNAL_ERROR
 
@@ -196,6 +196,8 @@ class _Run:
         config.load()
         self._server.lifespan = config.lifespan_class(config)
         try:
+            for sock in self._sockets:
+                sock.listen(config.backlog)  # uvloop does not tell when this fails
             await self._server.startup(sockets=self._sockets)
         except OSError as exc:
             raise cannot_listen(self._settings.addr, exc) from exc
@@ -223,9 +225,11 @@ class _Run:
 
     async def _close(self) -> bool:
         """Close the application, then cut what is still connected. Whether it closed in time."""
-        limit_s = FORCED_CLOSE_S if self._signals.second.is_set() else CLOSE_S
+        forced = self._signals.second
         try:
-            return await _within(limit_s, "close", self._app.aclose())
+            if forced.is_set():
+                return await _within(FORCED_CLOSE_S, "close", self._app.aclose())
+            return await _unless(forced, _within(CLOSE_S, "close", self._app.aclose()))
         finally:
             for connection in list(self._server.server_state.connections):
                 connection.transport.abort()

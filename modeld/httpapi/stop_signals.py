@@ -43,7 +43,7 @@ class StopSignals:
         traceback: TracebackType | None,
     ) -> None:
         for number, handler in self._previous.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler or signal.SIG_DFL)
 
     def deliver_to(self, loop: asyncio.AbstractEventLoop) -> None:
         """Name the loop on which the events are waited for, once it runs."""

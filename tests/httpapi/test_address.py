@@ -73,7 +73,7 @@ def test_what_is_not_an_address_is_refused_with_the_forms_that_are(addr: str, de
 
 
 @pytest.mark.parametrize(
-    "addr", [":1", "127.0.0.1:1", "127.8.8.8:1", "localhost:1", "[::1]:1", "unix:/x"]
+    "addr", [":1", "127.0.0.1:1", "127.8.8.8:1", "localhost:1", "Localhost:1", "[::1]:1", "unix:/x"]
 )
 def test_loopback_needs_no_key(addr: str) -> None:
     check_exposure(Settings(addr=addr))
@@ -142,7 +142,6 @@ def test_the_socket_file_of_a_dead_server_is_replaced(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(file))
     with listening_sockets(Settings(addr=f"unix:{file}"), {}) as sockets:
-        sockets[0].listen()
         assert url(sockets[0]) == f"unix:{file}"
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(file))
@@ -162,6 +161,12 @@ def test_the_socket_file_of_a_busy_server_is_in_use(tmp_path: Path) -> None:
                 client.connect(str(file))
         with pytest.raises(StartError, match="already in use"), listening(f"unix:{file}"):
             pass
+
+
+def test_the_socket_file_of_a_server_that_starts_is_in_use(tmp_path: Path) -> None:
+    addr = f"unix:{tmp_path}/modeld.sock"
+    with listening(addr), pytest.raises(StartError, match="already in use"), listening(addr):
+        pass
 
 
 def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:

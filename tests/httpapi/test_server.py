@@ -178,6 +178,16 @@ def test_after_a_second_signal_nothing_can_hold_the_process(script: str) -> None
         assert ("aclose" in stderr) == (script == "close blocks")
 
 
+def test_a_second_signal_ends_a_close_that_takes_long() -> None:
+    with serving(script="close waits") as (child, _):
+        child.signal()
+        assert child.line() == "closing"
+        begun = time.monotonic()
+        child.signal()
+        assert child.end() == (1, "")
+        assert time.monotonic() - begun < FORCED_END_S
+
+
 def test_two_signals_end_a_process_whose_event_loop_is_stuck() -> None:
     with serving() as (child, port), connect(port) as sock:
         sock.sendall(REQUEST % b"/block")
