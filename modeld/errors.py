@@ -202,14 +202,20 @@ class BudgetExceededError(ModeldError):
 class InternalError(ModeldError):
     """A fault of modeld or of a plugin; the log has the details under the request's id."""
 
+    code = "internal_error"
+
 
 def _tree(cls: type[ModeldError]) -> list[type[ModeldError]]:
     return [cls, *(below for child in cls.__subclasses__() for below in _tree(child))]
 
 
 def error_codes() -> dict[str, type[ModeldError]]:
-    """Every stable code with its class."""
-    return {cls.code: cls for cls in _tree(ModeldError) if cls is not ModeldError}
+    """Every stable code with the class that has introduced it."""
+    codes: dict[str, type[ModeldError]] = {}
+    for cls in _tree(ModeldError)[1:]:
+        if "code" in vars(cls):
+            codes.setdefault(cls.code, cls)
+    return codes
 
 
 def error_from_code(
@@ -217,7 +223,10 @@ def error_from_code(
 ) -> ModeldError:
     """The error that ``code`` stands for; an unknown code becomes an :class:`InternalError`.
 
-    With this an error crosses a process border as three plain values.
+    With this an error crosses a process border as plain values. A plugin's class may want other
+    arguments of its own, so its ``__init__`` is not asked.
     """
     cls = error_codes().get(code, InternalError)
-    return cls(message, retry_after_s=retry_after_s, field=field)
+    error = cls.__new__(cls, message)
+    ModeldError.__init__(error, message, retry_after_s=retry_after_s, field=field)
+    return error

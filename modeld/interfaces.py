@@ -47,7 +47,7 @@ class Engine(ABC):
     slots: int
     """How many requests :meth:`generate` serves at once. The caller never exceeds it."""
 
-    held_bytes: int
+    held_bytes: int = 0
     """What the model was measured to hold, in bytes; 0 where it could not be measured."""
 
     pid: int | None = None

@@ -151,11 +151,11 @@ class PluginHost:
             ConfigurationError: a plugin's ``modeld_build_service`` raised or returned no service.
         """
         try:
-            built: object = self._manager.hook.modeld_build_service(
-                settings=self.settings, build_local=build_local
+            built = self._within(
+                "modeld_build_service", functools.partial(self._build, build_local)
             )
-        except Exception as exc:
-            raise ConfigurationError(f"modeld_build_service failed: {exc}") from exc
+        except PluginFault as fault:
+            raise ConfigurationError(str(fault)) from fault
         if built is None:
             return build_local()
         if not isinstance(built, ModelService):
@@ -263,6 +263,12 @@ class PluginHost:
             return answers
 
         return self._within(hook, collect)
+
+    def _build(self, build_local: Callable[[], ModelService]) -> object:
+        built: object = self._manager.hook.modeld_build_service(
+            settings=self.settings, build_local=build_local
+        )
+        return built
 
     def _within(self, what: str, function: Callable[[], T]) -> T:
         return guarded(what, function, self.settings.plugin_timeout_s)

@@ -104,10 +104,13 @@ def encode(message: Command | Report) -> bytes:
     """The frame for one message.
 
     Raises:
-        FrameError: the message is larger than :data:`MAX_FRAME_BYTES`.
+        FrameError: the message is larger than :data:`MAX_FRAME_BYTES`, or its text is not Unicode.
     """
     frame = bytearray(_PREFIX_BYTES)
-    _encoder.encode_into(message, frame, _PREFIX_BYTES)
+    try:
+        _encoder.encode_into(message, frame, _PREFIX_BYTES)
+    except UnicodeEncodeError as exc:
+        raise FrameError(f"a text cannot be encoded: {exc.reason}") from exc
     size = len(frame) - _PREFIX_BYTES
     if size > MAX_FRAME_BYTES:
         raise FrameError(f"a message of {size} bytes is over the limit of {MAX_FRAME_BYTES}")
@@ -141,7 +144,7 @@ class FrameReader(Generic[F]):
                 break
             try:
                 messages.append(self._decoder.decode(pending[start + _PREFIX_BYTES : end]))
-            except msgspec.MsgspecError as exc:
+            except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
                 raise FrameError(f"a frame of {size} bytes is not a message: {exc}") from exc
             start = end
         del pending[:start]

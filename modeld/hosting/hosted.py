@@ -18,11 +18,21 @@ from typing import Final
 from modeld.errors import (
     ClientTooSlowError,
     DrainingError,
+    InvalidRequestError,
     ModeldError,
     WorkerCrashedError,
     error_from_code,
 )
-from modeld.hosting.frames import Cancel, Cancelled, Close, Command, Report, Stepped, Submit
+from modeld.hosting.frames import (
+    Cancel,
+    Cancelled,
+    Close,
+    Command,
+    FrameError,
+    Report,
+    Stepped,
+    Submit,
+)
 from modeld.hosting.watchdog import Watchdog
 from modeld.interfaces import Engine
 from modeld.values import Chunk, Failed, GenerateRequest, StepChunk, Token
@@ -73,6 +83,8 @@ class Mailbox:
 
     def put(self, chunk: StepChunk) -> None:
         """Add a chunk, or end the stream if its reader is too far behind."""
+        if self._error is not None:
+            return
         if len(self.chunks) < MAX_WAITING_CHUNKS:
             self.chunks.append(chunk)
             if self._waiter is not None:
@@ -137,23 +149,30 @@ class HostedEngine(Engine):
         mailbox = self._mailboxes[request_id] = Mailbox()
         self._watchdog.started(request_id, self._clock())
         self._watch()
-        self._link.send(Submit(id=request_id, request=request))
-        ended = False
+        running = False
         try:
-            while not ended:
+            self._submit(request_id, request)
+            running = True
+            while running:
                 await mailbox.wait()
-                while mailbox.chunks:
+                while running and mailbox.chunks:
                     chunk = mailbox.chunks.popleft()
-                    ended = not isinstance(chunk, Token)
+                    running = isinstance(chunk, Token)
                     if isinstance(chunk, Failed):
                         raise error_from_code(chunk.code, chunk.message, field=chunk.field)
                     yield chunk
         finally:
             del self._mailboxes[request_id]
             self._watchdog.ended(request_id)
-            if not ended and not self._link.exited.done():
+            if running and not self._link.exited.done():
                 self._watchdog.cancelling(request_id, self._clock())
                 self._link.send(Cancel(id=request_id))
+
+    def _submit(self, request_id: int, request: GenerateRequest) -> None:
+        try:
+            self._link.send(Submit(id=request_id, request=request))
+        except FrameError as exc:
+            raise InvalidRequestError(f"the request cannot be handed to a worker: {exc}") from exc
 
     async def aclose(self) -> None:
         """Close the engine, end its worker and wait until it is gone."""

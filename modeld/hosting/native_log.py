@@ -27,6 +27,7 @@ class NativeLog(asyncio.Protocol):
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.label = "spare"
         self._clock = clock
+        self._transport: asyncio.BaseTransport | None = None
         self._tail: deque[str] = deque(maxlen=KEPT_LINES)
         self._partial = b""
         self._second = 0
@@ -36,6 +37,15 @@ class NativeLog(asyncio.Protocol):
     def tail(self) -> tuple[str, ...]:
         """The last lines, oldest first."""
         return tuple(self._tail)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the pipe, to close it."""
+        self._transport = transport
+
+    def close(self) -> None:
+        """Read no more."""
+        if self._transport is not None:
+            self._transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Split what came into lines; of a long burst only the end can matter for the tail."""

@@ -109,15 +109,23 @@ class WorkerProcess(Link, asyncio.Protocol):
         threading.Thread(
             target=worker._reap, args=(loop,), name=f"modeld-reap-{process.pid}", daemon=True
         ).start()
-        await loop.connect_read_pipe(lambda: output, os.fdopen(read_end, "rb"))
-        await loop.create_unix_connection(lambda: worker, sock=ours)
+        pipe = os.fdopen(read_end, "rb")
+        try:
+            await loop.connect_read_pipe(lambda: output, pipe)
+            await loop.create_unix_connection(lambda: worker, sock=ours)
+        except BaseException:
+            output.close()
+            pipe.close()
+            ours.close()
+            await worker.discard()
+            raise
         return worker
 
     @staticmethod
     def _command(channel_fd: int, memory_mb: int) -> list[str]:
         path = json.dumps([entry for entry in sys.path if entry])
         numbers = (str(number) for number in (channel_fd, os.getpid(), memory_mb))
-        return [sys.executable, "-P", "-c", _BOOTSTRAP, path, *numbers, "modeld-worker"]
+        return [sys.executable, "-P", "-u", "-c", _BOOTSTRAP, path, *numbers, "modeld-worker"]
 
     def label(self, model: str) -> None:
         """Name the model in the worker's log lines."""
@@ -209,5 +217,13 @@ class WorkerProcess(Link, asyncio.Protocol):
             return self._killed_because
         code = self._exit_code or 0
         if code < 0:
-            return f"signal {signal.Signals(-code).name}", "signal"
+            return f"signal {_signal_name(-code)}", "signal"
         return f"exit {code}", "exit"
+
+
+def _signal_name(number: int) -> str:
+    """The signal's name; real-time signals have none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)

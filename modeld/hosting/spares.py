@@ -33,8 +33,7 @@ class SparePool:
 
     async def start(self) -> None:
         """Start all spares; they import on their own time."""
-        for _ in range(self._count):
-            self._spares.append(await self._spawn())
+        await self._fill()
 
     async def take(self) -> WorkerProcess:
         """A worker for a load: a spare that lives, or a fresh one."""
@@ -65,5 +64,12 @@ class SparePool:
     async def _refill(self) -> None:
         await asyncio.sleep(REFILL_DELAY_S)
         self._refilling = False
-        while len(self) < self._count:
-            self._spares.append(await self._spawn())
+        await self._fill()
+
+    async def _fill(self) -> None:
+        while len(self) < self._count and not self._tasks.is_closed():
+            spare = await self._spawn()
+            if self._tasks.is_closed():  # while it was spawned
+                await spare.discard()
+            else:
+                self._spares.append(spare)

@@ -18,7 +18,7 @@ class TaskSet:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
-        self.closed = False
+        self._closed = False
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Run ``work`` until it ends or the set is closed.
@@ -26,7 +26,7 @@ class TaskSet:
         Raises:
             RuntimeError: the set is closed.
         """
-        if self.closed:
+        if self._closed:
             work.close()
             raise RuntimeError(f"no task {name!r} can start any more")
         task = asyncio.get_running_loop().create_task(work, name=name)
@@ -34,9 +34,13 @@ class TaskSet:
         task.add_done_callback(self._ended)
         return task
 
+    def is_closed(self) -> bool:
+        """Whether no task can start any more."""
+        return self._closed
+
     async def aclose(self) -> None:
         """Cancel all tasks and wait until they have ended."""
-        self.closed = True
+        self._closed = True
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

@@ -9,7 +9,7 @@ import logging
 import queue
 import threading
 
-from modeld.errors import ModeldError, WorkerCrashedError
+from modeld.errors import LoadFailedError, ModeldError, WorkerCrashedError
 from modeld.hosting.frames import Cancel, Close, Command, Load, Loaded, LoadFailed, Progress, Report
 from modeld.hosting.hosted import Link
 from modeld.hosting.stepping import Inbox, Stepper, open_engine
@@ -77,12 +77,15 @@ class WorkerThread(Link):
         except ModeldError as exc:
             self._hand(LoadFailed(code=exc.code, message=exc.message))
             return
+        except BaseException as exc:  # noqa: BLE001  (an engine that exits must not do so unheard)
+            self._hand(LoadFailed(code=LoadFailedError.code, message=f"it raised {exc!r}"))
+            return
         self._hand(Loaded(slots=self._engine.slots, held_bytes=self._engine.held_bytes))
         why, cause = "it was closed", "closed"
         try:
             Stepper(self._engine, self._hand).run(self._inbox)
             self._engine.close()
-        except Exception as exc:
+        except BaseException as exc:
             log.exception("the engine of %r failed", load.spec.id)
             why, cause = f"{type(exc).__name__}: {exc}", "exit"
         with contextlib.suppress(RuntimeError):  # the loop may have closed meanwhile

@@ -91,14 +91,14 @@ class Line:
 
     def next(self) -> Ticket | None:
         """Take the next ticket that can go ahead out of the line, in order of arrival."""
-        if not self.waiting:
-            return None
-        if self.waiting[0].needs_slot and len(self.running) >= self.slots:
-            return None
-        ticket = self.waiting.popleft()
-        if ticket.needs_slot:
-            self.running.add(ticket)
-        return ticket
+        slot_free = len(self.running) < self.slots
+        for ticket in self.waiting:
+            if slot_free or not ticket.needs_slot:
+                self.waiting.remove(ticket)
+                if ticket.needs_slot:
+                    self.running.add(ticket)
+                return ticket
+        return None
 
     def fail(self, error: ModeldError) -> None:
         """Send everybody who waits away with an error."""

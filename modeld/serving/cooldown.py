@@ -7,6 +7,7 @@ from typing import Final
 
 FIRST_S: Final = 5.0
 LONGEST_S: Final = 60.0
+MOST_DOUBLINGS: Final = 10
 
 
 class Cooldown:
@@ -39,6 +40,7 @@ class Cooldown:
         return max(0.0, self._until_s - now_s)
 
     def _wait(self, doublings: int, now_s: float) -> float:
+        doublings = min(doublings, MOST_DOUBLINGS)
         wait_s = min(FIRST_S * 2**doublings, LONGEST_S) if doublings >= 0 else 0.0
         self._until_s = now_s + wait_s
         return wait_s

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from modeld.interfaces import Backend, Candidate, Engine
 from modeld.serving.admission import Line
 from modeld.serving.budget import Reservation
@@ -28,6 +30,7 @@ class Instance:
         self.measured_bytes = 0
         self.drain_reason: EvictionReason | None = None
         self.closing = False
+        self.watch: asyncio.Task[None] | None = None
 
     @property
     def held_bytes(self) -> int:

@@ -13,7 +13,13 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from modeld.errors import DrainingError, LoadFailedError, ModeldError, WaitTimeoutError
+from modeld.errors import (
+    DrainingError,
+    LoadFailedError,
+    ModeldError,
+    WaitTimeoutError,
+    error_from_code,
+)
 from modeld.events import (
     Event,
     ModelEvicted,
@@ -158,7 +164,7 @@ class Pool:
     def _decide(self) -> None:
         """Ask what can go ahead, and set it going."""
         self._changed.set()
-        if self._refusal is not None and self._tasks.closed:
+        if self._refusal is not None and self._tasks.is_closed():
             return
         now_s = self._clock()
         decision = self.turns.decide(now_s)
@@ -203,7 +209,7 @@ class Pool:
             place.load_seconds,
             engine.held_bytes >> 20,
         )
-        self._tasks.spawn(self._watch(engine), f"modeld-watch-{model}")
+        instance.watch = self._tasks.spawn(self._watch(engine), f"modeld-watch-{model}")
         self._decide()
         self._notify(
             ModelLoaded(
@@ -226,19 +232,23 @@ class Pool:
                     self._notify(ModelLoadProgress(model=place.spec.id, fraction=fraction))
 
                 host = self._hosting.engine_host(on_progress)
-                return await place.backend.load(instance.spec, place.options, host)
+                engine: object = await place.backend.load(instance.spec, place.options, host)
         except TimeoutError:
             if silence.expired():
                 raise LoadFailedError(f"the load made no progress for {limit_s:g} s") from None
             raise
+        if not isinstance(engine, Engine) or not getattr(engine, "slots", 0):
+            raise LoadFailedError(
+                f"backend {place.backend.name!r} returned {engine!r}, not an engine with slots"
+            )
+        return engine
 
     def _on_load_failed(self, place: Place, exc: Exception) -> None:
         model = place.spec.id
         retry_after_s = place.cooldown.load_failed(self._clock())
         if isinstance(exc, ModeldError):
-            error: ModeldError = type(exc)(
-                f"model {model!r} could not be loaded: {exc.message}", retry_after_s=retry_after_s
-            )
+            why = f"model {model!r} could not be loaded: {exc.message}"
+            error = error_from_code(exc.code, why, retry_after_s)
             log.error("%s", error.message)
         else:
             error = LoadFailedError(
@@ -287,6 +297,8 @@ class Pool:
     def _gone(self, place: Place) -> None:
         instance = place.instance
         assert instance is not None
+        if instance.watch is not None:
+            instance.watch.cancel()
         self.turns.gone(place)
         reason = instance.drain_reason or EvictionReason.SHUTDOWN
         self.evictions_total += reason is not EvictionReason.SHUTDOWN

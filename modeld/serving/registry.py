@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from modeld.errors import InvalidModelError, ModelNotFoundError
+from modeld.errors import DrainingError, InvalidModelError, ModelNotFoundError
 from modeld.interfaces import RegistrySource
 from modeld.settings import nearest
 from modeld.values import FileStamp, ModelSpec
@@ -45,7 +45,12 @@ class Registry:
         """Ask all sources again. Calls that come meanwhile share the scan under way."""
         if self._scan is None or self._scan.done():
             self._scan = asyncio.get_running_loop().create_task(self._ask_all())
-        await asyncio.shield(self._scan)
+        try:
+            await asyncio.shield(self._scan)
+        except asyncio.CancelledError:
+            if self._scan.cancelled():
+                raise DrainingError("the server is shutting down", retry_after_s=1) from None
+            raise
 
     async def aclose(self) -> None:
         """End a scan under way."""

@@ -105,7 +105,7 @@ class Room:
             self.complaints.append(f"eviction policy {self._policy.name!r} raised {exc!r}")
             return []
         chosen = [instance for name in names if (instance := by_model.get(name)) is not None]
-        if names and (len(chosen) != len(names) or held_bytes(chosen) < needed):
+        if len(chosen) != len(names) or held_bytes(chosen) < needed:
             self.complaints.append(
                 f"eviction policy {self._policy.name!r} chose {sorted(names)}"
                 f" for {needed} bytes, which is not enough or not there"

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from modeld.errors import DrainingError, ModeldError, ModelNotFoundError
+from modeld.errors import DrainingError, InternalError, ModeldError, ModelNotFoundError
 from modeld.events import RequestRefused, RequestStarted
 from modeld.hosting.host import hosting
 from modeld.interfaces import ModelService
@@ -44,6 +44,7 @@ class LocalService(ModelService):
         self._settings = settings
         self._plugins = plugins
         self._state = ServiceState.STARTING
+        self._start = asyncio.Lock()
         self._started_s = time.monotonic()
         limit = settings.budget_bytes
         self._turns = Turns(
@@ -66,13 +67,19 @@ class LocalService(ModelService):
         Raises:
             ConfigurationError: an option in the settings is wrong for a model that was found.
         """
-        if self._state is not ServiceState.STARTING:
-            return
-        await self._registry.refresh()
-        self._check_options()
-        self._warn_of_default()
-        await self._pool.start()
-        self._state = ServiceState.RUNNING
+        async with self._start:
+            if self._state is not ServiceState.STARTING:
+                return
+            await self._registry.refresh()
+            self._check_options()
+            self._warn_of_default()
+            await self._pool.start()
+            if self._is_starting:  # it may have been closed meanwhile
+                self._state = ServiceState.RUNNING
+
+    @property
+    def _is_starting(self) -> bool:
+        return self._state is ServiceState.STARTING
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse new work at once, let running requests finish, then end everything."""
@@ -105,16 +112,10 @@ class LocalService(ModelService):
                             yield chunk
                         else:
                             yield meter.done(chunk)
-        except ModeldError as exc:
-            meter.outcome = exc.code
+        except Exception as exc:
+            meter.outcome = exc.code if isinstance(exc, ModeldError) else InternalError.code
             if not started:
-                self._plugins.notify(
-                    RequestRefused(
-                        request_id=request.request_id,
-                        model=self._label(request.model),
-                        reason=exc.code,
-                    )
-                )
+                self._note_refusal(request, meter.outcome)
             raise
         finally:
             if started:
@@ -137,9 +138,10 @@ class LocalService(ModelService):
 
     async def unload(self, model: str) -> None:
         """Take a model out of memory once its requests are over."""
-        self._registry.known(model)
         place = self._turns.places.get(model)
-        if place is not None:
+        if place is None:
+            self._registry.known(model)
+        else:
             await self._pool.unload(place)
 
     async def status(self) -> ServiceStatus:
@@ -230,6 +232,12 @@ class LocalService(ModelService):
             RequestStarted(
                 request_id=request.request_id, model=place.spec.id, queue_wait_s=meter.waited_s
             )
+        )
+
+    def _note_refusal(self, request: GenerateRequest, reason: str) -> None:
+        model = self._label(request.model)
+        self._plugins.notify(
+            RequestRefused(request_id=request.request_id, model=model, reason=reason)
         )
 
     def _label(self, model: str) -> str:

@@ -216,11 +216,11 @@ class Turns:
                 decision.wake_s = min(decision.wake_s, self._room.next_chance_s(place, now_s))
 
     def _promised_to_growth(self) -> int:
-        """Free bytes that loaded models wait for until their victims are gone."""
+        """Free bytes that loaded models take already, beyond what their victims will give."""
         return sum(
             max(0, place.instance.growth_bytes - held_bytes(place.victims))
             for place in self.places.values()
-            if place.instance is not None and place.instance.state is InstanceState.LOADING
+            if place.instance is not None
         )
 
     def _start(self, place: Place, now_s: float, decision: Decision) -> None:

@@ -150,6 +150,8 @@ class RigEngine(StepEngine):
 
     def commit(self, fault: str) -> None:  # noqa: C901, PLR0912  (a flat list of faults)
         """Do what an engine must not do."""
+        if fault:
+            self.note(f"fault {fault}")
         kind, _, argument = fault.partition(" ")
         match kind:
             case "" | "wrong":

@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Importing this closes the worker's channel, as a runtime that closes what it does not know."""
+"""Importing this ends the worker's side of the channel and keeps the worker from noticing."""
 
 import os
+import socket
 import time
-from pathlib import Path
 
-for _entry in list(Path("/proc/self/fd").iterdir()):
-    try:
-        _is_channel = "socket:" in str(_entry.readlink())
-    except OSError:
-        continue
-    if _is_channel:
-        os.dup2(0, int(_entry.name))
-time.sleep(3600)
+from modeld_rig.engine import channel
+
+os._exit = lambda _code: time.sleep(3600)  # type: ignore[assignment]
+channel().shutdown(socket.SHUT_WR)

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""The documentation's pages, taken apart: headings, tables, links and blocks of code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(path.name for path in DOCS.glob("*.md"))
+
+_FENCE = re.compile(
+    r"^```(?P<language>\w+)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+class Block(NamedTuple):
+    """One fenced block. ``title`` names the file that it is cut from, or is a settings file."""
+
+    page: str
+    line: int
+    language: str
+    title: str | None
+    text: str
+
+    @property
+    def where(self) -> str:
+        """The place of the block, as a compiler names places."""
+        return f"docs/{self.page}:{self.line}"
+
+
+def read(page: str) -> str:
+    """The text of one page."""
+    return (DOCS / page).read_text(encoding="utf-8")
+
+
+def prose(page: str) -> str:
+    """A page without its blocks of code."""
+    return _FENCE.sub("", read(page))
+
+
+def blocks(language: str, *pages: str) -> list[Block]:
+    """The blocks of one language, on these pages or on all of them."""
+    found = []
+    for page in pages or PAGES:
+        text = read(page)
+        for match in _FENCE.finditer(text):
+            if match["language"] == language:
+                line = text.count("\n", 0, match.start()) + 1
+                found.append(Block(page, line, language, match["title"], match["text"]))
+    return found
+
+
+def headings(page: str) -> list[str]:
+    """The headings of a page, of all levels."""
+    return re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+
+
+def anchor(heading: str) -> str:
+    """The anchor of a heading, as MkDocs and GitHub both make it for the headings used here."""
+    kept = re.sub(r"[^\w\s-]", "", heading).strip().lower()
+    return re.sub(r"\s+", "-", kept)
+
+
+def section(page: str, heading: str) -> str:
+    """What stands below one heading, up to the next of its level or above."""
+    text = read(page)
+    start = re.search(rf"^(#+) {re.escape(heading)}$", text, re.MULTILINE)
+    assert start is not None, f"{page} has no heading {heading!r}"
+    end = re.search(rf"^#{{1,{len(start[1])}}} ", text[start.end() :], re.MULTILINE)
+    return text[start.end() :][: end.start() if end else None]
+
+
+def rows(text: str) -> list[Sequence[str]]:
+    """The cells of all table rows in a text, headers among them and rulers not."""
+    lines = re.findall(r"^\|(.*)\|$", text, re.MULTILINE)
+    cells = [tuple(cell.strip() for cell in line.split("|")) for line in lines]
+    return [row for row in cells if set("".join(row)) != {"-"}]

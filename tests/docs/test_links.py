@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Every link, anchor and path on the pages leads somewhere."""
+
+from __future__ import annotations
+
+import importlib
+import re
+
+import pytest
+
+from tests.docs.pages import DOCS, PAGES, ROOT, anchor, headings, prose, read
+
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+FOLDERS = ("modeld", "tests", "examples", "plugins", "requirements", "docs")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_pages_and_headings_that_exist(page: str) -> None:
+    for target in LINK.findall(prose(page)):
+        assert "://" not in target, f"{page}: {target} leads elsewhere"
+        name, _, fragment = target.partition("#")
+        goal = name or page
+        assert (DOCS / goal).is_file(), f"{page}: {target}"
+        if fragment:
+            assert fragment in map(anchor, headings(goal)), f"{page}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_anchors_are_unique_and_the_same_for_every_renderer(page: str) -> None:
+    anchors = [anchor(heading) for heading in headings(page)]
+    assert len(set(anchors)) == len(anchors)
+    assert not [each for each in anchors if "--" in each or each.startswith("-")]
+
+
+def test_the_index_leads_to_every_page() -> None:
+    assert set(LINK.findall(prose("index.md"))) >= set(PAGES) - {"index.md"}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_paths_of_this_repository_exist(page: str) -> None:
+    for path in re.findall(r"`([\w./-]+)`", read(page)):
+        if path.partition("/")[0] in FOLDERS and "/" in path:
+            assert (ROOT / path).exists(), f"{page}: {path}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_names_of_the_code_exist(page: str) -> None:
+    for name in re.findall(r"`(modeld(?:\.\w+)+)`", read(page)):
+        module, _, attribute = name.rpartition(".")
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError:
+            assert hasattr(importlib.import_module(module), attribute), f"{page}: {name}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_is_plain_markdown_with_one_title(page: str) -> None:
+    text = prose(page)
+    assert len(re.findall(r"^# ", text, re.MULTILINE)) == 1
+    assert text.startswith("# ")
+    assert not re.search(r"</?[a-z][^>]*>|<!--", re.sub(r"`[^`]*`", "", text))

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Numbers in the text are those of the code."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+
+import pytest
+from modeld_llama_cpp import rendering, sampling, scheduler, template
+
+from modeld.builtin import gguf_files
+from modeld.hosting import frames, native_log, process
+from modeld.httpapi import bodies, exchange, infer_request, protocol, request_head, server
+from modeld.serving import admission, cooldown, registry
+from modeld.settings import Settings
+from tests.docs.pages import PAGES, ROOT, read, rows, section
+
+MIB = 1 << 20
+DEFAULTS = Settings()
+CHOICE = sampling.Choice()
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("page", "sentence"),
+    [
+        ("api.md", f"nested at most {bodies.MAX_NESTING} levels deep"),
+        ("api.md", f"at most {bodies.MAX_CONTAINERS:,} arrays and objects"),
+        ("api.md", f"long ({DEFAULTS.max_body_bytes // MIB} MiB)"),
+        ("api.md", f"the status {exchange.CLIENT_LEFT} if nothing had been sent"),
+        ("api.md", f"at most every {registry.RESCAN_INTERVAL_S:g} s"),
+        ("api.md", f"the last {native_log.KEPT_LINES} lines that its runtime has logged"),
+        ("api.md", f"`role` has 1 to {64} characters"),
+        ("api.md", f"The penalty looks at the last {sampling.REPEAT_WINDOW} tokens"),
+        ("api.md", f"temperature {CHOICE.temperature}, top_k {CHOICE.top_k},"),
+        ("api.md", f"top_p {CHOICE.top_p}, min_p {CHOICE.min_p} and no repeat penalty"),
+        ("architecture.md", f"msgpack of at most {frames.MAX_FRAME_BYTES // MIB} MiB"),
+        ("architecture.md", f"with {template.TIME_LIMIT_S} s, {rendering.MEMORY_BYTES // MIB} MiB"),
+        ("architecture.md", f"and {rendering.MAX_TEXT_CHARS:,} characters"),
+        ("build-and-run.md", f"at most {native_log.LINES_PER_SECOND} lines a second"),
+        ("build-and-run.md", f"the last {native_log.KEPT_LINES} lines of each model"),
+        ("errors.md", f"longer than {request_head.MAX_TARGET_BYTES:,} bytes"),
+        ("errors.md", f"{protocol.EXTRA_CONNECTIONS} at a time are told so"),
+        ("memory-and-scheduling.md", f"moves by {admission.SMOOTHING} of the difference"),
+        (
+            "memory-and-scheduling.md",
+            f"after {cooldown.FIRST_S:g} s, then 10, 20, 40 and at most {cooldown.LONGEST_S:g} s",
+        ),
+        ("security.md", f"ends after {gguf_files.MAX_FILES:,} model files or"),
+        ("security.md", f"or {gguf_files.MAX_ENTRIES:,} entries"),
+        ("security.md", f"requests sent ahead on one connection | {protocol.MAX_AHEAD} |"),
+        ("security.md", f"path and query | {request_head.MAX_TARGET_BYTES:,} bytes"),
+        ("security.md", f"arrays and objects in the body | {bodies.MAX_CONTAINERS:,} |"),
+        ("security.md", f"msgpack of at most {frames.MAX_FRAME_BYTES // MIB} MiB"),
+        ("security.md", f"{template.TIME_LIMIT_S} s and {rendering.MEMORY_BYTES // MIB} MiB"),
+        ("settings.md", f"its prompt and {scheduler.ROOM} tokens of answer fit"),
+    ],
+)
+def test_a_number_is_that_of_the_code(page: str, sentence: str) -> None:
+    assert sentence in one_line(read(page))
+
+
+def test_a_role_is_as_long_as_the_page_says() -> None:
+    schema = infer_request.ChatMessage.model_json_schema()["properties"]["role"]
+    assert (schema["minLength"], schema["maxLength"]) == (1, 64)
+
+
+def test_the_folders_are_searched_as_deep_as_the_page_says() -> None:
+    words = {8: "eight"}
+    said = f"Folders are searched {words[gguf_files.MAX_DEPTH]} levels deep"
+    assert said in read("build-and-run.md")
+
+
+def test_the_exit_codes_are_those_of_the_server() -> None:
+    table = rows(section("build-and-run.md", "How it stops"))
+    codes = {int(row[0]) for row in table if row[0].isdigit()}
+    assert codes == {
+        server.STOPPED,
+        server.FAILED,
+        2,
+        server.NOT_STARTED,
+        server.INTERNAL_ERROR,
+    }
+
+
+def test_the_limits_on_requests_are_the_defaults() -> None:
+    units = {"KiB": 1 << 10, "MiB": MIB, "s": 1, "": 1}
+    limits = rows(section("security.md", "What a request may be"))
+    checked = 0
+    for _what, value, setting, _answer in limits[1:]:
+        if name := setting.strip("`"):
+            number, _, unit = value.partition(" ")
+            default = getattr(DEFAULTS, name)
+            assert float(number.replace(",", "")) * units[unit] == default, name
+            checked += 1
+    assert checked > 6
+
+
+def test_the_environment_of_a_worker_is_told_in_full() -> None:
+    (row,) = [row for row in rows(section("security.md", "Workers")) if row[0] == "environment"]
+    told = set(re.findall(r"`(\w+)`", row[1]))
+    assert told == process.KEPT_VARIABLES | set(process.KEPT_PREFIXES)
+
+
+def test_the_floors_are_those_that_are_declared() -> None:
+    declared: dict[str, str] = {}
+    for project in (ROOT, ROOT / "plugins" / "modeld-llama-cpp"):
+        project_table = tomllib.loads((project / "pyproject.toml").read_text())["project"]
+        for requirement in project_table["dependencies"]:
+            name, _, floor = requirement.partition(">=")
+            declared[name] = floor
+    _header, *floors = rows(section("security.md", "Floors"))
+    for name, floor, _why in floors:
+        assert declared[name.strip("`")] == floor
+    assert {name.strip("`") for name, _, _ in floors} >= {"starlette", "uvicorn", "httptools"}
+
+
+def test_what_is_locked_beside_the_floors_is_as_the_page_says() -> None:
+    locked = (ROOT / "requirements" / "runtime.txt").read_text()
+    (version,) = re.findall(r"^h11==([\d.]+)", locked, re.MULTILINE)
+    assert f"`h11` comes with uvicorn and is locked at {version}" in read("security.md")
+    assert "python-multipart" not in locked
+
+
+def test_the_models_that_are_fetched_have_the_sizes_that_are_told() -> None:
+    text = read("build-and-run.md")
+    for file in (ROOT / "models").glob("*.gguf"):
+        assert f"{file.stat().st_size:,} bytes" in text
+
+
+def test_the_version_of_the_pages_is_the_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    said = [
+        found for page in PAGES for found in re.findall(r"[Vv]ersion (\d[\d.]*\d)\b", read(page))
+    ]
+    assert set(said) == {version}
+
+
+def test_markers_and_verbs_of_the_testing_page_exist() -> None:
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]
+    markers = [line.partition(":")[0] for line in options["ini_options"]["markers"]]
+    table = rows(section("testing.md", "The suites"))
+    listed = [row[0].strip("`") for row in table]
+    assert set(markers) <= set(listed)
+    folders = {f"tests/{path.name}" for path in (ROOT / "tests").iterdir() if is_suite(path.name)}
+    assert folders <= set(listed)
+
+
+def is_suite(name: str) -> bool:
+    folder = ROOT / "tests" / name
+    return folder.is_dir() and any(folder.glob("*.py")) and name != "__pycache__"

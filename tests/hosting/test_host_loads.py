@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Loads in real processes and in threads: how they go, break and are given up."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modeld.errors import (
+    LoadFailedError,
+    WorkerCrashedError,
+)
+from tests.hosting.leaks import PATIENCE_S, run, until
+from tests.hosting.rigged import (
+    HOSTS,
+    RIG,
+    SPEC,
+    a_hosting,
+    ask,
+    options,
+    start,
+    tokens,
+)
+
+STALL = {"stall_timeout_s": 0.3}
+
+
+@pytest.mark.parametrize("kind", HOSTS)
+def test_progress_of_a_load_is_passed_on(kind: str) -> None:
+    async def main() -> None:
+        async with a_hosting(kind) as owner:
+            told: list[float] = []
+            engine = await owner.engine_host(told.append).start(RIG, SPEC, options())
+            await engine.aclose()
+            assert told[0] == 0.5
+            assert told == sorted(told)
+
+    run(main())
+
+
+LOAD_FAULTS: dict[str, list[Any]] = {
+    "process": ["SIGKILL", "SIGSEGV", "exit 0", "exit 3", "raise", "SystemExit", "garbage", "huge"],
+    "thread": ["raise", "SystemExit"],
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault"), [(kind, fault) for kind, faults in LOAD_FAULTS.items() for fault in faults]
+)
+def test_a_load_that_breaks_is_a_failed_load(kind: str, fault: str) -> None:
+    async def main() -> None:
+        async with a_hosting(kind) as owner:
+            with pytest.raises(LoadFailedError) as caught:
+                async with asyncio.timeout(PATIENCE_S / 4):
+                    await start(owner, load_fault=fault)
+            if fault == "raise":
+                assert "RuntimeError: the rig was told to fail" in caught.value.message
+            if fault.startswith("SIG"):
+                assert f"signal {fault}" in caught.value.message
+            await (await start(owner)).aclose()
+
+    run(main())
+
+
+def test_a_failed_load_tells_the_last_words_of_the_worker() -> None:
+    async def main() -> None:
+        async with a_hosting() as owner:
+            with pytest.raises(LoadFailedError, match=r"exit 7 \(GGML_ASSERT\(x > 0\) failed\)"):
+                await start(owner, load_fault="cry GGML_ASSERT(x > 0) failed")
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", HOSTS)
+def test_a_load_that_is_cancelled_leaves_nothing(kind: str, tmp_path: Path) -> None:
+    journal, gate = tmp_path / "journal", tmp_path / "gate"
+
+    async def main() -> None:
+        async with a_hosting(kind) as owner:
+            load = asyncio.create_task(start(owner, journal=str(journal), load_gate=str(gate)))
+            await until(journal.exists)
+            load.cancel()
+            await asyncio.wait([load])
+            assert load.cancelled()
+            if kind == "thread":
+                gate.touch()
+
+    run(main())
+
+
+def test_a_limit_on_memory_fails_the_load_that_exceeds_it_and_nothing_else() -> None:
+    async def main() -> None:
+        async with a_hosting(worker_memory_mb=1024) as owner:
+            small = await start(owner)
+            with pytest.raises(LoadFailedError, match="MemoryError"):
+                await start(owner, load_fault="allocate 4096")
+            assert await ask(small, tokens=3) == tokens(3)
+            with pytest.raises(WorkerCrashedError):
+                await ask(small, tokens=3, fault="allocate 4096", at=1)
+            await small.aclose()
+
+    run(main())

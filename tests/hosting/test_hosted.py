@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""An engine over a link that the test holds the other end of."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from modeld import Chunk, Done, Failed, FinishReason, GenerateRequest, StepChunk, Token, Usage
+from modeld.errors import ClientTooSlowError, ModeldError, PromptTooLongError, WorkerCrashedError
+from modeld.hosting import hosted
+from modeld.hosting.frames import Cancel, Cancelled, Close, Command, Prepared, Stepped, Submit
+from modeld.hosting.hosted import HostedEngine, Link
+
+DONE = Done(finish_reason=FinishReason.STOP, usage=Usage())
+HELLO = GenerateRequest(prompt="hello")
+
+
+class HeldLink(Link):
+    """Keeps what is sent; the test reports and dies for the worker."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[Command] = []
+        self.killed: list[tuple[str, str]] = []
+
+    def send(self, command: Command) -> None:
+        self.sent.append(command)
+
+    def kill(self, why: str, cause: str) -> None:
+        self.killed.append((why, cause))
+        self.die()
+
+    async def aclose(self) -> None:
+        self.die()
+
+    def die(self) -> None:
+        if not self.exited.done():
+            self.exited.set_result(WorkerCrashedError("the worker ended"))
+
+    def produce(self, request_id: int, *chunks: StepChunk) -> None:
+        self.on_report(Stepped(chunks=tuple((request_id, chunk) for chunk in chunks)))
+
+
+def an_engine(link: Link, *, stall_s: float = 60.0) -> HostedEngine:
+    return HostedEngine(link, slots=2, held_bytes=0, stall_timeout_s=stall_s, cancel_timeout_s=60.0)
+
+
+def words(*texts: str) -> list[Token]:
+    return [Token(text=text) for text in texts]
+
+
+class Reader:
+    """A client that takes chunks when the test says so."""
+
+    def __init__(self, engine: HostedEngine) -> None:
+        self.chunks = engine.generate(HELLO)
+        self.taken: list[Chunk] = []
+
+    async def begin(self) -> None:
+        self._first = asyncio.ensure_future(anext(self.chunks))
+        await asyncio.sleep(0)
+
+    async def all(self) -> Sequence[Chunk]:
+        """The rest of the answer."""
+        self.taken.append(await self._first)
+        return await self.rest()
+
+    async def rest(self) -> Sequence[Chunk]:
+        async with asyncio.timeout(5):
+            async for chunk in self.chunks:
+                self.taken.append(chunk)
+        return self.taken
+
+
+def test_each_request_has_an_id_of_its_own_and_gets_its_own_chunks() -> None:
+    async def main() -> None:
+        link = HeldLink()
+        engine = an_engine(link)
+        first, second = Reader(engine), Reader(engine)
+        await first.begin()
+        await second.begin()
+        ids = [command.id for command in link.sent if isinstance(command, Submit)]
+        assert len(set(ids)) == 2
+        link.produce(ids[0], Token(text="a"))
+        link.produce(ids[1], Token(text="b"), DONE)
+        link.produce(ids[0], DONE)
+        assert await first.all() == [*words("a"), DONE]
+        assert await second.all() == [*words("b"), DONE]
+        assert not engine._mailboxes
+        assert not [command for command in link.sent if isinstance(command, Cancel)]
+
+    asyncio.run(main())
+
+
+def test_nothing_follows_the_end() -> None:
+    async def main() -> None:
+        link = HeldLink()
+        reader = Reader(an_engine(link))
+        await reader.begin()
+        link.produce(1, Token(text="a"), DONE, Token(text="ghost"), DONE)
+        assert await reader.all() == [*words("a"), DONE]
+
+    asyncio.run(main())
+
+
+def test_a_failed_request_raises_its_error() -> None:
+    async def main() -> None:
+        link = HeldLink()
+        reader = Reader(an_engine(link))
+        await reader.begin()
+        link.produce(1, Failed(code="prompt_too_long", message="9 over 8", field="prompt"))
+        with pytest.raises(PromptTooLongError, match="9 over 8") as caught:
+            await reader.all()
+        assert caught.value.field == "prompt"
+        assert not [command for command in link.sent if isinstance(command, Cancel)]
+
+    asyncio.run(main())
+
+
+def test_what_was_produced_before_the_death_is_delivered_before_the_error() -> None:
+    async def main() -> None:
+        link = HeldLink()
+        reader = Reader(an_engine(link))
+        await reader.begin()
+        link.produce(1, *words("a", "b"))
+        link.die()
+        with pytest.raises(WorkerCrashedError):
+            await reader.all()
+        assert reader.taken == words("a", "b")
+
+    asyncio.run(main())
+
+
+def test_a_stream_that_was_done_before_the_death_is_done() -> None:
+    async def main() -> None:
+        link = HeldLink()
+        reader = Reader(an_engine(link))
+        await reader.begin()
+        link.produce(1, Token(text="a"), DONE)
+        link.die()
+        assert await reader.all() == [*words("a"), DONE]
+
+    asyncio.run(main())
+
+
+def test_a_dead_engine_takes_no_request() -> None:
+    async def main() -> None:
+        link = HeldLink()
+        engine = an_engine(link)
+        link.die()
+        with pytest.raises(WorkerCrashedError):
+            await anext(engine.generate(HELLO))
+        assert link.sent == []
+
+    asyncio.run(main())
+
+
+def test_a_client_that_falls_far_behind_is_given_up_and_never_gets_an_answer_with_a_hole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hosted, "MAX_WAITING_CHUNKS", 3)
+
+    async def main() -> None:
+        link = HeldLink()
+        reader = Reader(an_engine(link))
+        await reader.begin()
+        link.produce(1, *words("a", "b", "c", "lost"))
+        reader.taken.append(await reader._first)
+        link.produce(1, *words("after the hole"), DONE)
+        reader.taken.append(await anext(reader.chunks))
+        link.produce(1, *words("after the hole"), DONE)
+        with pytest.raises(ClientTooSlowError):
+            await reader.rest()
+        assert reader.taken == words("a", "b", "c")
+        assert Cancel(id=1) in link.sent
+
+    asyncio.run(main())
+
+
+def test_leaving_sends_a_cancellation_that_is_watched() -> None:
+    async def main() -> None:
+        link = HeldLink()
+        engine = an_engine(link)
+        reader = Reader(engine)
+        await reader.begin()
+        link.produce(1, Token(text="a"))
+        await reader._first
+        await reader.chunks.aclose()
+        assert link.sent[-1] == Cancel(id=1)
+        assert engine._watchdog.needed
+        link.on_report(Cancelled(id=1))
+        assert not engine._watchdog.needed
+        link.produce(1, Token(text="late"))
+        await engine.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_request_that_cannot_be_handed_over_leaves_nothing_behind() -> None:
+    class Broken(HeldLink):
+        def send(self, command: Command) -> None:
+            super().send(command)
+            if isinstance(command, Submit):
+                raise UnicodeError("this cannot be encoded")
+
+    async def main() -> None:
+        engine = an_engine(Broken())
+        with pytest.raises((ValueError, ModeldError)):
+            await anext(engine.generate(HELLO))
+        assert not engine._mailboxes
+        assert not engine._watchdog._running
+
+    asyncio.run(main())
+
+
+def test_silence_while_a_request_runs_kills_the_worker() -> None:
+    async def main() -> None:
+        link = HeldLink()
+        reader = Reader(an_engine(link, stall_s=0.1))
+        await reader.begin()
+        with pytest.raises(WorkerCrashedError):
+            await reader.all()
+        assert link.killed == [("it made no progress for 0.1 s", "stall")]
+
+    asyncio.run(main())
+
+
+def test_silence_while_nothing_runs_kills_nobody() -> None:
+    async def main() -> None:
+        link = HeldLink()
+        engine = an_engine(link, stall_s=0.05)
+        reader = Reader(engine)
+        await reader.begin()
+        link.produce(1, DONE)
+        assert await reader.all() == [DONE]
+        engine._check()
+        assert engine._tick is None, "with nothing to watch nobody looks"
+        assert link.killed == []
+
+    asyncio.run(main())
+
+
+def test_a_report_that_makes_no_sense_now_kills_the_worker() -> None:
+    async def main() -> None:
+        link = HeldLink()
+        an_engine(link)
+        link.on_report(Prepared())
+        assert link.killed == [("it sent Prepared while serving", "garbage")]
+
+    asyncio.run(main())
+
+
+def test_closing_says_so_and_fails_what_runs() -> None:
+    async def main() -> None:
+        link = HeldLink()
+        engine = an_engine(link)
+        reader = Reader(engine)
+        await reader.begin()
+        await engine.aclose()
+        with pytest.raises(ModeldError, match="is being unloaded") as caught:
+            await reader.all()
+        assert caught.value.code == "draining"
+        assert Close() in link.sent
+        assert engine.log_tail() == ()
+
+    asyncio.run(main())
+
+
+def test_many_may_wait_for_the_end_and_one_who_gives_up_changes_nothing() -> None:
+    async def main() -> None:
+        link = HeldLink()
+        engine = an_engine(link)
+        waiting = [asyncio.create_task(engine.wait_exited()) for _ in range(3)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        await asyncio.wait([waiting[0]])
+        link.die()
+        assert (await asyncio.gather(*waiting[1:])) == [link.exited.result()] * 2
+
+    asyncio.run(main())

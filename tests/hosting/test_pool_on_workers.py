@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""The pool with real workers under it: what it counts is what there is."""
+
+import asyncio
+import os
+import random
+import signal
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from modeld import GenerateRequest, ModelSpec, Token
+from modeld.errors import LoadFailedError, ModeldError, WorkerCrashedError
+from modeld.events import Event, ModelLoadFailed, WorkerExited
+from modeld.serving.instance import Place
+from modeld.serving.pool import Pool
+from tests.hosting.leaks import PATIENCE_S, run, until
+from tests.hosting.rigged import HOSTS, a_hosting, options, plan, tokens
+from tests.serving.fakes import MIB, some_turns
+
+
+class World:
+    """A pool with room for one rigged model of 100 MiB, unless the test says otherwise."""
+
+    def __init__(self, pool: Pool, events: list[Event]) -> None:
+        self.pool = pool
+        self.events = events
+
+    def place(self, model: str, **choices: Any) -> Place:
+        from modeld_rig.plugin import Rig
+
+        spec = ModelSpec(id=model, name=model, path=f"/{model}", family="rig")
+        place = Place(spec, Rig(), options(**choices), max_queue_depth=200)
+        place.estimated_bytes = 100 * MIB
+        self.pool.turns.places[model] = place
+        return place
+
+    async def ask(self, place: Place, request: GenerateRequest | None = None) -> str:
+        text = ""
+        async with (
+            self.pool.lease(place, max_wait_s=PATIENCE_S) as engine,
+            aclosing(engine.generate(request or plan(tokens=3))) as chunks,
+        ):
+            async for chunk in chunks:
+                text += chunk.text if isinstance(chunk, Token) else ""
+        return text
+
+    def seen(self, kind: type) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+@asynccontextmanager
+async def a_world(
+    kind: str = "process", *, budget_mb: int = 100, load_timeout_s: float = PATIENCE_S
+) -> AsyncIterator[World]:
+    events: list[Event] = []
+    async with a_hosting(kind) as owner:
+        turns = some_turns(budget_mb=budget_mb)
+        pool = Pool(turns, owner, load_timeout_s=load_timeout_s, notify=events.append)
+        await pool.start()
+        try:
+            yield World(pool, events)
+        finally:
+            await pool.aclose()
+        assert turns.ledger.held_bytes == 0
+
+
+def pid_of(place: Place) -> int:
+    assert place.instance is not None
+    assert place.instance.engine is not None
+    assert place.instance.engine.pid is not None
+    return place.instance.engine.pid
+
+
+def test_a_load_that_hangs_is_given_up_and_its_worker_is_gone(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with a_world(load_timeout_s=1.0) as world:
+            hanging = world.place("hanging", load_fault="hang")
+            with pytest.raises(LoadFailedError, match="made no progress for 1 s"):
+                await world.ask(hanging)
+            assert world.pool.turns.ledger.held_bytes == 0
+            assert not psutil.Process().children()
+            assert len(world.seen(ModelLoadFailed)) == 1
+            assert await world.ask(world.place("sound")) == tokens(3)
+
+    run(main())
+
+
+def test_a_load_that_hangs_in_a_thread_is_given_up(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+
+    async def main() -> None:
+        async with a_world("thread", load_timeout_s=1.0) as world:
+            with pytest.raises(LoadFailedError, match="made no progress for 1 s"):
+                await world.ask(world.place("hanging", load_fault=f"block {gate}"))
+            assert world.pool.turns.ledger.held_bytes == 0
+        gate.touch()
+
+    run(main())
+
+
+def test_a_slow_load_that_reports_progress_is_waited_for(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+
+    async def main() -> None:
+        async with a_world(load_timeout_s=1.0) as world:
+            place = world.place("slow", load_gate=str(gate))
+            asking = asyncio.create_task(world.ask(place))
+            await asyncio.sleep(2.2)
+            gate.touch()
+            assert await asking == tokens(3)
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", HOSTS)
+def test_an_unload_returns_when_the_worker_is_gone(kind: str) -> None:
+    async def main() -> None:
+        async with a_world(kind) as world:
+            place = world.place("a")
+            await world.ask(place)
+            worker = psutil.Process(pid_of(place)) if kind == "process" else None
+            await world.pool.unload(place)
+            assert worker is None or not worker.is_running()
+            assert world.pool.turns.ledger.held_bytes == 0
+
+    run(main())
+
+
+def test_rule_6_two_workers_are_never_there_where_there_is_room_for_one() -> None:
+    async def main() -> None:
+        async with a_world() as world:
+            places = [world.place(model) for model in ("a", "b")]
+            for number in range(6):
+                assert await world.ask(places[number % 2]) == tokens(3)
+                assert len(psutil.Process().children()) == 1
+                assert psutil.Process().children()[0].pid == pid_of(places[number % 2])
+
+    run(main())
+
+
+def test_rule_12_a_worker_killed_while_idle_is_noticed_and_loaded_anew() -> None:
+    async def main() -> None:
+        async with a_world() as world:
+            place = world.place("a")
+            await world.ask(place)
+            first = pid_of(place)
+            os.kill(first, signal.SIGKILL)
+            await until(lambda: place.instance is None)
+            assert world.pool.turns.ledger.held_bytes == 0
+            assert world.seen(WorkerExited)[0].cause == "signal"
+            assert await world.ask(place) == tokens(3)
+            assert pid_of(place) != first
+
+    run(main())
+
+
+def test_rule_12_a_worker_killed_in_mid_stream_ends_its_streams_and_no_other(
+    tmp_path: Path,
+) -> None:
+    async def main() -> None:
+        async with a_world(budget_mb=200) as world:
+            a, b = world.place("a", slots=2), world.place("b")
+            never, gate = str(tmp_path / "never"), tmp_path / "gate"
+            streams = [
+                asyncio.create_task(world.ask(a, plan(tokens=9, gate=never, gate_at=2)))
+                for _ in range(2)
+            ]
+            other = asyncio.create_task(world.ask(b, plan(tokens=9, gate=str(gate), gate_at=2)))
+            await until(lambda: len(a.line.running) == 2 and len(b.line.running) == 1)
+            os.kill(pid_of(a), signal.SIGKILL)
+            for stream in streams:
+                with pytest.raises(WorkerCrashedError):
+                    await stream
+            assert await world.ask(a) == tokens(3)
+            gate.touch()
+            assert await other == tokens(9)
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", HOSTS)
+def test_a_hundred_requests_share_the_slots_and_each_is_served_once(
+    kind: str, tmp_path: Path
+) -> None:
+    journal = tmp_path / "journal"
+
+    async def main() -> None:
+        async with a_world(kind) as world:
+            place = world.place("a", slots=3, journal=str(journal))
+            requests = [plan(tokens=2, nonce=f"n{number}") for number in range(100)]
+            answers = await asyncio.gather(*(world.ask(place, each) for each in requests))
+            assert set(answers) == {tokens(2)}
+
+    run(main())
+    lines = journal.read_text().splitlines()
+    assert sorted(line for line in lines if line.startswith("start")) == sorted(
+        f"start n{number}" for number in range(100)
+    )
+
+
+def test_requests_that_are_cancelled_at_any_moment_leave_no_worker_and_no_byte() -> None:
+    chance = random.Random(7)
+
+    async def main() -> None:
+        async with a_world() as world:
+            places = [world.place(model) for model in ("a", "b")]
+            for _ in range(40):
+                asking = asyncio.create_task(
+                    world.ask(chance.choice(places), plan(tokens=chance.choice([1, 200])))
+                )
+                for _ in range(chance.randrange(60)):
+                    await asyncio.sleep(0)
+                asking.cancel()
+                await asyncio.wait([asking])
+                if not asking.cancelled() and (error := asking.exception()):
+                    assert isinstance(error, ModeldError)
+                world.pool.turns.check()
+                assert len(psutil.Process().children()) <= 1
+            assert await world.ask(places[0]) == tokens(3)
+
+    run(main())
+
+
+def test_the_end_kills_a_worker_that_loads_and_one_that_works(tmp_path: Path) -> None:
+    never = str(tmp_path / "never")
+
+    async def main() -> None:
+        async with a_world(budget_mb=200) as world:
+            loading = asyncio.create_task(world.ask(world.place("a", load_gate=never)))
+            b = world.place("b")
+            working = asyncio.create_task(world.ask(b, plan(tokens=9, gate=never)))
+            await until(lambda: b.line.running)
+            await world.pool.aclose()
+            assert not psutil.Process().children()
+            for each in (loading, working):
+                with pytest.raises(ModeldError) as caught:
+                    await each
+                assert caught.value.code == "draining"
+
+    run(main())

@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Who makes room for whom, and that no byte is counted on twice."""
+
+from collections.abc import Callable
+
+import pytest
+
+from modeld.values import EvictionReason, InstanceState
+from tests.serving.desk import Desk, drained, runs, state_of
+from tests.serving.fakes import MIB
+
+NewDesk = Callable[..., Desk]
+
+
+def test_an_idle_model_makes_room_and_the_load_waits_until_its_bytes_are_free(
+    new_desk: NewDesk,
+) -> None:
+    desk = new_desk(budget_mb=100)
+    a = desk.resident("a")
+    b = desk.place("b")
+    desk.arrive(b)
+
+    decision = desk.decide()
+
+    assert decision.closes == [a]
+    assert decision.loads == []
+    assert a.instance is not None
+    assert a.instance.drain_reason is EvictionReason.MAKE_ROOM
+    assert desk.turns.ledger.held_bytes == 100 * MIB, "it is still there"
+    assert desk.gone(a).loads == [b]
+
+
+def test_nobody_is_evicted_while_there_is_room(new_desk: NewDesk) -> None:
+    desk = new_desk(budget_mb=200)
+    desk.resident("a")
+    b = desk.place("b")
+    desk.arrive(b)
+
+    decision = desk.decide()
+
+    assert decision.loads == [b]
+    assert decision.closes == []
+
+
+def test_no_more_models_go_than_are_needed_and_the_policy_says_which(new_desk: NewDesk) -> None:
+    desk = new_desk(budget_mb=300)
+    oldest, middle, newest = (desk.resident(model) for model in ("x", "y", "z"))
+    desk.clock.now_s += 1
+    desk.leave(oldest, desk.request(oldest))
+
+    desk.request(desk.place("b"))
+
+    assert drained(oldest, middle, newest) == ["y"]
+
+
+def test_the_free_bytes_count_towards_what_is_needed(new_desk: NewDesk) -> None:
+    desk = new_desk(budget_mb=300)
+    desk.resident("a")
+    desk.resident("b")
+
+    desk.request(desk.place("c", 200))
+
+    assert drained(*desk.turns.places.values()) == ["a"]
+
+
+def test_a_model_with_a_running_request_is_never_a_victim(new_desk: NewDesk) -> None:
+    desk = new_desk(budget_mb=100)
+    a, running = desk.busy("a")
+    b = desk.place("b")
+    desk.request(b)
+
+    for _ in range(5):
+        decision = desk.decide(after_s=100)
+        assert decision.closes == []
+        assert state_of(a) is InstanceState.READY
+    desk.leave(a, running)
+    assert drained(a) == ["a"]
+
+
+def test_a_model_with_a_waiting_request_is_no_victim_before_it_is_overdue(
+    new_desk: NewDesk,
+) -> None:
+    desk = new_desk(budget_mb=100, max_overtake_s=10)
+    a, running = desk.busy("a")
+    waiting = desk.request(a)
+    desk.request(desk.place("b"))
+
+    desk.leave(a, running)
+
+    assert runs(waiting), "who came first goes first"
+    assert drained(a) == []
+
+
+def test_a_model_that_loads_is_never_a_victim(new_desk: NewDesk) -> None:
+    desk = new_desk(budget_mb=100)
+    a, b = desk.place("a"), desk.place("b")
+    ticket = desk.request(a)
+    desk.leave(a, ticket)
+
+    desk.request(b)
+
+    assert desk.decide(after_s=1000).closes == []
+    assert state_of(a) is InstanceState.LOADING
+
+
+def test_a_model_whose_load_nobody_waits_for_any_more_makes_room_once_it_is_loaded(
+    new_desk: NewDesk,
+) -> None:
+    desk = new_desk(budget_mb=100)
+    a, b = desk.place("a"), desk.place("b")
+    desk.leave(a, desk.request(a))
+    desk.request(b)
+
+    assert desk.loaded(a).closes == [a]
+
+
+def test_a_model_stays_for_its_minimum_residence_although_idle(new_desk: NewDesk) -> None:
+    desk = new_desk(budget_mb=100, min_residence_s=5)
+    a = desk.resident("a")
+    assert a.instance is not None
+    b = desk.place("b")
+    desk.arrive(b)
+
+    decision = desk.decide()
+
+    assert decision.closes == []
+    assert decision.wake_s == pytest.approx(a.instance.ready_s + 5)
+    desk.clock.now_s = decision.wake_s - 0.01
+    assert desk.decide().closes == []
+    desk.clock.now_s = decision.wake_s
+    assert desk.decide().closes == [a]
+
+
+def test_a_model_past_its_minimum_residence_goes_before_one_within_it(new_desk: NewDesk) -> None:
+    desk = new_desk(budget_mb=200, min_residence_s=5)
+    old = desk.resident("old")
+    desk.clock.now_s += 5
+    young = desk.resident("young")
+    desk.leave(old, desk.request(old))
+
+    desk.request(desk.place("b"))
+
+    assert drained(old, young) == ["old"], "although it was used last"
+
+
+def test_two_loads_never_count_on_the_same_victim(new_desk: NewDesk) -> None:
+    desk = new_desk(budget_mb=200)
+    a, b = desk.resident("a"), desk.resident("b")
+    c, d = desk.place("c"), desk.place("d")
+
+    desk.request(c)
+    assert drained(a, b) == ["a"]
+    desk.request(d)
+
+    assert drained(a, b) == ["a", "b"]
+    assert len(c.victims) == len(d.victims) == 1
+    assert c.victims.isdisjoint(d.victims)
+
+
+def test_two_loads_never_count_on_the_same_free_bytes(new_desk: NewDesk) -> None:
+    """The older one needs the free bytes and a victim's; the younger one may not take them."""
+    desk = new_desk(budget_mb=250)
+    victim = desk.resident("victim", 150)
+    older, younger = desk.place("older", 250), desk.place("younger", 100)
+    desk.arrive(older)
+    desk.arrive(younger)
+
+    decision = desk.decide()
+
+    assert decision.closes == [victim]
+    assert decision.loads == []
+    assert desk.gone(victim).loads == [older]
+
+
+def test_free_bytes_that_the_older_load_does_not_need_are_given_to_the_younger(
+    new_desk: NewDesk,
+) -> None:
+    desk = new_desk(budget_mb=300)
+    victim = desk.resident("victim", 150)
+    older, younger = desk.place("older", 250), desk.place("younger", 50)
+    desk.arrive(older)
+    desk.arrive(younger)
+
+    decision = desk.decide()
+
+    assert decision.closes == [victim]
+    assert decision.loads == [younger]
+    assert desk.gone(victim).loads == [older]
+
+
+def test_the_bytes_of_a_victim_that_is_gone_are_kept_for_its_owner(new_desk: NewDesk) -> None:
+    desk = new_desk(budget_mb=200)
+    first, second = desk.resident("first"), desk.resident("second")
+    older, younger = desk.place("older", 200), desk.place("younger", 100)
+    desk.arrive(older)
+    desk.arrive(younger)
+    desk.decide()
+    assert drained(first, second) == ["first", "second"]
+
+    assert desk.gone(first).loads == [], "the younger one would take what the older one waits for"
+    assert desk.gone(second).loads == [older]
+
+
+def test_a_victim_that_is_gone_is_counted_on_no_longer(new_desk: NewDesk) -> None:
+    """The victim's bytes went to a waiter that left, so another victim must be found."""
+    desk = new_desk(budget_mb=200)
+    first, second = desk.resident("first"), desk.resident("second")
+    b = desk.place("b", 200)
+    desk.request(b)
+    desk.gone(first)
+    assert b.victims == {second.instance}
+    desk.gone(second)
+    assert b.victims == set()
+    assert state_of(b) is InstanceState.LOADING
+
+
+def test_a_model_that_leaves_anyway_is_counted_on_before_others_are_sent_away(
+    new_desk: NewDesk,
+) -> None:
+    desk = new_desk(budget_mb=200)
+    leaving, staying = desk.resident("leaving"), desk.resident("staying")
+    desk.unload(leaving)
+
+    desk.request(desk.place("b"))
+
+    assert drained(leaving, staying) == ["leaving"]
+    assert desk.gone(leaving).loads != []
+
+
+def test_no_more_models_that_leave_anyway_are_counted_on_than_are_needed(
+    new_desk: NewDesk,
+) -> None:
+    desk = new_desk(budget_mb=200)
+    x, y = desk.resident("x"), desk.resident("y")
+    desk.unload(x)
+    desk.unload(y)
+    b, c = desk.place("b"), desk.place("c")
+
+    desk.request(b)
+    desk.request(c)
+
+    assert len(b.victims) == len(c.victims) == 1
+
+
+def test_a_drained_model_never_comes_back_and_its_requests_wait_for_the_next_instance(
+    new_desk: NewDesk,
+) -> None:
+    desk = new_desk(budget_mb=200)
+    a, running = desk.busy("a")
+    first_life = a.instance
+    desk.unload(a)
+
+    late = desk.request(a)
+    assert not runs(late)
+    assert a.instance is first_life
+    assert state_of(a) is InstanceState.DRAINING
+    assert desk.leave(a, running).closes == [a]
+    assert not runs(late)
+
+    assert desk.gone(a).loads == [a]
+    assert a.instance is not first_life
+    desk.loaded(a)
+    assert runs(late)
+
+
+def test_the_first_reason_to_leave_stays(new_desk: NewDesk) -> None:
+    desk = new_desk(budget_mb=100)
+    a = desk.resident("a")
+    desk.unload(a)
+    desk.request(desk.place("b"))
+    assert a.instance is not None
+
+    a.instance.drain(EvictionReason.FILE_CHANGED)
+
+    assert a.instance.drain_reason is EvictionReason.UNLOAD_REQUESTED
+
+
+def test_a_model_is_closed_once(new_desk: NewDesk) -> None:
+    desk = new_desk(budget_mb=100)
+    a = desk.resident("a")
+
+    assert desk.unload(a).closes == [a]
+    assert desk.decide().closes == []
+
+
+def test_a_model_that_was_unloaded_while_it_loaded_is_closed_when_the_load_ends(
+    new_desk: NewDesk,
+) -> None:
+    desk = new_desk()
+    a = desk.place("a")
+    ticket = desk.request(a)
+    assert desk.unload(a).closes == [], "there is nothing to close yet"
+
+    assert desk.loaded(a).closes == [a]
+    assert not runs(ticket)
+    assert desk.gone(a).loads == [a], "who waits still wants the model"
+
+
+def test_who_gives_up_owns_no_victims_and_the_next_may_count_on_them(new_desk: NewDesk) -> None:
+    desk = new_desk(budget_mb=200)
+    a, b = desk.resident("a"), desk.resident("b")
+    c, d = desk.place("c"), desk.place("d")
+    desk.leave(c, desk.request(c))
+    assert drained(a, b) == ["a"], "what was sent away goes all the same"
+    assert c.victims == set()
+
+    desk.request(d)
+
+    assert drained(a, b) == ["a"]
+
+
+def test_a_victim_that_was_not_needed_after_all_is_left_for_the_next_to_count_on(
+    new_desk: NewDesk,
+) -> None:
+    desk = new_desk(budget_mb=300)
+    victim, other, staying = (desk.resident(model) for model in ("x", "y", "z"))
+    b, c = desk.place("b"), desk.place("c")
+    desk.request(b)
+    assert drained(victim, other, staying) == ["x"]
+    desk.unload(other)
+    assert desk.gone(other).loads == [b]
+
+    desk.request(c)
+
+    assert drained(staying) == []
+    assert c.victims == {victim.instance}
+
+
+def test_making_room_for_one_model_holds_no_other_up(new_desk: NewDesk) -> None:
+    """The big one waits for a busy model; the small one fits beside it and goes ahead."""
+    desk = new_desk(budget_mb=200)
+    desk.busy("a")
+    big, small = desk.place("big", 200), desk.place("small", 100)
+    desk.request(big)
+    desk.arrive(small)
+
+    assert desk.decide().loads == [small]

@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""The verbs that the outside may use."""
+
+import asyncio
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from modeld import Done, FinishReason, GenerateRequest, Token, Usage
+from modeld.errors import (
+    BackendUnavailableError,
+    InvalidModelError,
+    InvalidRequestError,
+    ModeldError,
+    ModelNotFoundError,
+    WorkerCrashedError,
+)
+from modeld.events import ModelEvicted, RequestFinished, RequestRefused, RequestStarted
+from modeld.values import EvictionReason, InstanceState, ServiceState
+from tests.serving.counter import a_counter, a_shelf, until, until_running
+from tests.serving.sources import Files
+
+
+def test_an_answer_is_tokens_and_last_the_whole() -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf()) as counter:
+            *tokens, done = await counter.ask("one two")
+            assert tokens == [Token(text="one"), Token(text="two")]
+            assert done == Done(
+                finish_reason=FinishReason.STOP,
+                usage=Usage(prompt_tokens=1, completion_tokens=2),
+                content="onetwo",
+            )
+
+    asyncio.run(main())
+
+
+def test_a_request_without_a_model_gets_the_default_one() -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf(), default_model="b") as counter:
+            await counter.ask("hi", model="")
+            assert [spec.id for spec in counter.backend.loaded] == ["b"]
+
+    asyncio.run(main())
+
+
+def test_rule_13_an_unknown_model_is_not_found_and_there_is_never_a_silent_default() -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf(), default_model="b") as counter:
+            for name in ("A", "a ", "aa", "../a", "b/"):
+                with pytest.raises(ModelNotFoundError):
+                    await counter.ask("hi", model=name)
+                with pytest.raises(ModelNotFoundError):
+                    await counter.service.load(name)
+                with pytest.raises(ModelNotFoundError):
+                    await counter.service.unload(name)
+                with pytest.raises(ModelNotFoundError):
+                    await counter.service.ready(name)
+            assert counter.backend.loaded == []
+        async with a_counter(a_shelf()) as counter:
+            with pytest.raises(ModelNotFoundError, match="no default_model"):
+                await counter.ask("hi", model="")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("model", "error"), [("bad", InvalidModelError), ("x", BackendUnavailableError)]
+)
+def test_a_model_that_cannot_be_used_says_why(model: str, error: type[ModeldError]) -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf()) as counter:
+            with pytest.raises(error):
+                await counter.ask("hi", model=model)
+            assert counter.notebook.of(RequestRefused)[0].reason == error.code
+
+    asyncio.run(main())
+
+
+def test_a_request_is_told_from_start_to_end() -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf()) as counter:
+            await counter.ask("one two", request_id="r7")
+            (started,) = counter.notebook.of(RequestStarted)
+            (finished,) = counter.notebook.of(RequestFinished)
+            assert (started.request_id, started.model) == ("r7", "a")
+            assert started.queue_wait_s >= 0
+            assert (finished.request_id, finished.model, finished.outcome) == ("r7", "a", "stop")
+            assert (finished.prompt_tokens, finished.completion_tokens) == (1, 2)
+            assert counter.notebook.of(RequestRefused) == []
+
+    asyncio.run(main())
+
+
+def test_what_clients_send_as_a_model_becomes_no_label() -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf()) as counter:
+            with pytest.raises(ModelNotFoundError):
+                await counter.ask("hi", model="drop table", request_id="r7")
+            assert counter.notebook.of(RequestRefused) == [
+                RequestRefused(request_id="r7", model="", reason="model_not_found")
+            ]
+
+    asyncio.run(main())
+
+
+def test_a_refused_request_is_counted_for_its_model() -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf(), max_queue_depth=0) as counter:
+            running = counter.asking("WAIT")
+            await until_running(counter)
+            with pytest.raises(ModeldError):
+                await counter.ask("hi")
+            counter.backend.engines[0].may_go_on.set()
+            await running
+            assert counter.notebook.of(RequestRefused) == [
+                RequestRefused(request_id="r", model="a", reason="queue_full")
+            ]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("prompt", "error", "outcome"),
+    [
+        ("REFUSE", InvalidRequestError, "invalid_request"),
+        ("one REFUSE", InvalidRequestError, "invalid_request"),
+        ("one CRASH", WorkerCrashedError, "worker_crashed"),
+        ("one BUG", ZeroDivisionError, "internal_error"),
+    ],
+)
+def test_a_request_that_fails_is_counted_with_its_error(
+    prompt: str, error: type[Exception], outcome: str
+) -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf()) as counter:
+            with pytest.raises(error):
+                await counter.ask(prompt)
+            assert [event.outcome for event in counter.notebook.of(RequestFinished)] == [outcome]
+            assert counter.notebook.of(RequestRefused) == []
+            await counter.ask("it goes on")
+
+    asyncio.run(main())
+
+
+def test_rule_11_leaving_early_stops_the_engine_and_gives_the_slot_back() -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf()) as counter:
+            request = GenerateRequest(model="a", prompt="one two three")
+            async with aclosing(counter.service.infer(request)) as chunks:
+                assert await anext(chunks) == Token(text="one")
+                assert counter.backend.engines[0].running == 1
+            assert counter.backend.engines[0].running == 0
+            (finished,) = counter.notebook.of(RequestFinished)
+            assert (finished.outcome, finished.completion_tokens) == ("cancelled", 1)
+            await counter.ask("the slot is free")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("stage", ["queued", "loading", "running"])
+def test_rule_11_a_cancelled_request_leaves_nothing_behind(stage: str) -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf()) as counter:
+            if stage == "loading":
+                counter.backend.may_load.clear()
+            asking = [counter.asking("WAIT")]
+            if stage == "loading":
+                await until(lambda: counter.backend.loaded)
+            else:
+                await until_running(counter)
+            if stage == "queued":
+                asking.insert(0, counter.asking("hi"))
+                await until(lambda: counter.line("a").waiting)
+            for task in asking:
+                task.cancel()
+                await asyncio.wait([task])
+                assert task.cancelled()
+            (instance,) = (await counter.service.status()).instances
+            assert (instance.queue_len, instance.inflight) == (0, 0)
+            counter.backend.may_load.set()
+            await counter.ask("it goes on")
+            assert len(counter.backend.loaded) == 1
+
+    asyncio.run(main())
+
+
+def test_rule_8_reads_load_nothing_and_are_no_use() -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf()) as counter:
+            service = counter.service
+
+            async def read_all() -> None:
+                await service.status()
+                await service.models()
+                await service.plugins()
+                await service.ready()
+                await service.ready("a")
+                await service.refresh()
+
+            await read_all()
+            assert counter.backend.loaded == []
+            assert (await service.status()).instances == ()
+
+            await counter.ask("hi")
+            place = counter.service._turns.places["a"]
+            assert place.instance is not None
+            used = (place.instance.last_used_s, place.last_used_unix)
+            place.last_used_unix = 7
+            await read_all()
+            assert place.instance.last_used_s == used[0]
+            assert place.last_used_unix == 7
+            assert len(counter.backend.loaded) == 1
+
+    asyncio.run(main())
+
+
+def test_load_and_unload_by_name() -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf()) as counter:
+            await counter.service.load("a")
+            assert await counter.states() == {"a": "ready"}
+            await counter.service.load("a")
+            assert len(counter.backend.loaded) == 1
+            await counter.service.unload("a")
+            assert await counter.states() == {"a": "absent"}
+            await counter.service.unload("a")
+            await counter.service.unload("b")
+            assert [event.reason for event in counter.notebook.of(ModelEvicted)] == [
+                EvictionReason.UNLOAD_REQUESTED
+            ]
+
+    asyncio.run(main())
+
+
+def test_a_load_by_name_takes_no_slot() -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf()) as counter:
+            running = counter.asking("WAIT")
+            await until_running(counter)
+            await counter.service.load("a")
+            counter.backend.engines[0].may_go_on.set()
+            await running
+
+    asyncio.run(main())
+
+
+def test_the_status_adds_up() -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf(), vram_budget_mb=150, vram_margin_mb=10) as counter:
+            await counter.ask("hi", model="a")
+            await counter.ask("hi", model="b")
+            status = await counter.service.status()
+            assert status.state is ServiceState.RUNNING
+            assert (status.budget_bytes, status.margin_bytes) == (150 << 20, 10 << 20)
+            assert status.held_bytes == 100 << 20
+            assert (status.loads_total, status.evictions_total) == (2, 1)
+            assert status.uptime_s > 0
+            assert status.error is None
+            assert await counter.states() == {"a": "absent", "b": "ready"}
+            assert all(instance.last_used_unix > 0 for instance in status.instances)
+
+    asyncio.run(main())
+
+
+def test_the_margin_is_kept_free() -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf(), vram_budget_mb=109, vram_margin_mb=10) as counter:
+            with pytest.raises(ModeldError) as caught:
+                await counter.ask("hi")
+            assert caught.value.code == "model_exceeds_budget"
+
+    asyncio.run(main())
+
+
+def test_slots_are_set_per_model() -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf(), models={"a": {"slots": 3}}) as counter:
+            asking = [counter.asking("WAIT") for _ in range(4)]
+            await until_running(counter, count=3)
+            await until(lambda: counter.line("a").waiting)
+            (instance,) = (await counter.service.status()).instances
+            assert (instance.slots, instance.inflight, instance.queue_len) == (3, 3, 1)
+            counter.backend.engines[0].may_go_on.set()
+            await asyncio.gather(*asking)
+
+    asyncio.run(main())
+
+
+def test_a_changed_file_is_loaded_anew_and_the_old_one_serves_out_what_it_runs(
+    tmp_path: Path,
+) -> None:
+    async def main() -> None:
+        (tmp_path / "a").write_bytes(b"one")
+        async with a_counter(Files(tmp_path)) as counter:
+            running = counter.asking("WAIT old")
+            await until_running(counter)
+            (tmp_path / "a").write_bytes(b"three")
+            fresh = counter.asking("new")
+            await until(lambda: counter.state("a") is InstanceState.DRAINING)
+            assert not fresh.done()
+            counter.backend.engines[0].may_go_on.set()
+            assert Token(text="old") in await running
+            assert Token(text="new") in await fresh
+            assert [spec.size_bytes for spec in counter.backend.loaded] == [3, 5]
+            assert counter.backend.engines[0].closed
+            (evicted,) = counter.notebook.of(ModelEvicted)
+            assert evicted.reason is EvictionReason.FILE_CHANGED
+
+    asyncio.run(main())
+
+
+def test_a_file_that_changes_while_it_is_loaded_is_loaded_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        (tmp_path / "a").write_bytes(b"one")
+        async with a_counter(Files(tmp_path)) as counter:
+            counter.backend.may_load.clear()
+            first = counter.asking("hi")
+            await until(lambda: counter.backend.loaded)
+            (tmp_path / "a").write_bytes(b"three")
+            second = counter.asking("hi")
+            await until(lambda: counter.state("a") is InstanceState.DRAINING)
+            counter.backend.may_load.set()
+            await asyncio.gather(first, second)
+            assert [spec.size_bytes for spec in counter.backend.loaded] == [3, 5]
+
+    asyncio.run(main())
+
+
+def test_a_file_that_is_gone_is_not_found_and_what_is_loaded_can_be_unloaded(
+    tmp_path: Path,
+) -> None:
+    async def main() -> None:
+        (tmp_path / "a").write_bytes(b"one")
+        async with a_counter(Files(tmp_path)) as counter:
+            await counter.ask("hi")
+            (tmp_path / "a").unlink()
+            with pytest.raises(ModelNotFoundError):
+                await counter.ask("hi")
+            await counter.service.unload("a")
+            assert (await counter.service.status()).held_bytes == 0
+
+    asyncio.run(main())

@@ -1,0 +1,380 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Who goes ahead: requests of one model, models that must be loaded, models that fail."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+
+from modeld.errors import LoadFailedError, ModelExceedsBudgetError, QueueFullError
+from modeld.serving.cooldown import FIRST_S
+from modeld.values import EvictionReason, InstanceState
+from tests.serving.desk import Desk, error_of, runs, state_of
+from tests.serving.fakes import MIB
+
+NewDesk = Callable[..., Desk]
+
+
+def test_the_first_request_starts_one_load_and_the_next_ones_share_it(new_desk: NewDesk) -> None:
+    desk = new_desk()
+    a = desk.place("a")
+    first, second = desk.arrive(a), desk.arrive(a)
+
+    assert desk.decide().loads == [a]
+    assert desk.decide().loads == []
+    third = desk.arrive(a)
+    assert desk.decide().loads == []
+    assert state_of(a) is InstanceState.LOADING
+    assert not any(map(runs, (first, second, third)))
+
+
+def test_a_loaded_model_takes_requests_in_order_of_arrival_and_no_more_than_it_has_slots(
+    new_desk: NewDesk,
+) -> None:
+    desk = new_desk()
+    a = desk.place("a", slots=2)
+    tickets = [desk.arrive(a) for _ in range(4)]
+    desk.decide()
+
+    desk.loaded(a)
+
+    assert [runs(ticket) for ticket in tickets] == [True, True, False, False]
+    desk.leave(a, tickets[1])
+    assert [runs(ticket) for ticket in tickets] == [True, True, True, False]
+    desk.leave(a, tickets[0])
+    assert runs(tickets[3])
+
+
+def test_the_engine_has_the_last_word_on_slots(new_desk: NewDesk) -> None:
+    desk = new_desk()
+    a = desk.place("a", slots=4)
+    tickets = [desk.arrive(a) for _ in range(3)]
+    desk.decide()
+
+    desk.loaded(a, slots=1)
+
+    assert [runs(ticket) for ticket in tickets] == [True, False, False]
+
+
+def test_a_request_that_leaves_the_line_is_passed_over(new_desk: NewDesk) -> None:
+    desk = new_desk()
+    a, running = desk.busy("a")
+    impatient, patient = desk.request(a), desk.request(a)
+
+    desk.leave(a, impatient)
+    desk.leave(a, running)
+
+    assert runs(patient)
+    assert not runs(impatient)
+
+
+def test_a_load_asked_for_by_name_waits_for_the_model_only_and_takes_no_slot(
+    new_desk: NewDesk,
+) -> None:
+    desk = new_desk()
+    a = desk.place("a")
+    load, request = desk.arrive(a, needs_slot=False), desk.arrive(a)
+    desk.decide()
+    assert not runs(load)
+
+    desk.loaded(a)
+
+    assert runs(load)
+    assert runs(request)
+    assert len(a.line.running) == 1
+
+
+def test_a_load_asked_for_by_name_does_not_wait_behind_requests_for_slots(
+    new_desk: NewDesk,
+) -> None:
+    desk = new_desk()
+    a, _running = desk.busy("a")
+    waiting = desk.request(a)
+
+    load = desk.arrive(a, needs_slot=False)
+    desk.decide()
+
+    assert runs(load), "the model is loaded, which is all that this ticket waits for"
+    assert not runs(waiting)
+
+
+def test_models_are_loaded_in_the_order_of_their_oldest_requests(new_desk: NewDesk) -> None:
+    desk = new_desk(budget_mb=300)
+    late, early = desk.place("late"), desk.place("early")
+    desk.arrive(early)
+    desk.arrive(late)
+
+    assert desk.decide().loads == [early, late]
+
+
+def test_when_there_is_room_for_one_the_oldest_request_gets_it(new_desk: NewDesk) -> None:
+    desk = new_desk(budget_mb=100)
+    late, early = desk.place("late"), desk.place("early")
+    desk.arrive(early)
+    desk.arrive(late)
+
+    assert desk.decide().loads == [early]
+
+
+def test_the_place_in_the_order_is_lost_with_the_oldest_request(new_desk: NewDesk) -> None:
+    desk = new_desk(budget_mb=100)
+    busy, running = desk.busy("busy")
+    first, second = desk.place("first"), desk.place("second")
+    leaving = desk.request(first)
+    desk.request(second)
+    desk.request(first)
+
+    desk.leave(first, leaving)
+    desk.leave(busy, running)
+
+    assert desk.gone(busy).loads == [second]
+
+
+def test_a_model_that_can_never_fit_is_refused_at_the_door_with_all_numbers(
+    new_desk: NewDesk,
+) -> None:
+    desk = new_desk(budget_mb=100)
+    resident = desk.resident("a")
+
+    with pytest.raises(ModelExceedsBudgetError) as caught:
+        desk.arrive(desk.place("giant", 150))
+
+    assert "150 MiB" in caught.value.message
+    assert "50 MiB more than the 100 MiB" in caught.value.message
+    assert not caught.value.retryable
+    assert desk.decide().closes == []
+    assert state_of(resident) is InstanceState.READY
+
+
+def test_a_model_that_exactly_fits_is_taken(new_desk: NewDesk) -> None:
+    desk = new_desk(budget_mb=100)
+    a = desk.place("a", 100)
+    desk.arrive(a)
+
+    assert desk.decide().loads == [a]
+
+
+def test_waiters_of_a_model_that_turned_out_too_big_are_told_when_it_is_next_considered(
+    new_desk: NewDesk,
+) -> None:
+    desk = new_desk(budget_mb=100)
+    a, running = desk.busy("a")
+    b = desk.place("b")
+    ticket = desk.request(b)
+    b.measured_bytes = 200 * MIB
+
+    desk.leave(a, running)
+
+    assert isinstance(error_of(ticket), ModelExceedsBudgetError)
+    assert b.line.is_empty
+    assert state_of(a) is InstanceState.READY, "nobody makes room for what can never fit"
+
+
+def test_a_failed_load_frees_its_bytes_and_tells_everybody_in_line(new_desk: NewDesk) -> None:
+    desk = new_desk(budget_mb=100)
+    a = desk.place("a")
+    tickets = [desk.arrive(a) for _ in range(3)]
+    desk.decide()
+    error = LoadFailedError("the file is a poem")
+
+    desk.turns.load_failed(a, error)
+
+    assert [error_of(ticket) for ticket in tickets] == [error] * 3
+    assert desk.turns.ledger.held_bytes == 0
+    assert a.line.is_empty
+    assert a.last_error == "the file is a poem"
+    assert a.instance is None
+
+
+def test_a_model_that_cools_down_is_refused_at_the_door_and_says_for_how_long(
+    new_desk: NewDesk,
+) -> None:
+    desk = new_desk()
+    a = desk.place("a")
+    a.cooldown.load_failed(desk.clock.now_s)
+    a.last_error = "the file is a poem"
+
+    with pytest.raises(LoadFailedError, match="not tried again for 5 s: the file is a poem") as e:
+        desk.arrive(a)
+
+    assert e.value.retry_after_s == pytest.approx(FIRST_S, abs=0.01)
+    assert a.line.is_empty
+    desk.clock.now_s += FIRST_S
+    desk.arrive(a)
+    assert desk.decide().loads == [a]
+
+
+def test_those_who_wait_while_a_model_cools_down_are_asked_for_again_in_time(
+    new_desk: NewDesk,
+) -> None:
+    desk = new_desk()
+    a = desk.place("a")
+    desk.arrive(a)
+    a.cooldown.load_failed(desk.clock.now_s)
+
+    decision = desk.decide()
+    assert decision.loads == []
+    assert decision.wake_s == pytest.approx(desk.clock.now_s + FIRST_S)
+
+    desk.clock.now_s = decision.wake_s
+    assert desk.decide().loads == [a]
+
+
+def test_one_model_that_cools_down_holds_no_other_up(new_desk: NewDesk) -> None:
+    desk = new_desk(budget_mb=100)
+    broken, sound = desk.place("broken"), desk.place("sound")
+    desk.arrive(broken)
+    desk.arrive(sound)
+    broken.cooldown.load_failed(desk.clock.now_s)
+
+    assert desk.decide().loads == [sound]
+
+
+def test_with_nothing_to_wait_for_nobody_asks_to_be_woken(new_desk: NewDesk) -> None:
+    desk = new_desk(budget_mb=100)
+    desk.resident("a")
+
+    assert desk.decide().wake_s == math.inf
+
+
+def test_the_line_is_bounded(new_desk: NewDesk) -> None:
+    desk = new_desk()
+    a = desk.place("a", slots=1, depth=1)
+    desk.arrive(a)
+    desk.arrive(a)
+
+    with pytest.raises(QueueFullError):
+        desk.arrive(a)
+
+
+def test_what_a_load_took_is_noted(new_desk: NewDesk) -> None:
+    desk = new_desk()
+    a = desk.place("a", 100)
+    desk.arrive(a)
+    desk.decide()
+    desk.clock.now_s += 3
+
+    desk.loaded(a, held_mb=70)
+
+    assert a.load_seconds == pytest.approx(3)
+    assert a.loads_total == 1
+    assert a.instance is not None
+    assert a.instance.ready_s == a.instance.last_used_s == desk.clock.now_s
+    assert a.instance.held_bytes == 100 * MIB, "the larger of estimate and measurement counts"
+    assert a.measured_bytes == 70 * MIB
+
+
+def test_the_last_use_is_stamped_when_a_request_starts_and_when_it_ends(new_desk: NewDesk) -> None:
+    desk = new_desk()
+    a = desk.resident("a")
+    assert a.instance is not None
+    desk.clock.now_s += 10
+    ticket = desk.request(a)
+    assert a.instance.last_used_s == desk.clock.now_s
+
+    desk.clock.now_s += 10
+    desk.leave(a, ticket)
+    assert a.instance.last_used_s == desk.clock.now_s
+
+
+def test_a_request_that_gives_up_in_line_is_no_use_of_the_model(new_desk: NewDesk) -> None:
+    desk = new_desk()
+    a, _running = desk.busy("a")
+    assert a.instance is not None
+    used_s = a.instance.last_used_s
+    waiting = desk.request(a)
+
+    desk.clock.now_s += 10
+    desk.leave(a, waiting)
+
+    assert a.instance.last_used_s == used_s
+
+
+def test_an_engine_that_died_is_reported_once_and_closed_with_requests_on_it(
+    new_desk: NewDesk,
+) -> None:
+    desk = new_desk()
+    a, running = desk.busy("a")
+    assert a.instance is not None
+    a.instance.engine.die()  # type: ignore[union-attr]
+
+    decision = desk.decide()
+
+    assert decision.deaths == [a]
+    assert decision.closes == [a], "a dead engine is not kept for those who were on it"
+    assert a.instance.drain_reason is EvictionReason.WORKER_EXITED
+    assert a.last_error == "the test killed it"
+    assert desk.decide().deaths == []
+    assert runs(running)
+
+
+def test_a_first_death_is_forgiven_and_a_second_one_is_waited_for(new_desk: NewDesk) -> None:
+    desk = new_desk()
+    a, _running = desk.busy("a")
+    waiting = desk.request(a)
+
+    for wait_s in (0.0, FIRST_S):
+        assert a.instance is not None
+        a.instance.engine.die()  # type: ignore[union-attr]
+        desk.decide()
+        assert a.cooldown.remaining_s(desk.clock.now_s) == pytest.approx(wait_s)
+        a.line.running.clear()
+        decision = desk.gone(a)
+        assert decision.loads == ([] if wait_s else [a])
+        if not wait_s:
+            desk.loaded(a)
+            assert runs(waiting)
+            desk.request(a)
+
+
+def test_an_engine_that_dies_while_it_drains_is_noticed_too(new_desk: NewDesk) -> None:
+    desk = new_desk()
+    a, _running = desk.busy("a")
+    desk.unload(a)
+    assert a.instance is not None
+    a.instance.engine.die()  # type: ignore[union-attr]
+
+    decision = desk.decide()
+
+    assert decision.deaths == [a]
+    assert decision.closes == [a]
+
+
+def test_an_engine_that_ends_because_it_was_closed_is_no_death(new_desk: NewDesk) -> None:
+    desk = new_desk()
+    a = desk.resident("a")
+    assert desk.unload(a).closes == [a]
+    assert a.instance is not None
+    a.instance.engine.die()  # type: ignore[union-attr]
+
+    assert desk.decide().deaths == []
+
+
+def test_the_check_finds_books_that_do_not_balance(new_desk: NewDesk) -> None:
+    desk = new_desk(budget_mb=200)
+    desk.resident("a")
+    desk.turns.ledger.reserve("nobody", 1)
+
+    with pytest.raises(AssertionError):
+        desk.turns.check()
+
+
+def test_the_check_finds_a_free_slot_that_is_not_given(new_desk: NewDesk) -> None:
+    desk = new_desk()
+    a = desk.resident("a")
+    desk.arrive(a)
+
+    with pytest.raises(AssertionError, match="slot"):
+        desk.turns.check()
+
+
+def test_the_check_finds_a_victim_with_two_owners(new_desk: NewDesk) -> None:
+    desk = new_desk(budget_mb=100)
+    a = desk.resident("a")
+    b, c = desk.place("b"), desk.place("c")
+    desk.request(b)
+    assert a.instance is not None
+    c.victims.add(a.instance)
+
+    with pytest.raises(AssertionError, match="two owners"):
+        desk.turns.check()

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Which backend loads a model."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from modeld import (
+    Backend,
+    ModeldError,
+    ModelSpec,
+    Settings,
+    hookimpl,
+)
+from modeld.plugins import PluginHost
+from tests.some_plugins import Brings, Thing, discover
+
+SPEC = ModelSpec(id="smol", name="smol", path="/smol.zoo", format="zoo", family="llama")
+
+
+class Chooser:
+    """A plugin with a say in the choice of a backend."""
+
+    def __init__(self, choose: Callable[[ModelSpec, Sequence[Backend]], Any]) -> None:
+        self._choose = choose
+
+    @hookimpl
+    def modeld_choose_backend(self, spec: ModelSpec, backends: Sequence[Backend]) -> Any:
+        return self._choose(spec, backends)
+
+
+def two_backends() -> dict[str, object]:
+    return {"mine": Brings(Thing("first", loads=True), Thing("second", loads=True))}
+
+
+def bare(*backends: Backend, plugin: object | None = None) -> PluginHost:
+    """A host with these backends and no installed plugin."""
+    host = PluginHost(Settings())
+    host.backends = {backend.name: backend for backend in backends}
+    if plugin is not None:
+        host._manager.register(plugin)
+    return host
+
+
+class TestChoosingABackend:
+    def test_the_first_that_can_load_the_model_is_taken(self) -> None:
+        host = bare(Thing("no"), Thing("yes", loads=True), Thing("too", loads=True))
+        assert host.choose_backend(SPEC).name == "yes"
+
+    def test_a_plugin_may_choose(self) -> None:
+        chooser = Chooser(lambda spec, backends: backends[1] if spec is SPEC else None)
+        host = discover({**two_backends(), "chooser": chooser})
+        assert host.choose_backend(SPEC) is list(host.backends.values())[1]
+
+    def test_a_plugin_without_an_opinion_leaves_the_choice_to_others(self) -> None:
+        host = bare(Thing("yes", loads=True), plugin=Chooser(lambda _spec, _backends: None))
+        assert host.choose_backend(SPEC).name == "yes"
+
+    def test_a_plugin_that_raises_is_passed_over(self, caplog: pytest.LogCaptureFixture) -> None:
+        def boom(spec: ModelSpec, backends: Sequence[Backend]) -> Any:
+            raise RuntimeError("oops")
+
+        host = bare(Thing("yes", loads=True), plugin=Chooser(boom))
+        assert host.choose_backend(SPEC).name == "yes"
+        assert "modeld_choose_backend failed for 'smol'" in caplog.text
+
+    @pytest.mark.parametrize("foreign", [Thing("stranger", loads=True), "yes", 7])
+    def test_what_is_no_registered_backend_is_passed_over(
+        self, foreign: object, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        host = bare(Thing("yes", loads=True), plugin=Chooser(lambda _spec, _backends: foreign))
+        assert host.choose_backend(SPEC).name == "yes"
+        assert "not a registered backend" in caplog.text
+
+    def test_a_backend_that_raises_cannot_load(self, caplog: pytest.LogCaptureFixture) -> None:
+        host = bare(Thing("raises", loads=RuntimeError("oops")), Thing("yes", loads=True))
+        assert host.choose_backend(SPEC).name == "yes"
+        assert "backend 'raises' failed to say whether it can load 'smol'" in caplog.text
+
+    def test_without_a_backend_it_says_what_to_install(self) -> None:
+        with pytest.raises(ModeldError, match=r"pip install modeld\[llama\]") as caught:
+            bare().choose_backend(SPEC)
+        assert caught.value.code == "backend_unavailable"
+
+    def test_where_none_can_load_the_model_it_says_which_there_are(self) -> None:
+        with pytest.raises(ModeldError) as caught:
+            bare(Thing("a"), Thing("b")).choose_backend(SPEC)
+        assert caught.value.message == (
+            "no installed backend can load 'smol' (format 'zoo', family 'llama'); installed: a, b"
+        )
