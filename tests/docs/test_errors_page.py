@@ -6,11 +6,14 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import re
+
+import pytest
 
 from modeld import errors
 from modeld.httpapi import request_head
 from modeld.httpapi.problems import STATUS
-from tests.docs.pages import blocks, rows, section
+from tests.docs.pages import PAGES, blocks, prose, rows, section
 
 
 def meaning(cls: type[errors.ModeldError]) -> str:
@@ -56,3 +59,9 @@ def test_error_bodies_on_all_pages_have_the_status_of_their_reason() -> None:
     assert shown
     for body in shown:
         assert STATUS[body["reason"]] == body["code"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_status_before_a_reason_is_that_of_the_reason(page: str) -> None:
+    for status, reason in re.findall(r"\b(\d{3}) `(\w+)`", prose(page)):
+        assert STATUS.get(reason, int(status)) == int(status), f"{page}: {status} {reason}"

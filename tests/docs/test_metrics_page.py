@@ -97,10 +97,12 @@ def labels(samples: Sequence[Sample]) -> str:
 
 
 def listed(cell: str) -> str:
+    """The labels in a cell of the page, in the same order as :func:`labels`."""
     return ", ".join(sorted(part for part in cell.split(", ") if part))
 
 
-def metrics() -> Iterator[Sequence[str]]:
+def metrics() -> Iterator[tuple[str, str, str, str]]:
+    """Name, type, labels and help text of every metric."""
     for family in text_string_to_metric_families(scraped()):
         name = family.name + ("_total" if family.type == "counter" else "")
         yield f"`{name}`", family.type, labels(family.samples), family.documentation

@@ -153,19 +153,10 @@ class NoSlots(FakeEngine):
         del self.slots
 
 
-class NoSize(FakeEngine):
-    """An engine whose author forgot to say what it holds."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        del self.held_bytes
-
-
 NO_ENGINES: dict[str, Any] = {
     "nothing": lambda: None,
     "a string": lambda: "engine",
     "no slots": NoSlots,
-    "no size": NoSize,
     "zero slots": lambda: FakeEngine(slots=0),
 }
 

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""A first backend for modeld: a text file is a model that goes on with what it has read."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+import modeld
+from modeld.errors import InvalidRequestError
+from modeld.interfaces import ReportProgress
+
+
+class TextFolder(modeld.RegistrySource):
+    """Finds the models: every text file in the models folder is one."""
+
+    name = "text-folder"
+
+    def __init__(self, models_dir: str) -> None:
+        self._folder = Path(models_dir).expanduser()
+
+    async def list_models(self) -> Sequence[modeld.ModelSpec]:
+        """All text files; a look at a disk may take long, so a thread takes it."""
+        return await asyncio.to_thread(lambda: [*map(self._spec, self._folder.glob("*.txt"))])
+
+    def _spec(self, file: Path) -> modeld.ModelSpec:
+        return modeld.ModelSpec(
+            id=file.name,
+            name=file.stem,
+            path=str(file),
+            format="text",
+            size_bytes=file.stat().st_size,
+            source=self.name,
+        )
+
+
+class ReciteOptions(modeld.Options, frozen=True):
+    """What can be set per model."""
+
+    pause_s: Annotated[float, Meta(ge=0, le=10, description="seconds before each word")] = 0.0
+
+
+class ReciteEngine(modeld.SimpleEngine):
+    """One loaded model. It runs in a process of its own: it may block, and may even crash."""
+
+    def __init__(self, text: str, pause_s: float) -> None:
+        self._text = text
+        self._pause_s = pause_s
+        self.held_bytes = len(text.encode())
+
+    @classmethod
+    def open(
+        cls, spec: modeld.ModelSpec, options: Mapping[str, Any], progress: ReportProgress
+    ) -> "ReciteEngine":
+        """Load the model; whatever is raised here is the reason of a failed load."""
+        text = Path(spec.path).read_text(encoding="utf-8")
+        progress(1.0)
+        return cls(text, options["pause_s"])
+
+    def generate(self, request: modeld.GenerateRequest) -> Iterator[str | modeld.Done]:
+        """Yield the words that follow the prompt in the text, then say how the answer ended."""
+        if request.stop:
+            raise InvalidRequestError("this model knows no stop texts", field="stop")
+        prompt = request.prompt or (request.messages or ())[-1].content
+        words = self._text.partition(prompt)[2].split()
+        wanted = len(words) if request.max_tokens is None else request.max_tokens
+        for word in words[:wanted]:
+            time.sleep(self._pause_s)
+            yield f" {word}"
+        is_cut = wanted < len(words)
+        yield modeld.Done(
+            finish_reason=modeld.FinishReason.LENGTH if is_cut else modeld.FinishReason.STOP,
+            usage=modeld.Usage(
+                prompt_tokens=len(prompt.split()), completion_tokens=min(wanted, len(words))
+            ),
+        )
+
+
+class Recite(modeld.Backend):
+    """Stays in the server: it says what it can load, and imports no runtime."""
+
+    name = "recite"
+    options_type = ReciteOptions
+
+    def can_load(self, spec: modeld.ModelSpec) -> bool:
+        """Whether it is a text file."""
+        return spec.format == "text"
+
+    async def load(
+        self, spec: modeld.ModelSpec, options: modeld.Options, host: modeld.EngineHost
+    ) -> modeld.Engine:
+        """Have modeld start the engine in a worker."""
+        return await host.start("modeld_recite:ReciteEngine", spec, options)
+
+
+@modeld.hookimpl
+def modeld_register_sources(settings: modeld.Settings) -> Iterable[modeld.RegistrySource]:
+    """Bring the source."""
+    return [TextFolder(settings.models_dir)]
+
+
+@modeld.hookimpl
+def modeld_register_backends() -> Iterable[modeld.Backend]:
+    """Bring the backend."""
+    return [Recite()]

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""The backend as its users meet it: installed, found by its entry point, in a real worker."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+import modeld
+from modeld.errors import InvalidRequestError, WorkerCrashedError
+
+FACTS = "The capital of France is Paris. The capital of Spain is Madrid."
+
+
+@asynccontextmanager
+async def serving(folder: Path, pause_s: float = 0.0) -> AsyncIterator[modeld.ModelService]:
+    """A service with one model, without HTTP and without workers that wait for more."""
+    (folder / "facts.txt").write_text(FACTS)
+    settings = modeld.Settings(
+        models_dir=str(folder),
+        default_model="facts.txt",
+        models={"*.txt": {"pause_s": pause_s}},
+        spare_workers=0,
+    )
+    app = modeld.create_app(settings)
+    async with app.lifespan():
+        yield app.service
+
+
+async def ask(service: modeld.ModelService, **request: object) -> list[modeld.Chunk]:
+    """All chunks of one answer."""
+    async with aclosing(service.infer(modeld.GenerateRequest(**request))) as chunks:  # type: ignore[arg-type]  # the tests know the fields
+        return [chunk async for chunk in chunks]
+
+
+def test_the_model_goes_on_with_what_it_has_read(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path) as service:
+            token, done = await ask(service, prompt="of Spain is")
+            assert token == modeld.Token(text=" Madrid.")
+            assert done == modeld.Done(
+                finish_reason=modeld.FinishReason.STOP,
+                usage=modeld.Usage(prompt_tokens=3, completion_tokens=1),
+                content=" Madrid.",
+            )
+
+    asyncio.run(main())
+
+
+def test_an_answer_is_no_longer_than_asked_for(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path) as service:
+            chat = (modeld.Message(role="user", content="The capital"),)
+            *_, done = await ask(service, messages=chat, max_tokens=2)
+            assert isinstance(done, modeld.Done)
+            assert (done.content, done.finish_reason) == (" of France", "length")
+
+    asyncio.run(main())
+
+
+def test_a_text_that_was_not_read_has_no_answer(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path) as service:
+            (done,) = await ask(service, prompt="of Italy is")
+            assert isinstance(done, modeld.Done)
+            assert (done.content, done.finish_reason) == ("", "stop")
+
+    asyncio.run(main())
+
+
+def test_what_it_cannot_serve_is_refused_and_hurts_nobody(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path) as service:
+            with pytest.raises(InvalidRequestError, match="knows no stop texts"):
+                await ask(service, prompt="The", stop=(".",))
+            assert await ask(service, prompt="The", max_tokens=1)
+            (instance,) = (await service.status()).instances
+            assert instance.loads_total == 1
+
+    asyncio.run(main())
+
+
+def test_it_runs_in_a_process_of_its_own_and_holds_what_it_says(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path) as service:
+            await service.load("facts.txt")
+            (instance,) = (await service.status()).instances
+            assert instance.pid not in {None, os.getpid()}
+            assert instance.held_bytes == len(FACTS)
+
+    asyncio.run(main())
+
+
+def test_a_killed_worker_costs_one_answer_and_the_next_is_whole(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path, pause_s=0.2) as service:
+
+            async def kill() -> None:
+                (instance,) = (await service.status()).instances
+                assert instance.pid is not None
+                os.kill(instance.pid, signal.SIGKILL)
+
+            with pytest.raises(WorkerCrashedError, match="SIGKILL"):
+                await ask_until_first_token(service, kill)
+            assert len(await ask(service, prompt="of Spain is")) == 2
+
+    asyncio.run(main())
+
+
+async def ask_until_first_token(
+    service: modeld.ModelService, then: Callable[[], Awaitable[None]]
+) -> None:
+    """Ask for everything, and do something once the answer has begun."""
+    async with aclosing(service.infer(modeld.GenerateRequest(prompt="The"))) as chunks:
+        await anext(chunks)
+        await then()
+        async for _ in chunks:
+            pass
