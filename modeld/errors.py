@@ -70,7 +70,7 @@ class UnauthorizedError(ModeldError):
 
 
 class ForbiddenError(ModeldError):
-    """The key is known but may not do this."""
+    """The request comes from where it may not, or its key may not do this."""
 
     code = "forbidden"
 

@@ -43,7 +43,7 @@ def create_app(
 
     Without ``settings`` they come from the environment and the file that ``MODELD_CONFIG`` names;
     without ``plugins`` all that are installed take part. ``trusted_hosts`` are the names that the
-    ``Host`` header may have; ``None`` means any.
+    ``Host`` header may have; ``None`` means those of the settings, and any if there are none.
 
     Raises:
         ConfigurationError: the settings or the plugins cannot be used; nothing was started.
@@ -52,7 +52,7 @@ def create_app(
         settings = resolve({}, os.environ).settings
     if plugins is None:
         plugins = PluginHost.discover(settings)
-    return ModeldApp(settings, plugins, trusted_hosts)
+    return ModeldApp(settings, plugins, trusted_hosts or settings.trusted_hosts or None)
 
 
 class ModeldApp:

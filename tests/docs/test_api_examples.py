@@ -39,6 +39,11 @@ class Example(NamedTuple):
     language: str | None
     body: str
 
+    @property
+    def path(self) -> str:
+        """What is asked for, without the server."""
+        return self.command.partition(BASE)[2].split()[0]
+
 
 def examples() -> list[Example]:
     return [
@@ -120,7 +125,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield served
 
 
-@pytest.mark.parametrize("example", examples(), ids=lambda example: example.command.split("\n")[0])
+@pytest.mark.parametrize("example", examples(), ids=lambda example: example.path)
 def test_an_example_is_answered_as_the_page_says(example: Example, server: Served) -> None:
     answer = request(example.command, server.url)
     assert answer.status_code == example.status, answer.text
