@@ -73,7 +73,8 @@ def modeld_register_middleware(settings: Settings) -> Iterable[Middleware]:  # t
 def modeld_choose_backend(spec: ModelSpec, backends: Sequence[Backend]) -> Backend | None:
     """Choose the backend for a model; ``None`` leaves the choice to others.
 
-    Asked at the start, at a model's first request and when its file has changed. Without an answer the first backend whose ``can_load`` agrees is taken.
+    Asked at the start, at a model's first request and when its file has changed. Without an answer
+    the first backend whose ``can_load`` agrees is taken.
     """
 
 

@@ -132,6 +132,22 @@ def test_what_was_produced_before_the_death_is_delivered_before_the_error() -> N
     asyncio.run(main())
 
 
+def test_what_comes_while_its_client_is_busy_is_delivered_before_the_error_too() -> None:
+    async def main() -> None:
+        link = HeldLink()
+        reader = Reader(an_engine(link))
+        await reader.begin()
+        link.produce(1, Token(text="a"))
+        reader.taken.append(await reader._first)
+        link.produce(1, Token(text="b"))
+        link.die()
+        with pytest.raises(WorkerCrashedError):
+            await reader.rest()
+        assert reader.taken == words("a", "b")
+
+    asyncio.run(main())
+
+
 def test_a_stream_that_was_done_before_the_death_is_done() -> None:
     async def main() -> None:
         link = HeldLink()

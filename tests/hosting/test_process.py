@@ -78,6 +78,16 @@ def test_a_worker_that_is_told_to_close_exits_well() -> None:
     run(main())
 
 
+def test_a_worker_that_is_discarded_is_gone_when_that_returns() -> None:
+    async def main() -> None:
+        worker = await WorkerProcess.spawn()
+        await worker.discard()
+        assert worker.exited.done()
+        assert not proc(worker, "stat").exists()
+
+    run(main())
+
+
 def test_no_secret_is_in_the_environment_of_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = ("MODELD_API_KEY", "MODELD_API_KEY_FILE", "OPENAI_API_KEY", "HF_TOKEN", "AWS_SECRET")
     for name in secrets:
