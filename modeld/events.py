@@ -12,20 +12,20 @@ from typing import TypeAlias
 from modeld.values import EvictionReason, Value
 
 
-class ModelLoading(Value, frozen=True, tag=True):
+class ModelLoading(Value, frozen=True, kw_only=True, tag=True):
     """A load has begun: room is made or the file is being read."""
 
     model: str
 
 
-class ModelLoadProgress(Value, frozen=True, tag=True):
+class ModelLoadProgress(Value, frozen=True, kw_only=True, tag=True):
     """A load has come to ``fraction`` of its work, from 0.0 to 1.0."""
 
     model: str
     fraction: float
 
 
-class ModelLoaded(Value, frozen=True, tag=True):
+class ModelLoaded(Value, frozen=True, kw_only=True, tag=True):
     """A model is ready."""
 
     model: str
@@ -34,7 +34,7 @@ class ModelLoaded(Value, frozen=True, tag=True):
     estimated_bytes: int
 
 
-class ModelLoadFailed(Value, frozen=True, tag=True):
+class ModelLoadFailed(Value, frozen=True, kw_only=True, tag=True):
     """A load has failed; the next one is not tried before ``retry_after_s`` has passed."""
 
     model: str
@@ -43,7 +43,7 @@ class ModelLoadFailed(Value, frozen=True, tag=True):
     retry_after_s: float
 
 
-class ModelEvicted(Value, frozen=True, tag=True):
+class ModelEvicted(Value, frozen=True, kw_only=True, tag=True):
     """A model has left memory, and its bytes are free."""
 
     model: str
@@ -51,7 +51,7 @@ class ModelEvicted(Value, frozen=True, tag=True):
     freed_bytes: int
 
 
-class WorkerExited(Value, frozen=True, tag=True):
+class WorkerExited(Value, frozen=True, kw_only=True, tag=True):
     """A worker ended without being asked to; ``cause`` is that of ``WorkerCrashedError``."""
 
     model: str
@@ -59,7 +59,7 @@ class WorkerExited(Value, frozen=True, tag=True):
     detail: str
 
 
-class RequestRefused(Value, frozen=True, tag=True):
+class RequestRefused(Value, frozen=True, kw_only=True, tag=True):
     """A request was turned away before any model worked on it."""
 
     request_id: str
@@ -67,7 +67,7 @@ class RequestRefused(Value, frozen=True, tag=True):
     reason: str
 
 
-class RequestStarted(Value, frozen=True, tag=True):
+class RequestStarted(Value, frozen=True, kw_only=True, tag=True):
     """A request has a slot, after ``queue_wait_s`` in line."""
 
     request_id: str
@@ -75,7 +75,7 @@ class RequestStarted(Value, frozen=True, tag=True):
     queue_wait_s: float
 
 
-class RequestFinished(Value, frozen=True, tag=True):
+class RequestFinished(Value, frozen=True, kw_only=True, tag=True):
     """A request that had started is over.
 
     ``outcome`` is ``stop``, ``length``, ``cancelled`` or an error code. ``gaps_s`` holds the times
@@ -92,14 +92,14 @@ class RequestFinished(Value, frozen=True, tag=True):
     gaps_s: tuple[float, ...] = ()
 
 
-class HttpRequestStarted(Value, frozen=True, tag=True):
+class HttpRequestStarted(Value, frozen=True, kw_only=True, tag=True):
     """An HTTP request has arrived at ``route``, a route's template, never a raw path."""
 
     route: str
     method: str
 
 
-class HttpRequestFinished(Value, frozen=True, tag=True):
+class HttpRequestFinished(Value, frozen=True, kw_only=True, tag=True):
     """An HTTP request is answered or its client has left."""
 
     route: str

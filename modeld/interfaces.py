@@ -241,7 +241,10 @@ class Backend(ABC):
         """Whether this backend can load the model. Reads nothing but ``spec``."""
 
     def estimate(self, spec: ModelSpec, options: Options) -> MemoryEstimate:  # noqa: ARG002  (for those who override it)
-        """What the model will hold, in bytes. The default counts the file and nothing else."""
+        """What the model will hold, in bytes. The default counts the file and nothing else.
+
+        Called on the event loop: it computes from ``spec`` and ``options`` and never blocks.
+        """
         return MemoryEstimate(weights_bytes=spec.size_bytes)
 
     @abstractmethod
@@ -262,7 +265,7 @@ class RegistrySource(ABC):
         """All models, the unusable ones with their ``problem``. Called again on every refresh."""
 
 
-class Candidate(Value, frozen=True):
+class Candidate(Value, frozen=True, kw_only=True):
     """An idle loaded model that a policy may choose as a victim.
 
     ``last_used_s`` and ``loaded_s`` are on one monotonic clock; only their order has a meaning.

@@ -188,8 +188,12 @@ class PluginHost:
         try:
             self._register(plugin, self._within("import", lambda: _instance(load())))
             self._claim(plugin, self._contributions(plugin))
+        except ConfigurationError:
+            raise
         except PluginFault as fault:
             self._break(plugin, str(fault))
+        except Exception as exc:  # noqa: BLE001  (even the name of what it brings may raise)
+            self._break(plugin, f"it raised {type(exc).__name__}: {exc}")
 
     def _register(self, plugin: _Plugin, implementation: object) -> None:
         self._refuse_unmarked(implementation)
@@ -201,8 +205,10 @@ class PluginHost:
 
     def _refuse_unmarked(self, implementation: object) -> None:
         for name in dir(implementation):
-            if name.startswith(f"{hookspecs.PROJECT}_register_") and (
-                self._manager.parse_hookimpl_opts(implementation, name) is None
+            if (
+                hasattr(hookspecs, name)
+                and name.startswith(f"{hookspecs.PROJECT}_")
+                and (self._manager.parse_hookimpl_opts(implementation, name) is None)
             ):
                 raise PluginFault(f"{name} is not marked with @modeld.hookimpl")
 
@@ -216,7 +222,7 @@ class PluginHost:
                 found.append((kind, str(name), thing))
         for number, thing in enumerate(self._call(plugin, "modeld_register_middleware")):
             expect(hasattr(thing, "cls"), thing, "a starlette.middleware.Middleware")
-            found.append(("middleware", f"{plugin.name}:{number}:{thing.cls.__name__}", thing))
+            found.append(("middleware", f"{plugin.name}:{number}:{_name_of(thing.cls)}", thing))
         return found
 
     def _claim(self, plugin: _Plugin, found: Sequence[Contribution]) -> None:
@@ -304,3 +310,7 @@ def _instance(plugin: object) -> object:
 
 def _path(route: object) -> str:
     return str(getattr(route, "path", None) or route)
+
+
+def _name_of(factory: object) -> str:
+    return str(getattr(factory, "__name__", type(factory).__name__))

@@ -26,7 +26,7 @@ ENV_PREFIX = "MODELD_"
 ModelOptions = dict[str, dict[str, Any]]  # the values are JSON; each backend knows their types
 
 
-class Settings(Value, frozen=True):
+class Settings(Value, frozen=True, kw_only=True):
     """Everything that can be set. Durations are in seconds, sizes as the name says."""
 
     # Server
@@ -154,7 +154,7 @@ class Settings(Value, frozen=True):
         return self.vram_margin_mb << 20
 
 
-class Setting(Value, frozen=True):
+class Setting(Value, frozen=True, kw_only=True):
     """One row of the table. ``type`` is without its annotations; ``choices`` may be empty."""
 
     name: str
@@ -175,7 +175,7 @@ class Setting(Value, frozen=True):
         return ENV_PREFIX + self.name.upper()
 
 
-class Resolved(Value, frozen=True):
+class Resolved(Value, frozen=True, kw_only=True):
     """Settings and the origin of each value: a flag, a variable, a file or ``default``.
 
     ``warnings`` are for the log: variables that look like settings and are none. They are no

@@ -24,7 +24,7 @@ class Value(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all values: immutable, compared by content, built by keyword."""
 
 
-class FileStamp(Value, frozen=True):
+class FileStamp(Value, frozen=True, kw_only=True):
     """What identifies one version of a file: if any of these differs, the bytes may differ.
 
     Taken from ``os.stat``: device, inode, size in bytes, modification time in nanoseconds.
@@ -36,7 +36,7 @@ class FileStamp(Value, frozen=True):
     mtime_ns: int
 
 
-class ModelSpec(Value, frozen=True):
+class ModelSpec(Value, frozen=True, kw_only=True):
     """One model that a source has found.
 
     ``problem`` is ``None`` for a usable model; otherwise it says why the file cannot be used, and
@@ -60,7 +60,7 @@ class ModelSpec(Value, frozen=True):
     problem: str | None = None
 
 
-class Options(Value, frozen=True, forbid_unknown_fields=True):
+class Options(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What can be set for one model; a backend extends it with options of its own.
 
     ``slots`` is how many requests one loaded model serves at once.
@@ -69,7 +69,7 @@ class Options(Value, frozen=True, forbid_unknown_fields=True):
     slots: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
 
 
-class MemoryEstimate(Value, frozen=True):
+class MemoryEstimate(Value, frozen=True, kw_only=True):
     """What a model is expected to hold in memory once loaded, in bytes, by part."""
 
     weights_bytes: int
@@ -82,14 +82,14 @@ class MemoryEstimate(Value, frozen=True):
         return self.weights_bytes + self.kv_bytes + self.compute_bytes
 
 
-class Message(Value, frozen=True):
+class Message(Value, frozen=True, kw_only=True):
     """One turn of a chat, as a model's chat template expects it."""
 
     role: str
     content: str
 
 
-class Sampling(Value, frozen=True):
+class Sampling(Value, frozen=True, kw_only=True):
     """How the next token is chosen. ``None`` leaves the choice to the engine's default.
 
     ``seed`` makes a sampled answer repeatable on the same engine; ``temperature`` 0 is greedy.
@@ -103,7 +103,7 @@ class Sampling(Value, frozen=True):
     seed: int | None = None
 
 
-class GenerateRequest(Value, frozen=True):
+class GenerateRequest(Value, frozen=True, kw_only=True):
     """A request for text. Exactly one of ``prompt`` and ``messages`` is set.
 
     ``model`` is a registry id; empty means the configured default. ``max_tokens`` of ``None``
@@ -128,7 +128,7 @@ class FinishReason(StrEnum):
     LENGTH = "length"
 
 
-class Usage(Value, frozen=True):
+class Usage(Value, frozen=True, kw_only=True):
     """How many tokens a request cost.
 
     ``cached_tokens`` of the prompt's tokens were found in the engine's cache and not computed.
@@ -144,13 +144,13 @@ class Usage(Value, frozen=True):
         return self.prompt_tokens + self.completion_tokens
 
 
-class Token(Value, frozen=True, tag="token", array_like=True, gc=False):
+class Token(Value, frozen=True, kw_only=True, tag="token", array_like=True, gc=False):
     """A piece of the answer: whole characters, never empty."""
 
     text: str
 
 
-class Done(Value, frozen=True, tag="done", array_like=True):
+class Done(Value, frozen=True, kw_only=True, tag="done", array_like=True):
     """The end of an answer that went well; always the last chunk.
 
     An engine leaves ``content`` empty; the service fills in the whole answer.
@@ -161,7 +161,7 @@ class Done(Value, frozen=True, tag="done", array_like=True):
     content: str = ""
 
 
-class Failed(Value, frozen=True, tag="failed", array_like=True):
+class Failed(Value, frozen=True, kw_only=True, tag="failed", array_like=True):
     """The end of one request that an engine could not serve, as an error code and a message.
 
     Only step engines yield it; everywhere else the same thing is an exception.
@@ -196,7 +196,7 @@ class EvictionReason(StrEnum):
     SHUTDOWN = "shutdown"
 
 
-class InstanceStatus(Value, frozen=True):
+class InstanceStatus(Value, frozen=True, kw_only=True):
     """One model's place in memory, as ``/status`` shows it.
 
     ``held_bytes`` is the larger of the estimate and what was measured after the load.
@@ -226,7 +226,7 @@ class ServiceState(StrEnum):
     CLOSED = "closed"
 
 
-class ServiceStatus(Value, frozen=True):
+class ServiceStatus(Value, frozen=True, kw_only=True):
     """Everything that ``/status`` shows. ``budget_bytes`` of ``None`` means unlimited.
 
     ``error`` is what is wrong now; ``last_error`` is the latest failure of any model.
@@ -245,14 +245,14 @@ class ServiceStatus(Value, frozen=True):
     last_error: str | None = None
 
 
-class Readiness(Value, frozen=True):
+class Readiness(Value, frozen=True, kw_only=True):
     """Whether requests can be served now; ``reason`` is one word for people and probes."""
 
     ready: bool
     reason: str
 
 
-class PluginStatus(Value, frozen=True):
+class PluginStatus(Value, frozen=True, kw_only=True):
     """One installed plugin: what it brings, or why it was left out."""
 
     name: str

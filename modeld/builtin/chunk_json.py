@@ -22,21 +22,21 @@ _LINE_ENDS = tuple(
 )
 
 
-class _Usage(Value, frozen=True):
+class _Usage(Value, frozen=True, kw_only=True):
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int
     total_tokens: int
 
 
-class _Done(Value, frozen=True):
+class _Done(Value, frozen=True, kw_only=True):
     done: bool
     content: str
     finish_reason: FinishReason
     usage: _Usage
 
 
-class _Failure(Value, frozen=True, omit_defaults=True):
+class _Failure(Value, frozen=True, kw_only=True, omit_defaults=True):
     error: str
     code: int
     reason: str

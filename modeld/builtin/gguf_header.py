@@ -36,7 +36,7 @@ _KINDS = {
 }
 
 
-class GgufHeader(Value, frozen=True):
+class GgufHeader(Value, frozen=True, kw_only=True):
     """What the header of one file says.
 
     ``metadata`` holds scalars and arrays of at most 4,096 elements, no value over 64 KiB, no more

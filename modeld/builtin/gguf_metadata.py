@@ -31,7 +31,7 @@ ALIGNMENT_KEY = "general.alignment"
 DEFAULT_ALIGNMENT = 32
 
 
-class Metadata(Value, frozen=True):
+class Metadata(Value, frozen=True, kw_only=True):
     """What was kept of the keys and values, and how many bytes the tensors are aligned to."""
 
     values: Mapping[str, MetadataValue]

@@ -23,13 +23,13 @@ class FrameError(Exception):
     """What came over the channel is not a frame."""
 
 
-class Prepare(Value, frozen=True, array_like=True, tag="prepare"):
+class Prepare(Value, frozen=True, kw_only=True, array_like=True, tag="prepare"):
     """First command: import these modules and answer :class:`Prepared`."""
 
     imports: tuple[str, ...]
 
 
-class Load(Value, frozen=True, array_like=True, tag="load"):
+class Load(Value, frozen=True, kw_only=True, array_like=True, tag="load"):
     """Open ``engine`` (``package.module:Class``) and answer :class:`Loaded` or a failure."""
 
     engine: str
@@ -37,57 +37,57 @@ class Load(Value, frozen=True, array_like=True, tag="load"):
     options: dict[str, Any]
 
 
-class Submit(Value, frozen=True, array_like=True, tag="submit"):
+class Submit(Value, frozen=True, kw_only=True, array_like=True, tag="submit"):
     """Take a request on."""
 
     id: int
     request: GenerateRequest
 
 
-class Cancel(Value, frozen=True, array_like=True, tag="cancel"):
+class Cancel(Value, frozen=True, kw_only=True, array_like=True, tag="cancel"):
     """Give a request up and answer :class:`Cancelled`, even if it had ended already."""
 
     id: int
 
 
-class Close(Value, frozen=True, array_like=True, tag="close"):
+class Close(Value, frozen=True, kw_only=True, array_like=True, tag="close"):
     """Give everything back and exit."""
 
 
 Command: TypeAlias = Prepare | Load | Submit | Cancel | Close
 
 
-class Prepared(Value, frozen=True, array_like=True, tag="prepared"):
+class Prepared(Value, frozen=True, kw_only=True, array_like=True, tag="prepared"):
     """The worker is up, and its imports are done."""
 
 
-class Progress(Value, frozen=True, array_like=True, tag="progress"):
+class Progress(Value, frozen=True, kw_only=True, array_like=True, tag="progress"):
     """How much of a load is done, from 0.0 to 1.0."""
 
     fraction: float
 
 
-class Loaded(Value, frozen=True, array_like=True, tag="loaded"):
+class Loaded(Value, frozen=True, kw_only=True, array_like=True, tag="loaded"):
     """The model is ready."""
 
     slots: int
     held_bytes: int
 
 
-class LoadFailed(Value, frozen=True, array_like=True, tag="load_failed"):
+class LoadFailed(Value, frozen=True, kw_only=True, array_like=True, tag="load_failed"):
     """The model could not be loaded; ``code`` is one of :mod:`modeld.errors`."""
 
     code: str
     message: str
 
 
-class Stepped(Value, frozen=True, array_like=True, tag="stepped"):
+class Stepped(Value, frozen=True, kw_only=True, array_like=True, tag="stepped"):
     """What one step has produced, for all requests at once; may be empty, as a sign of life."""
 
     chunks: tuple[tuple[int, StepChunk], ...]
 
 
-class Cancelled(Value, frozen=True, array_like=True, tag="cancelled"):
+class Cancelled(Value, frozen=True, kw_only=True, array_like=True, tag="cancelled"):
     """The request is given up, and its slot is free."""
 
     id: int

@@ -160,4 +160,5 @@ class LoadingHost:
             worker.send(load)
             return await answer
         finally:
+            worker.on_report = lambda _report: None
             worker.exited.remove_done_callback(on_exited)

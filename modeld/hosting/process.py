@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -190,6 +191,10 @@ class WorkerProcess(Link, asyncio.Protocol):
 
     def _reap(self, loop: asyncio.AbstractEventLoop) -> None:
         """Thread: wait for the exit, so that there is never a zombie, and tell the loop."""
+        if hasattr(os, "waitid"):  # while it is a zombie its number is nobody else's
+            os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
         code = self._process.wait()
         if not loop.is_closed():
             loop.call_soon_threadsafe(self._on_reaped, code)
@@ -207,9 +212,11 @@ class WorkerProcess(Link, asyncio.Protocol):
             return
         if self._transport is not None:
             self._transport.close()
+        asyncio.get_running_loop().call_later(EXIT_GRACE_S, self._output.close)
         why, cause = self._cause()
         error = WorkerCrashedError(f"the model's process ended: {why}")
         error.cause = cause
+        error.retry_after_s = 1.0
         self.exited.set_result(error)
 
     def _cause(self) -> tuple[str, str]:

@@ -99,4 +99,5 @@ class WorkerThread(Link):
         if not self.exited.done():
             error = WorkerCrashedError(f"the model's thread ended: {why}")
             error.cause = cause
+            error.retry_after_s = 1.0
             self.exited.set_result(error)

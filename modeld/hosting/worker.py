@@ -89,7 +89,8 @@ class Worker:
             Stepper(self._engine, self._send).run(self._inbox)
         except Exception:  # noqa: BLE001  (the parent learns of it by the exit, people by the log)
             traceback.print_exc()
-            sys.exit(EXIT_ENGINE_FAILED)
+            sys.stderr.flush()
+            os._exit(EXIT_ENGINE_FAILED)  # an engine that has failed may hang in its destructors
         if self._engine.close_before_exit:
             self._engine.close()
 

@@ -30,7 +30,7 @@ _ADVICE = {
 }
 
 
-class TcpAddress(Value, frozen=True):
+class TcpAddress(Value, frozen=True, kw_only=True):
     """A host name or IP address, and a port; port 0 lets the system choose one."""
 
     host: str
@@ -40,7 +40,7 @@ class TcpAddress(Value, frozen=True):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-class UnixAddress(Value, frozen=True):
+class UnixAddress(Value, frozen=True, kw_only=True):
     """A socket in the file system; the process's umask decides who may use it."""
 
     path: str

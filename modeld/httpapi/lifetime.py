@@ -52,6 +52,8 @@ class Lifetime:
         """Refuse new work and let what runs finish for ``timeout_s``."""
         if self._running:
             await self._service.drain(timeout_s)
+        else:
+            await self.aclose()
 
     async def aclose(self) -> None:
         """End everything, a start in progress too. May be called twice."""

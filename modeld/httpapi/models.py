@@ -18,6 +18,7 @@ from modeld.errors import (
     LoadFailedError,
     ModelExceedsBudgetError,
     ModelNotFoundError,
+    QueueFullError,
     WaitTimeoutError,
 )
 from modeld.httpapi.answers import document
@@ -139,6 +140,7 @@ class Models:
 
 _LOAD_ERRORS = (
     ModelNotFoundError,
+    QueueFullError,
     InvalidModelError,
     WaitTimeoutError,
     BackendUnavailableError,

@@ -38,6 +38,15 @@ class Ticket:
         if not self.granted.done():
             self.granted.set_exception(error)
 
+    @property
+    def was_granted(self) -> bool:
+        """Whether the model was the ticket's to use."""
+        return (
+            self.granted.done()
+            and not self.granted.cancelled()
+            and self.granted.exception() is None
+        )
+
     def abandon(self) -> None:
         """Nobody waits for the outcome any more."""
         if not self.granted.cancel() and not self.granted.cancelled():

@@ -20,6 +20,7 @@ class Cooldown:
     def __init__(self) -> None:
         self._failures = 0
         self._until_s = 0.0
+        self._failed_s = -LONGEST_S
 
     def load_failed(self, now_s: float) -> float:
         """A load has failed. Returns the seconds until the next may be tried."""
@@ -31,9 +32,12 @@ class Cooldown:
         self._failures += 1
         return self._wait(self._failures - 2, now_s)
 
-    def worked(self) -> None:
-        """A request was answered well."""
-        self._failures = 0
+    def worked(self, now_s: float) -> None:
+        """A request was answered well. It counts when the last failure is long past: a model that
+        dies every few seconds is not well because it answers others in between.
+        """
+        if now_s - self._failed_s >= LONGEST_S:
+            self._failures = 0
 
     def remaining_s(self, now_s: float) -> float:
         """Seconds until a load may be tried; 0 for now."""
@@ -42,5 +46,6 @@ class Cooldown:
     def _wait(self, doublings: int, now_s: float) -> float:
         doublings = min(doublings, MOST_DOUBLINGS)
         wait_s = min(FIRST_S * 2**doublings, LONGEST_S) if doublings >= 0 else 0.0
+        self._failed_s = now_s
         self._until_s = now_s + wait_s
         return wait_s

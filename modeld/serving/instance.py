@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 
+from modeld.errors import LoadFailedError
 from modeld.interfaces import Backend, Candidate, Engine
 from modeld.serving.admission import Line
 from modeld.serving.budget import Reservation
@@ -15,8 +16,7 @@ from modeld.values import EvictionReason, InstanceState, InstanceStatus, ModelSp
 class Instance:
     """One life of a model in memory: loading, then ready, then draining. It never goes back.
 
-    ``growth_bytes`` is what the loaded model was measured to need beyond its reservation, while
-    room is made for it.
+    ``engine`` is ``None`` until it is loaded; ``drain_reason`` until it is to leave memory.
     """
 
     def __init__(self, spec: ModelSpec, reservation: Reservation, now_s: float) -> None:
@@ -64,6 +64,8 @@ class Place:
         self.estimated_bytes = 0
         self.measured_bytes = 0
         self.victims: set[Instance] = set()
+        self.has_claim = False
+        self.failure_code = LoadFailedError.code
         self.overtaken_since_s: float | None = None
         self.load_seconds = 0.0
         self.loads_total = 0
@@ -81,6 +83,11 @@ class Place:
     def needed_bytes(self) -> int:
         """What a load must reserve: the larger of the estimate and what was measured before."""
         return max(self.estimated_bytes, self.measured_bytes)
+
+    def forecast_s(self) -> float:
+        """In how many seconds a slot is likely to be free, the load included if there is one."""
+        ready = self.instance is not None and self.instance.state is InstanceState.READY
+        return self.line.forecast_s() + (0.0 if ready else self.load_seconds)
 
     @property
     def wants_load(self) -> bool:

@@ -98,10 +98,11 @@ class Pool:
             yield place.instance.engine
             if needs_slot:
                 place.line.took(self._clock() - granted_s)
-                place.cooldown.worked()
+                place.cooldown.worked(self._clock())
         finally:
+            if ticket.was_granted:
+                place.last_used_unix = int(self._wall_clock())
             ticket.abandon()
-            place.last_used_unix = int(self._wall_clock())
             self.turns.leave(place, ticket, self._clock())
             self._decide()
 
@@ -158,7 +159,7 @@ class Pool:
         except TimeoutError:
             raise WaitTimeoutError(
                 f"no slot of model {place.spec.id!r} was free within {max_wait_s:g} s",
-                retry_after_s=place.line.forecast_s(),
+                retry_after_s=place.forecast_s(),
             ) from None
 
     def _decide(self) -> None:
@@ -237,18 +238,28 @@ class Pool:
             if silence.expired():
                 raise LoadFailedError(f"the load made no progress for {limit_s:g} s") from None
             raise
-        if not isinstance(engine, Engine) or not getattr(engine, "slots", 0):
-            raise LoadFailedError(
-                f"backend {place.backend.name!r} returned {engine!r}, not an engine with slots"
-            )
-        return engine
+        slots = getattr(engine, "slots", None)
+        if isinstance(engine, Engine) and isinstance(slots, int) and slots >= 1:
+            return engine
+        if isinstance(engine, Engine):
+            await engine.aclose()
+        raise LoadFailedError(
+            f"backend {place.backend.name!r} returned {engine!r}, not an engine with slots"
+        )
 
     def _on_load_failed(self, place: Place, exc: Exception) -> None:
         model = place.spec.id
+        if self.turns.is_outdated(place):
+            log.warning(
+                "model %r: the load of a file that has changed since failed: %s", model, exc
+            )
+            self.turns.gone(place)
+            self._decide()
+            return
         retry_after_s = place.cooldown.load_failed(self._clock())
         if isinstance(exc, ModeldError):
             why = f"model {model!r} could not be loaded: {exc.message}"
-            error = error_from_code(exc.code, why, retry_after_s)
+            error = error_from_code(exc.code, why, retry_after_s if exc.retryable else None)
             log.error("%s", error.message)
         else:
             error = LoadFailedError(
@@ -288,8 +299,8 @@ class Pool:
         self._decide()
 
     async def _close_engine(self, place: Place, engine: Engine) -> None:
-        place.log_tail = engine.log_tail()
         try:
+            place.log_tail = engine.log_tail()
             await engine.aclose()
         except Exception:
             log.exception("engine of %r did not close cleanly", place.spec.id)

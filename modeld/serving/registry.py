@@ -17,6 +17,9 @@ from modeld.values import FileStamp, ModelSpec
 RESCAN_INTERVAL_S = 2.0
 """Requests for unknown models look at the sources again at most this often."""
 
+SCAN_LIMIT_S = 60.0
+"""How long a source may take to list its models."""
+
 log = logging.getLogger("modeld.registry")
 
 
@@ -100,12 +103,18 @@ class Registry:
 
     async def _ask(self, source: RegistrySource) -> None:
         try:
-            self._lists[source.name] = tuple(await source.list_models())
+            async with asyncio.timeout(SCAN_LIMIT_S):
+                self._lists[source.name] = _checked(await source.list_models())
+        except TimeoutError:
+            self._note_fault(source, f"it took longer than {SCAN_LIMIT_S:g} s")
         except Exception as exc:  # noqa: BLE001  (a source's fault must not stop the server)
-            self.errors[source.name] = f"{source.name}: {exc}"
-            log.error("source %s failed: %s", source.name, exc)  # noqa: TRY400  (its text says what to do)
+            self._note_fault(source, str(exc))
         else:
             self.errors.pop(source.name, None)
+
+    def _note_fault(self, source: RegistrySource, why: str) -> None:
+        self.errors[source.name] = f"{source.name}: {why}"
+        log.error("source %s failed: %s", source.name, why)
 
     def _merged(self) -> dict[str, ModelSpec]:
         specs: dict[str, ModelSpec] = {}
@@ -115,6 +124,14 @@ class Registry:
                 if known is not spec:
                     log.warning("model %s of %s is hidden by another", spec.id, source.name)
         return specs
+
+
+def _checked(listed: Sequence[ModelSpec]) -> tuple[ModelSpec, ...]:
+    """What a source has listed, if it is what a source must list."""
+    for spec in listed:
+        if not isinstance(spec, ModelSpec):
+            raise TypeError(f"it listed {spec!r}, which is no ModelSpec")
+    return tuple(listed)
 
 
 def _stamp(path: str) -> FileStamp | None:

@@ -76,6 +76,7 @@ class Room:
         for place in self._places.values():
             if not place.wants_load and place.instance is None:
                 place.victims.clear()
+                place.has_claim = False
                 place.overtaken_since_s = None
 
     def _overdue_s(self, place: Place) -> float:
@@ -117,6 +118,7 @@ class Room:
         for victim in victims:
             victim.drain(EvictionReason.MAKE_ROOM)
             place.victims.add(victim)
+            place.has_claim = True
         return bool(victims)
 
     def _ready(self) -> list[Place]:

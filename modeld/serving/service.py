@@ -9,7 +9,13 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from modeld.errors import DrainingError, InternalError, ModeldError, ModelNotFoundError
+from modeld.errors import (
+    DrainingError,
+    InternalError,
+    LoadFailedError,
+    ModeldError,
+    ModelNotFoundError,
+)
 from modeld.events import RequestRefused, RequestStarted
 from modeld.hosting.host import hosting
 from modeld.interfaces import ModelService
@@ -45,6 +51,7 @@ class LocalService(ModelService):
         self._plugins = plugins
         self._state = ServiceState.STARTING
         self._start = asyncio.Lock()
+        self._closing: asyncio.Task[None] | None = None
         self._started_s = time.monotonic()
         limit = settings.budget_bytes
         self._turns = Turns(
@@ -86,14 +93,18 @@ class LocalService(ModelService):
         if self._state is not ServiceState.CLOSED:
             self._state = ServiceState.DRAINING
             await self._pool.finish(timeout_s)
-            await self.aclose()
+        await self.aclose()
 
     async def aclose(self) -> None:
         """End everything. Requests that still run get an error as their last line."""
-        if self._state is not ServiceState.CLOSED:
-            self._state = ServiceState.CLOSED
-            await self._registry.aclose()
-            await self._pool.aclose()
+        self._state = ServiceState.CLOSED
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._close())
+        await asyncio.shield(self._closing)  # whoever is cancelled here, the rest is still closed
+
+    async def _close(self) -> None:
+        await self._registry.aclose()
+        await self._pool.aclose()
 
     async def infer(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
         """Wait for the model and a slot, then yield what the engine produces."""
@@ -166,8 +177,8 @@ class LocalService(ModelService):
         """Whether a model (this one, if named) is in memory, or whether requests are taken."""
         if self._state is not ServiceState.RUNNING:
             return Readiness(ready=False, reason=str(self._state))
-        if model is not None:
-            self._registry.known(model)
+        if model is not None and self._registry.known(model).problem is not None:
+            return Readiness(ready=False, reason="invalid_model")
         if self._settings.readiness == "accepting":
             return Readiness(ready=True, reason="accepting")
         loaded = {place.spec.id for place in self._pool.loaded_places()}
@@ -191,26 +202,21 @@ class LocalService(ModelService):
         spec = await self._registry.find(name)
         place = self._turns.places.get(spec.id)
         if place is None:
-            fresh = await self._new_place(spec)
-            place = self._turns.places.setdefault(spec.id, fresh)
+            place = self._turns.places[spec.id] = self._new_place(spec)
         elif place.spec.stamp != spec.stamp:
-            await self._renew(place, spec)
+            place.renew(self._new_place(spec))
+            self._pool.drain(place, EvictionReason.FILE_CHANGED)
         return place
 
-    async def _renew(self, place: Place, spec: ModelSpec) -> None:
-        """Go on with a changed file: what is loaded of the old one leaves memory."""
-        fresh = await self._new_place(spec)
-        if place.spec.stamp != spec.stamp:
-            place.renew(fresh)
-            if place.instance is not None and place.instance.spec.stamp != spec.stamp:
-                self._pool.drain(place, EvictionReason.FILE_CHANGED)
-
-    async def _new_place(self, spec: ModelSpec) -> Place:
+    def _new_place(self, spec: ModelSpec) -> Place:
         backend = self._plugins.choose_backend(spec)
         options = options_for(spec.id, self._settings.models, backend)
         place = Place(spec, backend, options, max_queue_depth=self._settings.max_queue_depth)
-        estimate = await asyncio.to_thread(backend.estimate, spec, options)
-        place.estimated_bytes = estimate.total_bytes
+        try:
+            place.estimated_bytes = backend.estimate(spec, options).total_bytes
+        except Exception as exc:
+            log.exception("backend %r could not estimate %r", backend.name, spec.id)
+            raise LoadFailedError(f"backend {backend.name!r} could not estimate it: {exc}") from exc
         return place
 
     def _check_options(self) -> None:

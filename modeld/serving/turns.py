@@ -17,9 +17,11 @@ from dataclasses import dataclass, field
 
 from modeld.errors import (
     BudgetExceededError,
-    LoadFailedError,
     ModeldError,
     ModelExceedsBudgetError,
+    QueueFullError,
+    WorkerCrashedError,
+    error_from_code,
 )
 from modeld.interfaces import Engine, EvictionPolicy
 from modeld.serving.admission import Ticket
@@ -74,7 +76,11 @@ class Turns:
             raise _cooling(place, wait_s)
         if place.instance is None and not self.ledger.can_ever_hold(place.needed_bytes):
             raise _never_fits(place, self.ledger)
-        place.line.join(ticket)
+        try:
+            place.line.join(ticket)
+        except QueueFullError as exc:
+            exc.retry_after_s = place.forecast_s()
+            raise
 
     def leave(self, place: Place, ticket: Ticket, now_s: float) -> None:
         """A request is over, or was given up in line."""
@@ -87,7 +93,9 @@ class Turns:
         instance = place.instance
         assert instance is not None
         instance.engine = engine
-        instance.measured_bytes = place.measured_bytes = engine.held_bytes
+        instance.measured_bytes = engine.held_bytes
+        if not self.is_outdated(place):
+            place.measured_bytes = engine.held_bytes
         instance.ready_s = instance.last_used_s = now_s
         place.line.slots = engine.slots
         place.load_seconds = now_s - instance.started_s
@@ -97,7 +105,12 @@ class Turns:
         """A load has failed, and what it took is free again. Everybody in line is told."""
         self._forget(place)
         place.last_error = error.message
+        place.failure_code = error.code
         place.line.fail(error)
+
+    def is_outdated(self, place: Place) -> bool:
+        """Whether the file has changed since the load of what is (coming) in memory began."""
+        return place.instance is not None and place.instance.spec.stamp != place.spec.stamp
 
     def gone(self, place: Place) -> None:
         """A model has left memory, and its bytes are really free."""
@@ -146,11 +159,13 @@ class Turns:
             instance = place.instance
             if instance is None or instance.engine is None or instance.closing:
                 continue
-            failure = instance.engine.failure()
+            failure = _failure(instance.engine)
             if failure is not None and instance.drain_reason is not EvictionReason.WORKER_EXITED:
                 instance.state = InstanceState.DRAINING
                 instance.drain_reason = EvictionReason.WORKER_EXITED
                 place.last_error = failure.message
+                place.failure_code = failure.code
+                place.line.running.clear()  # a client that still reads its error holds no slot
                 place.cooldown.crashed(now_s)
                 decision.deaths.append(place)
 
@@ -162,7 +177,8 @@ class Turns:
                 continue
             if instance.state is not InstanceState.LOADING:
                 continue
-            if instance.reservation.can_grow_to(instance.measured_bytes):
+            others = self._promised_to_growth() - self._promised(place)
+            if instance.growth_bytes <= self.ledger.free_bytes - others:
                 instance.reservation.grow_to(instance.measured_bytes)
                 instance.state = InstanceState.READY
                 place.victims.clear()
@@ -175,7 +191,7 @@ class Turns:
         error: ModeldError = BudgetExceededError(
             f"model {place.spec.id!r} holds {instance.measured_bytes} bytes once loaded,"
             f" {instance.growth_bytes} more than reserved, and nothing may be evicted for it",
-            retry_after_s=place.line.forecast_s(),
+            retry_after_s=place.forecast_s(),
         )
         if not self.ledger.can_ever_hold(instance.measured_bytes):
             error = _never_fits(place, self.ledger)
@@ -192,7 +208,7 @@ class Turns:
             while (ticket := place.line.next()) is not None:
                 instance.last_used_s = now_s
                 ticket.grant()
-                for other in blocked:
+                for other in blocked if ticket.needs_slot else ():
                     if other.overtaken_since_s is None and other.line.oldest_s < ticket.arrived_s:
                         other.overtaken_since_s = now_s
 
@@ -201,7 +217,8 @@ class Turns:
         self._room.release_unwanted()
         wanting = [place for place in self.places.values() if place.wants_load]
         free = self.ledger.free_bytes - self._promised_to_growth()
-        for place in sorted(wanting, key=lambda place: place.line.oldest_s):
+        # What was evicted for a model is that model's: an older request gets no part of it.
+        for place in sorted(wanting, key=lambda place: (not place.has_claim, place.line.oldest_s)):
             cooling_s = place.cooldown.remaining_s(now_s)
             if cooling_s > 0:
                 decision.wake_s = min(decision.wake_s, now_s + cooling_s)
@@ -217,16 +234,18 @@ class Turns:
 
     def _promised_to_growth(self) -> int:
         """Free bytes that loaded models take already, beyond what their victims will give."""
-        return sum(
-            max(0, place.instance.growth_bytes - held_bytes(place.victims))
-            for place in self.places.values()
-            if place.instance is not None
-        )
+        return sum(self._promised(place) for place in self.places.values())
+
+    def _promised(self, place: Place) -> int:
+        if place.instance is None:
+            return 0
+        return max(0, place.instance.growth_bytes - held_bytes(place.victims))
 
     def _start(self, place: Place, now_s: float, decision: Decision) -> None:
         reservation = self.ledger.reserve(place.spec.id, place.needed_bytes)
         place.instance = Instance(place.spec, reservation, now_s)
         place.overtaken_since_s = None
+        place.has_claim = False
         place.victims.clear()
         decision.loads.append(place)
 
@@ -253,8 +272,19 @@ def _never_fits(place: Place, ledger: Ledger) -> ModelExceedsBudgetError:
 
 
 def _cooling(place: Place, wait_s: float) -> ModeldError:
-    return LoadFailedError(
+    """The failure again that has begun the cool-down."""
+    error = error_from_code(
+        place.failure_code,
         f"model {place.spec.id!r} failed and is not tried again for {wait_s:.0f} s:"
         f" {place.last_error}",
-        retry_after_s=wait_s,
     )
+    error.retry_after_s = wait_s if error.retryable else None
+    return error
+
+
+def _failure(engine: Engine) -> WorkerCrashedError | None:
+    """How an engine has died; one that cannot say it is as good as dead."""
+    try:
+        return engine.failure()
+    except Exception as exc:  # noqa: BLE001  (a plugin's fault must not stop the server)
+        return WorkerCrashedError(f"the engine's failure() raised {exc!r}")

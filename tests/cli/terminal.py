@@ -17,7 +17,8 @@ MODELD = str(Path(sys.executable).with_name("modeld"))
 DEADLINE_S = 30.0
 
 _TAKE_TERMINAL = (
-    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+    "import fcntl, os, signal, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+    " signal.signal(signal.SIGINT, signal.SIG_DFL);"  # a job in the background ignores it
     " os.execv(sys.argv[1], sys.argv[1:])"
 )
 

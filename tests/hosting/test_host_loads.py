@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from modeld import Settings
 from modeld.errors import (
     LoadFailedError,
     WorkerCrashedError,
 )
+from modeld.hosting.frames import Prepared, Progress, Stepped
+from modeld.hosting.host import ThreadHosting
 from tests.hosting.leaks import PATIENCE_S, run, until
 from tests.hosting.rigged import (
     HOSTS,
@@ -22,6 +25,7 @@ from tests.hosting.rigged import (
     start,
     tokens,
 )
+from tests.hosting.test_hosted import HeldLink
 
 STALL = {"stall_timeout_s": 0.3}
 
@@ -99,5 +103,45 @@ def test_a_limit_on_memory_fails_the_load_that_exceeds_it_and_nothing_else() -> 
             with pytest.raises(WorkerCrashedError):
                 await ask(small, tokens=3, fault="allocate 4096", at=1)
             await small.aclose()
+
+    run(main())
+
+
+class HeldWorker(HeldLink):
+    """A worker that the test answers for."""
+
+    discarded = False
+
+    def label(self, model: str) -> None:
+        pass
+
+    async def discard(self) -> None:
+        self.discarded = True
+
+
+class HeldHosting(ThreadHosting):
+    """Hands out the one worker."""
+
+    def __init__(self, worker: HeldWorker) -> None:
+        super().__init__(Settings())
+        self._worker = worker
+
+    async def worker(self) -> Any:
+        return self._worker
+
+
+def test_a_worker_that_says_something_else_during_a_load_is_discarded() -> None:
+    async def main() -> None:
+        worker = HeldWorker()
+        load = asyncio.create_task(start(HeldHosting(worker)))
+        await until(lambda: worker.sent)
+        worker.on_report(Prepared())
+        worker.on_report(Progress(fraction=0.5))
+        await asyncio.sleep(0)
+        assert not load.done(), "these are fine"
+        worker.on_report(Stepped(chunks=()))
+        with pytest.raises(LoadFailedError, match="sent Stepped during a load"):
+            await load
+        assert worker.discarded
 
     run(main())

@@ -36,10 +36,20 @@ def test_work_that_went_well_ends_it() -> None:
     for _ in range(5):
         cooldown.load_failed(0.0)
 
-    cooldown.worked()
+    cooldown.worked(LONGEST_S)
 
     assert cooldown.crashed(100.0) == 0.0
     assert cooldown.load_failed(100.0) == 10.0
+
+
+def test_a_good_answer_between_crashes_does_not_end_it() -> None:
+    cooldown = Cooldown()
+    waits_s = []
+    for second in range(3):
+        waits_s.append(cooldown.crashed(float(second)))
+        cooldown.worked(second + 0.5)
+
+    assert waits_s == [0.0, 5.0, 10.0]
 
 
 def test_the_wait_runs_out_with_the_clock() -> None:

@@ -380,6 +380,7 @@ def test_rule_12_a_model_that_works_again_has_no_record() -> None:
             for _ in range(4):
                 client = await stage.client(place)
                 engine = await stage.end_load("a")
+                await asyncio.sleep(60)
                 await client.leave()
                 engine.die()
                 await settle()
