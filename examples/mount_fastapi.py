@@ -3,15 +3,17 @@
 
 Run it with ``uvicorn --factory mount_fastapi:create_host``. Then, for example::
 
-    curl -N localhost:8000/llm/infer -H 'Content-Type: application/json' -d '{"prompt": "Hi"}'
-    curl localhost:8000/haiku?about=rain
+    curl localhost:8000/llm/models
+    curl -N localhost:8000/llm/infer -H 'Content-Type: application/json' \\
+      -d '{"model": "tiny.gguf", "prompt": "Hi"}'
+    curl 'localhost:8000/haiku?about=rain&model=tiny.gguf'
 """
 
 from __future__ import annotations
 
 from contextlib import aclosing
 
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 
 import modeld
 from modeld.httpapi.app import ModeldApp
@@ -24,11 +26,15 @@ def create_host(llm: ModeldApp | None = None) -> FastAPI:
     host.mount("/llm", llm)
 
     @host.get("/haiku")
-    async def haiku(about: str) -> dict[str, str]:
+    async def haiku(about: str, model: str = "") -> dict[str, str]:
         await llm.start()
-        request = modeld.GenerateRequest(prompt=f"A haiku about {about}:\n", max_tokens=40)
-        async with aclosing(llm.service.infer(request)) as chunks:
-            answer = [chunk.text async for chunk in chunks if isinstance(chunk, modeld.Token)]
+        prompt = f"A haiku about {about}:\n"
+        request = modeld.GenerateRequest(model=model, prompt=prompt, max_tokens=40)
+        try:
+            async with aclosing(llm.service.infer(request)) as chunks:
+                answer = [chunk.text async for chunk in chunks if isinstance(chunk, modeld.Token)]
+        except modeld.ModeldError as exc:
+            raise HTTPException(status_code=503, detail=exc.message) from exc
         return {"haiku": "".join(answer)}
 
     return host

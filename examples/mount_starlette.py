@@ -3,7 +3,9 @@
 
 Run it with ``uvicorn --factory mount_starlette:create_host``. Then, for example::
 
-    curl -N localhost:8000/small/infer -H 'Content-Type: application/json' -d '{"prompt": "Hi"}'
+    curl localhost:8000/small/models
+    curl -N localhost:8000/small/infer -H 'Content-Type: application/json' \\
+      -d '{"model": "tiny.gguf", "prompt": "Hi"}'
 """
 
 from __future__ import annotations

@@ -31,7 +31,8 @@ def choose_backend(
             return backend
     if not backends:
         raise BackendUnavailableError(
-            "no backend is installed; for GGUF models: pip install modeld[llama]"
+            "no backend is installed, or all are blocked or broken (`modeld plugins` tells);"
+            " for GGUF models: pip install modeld[llama]"
         )
     raise BackendUnavailableError(
         f"no installed backend can load {spec.id!r} (format {spec.format!r},"

@@ -111,6 +111,9 @@ class PluginHost:
         for name, plugin in (extra or {}).items():
             host._add(name, functools.partial(_same, plugin), None)
         host._check_policy()
+        for name in settings.block_plugins:
+            if name not in host._plugins:
+                log.warning("block_plugins: there is no plugin %r", name)
         return host
 
     def statuses(self) -> tuple[PluginStatus, ...]:

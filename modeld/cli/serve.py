@@ -61,8 +61,8 @@ def command(*, show_config: bool, **given: Any) -> int:
     plugins = PluginHost.discover(settings)
     if not plugins.backends:
         log.warning(
-            "no backend is installed, so no model can be loaded; for GGUF models:"
-            " pip install modeld[llama]"
+            "no backend is installed, or all are blocked or broken (`modeld plugins` tells), so no"
+            " model can be loaded; for GGUF models: pip install modeld[llama]"
         )
     app = create_app(settings, plugins, trusted_hosts=trusted)
     return serve(app, settings, announce=_announcer(settings))

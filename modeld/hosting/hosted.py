@@ -179,7 +179,7 @@ class HostedEngine(Engine):
         if self._tick is not None:
             self._tick.cancel()
         for mailbox in self._mailboxes.values():
-            mailbox.fail(DrainingError("the model is being unloaded"))
+            mailbox.fail(DrainingError("the server is shutting down"))
         self._link.send(Close())
         await self._link.aclose()
 

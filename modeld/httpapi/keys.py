@@ -21,7 +21,7 @@ class Keys:
 
     @classmethod
     def from_file(cls, name: str) -> Keys:
-        """The keys in a file, one per line; empty lines do not count.
+        """The keys in a file, one per line; empty lines and those that begin with # do not count.
 
         Raises:
             ConfigurationError: the file cannot be read, or has no key.
@@ -32,7 +32,7 @@ class Keys:
             raise ConfigurationError(
                 f"api_key_file: {name} cannot be read: {exc.strerror}", field="api_key_file"
             ) from exc
-        keys = [line for line in lines if line]
+        keys = [line for line in lines if line and not line.startswith(b"#")]
         if not keys:
             raise ConfigurationError(
                 f"api_key_file: {name} has no key; write one per line", field="api_key_file"

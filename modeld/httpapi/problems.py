@@ -97,6 +97,8 @@ class Problems:
             if exchange.status is not None:
                 raise
             response = _response(exc, exchange.request_id)
+            if isinstance(exc, ModeldError):
+                exchange.outcome = exc.code
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
             else:

@@ -98,7 +98,7 @@ def serve(
     except ConfigurationError:
         raise
     except StartError as exc:
-        sys.stderr.write(f"modeld: {exc.message}\n")
+        sys.stderr.write(f"modeld: error: {exc.message}\n")
         return NOT_STARTED
     except (Exception, BaseExceptionGroup):
         logger.exception("the server has failed")

@@ -193,7 +193,8 @@ class Pool:
         instance = place.instance
         assert instance is not None
         model = place.spec.id
-        log.info("loading %s, %d MiB expected", model, place.needed_bytes >> 20)
+        needed_mb, backend = place.needed_bytes >> 20, place.backend.name
+        log.info("loading %s with %s, %d MiB expected", model, backend, needed_mb)
         self._notify(ModelLoading(model=model))
         try:
             engine = await self._loaded_engine(place, instance)

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from fnmatch import fnmatchcase
 
 from modeld.errors import (
     DrainingError,
@@ -79,7 +80,7 @@ class LocalService(ModelService):
                 return
             await self._registry.refresh()
             self._check_options()
-            self._warn_of_default()
+            self._tell_of_models()
             await self._pool.start()
             if self._is_starting:  # it may have been closed meanwhile
                 self._state = ServiceState.RUNNING
@@ -228,7 +229,14 @@ class LocalService(ModelService):
                     continue
                 options_for(spec.id, self._settings.models, backend)
 
-    def _warn_of_default(self) -> None:
+    def _tell_of_models(self) -> None:
+        specs = self._registry.specs()
+        usable = [spec.id for spec in specs if spec.problem is None]
+        level = logging.INFO if usable else logging.WARNING
+        log.log(level, "%d models found, %d of them usable", len(specs), len(usable))
+        for pattern in self._settings.models:
+            if not any(fnmatchcase(spec.id, pattern) for spec in specs):
+                log.warning("models[%r] in the settings matches none of the models found", pattern)
         default = self._settings.default_model
         if default and default not in {spec.id for spec in self._registry.specs()}:
             log.warning("default_model %r is not among the models found", default)

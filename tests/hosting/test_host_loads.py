@@ -8,10 +8,7 @@ from typing import Any
 import pytest
 
 from modeld import Settings
-from modeld.errors import (
-    LoadFailedError,
-    WorkerCrashedError,
-)
+from modeld.errors import LoadFailedError, WorkerCrashedError
 from modeld.hosting.frames import Prepared, Progress, Stepped
 from modeld.hosting.host import ThreadHosting
 from tests.hosting.leaks import PATIENCE_S, run, until
@@ -26,8 +23,6 @@ from tests.hosting.rigged import (
     tokens,
 )
 from tests.hosting.test_hosted import HeldLink
-
-STALL = {"stall_timeout_s": 0.3}
 
 
 @pytest.mark.parametrize("kind", HOSTS)

@@ -274,7 +274,7 @@ def test_closing_says_so_and_fails_what_runs() -> None:
         reader = Reader(engine)
         await reader.begin()
         await engine.aclose()
-        with pytest.raises(ModeldError, match="is being unloaded") as caught:
+        with pytest.raises(ModeldError, match="is shutting down") as caught:
             await reader.all()
         assert caught.value.code == "draining"
         assert Close() in link.sent

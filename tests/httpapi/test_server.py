@@ -279,7 +279,7 @@ def test_a_service_that_breaks_at_the_start_leaves_a_traceback() -> None:
         code, stderr = child.end()
     assert code == 3
     assert "Traceback" in stderr
-    assert stderr.endswith("modeld: cannot start the service: RuntimeError: broken plugin\n")
+    assert stderr.endswith("modeld: error: cannot start the service: RuntimeError: broken plugin\n")
 
 
 class Unstartable:
@@ -314,7 +314,7 @@ def test_signal_handlers_are_given_back(capsys: pytest.CaptureFixture[str]) -> N
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     assert serve(Unstartable(StartError("not today")), Settings(addr=":0")) == 3
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
-    assert capsys.readouterr().err == "modeld: not today\n"
+    assert capsys.readouterr().err == "modeld: error: not today\n"
 
 
 def test_outside_the_main_thread_no_signal_handler_is_needed() -> None:
