@@ -125,6 +125,12 @@ class TestByEntryPoint:
         assert status_of(host, "zoo-import-error").state == "blocked"
         assert "modeld_zoo.import_error" not in sys.modules
 
+    def test_a_blocked_plugin_that_is_not_there_is_warned_of(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        discover(block_plugins=("lrru",))
+        assert "block_plugins: there is no plugin 'lrru'" in caplog.text
+
     def test_two_of_one_kind_with_one_name_stop_the_start_and_both_are_named(
         self, visit: Callable[[str], None]
     ) -> None:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 
 from modeld.interfaces import EvictionPolicy
-from modeld.serving.budget import Ledger
 from modeld.serving.instance import Instance, Place
 from modeld.values import EvictionReason, InstanceState
 
@@ -28,7 +27,6 @@ class Room:
     def __init__(
         self,
         places: Mapping[str, Place],
-        ledger: Ledger,
         policy: EvictionPolicy,
         *,
         min_residence_s: float,
@@ -36,7 +34,6 @@ class Room:
     ) -> None:
         self.complaints: list[str] = []
         self._places = places
-        self._ledger = ledger
         self._policy = policy
         self._min_residence_s = min_residence_s
         self._max_overtake_s = max_overtake_s
@@ -57,9 +54,10 @@ class Room:
             chosen = self._choose(self._ready(), short)
         return self._claim(place, chosen) or overdue
 
-    def make_to_grow(self, place: Place, growth_bytes: int) -> bool:
+    def make_to_grow(self, place: Place, growth_bytes: int, free: float) -> bool:
         """Claim victims for a model that is loaded already; ``False`` where that is impossible."""
-        short = growth_bytes - self._ledger.free_bytes - held_bytes(place.victims)
+        self._adopt_orphans(place, growth_bytes - free)
+        short = growth_bytes - free - held_bytes(place.victims)
         if short <= 0:
             return True
         idle = [other for other in self._ready() if other.is_idle]

@@ -57,7 +57,6 @@ class Turns:
         self.places: dict[str, Place] = {}
         self._room = Room(
             self.places,
-            ledger,
             policy,
             min_residence_s=min_residence_s,
             max_overtake_s=max_overtake_s,
@@ -170,20 +169,30 @@ class Turns:
                 decision.deaths.append(place)
 
     def _settle_growth(self) -> None:
-        """Make loaded models ready, first counting what they hold beyond their reservation."""
-        for place in self.places.values():
-            instance = place.instance
-            if instance is None or instance.engine is None:
-                continue
-            if instance.state is not InstanceState.LOADING:
-                continue
-            others = self._promised_to_growth() - self._promised(place)
-            if instance.growth_bytes <= self.ledger.free_bytes - others:
+        """Make loaded models ready, first counting what they hold beyond their reservation.
+
+        In the order of their loads, so that two which have grown never wait for the same bytes.
+        """
+        loaded = [
+            (place.instance, place)
+            for place in self.places.values()
+            if place.instance is not None
+            and place.instance.engine is not None
+            and place.instance.state is InstanceState.LOADING
+        ]
+        free = self.ledger.free_bytes - self._promised_to_growth()
+        free += sum(self._promised(place) for _, place in loaded)
+        for instance, place in sorted(loaded, key=lambda pair: pair[0].started_s):
+            growth_bytes = instance.growth_bytes
+            if growth_bytes <= free:
                 instance.reservation.grow_to(instance.measured_bytes)
                 instance.state = InstanceState.READY
                 place.victims.clear()
-            elif not self._room.make_to_grow(place, instance.growth_bytes):
+                free -= growth_bytes
+                continue
+            if not self._room.make_to_grow(place, growth_bytes, free):
                 self._refuse_growth(place, instance)
+            free -= self._promised(place)
 
     def _refuse_growth(self, place: Place, instance: Instance) -> None:
         """What was loaded goes again; the next load will reserve what was measured."""

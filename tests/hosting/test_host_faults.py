@@ -121,6 +121,23 @@ def test_a_process_that_dies_hurts_no_other_engine() -> None:
     run(main())
 
 
+@pytest.mark.parametrize("death", ["SIGKILL", "closed"])
+def test_what_an_engine_has_started_ends_with_its_process(death: str) -> None:
+    async def main() -> None:
+        async with an_engine() as engine:
+            await ask(engine, tokens=3, fault="grandchild", at=1)
+            (grandchild,) = psutil.Process(engine.pid).children()
+            if death == "SIGKILL":
+                psutil.Process(engine.pid).kill()
+                async with asyncio.timeout(PATIENCE_S):
+                    await engine.wait_exited()
+            else:
+                await engine.aclose()
+            await until(lambda: not grandchild.is_running() or grandchild.status() == "zombie")
+
+    run(main())
+
+
 def test_a_process_that_dies_while_idle_is_noticed() -> None:
     async def main() -> None:
         async with an_engine() as engine:

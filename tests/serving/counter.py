@@ -78,16 +78,22 @@ class SpeakerBackend(Backend):
         self.loaded: list[ModelSpec] = []
         self.may_load = asyncio.Event()
         self.may_load.set()
+        self.load_errors: list[Exception] = []
+        self.estimate_error: Exception | None = None
 
     def can_load(self, spec: ModelSpec) -> bool:
         return spec.family != "alien"
 
     def estimate(self, spec: ModelSpec, options: Options) -> MemoryEstimate:
+        if self.estimate_error is not None:
+            raise self.estimate_error
         return MemoryEstimate(weights_bytes=100 * MIB)
 
     async def load(self, spec: ModelSpec, options: Options, host: EngineHost) -> Engine:
         self.loaded.append(spec)
         await self.may_load.wait()
+        if self.load_errors:
+            raise self.load_errors.pop()
         self.engines.append(Speaker(options.slots))
         return self.engines[-1]
 

@@ -104,6 +104,18 @@ def test_growth_is_what_was_measured_beyond_the_reservation(new_desk: NewDesk) -
     assert place.instance.growth_bytes == 0
 
 
+def test_the_forecast_counts_the_load_while_the_model_is_not_ready(new_desk: NewDesk) -> None:
+    desk = new_desk()
+    place = desk.resident("a")
+    place.load_seconds = 7.0
+    ready_s = place.forecast_s()
+
+    desk.unload(place)
+    assert place.forecast_s() == ready_s + 7.0
+    desk.gone(place)
+    assert place.forecast_s() == ready_s + 7.0
+
+
 def test_the_candidate_is_the_model_as_it_is_in_memory(new_desk: NewDesk) -> None:
     desk = new_desk()
     place = desk.place("a", 100)

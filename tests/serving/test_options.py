@@ -21,6 +21,19 @@ class Tunable(FakeBackend):
     options_type: ClassVar[type[Options]] = Knobs
 
 
+class Range(Options, frozen=True):
+    low: int = 0
+    high: int = 10
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise ValueError("low is above high")
+
+
+class Ranged(FakeBackend):
+    options_type: ClassVar[type[Options]] = Range
+
+
 Rows = dict[str, dict[str, JsonValue]]
 
 
@@ -79,6 +92,13 @@ def test_a_wrong_value_names_its_row_and_option(value: JsonValue) -> None:
 @pytest.mark.parametrize("slots", [0, -1, 257])
 def test_slots_have_a_range(slots: int) -> None:
     assert "slots" in refusal({"*": {"slots": slots}})
+
+
+def test_rows_that_are_fine_alone_and_wrong_together_name_the_model() -> None:
+    rows: Rows = {"*": {"low": 5}, "a": {"high": 3}}
+
+    with pytest.raises(ConfigurationError, match="models, for 'a': low is above high"):
+        options_for("a", rows, Ranged())
 
 
 def test_rows_of_other_models_are_not_checked() -> None:

@@ -344,6 +344,19 @@ def test_the_last_use_on_the_wall_is_stamped_when_a_lease_ends() -> None:
     run_virtually(main())
 
 
+def test_who_was_never_let_in_has_not_used_the_model() -> None:
+    async def main() -> None:
+        async with a_stage() as stage:
+            place, _engine, _running = await stage.busy("a")
+            place.last_used_unix = 7
+            waiting = await stage.client(place, max_wait_s=3)
+            assert await waiting.outcome() == "wait_timeout"
+            await (await stage.client(place)).give_up()
+            assert place.last_used_unix == 7
+
+    run_virtually(main())
+
+
 def test_the_models_that_are_ready_are_listed() -> None:
     async def main() -> None:
         async with a_stage() as stage:

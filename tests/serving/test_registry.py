@@ -2,10 +2,12 @@
 import asyncio
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from modeld.errors import DrainingError, InvalidModelError, ModelNotFoundError
+from modeld.serving import registry as registry_module
 from modeld.serving.registry import RESCAN_INTERVAL_S, Registry
 from tests.serving.fakes import Clock
 from tests.serving.sources import Files, Shelf, a_spec
@@ -177,6 +179,34 @@ def test_a_source_that_fails_keeps_its_last_list_and_says_what_is_wrong(
         bad.error = None
         await registry.refresh()
         assert registry.errors == {}
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("listed", [None, 7, ["smol.gguf"], [None], [a_spec("a"), "b"]])
+def test_a_source_that_lists_something_else_has_failed(listed: Any) -> None:
+    async def main() -> None:
+        bad, good = Shelf(a_spec("x"), name="bad"), Shelf(a_spec("good"), name="good")
+        registry = Registry([bad, good])
+        await registry.refresh()
+        bad.specs = listed
+        await registry.refresh()
+        assert ids(registry) == ["good", "x"]
+        assert list(registry.errors) == ["bad"]
+
+    asyncio.run(main())
+
+
+def test_a_source_that_takes_too_long_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry_module, "SCAN_LIMIT_S", 0.02)
+
+    async def main() -> None:
+        slow, quick = Shelf(name="slow"), Shelf(a_spec("a"), name="quick")
+        slow.may_answer.clear()
+        registry = Registry([slow, quick])
+        await registry.refresh()
+        assert ids(registry) == ["a"]
+        assert registry.errors == {"slow": "slow: it took longer than 0.02 s"}
 
     asyncio.run(main())
 

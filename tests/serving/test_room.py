@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from modeld.serving.cooldown import FIRST_S
 from modeld.values import EvictionReason, InstanceState
 from tests.serving.desk import Desk, drained, runs, state_of
 from tests.serving.fakes import MIB
@@ -199,6 +200,22 @@ def test_the_bytes_of_a_victim_that_is_gone_are_kept_for_its_owner(new_desk: New
 
     assert desk.gone(first).loads == [], "the younger one would take what the older one waits for"
     assert desk.gone(second).loads == [older]
+
+
+def test_what_was_evicted_for_a_model_is_given_to_no_older_request(new_desk: NewDesk) -> None:
+    """The older one was cooling down when the victim was chosen for the younger one."""
+    desk = new_desk(budget_mb=100)
+    victim = desk.resident("victim")
+    older, younger = desk.place("older"), desk.place("younger")
+    desk.arrive(older)
+    older.cooldown.load_failed(desk.clock.now_s)
+    desk.arrive(younger)
+    assert desk.decide().closes == [victim]
+    assert younger.victims == {victim.instance}
+
+    desk.clock.now_s += FIRST_S
+
+    assert desk.gone(victim).loads == [younger]
 
 
 def test_a_victim_that_is_gone_is_counted_on_no_longer(new_desk: NewDesk) -> None:

@@ -12,6 +12,7 @@ from modeld.errors import (
     BackendUnavailableError,
     InvalidModelError,
     InvalidRequestError,
+    LoadFailedError,
     ModeldError,
     ModelNotFoundError,
     WorkerCrashedError,
@@ -324,6 +325,40 @@ def test_a_file_that_changes_while_it_is_loaded_is_loaded_again(tmp_path: Path) 
             counter.backend.may_load.set()
             await asyncio.gather(first, second)
             assert [spec.size_bytes for spec in counter.backend.loaded] == [3, 5]
+
+    asyncio.run(main())
+
+
+def test_the_failed_load_of_a_file_that_has_changed_since_hurts_nobody(tmp_path: Path) -> None:
+    async def main() -> None:
+        (tmp_path / "a").write_bytes(b"half")
+        async with a_counter(Files(tmp_path)) as counter:
+            counter.backend.may_load.clear()
+            counter.backend.load_errors = [ValueError("the file is cut")]
+            first = counter.asking("hi")
+            await until(lambda: counter.backend.loaded)
+            (tmp_path / "a").write_bytes(b"whole file")
+            second = counter.asking("hi")
+            await until(lambda: counter.state("a") is InstanceState.DRAINING)
+            counter.backend.may_load.set()
+            await asyncio.gather(first, second)
+            assert [spec.size_bytes for spec in counter.backend.loaded] == [4, 10]
+            assert counter.state("a") is InstanceState.READY
+
+    asyncio.run(main())
+
+
+def test_a_backend_that_cannot_estimate_a_model_cannot_load_it() -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf()) as counter:
+            counter.backend.estimate_error = KeyError("block_count")
+            with pytest.raises(LoadFailedError, match="'speaker' could not estimate it"):
+                await counter.ask("hi")
+            assert [event.reason for event in counter.notebook.of(RequestRefused)] == [
+                "load_failed"
+            ]
+            counter.backend.estimate_error = None
+            await counter.ask("hi")
 
     asyncio.run(main())
 

@@ -138,6 +138,16 @@ def test_wrong_options_of_models_that_cannot_be_used_stop_nothing() -> None:
     asyncio.run(main())
 
 
+def test_options_that_match_no_model_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf(), models={"qwen*": {"slots": 2}, "a": {"slots": 2}}):
+            pass
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(main())
+    assert caplog.messages == ["models['qwen*'] in the settings matches none of the models found"]
+
+
 def test_an_unknown_default_model_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         async with a_counter(a_shelf(), default_model="nope"):
@@ -182,6 +192,7 @@ def test_ready_means_a_loaded_model_unless_taking_requests_is_enough() -> None:
             assert (await service.ready()).ready
             assert (await service.ready("a")).ready
             assert not (await service.ready("b")).ready
+            assert (await service.ready("bad")).reason == "invalid_model"
         ready = await service.ready()
         assert (ready.ready, ready.reason) == (False, "closed")
         async with a_counter(a_shelf(), readiness="accepting") as counter:

@@ -4,11 +4,18 @@
 import math
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
-from modeld.errors import LoadFailedError, ModelExceedsBudgetError, QueueFullError
+from modeld.errors import (
+    InvalidModelError,
+    LoadFailedError,
+    ModelExceedsBudgetError,
+    QueueFullError,
+    WorkerCrashedError,
+)
 from modeld.serving.cooldown import FIRST_S
-from modeld.values import EvictionReason, InstanceState
+from modeld.values import EvictionReason, FileStamp, InstanceState
 from tests.serving.desk import Desk, error_of, runs, state_of
 from tests.serving.fakes import MIB
 
@@ -204,6 +211,40 @@ def test_a_model_that_cools_down_is_refused_at_the_door_and_says_for_how_long(
     assert desk.decide().loads == [a]
 
 
+@pytest.mark.parametrize(
+    ("failure", "retry_after_s"), [(LoadFailedError, 5.0), (InvalidModelError, None)]
+)
+def test_while_a_model_cools_down_the_failure_that_began_it_is_told_again(
+    new_desk: NewDesk, failure: type[LoadFailedError], retry_after_s: float | None
+) -> None:
+    desk = new_desk()
+    a = desk.place("a")
+    desk.request(a)
+    a.cooldown.load_failed(desk.clock.now_s)
+    desk.turns.load_failed(a, failure("the file is a poem"))
+
+    with pytest.raises(failure, match="the file is a poem") as caught:
+        desk.arrive(a)
+
+    assert caught.value.retry_after_s == (retry_after_s and pytest.approx(retry_after_s, abs=0.01))
+
+
+def test_after_a_second_crash_the_crash_is_told_again(new_desk: NewDesk) -> None:
+    desk = new_desk()
+    a, _running = desk.busy("a")
+    for crash in range(2):
+        assert a.instance is not None
+        a.instance.engine.die()  # type: ignore[union-attr]
+        desk.decide()
+        desk.gone(a)
+        if crash == 0:
+            desk.request(a)
+            desk.loaded(a)
+
+    with pytest.raises(WorkerCrashedError, match="the test killed it"):
+        desk.arrive(a)
+
+
 def test_those_who_wait_while_a_model_cools_down_are_asked_for_again_in_time(
     new_desk: NewDesk,
 ) -> None:
@@ -262,6 +303,20 @@ def test_what_a_load_took_is_noted(new_desk: NewDesk) -> None:
     assert a.instance.ready_s == a.instance.last_used_s == desk.clock.now_s
     assert a.instance.held_bytes == 100 * MIB, "the larger of estimate and measurement counts"
     assert a.measured_bytes == 70 * MIB
+
+
+def test_what_an_outdated_load_has_measured_is_not_remembered(new_desk: NewDesk) -> None:
+    desk = new_desk()
+    a = desk.place("a", 100)
+    desk.request(a)
+    a.spec = msgspec.structs.replace(
+        a.spec, stamp=FileStamp(device=1, inode=2, size_bytes=3, mtime_ns=4)
+    )
+
+    desk.loaded(a, held_mb=150)
+
+    assert desk.turns.ledger.held_bytes == 150 * MIB, "while it is there it counts"
+    assert a.needed_bytes == 100 * MIB
 
 
 def test_the_last_use_is_stamped_when_a_request_starts_and_when_it_ends(new_desk: NewDesk) -> None:
@@ -325,6 +380,42 @@ def test_a_first_death_is_forgiven_and_a_second_one_is_waited_for(new_desk: NewD
             desk.loaded(a)
             assert runs(waiting)
             desk.request(a)
+
+
+def test_a_client_that_still_reads_its_error_holds_no_slot_of_the_next_instance(
+    new_desk: NewDesk,
+) -> None:
+    desk = new_desk()
+    a, dazed = desk.busy("a")
+    waiting = desk.request(a)
+    assert a.instance is not None
+    a.instance.engine.die()  # type: ignore[union-attr]
+    desk.decide()
+    assert desk.gone(a).loads == [a]
+
+    desk.loaded(a)
+
+    assert runs(waiting)
+    desk.clock.now_s += 10
+    desk.leave(a, dazed)
+    assert a.line.running == {waiting}
+    assert a.instance.last_used_s < desk.clock.now_s
+
+
+def test_an_engine_that_cannot_say_how_it_is_is_as_good_as_dead(new_desk: NewDesk) -> None:
+    desk = new_desk()
+    a = desk.resident("a")
+    assert a.instance is not None
+
+    def failure() -> None:
+        raise RuntimeError("ask someone else")
+
+    a.instance.engine.failure = failure  # type: ignore[union-attr,method-assign]
+
+    decision = desk.decide()
+
+    assert decision.deaths == [a]
+    assert "ask someone else" in (a.last_error or "")
 
 
 def test_an_engine_that_dies_while_it_drains_is_noticed_too(new_desk: NewDesk) -> None:

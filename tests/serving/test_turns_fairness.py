@@ -77,6 +77,19 @@ def test_a_request_that_came_first_is_no_overtaker(new_desk: NewDesk) -> None:
     assert b.overtaken_since_s is None
 
 
+def test_a_load_by_name_overtakes_nobody(new_desk: NewDesk) -> None:
+    desk = new_desk(budget_mb=100, max_overtake_s=10)
+    a, _running = desk.busy("a")
+    b = desk.place("b")
+    desk.request(b)
+
+    load = desk.arrive(a, needs_slot=False)
+    desk.decide()
+
+    assert runs(load)
+    assert b.overtaken_since_s is None
+
+
 def test_the_while_counts_from_the_first_overtaking_and_not_from_the_last(
     new_desk: NewDesk,
 ) -> None:

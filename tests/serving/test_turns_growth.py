@@ -201,6 +201,27 @@ def test_two_models_that_have_grown_count_on_no_byte_twice(new_desk: NewDesk) ->
     assert state_of(idle[2]) is InstanceState.READY
 
 
+def test_of_two_models_that_have_grown_one_is_settled_where_there_is_room_for_one(
+    new_desk: NewDesk,
+) -> None:
+    """Each needs 80 MiB more: 50 are free, and idle models give 60. Nobody waits for ever."""
+    desk = new_desk(budget_mb=310)
+    idle = [desk.resident(model, 30) for model in ("x", "y")]
+    a, b = loading(desk, "a"), loading(desk, "b")
+    desk.turns.loaded(a, FakeEngine(held_bytes=180 * MIB), desk.clock.now_s)
+    desk.turns.loaded(b, FakeEngine(held_bytes=180 * MIB), desk.clock.now_s)
+
+    desk.decide()
+    for place in idle:
+        if place.instance is not None and place.instance.closing:
+            desk.gone(place)
+
+    assert {state_of(a), state_of(b)} == {InstanceState.LOADING, InstanceState.DRAINING}
+    leaver, stayer = (a, b) if state_of(a) is InstanceState.DRAINING else (b, a)
+    desk.gone(leaver)
+    assert state_of(stayer) is InstanceState.READY
+
+
 def test_an_engine_that_dies_while_room_is_made_for_it_is_noticed(new_desk: NewDesk) -> None:
     desk = new_desk(budget_mb=200)
     desk.resident("idle")

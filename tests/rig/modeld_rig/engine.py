@@ -8,6 +8,7 @@
                                     at token 3: a signal by name, "exit N", "raise", "hang",
                                     "garbage", "huge", "flood BYTES", "wrong id",
                                     "block PATH" (until the file exists), "allocate MIB",
+                                    "grandchild" (a process that outlives the engine),
                                     "SystemExit", "cry WORDS" (last words, then exit 7)
     {"submit": "raise"}             the fault happens when the request is handed over
 A prompt that is not JSON gives one token for each of its words.
@@ -17,6 +18,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -163,6 +165,8 @@ class RigEngine(StepEngine):
                 self._ballast = bytearray(int(argument) << 20)
             case "exit":
                 os._exit(int(argument))
+            case "grandchild":
+                subprocess.Popen(["sleep", "3600"])
             case "cry":
                 sys.stderr.write(argument + "\n")
                 sys.stderr.flush()
