@@ -34,7 +34,11 @@ class Session:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._started.result()
+        try:
+            self._started.result()
+        except Exception:
+            self._thread.join()  # it closes its loop, which the interpreter's end must not meet
+            raise
         return self
 
     def __exit__(

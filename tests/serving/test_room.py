@@ -218,6 +218,31 @@ def test_what_was_evicted_for_a_model_is_given_to_no_older_request(new_desk: New
     assert desk.gone(victim).loads == [younger]
 
 
+@pytest.mark.parametrize("ending", ["loaded", "given up"])
+def test_a_claim_ends_with_the_load_or_the_wait_that_it_was_for(
+    new_desk: NewDesk, ending: str
+) -> None:
+    desk = new_desk(budget_mb=100)
+    victim = desk.resident("victim")
+    once_first, older = desk.place("once first"), desk.place("older")
+    request = desk.request(once_first)
+    assert drained(victim) == ["victim"]
+    if ending == "given up":
+        desk.leave(once_first, request)
+        desk.gone(victim)
+        in_the_way, running = desk.busy("in the way")
+    else:
+        desk.gone(victim)
+        desk.loaded(once_first)
+        in_the_way, running = once_first, request
+
+    desk.request(older)
+    desk.leave(in_the_way, running)
+    desk.request(once_first)
+
+    assert desk.gone(in_the_way).loads == [older]
+
+
 def test_a_victim_that_is_gone_is_counted_on_no_longer(new_desk: NewDesk) -> None:
     """The victim's bytes went to a waiter that left, so another victim must be found."""
     desk = new_desk(budget_mb=200)
