@@ -3,6 +3,7 @@
 
 import asyncio
 import itertools
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -156,6 +157,7 @@ class NoSlots(FakeEngine):
 NO_ENGINES: dict[str, Any] = {
     "nothing": lambda: None,
     "a string": lambda: "engine",
+    "something like an engine": lambda: SimpleNamespace(slots=1, held_bytes=0),
     "no slots": NoSlots,
     "zero slots": lambda: FakeEngine(slots=0),
 }

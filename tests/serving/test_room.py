@@ -236,9 +236,10 @@ def test_a_claim_ends_with_the_load_or_the_wait_that_it_was_for(
         desk.loaded(once_first)
         in_the_way, running = once_first, request
 
+    desk.unload(in_the_way)
     desk.request(older)
-    desk.leave(in_the_way, running)
     desk.request(once_first)
+    desk.leave(in_the_way, running)
 
     assert desk.gone(in_the_way).loads == [older]
 
