@@ -196,7 +196,7 @@ class WorkerProcess(Link, asyncio.Protocol):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
         code = self._process.wait()
-        if not loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # the loop may have closed meanwhile
             loop.call_soon_threadsafe(self._on_reaped, code)
 
     def _on_reaped(self, code: int) -> None:
