@@ -93,6 +93,8 @@ class ChatTemplate:
             raise ConnectionAbortedError("the model is being unloaded")
         if self._process is None:
             self._process = _Process()
+            if self._closed:  # by a close() that came while the process was being started
+                raise ConnectionAbortedError("the model is being unloaded")
             self._process.ask({"template": source, "values": self._values}, START_LIMIT_S)
         return self._process
 
