@@ -2,9 +2,10 @@
 """The names that a plugin author and an embedding application need, and nothing else.
 
 Who may import whom, inside modeld: ``cli`` → ``httpapi`` → ``serving`` → ``hosting`` →
-``plugins`` → ``hookspecs`` → ``interfaces`` → ``events``, ``settings`` → ``values``, ``errors``.
-``builtin`` and other plugins import from here, from ``modeld.values``, ``modeld.errors``,
-``modeld.events``, ``modeld.interfaces``, ``modeld.settings`` and ``modeld.testing``.
+``plugins`` → ``hookspecs`` → ``interfaces`` → ``events``, ``settings``, ``questions`` → ``values``,
+``errors``. ``builtin`` and other plugins import from here, from ``modeld.values``,
+``modeld.questions``, ``modeld.errors``, ``modeld.events``, ``modeld.interfaces``,
+``modeld.settings`` and ``modeld.testing``.
 
 Importing this module loads neither Starlette nor uvicorn nor any runtime.
 """

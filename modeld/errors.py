@@ -75,6 +75,12 @@ class ForbiddenError(ModeldError):
     code = "forbidden"
 
 
+class NotSupportedError(ModeldError):
+    """The model, as it is loaded, cannot do what is asked of it; another one may."""
+
+    code = "not_supported"
+
+
 class ModelNotFoundError(ModeldError):
     """No source has a model of this id."""
 

@@ -60,7 +60,10 @@ class WorkerExited(Value, frozen=True, kw_only=True, tag=True):
 
 
 class RequestRefused(Value, frozen=True, kw_only=True, tag=True):
-    """A request was turned away before any model worked on it."""
+    """A request was turned away, or its client left, before any model worked on it.
+
+    ``reason`` is an error code, or ``cancelled`` where the client left.
+    """
 
     request_id: str
     model: str
@@ -78,8 +81,9 @@ class RequestStarted(Value, frozen=True, kw_only=True, tag=True):
 class RequestFinished(Value, frozen=True, kw_only=True, tag=True):
     """A request that had started is over.
 
-    ``outcome`` is ``stop``, ``length``, ``cancelled`` or an error code. ``gaps_s`` holds the times
-    between successive tokens in seconds; ``first_token_s`` counts from the request's arrival.
+    ``outcome`` is ``stop``, ``length``, ``answered`` (a question), ``cancelled`` or an error code.
+    ``gaps_s`` holds the times between successive tokens in seconds; ``first_token_s`` counts from
+    the request's arrival.
     """
 
     request_id: str

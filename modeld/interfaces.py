@@ -13,14 +13,16 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from typing import ClassVar, Literal, Protocol, TypeAlias
 
-from modeld.errors import ModeldError, WorkerCrashedError
+from modeld.errors import ModeldError, NotSupportedError, WorkerCrashedError
 from modeld.events import Event
+from modeld.questions import AnyQuestion, Reply
 from modeld.values import (
     Chunk,
     Done,
     Failed,
     FinishReason,
     GenerateRequest,
+    JsonValue,
     MemoryEstimate,
     ModelSpec,
     Options,
@@ -45,7 +47,7 @@ class Engine(ABC):
     """
 
     slots: int
-    """How many requests :meth:`generate` serves at once. The caller never exceeds it."""
+    """How many :meth:`generate` and :meth:`ask` serve at once. The caller never exceeds it."""
 
     held_bytes: int = 0
     """What the model was measured to hold, in bytes; 0 where it could not be measured."""
@@ -62,6 +64,17 @@ class Engine(ABC):
         Raises:
             ModeldError: the request cannot be served, or the engine died under it.
         """
+
+    async def ask(self, question: AnyQuestion) -> Reply:
+        """Answer a question; the kind of the reply goes with that of the question.
+
+        Cancelling the task that waits stops the work in the engine.
+
+        Raises:
+            NotSupportedError: the engine cannot answer this kind. That is the default for all.
+            ModeldError: the question cannot be answered, or the engine died under it.
+        """
+        raise _not_supported(question)
 
     @abstractmethod
     async def aclose(self) -> None:
@@ -96,7 +109,7 @@ class StepEngine(ABC):
     """
 
     slots: int
-    """How many requests may be submitted and not yet ended at any time."""
+    """How many requests and questions may have been taken on and not ended at any time."""
 
     held_bytes: int = 0
     """What the loaded model holds in memory, in bytes; 0 where that is not known."""
@@ -124,13 +137,23 @@ class StepEngine(ABC):
             ModeldError: the request cannot be served; only this request fails.
         """
 
+    def ask(self, request_id: int, question: AnyQuestion) -> None:
+        """Take a question on, as :meth:`submit` does a request. Its reply ends it.
+
+        Raises:
+            NotSupportedError: the engine cannot answer this kind. That is the default for all.
+            ModeldError: the question cannot be answered; only this one fails.
+        """
+        del request_id
+        raise _not_supported(question)
+
     @abstractmethod
-    def step(self) -> Sequence[tuple[int, StepChunk]]:
+    def step(self) -> Sequence[tuple[int, StepChunk | Reply]]:
         """Do one piece of work for the running requests and return what it produced.
 
-        A request ends with ``Done`` or ``Failed``, and nothing follows under its id. An empty
-        result is fine (a part of a prompt was read). One step should stay well below a second:
-        between steps requests are taken on and cancelled.
+        A request ends with ``Done`` or ``Failed``, a question with its reply or ``Failed``, and
+        nothing follows under its id. An empty result is fine (a part of a prompt was read). One
+        step should stay well below a second: between steps requests are taken on and cancelled.
         """
 
     @abstractmethod
@@ -172,7 +195,7 @@ class SimpleEngine(StepEngine):
         self._count = 0
         self._running = (request_id, self.generate(request))
 
-    def step(self) -> Sequence[tuple[int, StepChunk]]:
+    def step(self) -> Sequence[tuple[int, StepChunk | Reply]]:
         """Take the next piece from the generator."""
         if self._running is None:
             return ()
@@ -220,6 +243,18 @@ class EngineHost(Protocol):
         """
         ...
 
+    async def call(self, function: str, spec: ModelSpec, options: Options) -> JsonValue:
+        """Run a function in a worker and return what it returns, which must be plain data.
+
+        ``function`` is named as ``package.module:function`` and called in the worker with the
+        model and the options, these as plain data. The worker is of no further use.
+
+        Raises:
+            ModeldError: as the function raised it.
+            LoadFailedError: it raised something else, or the worker died or was silent too long.
+        """
+        ...
+
     def progress(self, fraction: float) -> None:
         """Report how much of the load is done, from 0.0 to 1.0 (engines do it themselves)."""
         ...
@@ -246,6 +281,19 @@ class Backend(ABC):
         Called on the event loop: it computes from ``spec`` and ``options`` and never blocks.
         """
         return MemoryEstimate(weights_bytes=spec.size_bytes)
+
+    async def measure(
+        self,
+        spec: ModelSpec,  # noqa: ARG002  (for those who override it)
+        options: Options,  # noqa: ARG002
+        host: EngineHost,  # noqa: ARG002
+    ) -> MemoryEstimate | None:
+        """What the model will hold, measured without loading it; ``None`` where that cannot be.
+
+        Asked for once, and only where the estimate leaves open whether the model fits. It may take
+        a second; ``await host.call(...)`` does the work in a worker.
+        """
+        return None
 
     @abstractmethod
     async def load(self, spec: ModelSpec, options: Options, host: EngineHost) -> Engine:
@@ -348,6 +396,15 @@ class ModelService(ABC):
         """
 
     @abstractmethod
+    async def ask(self, question: AnyQuestion) -> Reply:
+        """Answer a question; the kind of the reply goes with that of the question.
+
+        Raises:
+            NotSupportedError: the model's engine cannot answer this kind.
+            ModeldError: the question cannot be answered.
+        """
+
+    @abstractmethod
     async def models(self) -> Sequence[ModelSpec]:
         """All known models, the unusable ones with their problem."""
 
@@ -374,6 +431,11 @@ class ModelService(ABC):
     @abstractmethod
     async def plugins(self) -> Sequence[PluginStatus]:
         """The installed plugins, the broken ones with their reason."""
+
+
+def _not_supported(question: AnyQuestion) -> NotSupportedError:
+    kind = type(question).__name__.removesuffix("Question")
+    return NotSupportedError(f"the model's backend has no answer to {kind} questions")
 
 
 PluginKind: TypeAlias = Literal[

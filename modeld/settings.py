@@ -39,6 +39,9 @@ class Settings(Value, frozen=True, kw_only=True):
     insecure_no_auth: Annotated[
         bool, Meta(description="listen on other addresses than loopback without an API key")
     ] = False
+    cache_per_key: Annotated[
+        bool, Meta(description="let no request use prompts that were cached for another API key")
+    ] = False
     trusted_hosts: Annotated[
         tuple[str, ...],
         Meta(

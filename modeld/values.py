@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -92,14 +92,37 @@ class Message(Value, frozen=True, kw_only=True):
 class Sampling(Value, frozen=True, kw_only=True):
     """How the next token is chosen. ``None`` leaves the choice to the engine's default.
 
-    ``seed`` makes a sampled answer repeatable on the same engine; ``temperature`` 0 is greedy.
+    The names are llama.cpp's. ``seed`` makes a sampled answer repeatable on the same engine;
+    ``temperature`` 0 is greedy. ``mirostat`` is 0 (off), 1 or 2 and takes the place of what cuts
+    the tail (``top_k`` to ``xtc``). ``logit_bias`` adds to the logits of tokens, by token id;
+    minus infinity is written as ``None`` and bans the token. ``ignore_eos`` bans all tokens that
+    end an answer. ``dry_sequence_breakers`` are the texts at which a repetition ends.
     """
 
     temperature: float | None = None
+    dynatemp_range: float | None = None
+    dynatemp_exponent: float | None = None
     top_p: float | None = None
     top_k: int | None = None
     min_p: float | None = None
+    typical_p: float | None = None
+    top_n_sigma: float | None = None
+    xtc_probability: float | None = None
+    xtc_threshold: float | None = None
+    mirostat: int | None = None
+    mirostat_tau: float | None = None
+    mirostat_eta: float | None = None
     repeat_penalty: float | None = None
+    repeat_last_n: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    dry_multiplier: float | None = None
+    dry_base: float | None = None
+    dry_allowed_length: int | None = None
+    dry_penalty_last_n: int | None = None
+    dry_sequence_breakers: tuple[str, ...] | None = None
+    logit_bias: tuple[tuple[int, float | None], ...] = ()
+    ignore_eos: bool = False
     seed: int | None = None
 
 
@@ -109,6 +132,12 @@ class GenerateRequest(Value, frozen=True, kw_only=True):
     ``model`` is a registry id; empty means the configured default. ``max_tokens`` of ``None``
     means as many as the context has room for. ``timeout_s`` bounds the whole request, waiting
     included. ``request_id`` names the request in logs and errors.
+
+    ``grammar`` (GBNF) or ``json_schema``, never both, is what the answer must conform to.
+    ``logprobs`` of ``None`` asks for no probabilities, ``n`` for those of each chosen token and of
+    the ``n`` likeliest ones. ``cache_prompt`` allows the engine to take parts of the prompt from
+    its cache and to keep them there; requests share cached parts only if their ``cache_salt`` is
+    the same.
     """
 
     model: str = ""
@@ -117,6 +146,11 @@ class GenerateRequest(Value, frozen=True, kw_only=True):
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     sampling: Sampling = Sampling()
+    grammar: str | None = None
+    json_schema: Mapping[str, Any] | None = None
+    logprobs: int | None = None
+    cache_prompt: bool = True
+    cache_salt: str = ""
     timeout_s: float | None = None
     request_id: str = ""
 
@@ -144,21 +178,46 @@ class Usage(Value, frozen=True, kw_only=True):
         return self.prompt_tokens + self.completion_tokens
 
 
+class LikelyToken(Value, frozen=True, kw_only=True, array_like=True, gc=False):
+    """A token and the natural logarithm of its probability before any sampler changed it.
+
+    ``piece`` is the token's bytes, which need not be whole characters.
+    """
+
+    id: int
+    piece: bytes
+    logprob: float
+
+
+class TokenLogprobs(Value, frozen=True, kw_only=True, array_like=True, gc=False):
+    """One chosen token and the likeliest tokens in its place, the likeliest first."""
+
+    chosen: LikelyToken
+    top: tuple[LikelyToken, ...] = ()
+
+
 class Token(Value, frozen=True, kw_only=True, tag="token", array_like=True, gc=False):
-    """A piece of the answer: whole characters, never empty."""
+    """A piece of the answer: whole characters, never empty.
+
+    ``logprobs``, where they were asked for, are of the tokens that this text was made of or that
+    were kept back before it; so a chunk may have several, or none.
+    """
 
     text: str
+    logprobs: tuple[TokenLogprobs, ...] = ()
 
 
 class Done(Value, frozen=True, kw_only=True, tag="done", array_like=True):
     """The end of an answer that went well; always the last chunk.
 
-    An engine leaves ``content`` empty; the service fills in the whole answer.
+    An engine leaves ``content`` empty and puts into ``logprobs`` those that came after the last
+    text; the service fills in the whole answer and all of its ``logprobs``.
     """
 
     finish_reason: FinishReason
     usage: Usage
     content: str = ""
+    logprobs: tuple[TokenLogprobs, ...] = ()
 
 
 class Failed(Value, frozen=True, kw_only=True, tag="failed", array_like=True):

@@ -22,6 +22,7 @@ OTHER: dict[str, Any] = {
     "addr": "127.0.0.1:9",
     "api_key_file": "keys",
     "insecure_no_auth": True,
+    "cache_per_key": True,
     "trusted_hosts": ["models.example", "127.0.0.1"],
     "readiness": "accepting",
     "max_body_bytes": 7,

@@ -12,6 +12,7 @@ from msgspec import Meta
 import modeld
 from modeld.errors import InvalidRequestError
 from modeld.interfaces import ReportProgress
+from modeld.questions import AnyQuestion, Reply, TokenizeQuestion, Tokens
 
 
 class TextFolder(modeld.RegistrySource):
@@ -79,6 +80,38 @@ class ReciteEngine(modeld.SimpleEngine):
         )
 
 
+class TalkativeEngine(ReciteEngine):
+    """An engine that also says which tokens a text has. Its tokens are the words it has read."""
+
+    _answer: tuple[int, Reply] | None = None
+
+    def ask(self, request_id: int, question: AnyQuestion) -> None:
+        """Take a question on; the engine below refuses those of other kinds."""
+        if isinstance(question, TokenizeQuestion):
+            self._answer = (request_id, self._tokens(question.text.split()))
+        else:
+            super().ask(request_id, question)
+
+    def step(self) -> Sequence[tuple[int, modeld.StepChunk | Reply]]:
+        """Hand over the reply, or go on with the text."""
+        answer, self._answer = self._answer, None
+        return super().step() if answer is None else [answer]
+
+    def cancel(self, request_id: int) -> None:
+        """Forget the question or the request."""
+        self._answer = None
+        super().cancel(request_id)
+
+    def _tokens(self, words: Sequence[str]) -> Tokens:
+        known = self._text.split()
+        for word in words:
+            if word not in known:
+                raise InvalidRequestError(f"this model has never read {word!r}", field="text")
+        return Tokens(
+            ids=tuple(map(known.index, words)), pieces=tuple(word.encode() for word in words)
+        )
+
+
 class Recite(modeld.Backend):
     """Stays in the server: it says what it can load, and imports no runtime."""
 
@@ -93,7 +126,7 @@ class Recite(modeld.Backend):
         self, spec: modeld.ModelSpec, options: modeld.Options, host: modeld.EngineHost
     ) -> modeld.Engine:
         """Have modeld start the engine in a worker."""
-        return await host.start("modeld_recite:ReciteEngine", spec, options)
+        return await host.start("modeld_recite:TalkativeEngine", spec, options)
 
 
 @modeld.hookimpl

@@ -2,17 +2,24 @@
 """The JSON objects that modeld's own formats are made of, each on one line.
 
 ``{"token":"…"}`` for a token; ``{"done":true,"content":…,"finish_reason":…,"usage":{…}}`` at the
-end; ``{"error":…,"code":503,"reason":"worker_crashed"}`` where something went wrong.
+end; ``{"error":…,"code":503,"reason":"worker_crashed"}`` where something went wrong. The first two
+have ``logprobs`` too, where the chunk has some.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import assert_never
 
 import msgspec
 
 from modeld import Chunk, Done, ModeldError, Token
-from modeld.values import FinishReason, Value
+from modeld.values import FinishReason, LikelyToken, TokenLogprobs, Value
+
+LEAST_LOGPROB = -9999.0
+"""What stands for a probability of 0, whose logarithm JSON cannot say."""
+
+_Json = dict[str, object]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -29,11 +36,12 @@ class _Usage(Value, frozen=True, kw_only=True):
     total_tokens: int
 
 
-class _Done(Value, frozen=True, kw_only=True):
+class _Done(Value, frozen=True, kw_only=True, omit_defaults=True):
     done: bool
     content: str
     finish_reason: FinishReason
     usage: _Usage
+    logprobs: list[_Json] = []
 
 
 class _Failure(Value, frozen=True, kw_only=True, omit_defaults=True):
@@ -46,9 +54,11 @@ class _Failure(Value, frozen=True, kw_only=True, omit_defaults=True):
 def encode_chunk(chunk: Chunk) -> bytes:
     """One chunk as a JSON object without any line end in it."""
     match chunk:
-        case Token(text=text):
+        case Token(text=text) if not chunk.logprobs:
             line = b'{"token":' + _encode(text) + b"}"
             return line if text.isascii() else _on_one_line(line)
+        case Token(text=text, logprobs=logprobs):
+            return _on_one_line(_encode({"token": text, "logprobs": _listed(logprobs)}))
         case Done():
             return _on_one_line(_encode(_done(chunk)))
         case _:
@@ -73,7 +83,22 @@ def _done(chunk: Done) -> _Done:
             cached_tokens=usage.cached_tokens,
             total_tokens=usage.total_tokens,
         ),
+        logprobs=_listed(chunk.logprobs),
     )
+
+
+def _listed(logprobs: Iterable[TokenLogprobs]) -> list[_Json]:
+    return [
+        {**_likely(each.chosen), "top_logprobs": [_likely(token) for token in each.top]}
+        for each in logprobs
+    ]
+
+
+def _likely(token: LikelyToken) -> _Json:
+    """A token; what is no logarithm of a probability counts as that of the least one."""
+    logprob = min(0.0, token.logprob) if token.logprob > LEAST_LOGPROB else LEAST_LOGPROB
+    text = token.piece.decode(errors="replace")
+    return {"id": token.id, "token": text, "bytes": list(token.piece), "logprob": logprob}
 
 
 def _on_one_line(line: bytes) -> bytes:

@@ -82,7 +82,7 @@ class Metrics(Observer):
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._words = {"stop", "length", "cancelled", *error_codes()}
+        self._words = {"stop", "length", "answered", "cancelled", *error_codes()}
         self._make_http_metrics()
         self._make_request_metrics()
         self._make_model_metrics()
@@ -132,7 +132,7 @@ class Metrics(Observer):
     def _make_request_metrics(self) -> None:
         self._requests = self._counter(
             "modeld_requests_total",
-            "Requests for text by how they ended: stop, length, cancelled or an error's code.",
+            "Requests by how they ended: stop, length, answered, cancelled or an error's code.",
             ("model", "outcome"),
         )
         self._prompt_tokens = self._counter(
@@ -153,7 +153,7 @@ class Metrics(Observer):
         )
         self._request_seconds = self._histogram(
             "modeld_request_seconds",
-            "Time from a request's arrival to its last token.",
+            "Time from a request's arrival to the end of its answer.",
             LONG_S,
         )
         self._gaps = BulkHistogram(

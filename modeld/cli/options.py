@@ -53,20 +53,23 @@ class SettingOption(click.Option):
         )
         self.row = row
 
+    @property
+    def section(self) -> str:
+        """Where the option stands in the help."""
+        return _section_of()[self.row.name]
+
 
 class SettingsCommand(click.Command):
-    """A command whose help shows the settings in sections, after its own options."""
+    """A command whose help shows options that have a ``section`` after all others."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, section by section."""
         sections: dict[str, list[tuple[str, str]]] = {"Options": []}
-        section_of = _section_of()
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
             if record is None:
                 continue
-            section = section_of[param.row.name] if isinstance(param, SettingOption) else "Options"
-            sections.setdefault(section, []).append(record)
+            sections.setdefault(getattr(param, "section", "Options"), []).append(record)
         for section, records in sections.items():
             with formatter.section(section):
                 formatter.write_dl(records)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,14 +12,16 @@ import click
 from msgspec.structs import replace
 
 from modeld.cli import logs
+from modeld.cli.constraint import constrained
 from modeld.cli.conversation import Conversation
 from modeld.cli.loading import LoadingDisplay
 from modeld.cli.options import SettingsCommand, resolved, settings_options
+from modeld.cli.sampling_options import sampling, sampling_options
 from modeld.cli.session import Session
 from modeld.plugins import PluginHost
 from modeld.serving.service import LocalService
 from modeld.settings import Settings
-from modeld.values import GenerateRequest, Sampling
+from modeld.values import GenerateRequest
 
 _SETTINGS = (
     "models_dir",
@@ -35,30 +36,20 @@ _SETTINGS = (
 )
 
 
-class _Finite(click.FloatRange):
-    """A range of numbers; ``nan``, which every comparison lets pass, is none."""
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        number = float(super().convert(value, param, ctx))
-        if not math.isfinite(number):
-            self.fail(f"{value} is not a finite number.", param, ctx)
-        return number
-
-
 @click.command("run", cls=SettingsCommand)
 @click.argument("model")
 @click.argument("prompt", required=False)
 @click.option("--system", metavar="TEXT", help="instructions that come before the chat")
 @click.option("--chat", is_flag=True, help="send PROMPT as a chat message; --system implies it")
 @click.option("--max-tokens", type=click.IntRange(min=1), help="longest answer, in tokens")
-@click.option("--temperature", type=_Finite(min=0, max=5), help="0: always the likeliest token")
-@click.option("--top-p", type=_Finite(min=0, max=1, min_open=True), help="likeliest part kept")
-@click.option("--top-k", type=click.IntRange(min=0), help="likeliest tokens kept; 0: all")
-@click.option("--min-p", type=_Finite(min=0, max=1), help="least part of the likeliest's chance")
-@click.option("--repeat-penalty", type=_Finite(min=0, min_open=True), help="above 1: fewer repeats")
-@click.option("--seed", type=click.IntRange(min=0), help="makes a sampled answer repeatable")
+@click.option(
+    "--grammar-file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="GBNF grammar that the answer conforms to",
+)
+@click.option("--json-schema", metavar="JSON|FILE", help="JSON schema that the answer conforms to")
+@sampling_options
 @settings_options(*_SETTINGS)
 def command(
     *,
@@ -67,6 +58,8 @@ def command(
     system: str | None,
     chat: bool,
     max_tokens: int | None,
+    grammar_file: str | None,
+    json_schema: str | None,
     **given: Any,
 ) -> int:
     """Answer PROMPT with MODEL in this terminal, without a server.
@@ -82,6 +75,7 @@ def command(
     Examples:
       modeld run tiny.gguf "Once upon a time" --max-tokens 50
       modeld run ./tiny.gguf --system "Answer in one word." "What colour is the sky?"
+      modeld run tiny.gguf "Bob is 7: " --json-schema '{"type": "object"}' --seed 1
       modeld run tiny.gguf < story.txt
       modeld run tiny.gguf                       chat; /clear forgets it, Ctrl-D ends it
     """
@@ -90,9 +84,10 @@ def command(
     request = GenerateRequest(
         model=model,
         max_tokens=max_tokens,
-        sampling=Sampling(**{name: given[name] for name in Sampling.__struct_fields__}),
+        sampling=sampling(given),
         request_id="run",
     )
+    request = constrained(request, grammar_file, json_schema)
     if prompt is None and not sys.stdin.isatty():
         prompt = _piped()
     if prompt is not None and not prompt.strip():

@@ -7,10 +7,13 @@ pickled, and whatever does not decode to one of the types here ends the worker.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
+from modeld.hosting.vectors import Vectors
+from modeld.questions import AnyQuestion, Ranking, Text, Tokens
 from modeld.values import GenerateRequest, ModelSpec, StepChunk, Value
 
 MAX_FRAME_BYTES: Final = 64 << 20
@@ -37,6 +40,14 @@ class Load(Value, frozen=True, kw_only=True, array_like=True, tag="load"):
     options: dict[str, Any]
 
 
+class Call(Value, frozen=True, kw_only=True, array_like=True, tag="call"):
+    """Call ``function`` (``package.module:function``); answer :class:`Returned` or a failure."""
+
+    function: str
+    spec: ModelSpec
+    options: dict[str, Any]
+
+
 class Submit(Value, frozen=True, kw_only=True, array_like=True, tag="submit"):
     """Take a request on."""
 
@@ -44,8 +55,15 @@ class Submit(Value, frozen=True, kw_only=True, array_like=True, tag="submit"):
     request: GenerateRequest
 
 
+class Ask(Value, frozen=True, kw_only=True, array_like=True, tag="ask"):
+    """Take a question on."""
+
+    id: int
+    question: AnyQuestion
+
+
 class Cancel(Value, frozen=True, kw_only=True, array_like=True, tag="cancel"):
-    """Give a request up and answer :class:`Cancelled`, even if it had ended already."""
+    """Give up a request or question and answer :class:`Cancelled`, even if it had ended."""
 
     id: int
 
@@ -54,7 +72,9 @@ class Close(Value, frozen=True, kw_only=True, array_like=True, tag="close"):
     """Give everything back and exit."""
 
 
-Command: TypeAlias = Prepare | Load | Submit | Cancel | Close
+Command: TypeAlias = Prepare | Load | Call | Submit | Ask | Cancel | Close
+Sent: TypeAlias = StepChunk | Vectors | Ranking | Tokens | Text
+"""What an engine has produced, as it comes over the channel."""
 
 
 class Prepared(Value, frozen=True, kw_only=True, array_like=True, tag="prepared"):
@@ -74,8 +94,14 @@ class Loaded(Value, frozen=True, kw_only=True, array_like=True, tag="loaded"):
     held_bytes: int
 
 
+class Returned(Value, frozen=True, kw_only=True, array_like=True, tag="returned"):
+    """What the called function has returned, as plain data."""
+
+    result: Any
+
+
 class LoadFailed(Value, frozen=True, kw_only=True, array_like=True, tag="load_failed"):
-    """The model could not be loaded; ``code`` is one of :mod:`modeld.errors`."""
+    """A load or a call has failed; ``code`` is one of :mod:`modeld.errors`."""
 
     code: str
     message: str
@@ -84,16 +110,16 @@ class LoadFailed(Value, frozen=True, kw_only=True, array_like=True, tag="load_fa
 class Stepped(Value, frozen=True, kw_only=True, array_like=True, tag="stepped"):
     """What one step has produced, for all requests at once; may be empty, as a sign of life."""
 
-    chunks: tuple[tuple[int, StepChunk], ...]
+    chunks: tuple[tuple[int, Sent], ...]
 
 
 class Cancelled(Value, frozen=True, kw_only=True, array_like=True, tag="cancelled"):
-    """The request is given up, and its slot is free."""
+    """The request or question is given up, and its slot is free."""
 
     id: int
 
 
-Report: TypeAlias = Prepared | Progress | Loaded | LoadFailed | Stepped | Cancelled
+Report: TypeAlias = Prepared | Progress | Loaded | Returned | LoadFailed | Stepped | Cancelled
 
 F = TypeVar("F")
 
@@ -125,30 +151,37 @@ class FrameReader(Generic[F]):
         self._decoder: msgspec.msgpack.Decoder[F] = msgspec.msgpack.Decoder(message_type)
         self._pending = bytearray()
 
-    def feed(self, data: bytes) -> list[F]:
-        """All messages that are complete now.
+    def feed(self, data: bytes) -> Iterator[F]:
+        """All messages that are complete now; those before garbage come before the error.
 
         Raises:
             FrameError: a length is over the limit, or the content is not a known message.
         """
-        pending = self._pending
-        pending += data
-        messages: list[F] = []
+        self._pending += data
         start = 0
-        while len(pending) - start >= _PREFIX_BYTES:
-            size = int.from_bytes(pending[start : start + _PREFIX_BYTES], "big")
-            if size > MAX_FRAME_BYTES:
-                raise FrameError(f"a frame of {size} bytes is over the limit of {MAX_FRAME_BYTES}")
-            end = start + _PREFIX_BYTES + size
-            if len(pending) < end:
-                break
-            try:
-                messages.append(self._decoder.decode(pending[start + _PREFIX_BYTES : end]))
-            except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
-                raise FrameError(f"a frame of {size} bytes is not a message: {exc}") from exc
-            start = end
-        del pending[:start]
-        return messages
+        try:
+            while (end := self._end_of_frame(start)) is not None:
+                message = self._decoded(self._pending[start + _PREFIX_BYTES : end])
+                start = end
+                yield message
+        finally:
+            del self._pending[:start]
+
+    def _end_of_frame(self, start: int) -> int | None:
+        """Where the frame at ``start`` ends; ``None`` while some of it has not come."""
+        content = start + _PREFIX_BYTES
+        if content > len(self._pending):
+            return None
+        size = int.from_bytes(self._pending[start:content], "big")
+        if size > MAX_FRAME_BYTES:
+            raise FrameError(f"a frame of {size} bytes is over the limit of {MAX_FRAME_BYTES}")
+        return content + size if content + size <= len(self._pending) else None
+
+    def _decoded(self, content: bytearray) -> F:
+        try:
+            return self._decoder.decode(content)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+            raise FrameError(f"a frame of {len(content)} bytes is not a message: {exc}") from exc
 
 
 def command_reader() -> FrameReader[Command]:

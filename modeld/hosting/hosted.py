@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-only
 """A step engine that runs elsewhere, as an :class:`Engine` of the event loop.
 
-How it is reached (a process, a thread) is the :class:`Link`'s business; request ids, mailboxes,
-cancellation and the watch for stalls are here, once for all links.
+How it is reached (a process, a thread) is the :class:`~modeld.hosting.link.Link`'s business; ids,
+mailboxes, cancellation and the watch for stalls are here, once for all links.
 """
 
 from __future__ import annotations
@@ -10,109 +10,59 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import AsyncGenerator, Callable
-from typing import Final
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Final, TypeVar
 
 from modeld.errors import (
-    ClientTooSlowError,
     DrainingError,
     InvalidRequestError,
-    ModeldError,
     WorkerCrashedError,
     error_from_code,
 )
 from modeld.hosting.frames import (
+    Ask,
     Cancel,
     Cancelled,
     Close,
     Command,
     FrameError,
     Report,
+    Sent,
     Stepped,
     Submit,
 )
+from modeld.hosting.link import Link
+from modeld.hosting.mailbox import Mailbox
+from modeld.hosting.vectors import Vectors
 from modeld.hosting.watchdog import Watchdog
 from modeld.interfaces import Engine
-from modeld.values import Chunk, Failed, GenerateRequest, StepChunk, Token
+from modeld.questions import (
+    AnyQuestion,
+    ApplyTemplateQuestion,
+    DetokenizeQuestion,
+    EmbedQuestion,
+    Question,
+    Ranking,
+    Reply,
+    RerankQuestion,
+    Text,
+    TokenizeQuestion,
+    Tokens,
+)
+from modeld.values import Chunk, Done, Failed, GenerateRequest, Token, Value
 
-MAX_WAITING_CHUNKS: Final = 16_384
-"""Most chunks that wait for one client; a client that falls further behind is given up."""
+REPLIES: Final[Mapping[type[Question], type[Vectors | Ranking | Tokens | Text]]] = {
+    EmbedQuestion: Vectors,
+    RerankQuestion: Ranking,
+    TokenizeQuestion: Tokens,
+    DetokenizeQuestion: Text,
+    ApplyTemplateQuestion: Text,
+}
+"""The reply that goes with each question."""
 
-
-class Link(ABC):
-    """The way to one worker. ``on_report`` is set by whoever holds the link.
-
-    ``exited`` is done as soon as the worker is gone, however that came about.
-    """
-
-    pid: int | None = None
-
-    def __init__(self) -> None:
-        loop = asyncio.get_running_loop()
-        self.exited: asyncio.Future[WorkerCrashedError] = loop.create_future()
-        self.on_report: Callable[[Report], None] = lambda _report: None
-
-    @abstractmethod
-    def send(self, command: Command) -> None:
-        """Pass a command on. After the worker's end it goes nowhere, without an error."""
-
-    @abstractmethod
-    def kill(self, why: str, cause: str) -> None:
-        """End the worker at once; ``why`` and ``cause`` go into the error that its requests get."""
-
-    @abstractmethod
-    async def aclose(self) -> None:
-        """End the worker and wait until it is gone. May be called twice."""
-
-    def log_tail(self) -> tuple[str, ...]:
-        """The worker's last log lines."""
-        return ()
-
-
-class Mailbox:
-    """What an engine has produced for one request and its task has not taken yet."""
-
-    __slots__ = ("_error", "_waiter", "chunks")
-
-    def __init__(self) -> None:
-        self.chunks: deque[StepChunk] = deque()
-        self._error: ModeldError | None = None
-        self._waiter: asyncio.Future[None] | None = None
-
-    def put(self, chunk: StepChunk) -> None:
-        """Add a chunk, or end the stream if its reader is too far behind."""
-        if self._error is not None:
-            return
-        if len(self.chunks) < MAX_WAITING_CHUNKS:
-            self.chunks.append(chunk)
-            if self._waiter is not None:
-                self._wake()
-        else:
-            self.fail(ClientTooSlowError(f"{MAX_WAITING_CHUNKS} tokens wait to be taken"))
-
-    def fail(self, error: ModeldError) -> None:
-        """End the stream with an error, after what is already here."""
-        self._error = self._error or error
-        self._wake()
-
-    async def wait(self) -> None:
-        """Wait until :attr:`chunks` has something in it.
-
-        Raises:
-            ModeldError: there is nothing, and the stream has failed.
-        """
-        while not self.chunks:
-            if self._error is not None:
-                raise self._error
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-        self._waiter = None
+E = TypeVar("E", bound=Value)
 
 
 class HostedEngine(Engine):
@@ -142,6 +92,28 @@ class HostedEngine(Engine):
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
         """Pass the request on and yield what comes back under its id."""
+        with self._handed_over(partial(Submit, request=request)) as mailbox:
+            while True:
+                await mailbox.wait()
+                while mailbox.chunks:
+                    chunk = mailbox.chunks.popleft()
+                    if isinstance(chunk, Token):
+                        yield chunk
+                    else:
+                        yield await self._end(mailbox, chunk, Done)
+                        return
+
+    async def ask(self, question: AnyQuestion) -> Reply:
+        """Pass the question on and return what comes back under its id."""
+        expected = REPLIES[type(question)]
+        with self._handed_over(partial(Ask, question=question)) as mailbox:
+            await mailbox.wait()
+            reply = await self._end(mailbox, mailbox.chunks.popleft(), expected)
+        return await reply.unpack() if isinstance(reply, Vectors) else reply
+
+    @contextmanager
+    def _handed_over(self, command: Callable[..., Submit | Ask]) -> Iterator[Mailbox]:
+        """Tell the engine under a new id; on leaving before the end, tell it to give up."""
         failure = self.failure()
         if failure is not None:
             raise failure
@@ -149,30 +121,33 @@ class HostedEngine(Engine):
         mailbox = self._mailboxes[request_id] = Mailbox()
         self._watchdog.started(request_id, self._clock())
         self._watch()
-        running = False
         try:
-            self._submit(request_id, request)
-            running = True
-            while running:
-                await mailbox.wait()
-                while running and mailbox.chunks:
-                    chunk = mailbox.chunks.popleft()
-                    running = isinstance(chunk, Token)
-                    if isinstance(chunk, Failed):
-                        raise error_from_code(chunk.code, chunk.message, field=chunk.field)
-                    yield chunk
+            self._send(command(id=request_id))
+            mailbox.is_open = True
+            yield mailbox
         finally:
             del self._mailboxes[request_id]
             self._watchdog.ended(request_id)
-            if running and not self._link.exited.done():
+            if mailbox.is_open and not self._link.exited.done():
                 self._watchdog.cancelling(request_id, self._clock())
                 self._link.send(Cancel(id=request_id))
 
-    def _submit(self, request_id: int, request: GenerateRequest) -> None:
+    def _send(self, command: Command) -> None:
         try:
-            self._link.send(Submit(id=request_id, request=request))
+            self._link.send(command)
         except FrameError as exc:
             raise InvalidRequestError(f"the request cannot be handed to a worker: {exc}") from exc
+
+    async def _end(self, mailbox: Mailbox, chunk: Sent, expected: type[E]) -> E:
+        """The end of a request or question, if it is what ``expected`` says."""
+        mailbox.is_open = False
+        if isinstance(chunk, Failed):
+            raise error_from_code(chunk.code, chunk.message, field=chunk.field)
+        if isinstance(chunk, expected):
+            return chunk
+        found, due = type(chunk).__name__, expected.__name__
+        self._link.kill(f"it sent {found} where {due} was due", "garbage")
+        raise await self.wait_exited()
 
     async def aclose(self) -> None:
         """Close the engine, end its worker and wait until it is gone."""

@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from modeld.errors import WorkerCrashedError
-from modeld.hosting.frames import Command, FrameError, Report, encode, report_reader
-from modeld.hosting.hosted import Link
+from modeld.hosting.frames import Command, FrameError, encode, report_reader
+from modeld.hosting.link import Link
 from modeld.hosting.native_log import NativeLog
 
 CLOSE_GRACE_S: Final = 5.0
@@ -170,14 +170,12 @@ class WorkerProcess(Link, asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Cut into reports and pass them on; nonsense ends the worker."""
+        """Cut into reports and pass them on; nonsense ends the worker, after what came before."""
         try:
-            reports: list[Report] = self._reader.feed(data)
+            for report in self._reader.feed(data):
+                self.on_report(report)
         except FrameError as exc:
             self.kill(f"it sent garbage: {exc}", "garbage")
-            return
-        for report in reports:
-            self.on_report(report)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  (the exit tells more)
         """Without a channel a worker is of no use; nearly always it is exiting already."""

@@ -6,45 +6,36 @@ Take what has been asked for, do one step, hand over one report with everything 
 
 from __future__ import annotations
 
-import importlib
 import queue
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TypeAlias
 
-from modeld.errors import LoadFailedError, ModeldError
-from modeld.hosting.frames import Cancel, Cancelled, Close, Command, Report, Stepped, Submit
-from modeld.interfaces import ReportProgress, StepEngine
-from modeld.values import Failed, ModelSpec, StepChunk, Token
+from modeld.errors import InvalidRequestError, ModeldError
+from modeld.hosting.frames import (
+    Ask,
+    Cancel,
+    Cancelled,
+    Close,
+    Command,
+    FrameError,
+    Report,
+    Sent,
+    Stepped,
+    Submit,
+)
+from modeld.hosting.vectors import Vectors
+from modeld.interfaces import StepEngine
+from modeld.questions import Embeddings, Reply
+from modeld.values import Done, Failed, Token
 
 Send: TypeAlias = Callable[[Report], None]
 Inbox: TypeAlias = "queue.SimpleQueue[Command]"
 
 HEARTBEAT_S = 0.25
 """Steps that produce nothing are reported at most this often."""
-
-
-def open_engine(
-    engine: str, spec: ModelSpec, options: Mapping[str, object], progress: ReportProgress
-) -> StepEngine:
-    """Import ``package.module:Class`` and open it for ``spec``.
-
-    Raises:
-        ModeldError: as the engine raised it; anything else becomes a :class:`LoadFailedError`.
-    """
-    module, _, name = engine.partition(":")
-    try:
-        opened = getattr(importlib.import_module(module), name).open(spec, options, progress)
-    except ModeldError:
-        raise
-    except Exception as exc:
-        traceback.print_exc()
-        raise LoadFailedError(f"{type(exc).__name__}: {exc}") from exc
-    if not isinstance(opened, StepEngine):
-        raise LoadFailedError(f"{engine}.open returned {opened!r}, not a StepEngine")
-    return opened
 
 
 class Stepper:
@@ -68,8 +59,8 @@ class Stepper:
         while True:
             for command in self._take(inbox):
                 match command:
-                    case Submit():
-                        self._submit(command)
+                    case Submit() | Ask():
+                        self._take_on(command)
                     case Cancel(id=request_id):
                         self._cancel(request_id)
                     case Close():
@@ -86,9 +77,12 @@ class Stepper:
             commands.append(inbox.get())
         return commands
 
-    def _submit(self, command: Submit) -> None:
+    def _take_on(self, command: Submit | Ask) -> None:
         try:
-            self._engine.submit(command.id, command.request)
+            if isinstance(command, Submit):
+                self._engine.submit(command.id, command.request)
+            else:
+                self._engine.ask(command.id, command.question)
         except ModeldError as exc:
             failed = Failed(code=exc.code, message=exc.message, field=exc.field)
         except Exception as exc:  # noqa: BLE001  (one request's fault must not end the others)
@@ -106,16 +100,34 @@ class Stepper:
         self._send(Cancelled(id=request_id))
 
     def _step(self) -> None:
-        produced = []
+        produced: list[tuple[int, Sent]] = []
+        replies: list[tuple[int, Reply]] = []
         for request_id, chunk in self._engine.step():
             if request_id not in self._running:
                 continue
-            if not isinstance(chunk, Token):
-                self._running.discard(request_id)
-            produced.append((request_id, chunk))
+            if isinstance(chunk, Token):
+                produced.append((request_id, chunk))
+                continue
+            self._running.discard(request_id)
+            if isinstance(chunk, Done | Failed):
+                produced.append((request_id, chunk))
+            else:
+                replies.append((request_id, chunk))
         if produced or self._clock() - self._reported_s >= HEARTBEAT_S:
             self._report(tuple(produced))
+        for request_id, reply in replies:
+            self._reply(request_id, reply)
 
-    def _report(self, chunks: tuple[tuple[int, StepChunk], ...]) -> None:
+    def _reply(self, request_id: int, reply: Reply) -> None:
+        """Each in a report of its own, because one may be all that a frame has room for."""
+        packed = Vectors.pack(reply) if isinstance(reply, Embeddings) else reply
+        try:
+            self._report(((request_id, packed),))
+        except FrameError as exc:
+            message = f"the reply cannot be handed over: {exc}; ask for less at once"
+            failed = Failed(code=InvalidRequestError.code, message=message)
+            self._report(((request_id, failed),))
+
+    def _report(self, chunks: tuple[tuple[int, Sent], ...]) -> None:
         self._reported_s = self._clock()
         self._send(Stepped(chunks=chunks))

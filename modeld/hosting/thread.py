@@ -10,9 +10,21 @@ import queue
 import threading
 
 from modeld.errors import LoadFailedError, ModeldError, WorkerCrashedError
-from modeld.hosting.frames import Cancel, Close, Command, Load, Loaded, LoadFailed, Progress, Report
-from modeld.hosting.hosted import Link
-from modeld.hosting.stepping import Inbox, Stepper, open_engine
+from modeld.hosting import errands
+from modeld.hosting.errands import Errand
+from modeld.hosting.frames import (
+    Call,
+    Cancel,
+    Close,
+    Command,
+    Load,
+    Loaded,
+    LoadFailed,
+    Progress,
+    Report,
+)
+from modeld.hosting.link import Link
+from modeld.hosting.stepping import Inbox, Stepper
 from modeld.interfaces import StepEngine
 
 CLOSE_GRACE_S = 5.0
@@ -21,7 +33,7 @@ log = logging.getLogger("modeld.hosting")
 
 
 class WorkerThread(Link):
-    """A thread that loads a model and serves it.
+    """A thread that loads a model and serves it, or calls one function.
 
     A thread cannot be killed: one that hangs is left behind, and its requests fail.
     """
@@ -34,8 +46,8 @@ class WorkerThread(Link):
         self._thread: threading.Thread | None = None
 
     def send(self, command: Command) -> None:
-        """Pass a command on; a load starts the thread."""
-        if isinstance(command, Load):
+        """Pass a command on; a load or a call starts the thread."""
+        if isinstance(command, Load | Call):
             name = f"modeld-engine-{command.spec.id}"
             self._thread = threading.Thread(
                 target=self._run, args=(command,), name=name, daemon=True
@@ -63,30 +75,30 @@ class WorkerThread(Link):
         """Leave the thread to end by itself."""
         self.kill("it was given up", "closed")
 
-    def label(self, model: str) -> None:
-        """Threads log through Python's logging, which needs no label."""
-
-    def _run(self, load: Load) -> None:
+    def _run(self, errand: Errand) -> None:
         try:
-            self._engine = open_engine(
-                load.engine,
-                load.spec,
-                load.options,
-                lambda done: self._hand(Progress(fraction=done)),
-            )
+            done = errands.run(errand, lambda part: self._hand(Progress(fraction=part)))
         except ModeldError as exc:
             self._hand(LoadFailed(code=exc.code, message=exc.message))
-            return
         except BaseException as exc:  # noqa: BLE001  (an engine that exits must not do so unheard)
             self._hand(LoadFailed(code=LoadFailedError.code, message=f"it raised {exc!r}"))
-            return
-        self._hand(Loaded(slots=self._engine.slots, held_bytes=self._engine.held_bytes))
+        else:
+            if isinstance(done, StepEngine):
+                self._serve(done, errand.spec.id)
+            else:
+                self._hand(done)
+
+    def _serve(self, engine: StepEngine, model: str) -> None:
+        self._engine = engine
+        self._hand(Loaded(slots=engine.slots, held_bytes=engine.held_bytes))
         why, cause = "it was closed", "closed"
         try:
-            Stepper(self._engine, self._hand).run(self._inbox)
-            self._engine.close()
+            try:
+                Stepper(engine, self._hand).run(self._inbox)
+            finally:
+                engine.close()  # also after a failure: no process ends here and frees its memory
         except BaseException as exc:
-            log.exception("the engine of %r failed", load.spec.id)
+            log.exception("the engine of %r failed", model)
             why, cause = f"{type(exc).__name__}: {exc}", "exit"
         with contextlib.suppress(RuntimeError):  # the loop may have closed meanwhile
             self._loop.call_soon_threadsafe(self._on_ended, why, cause)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What the child process runs: one model, one channel to the parent.
+"""What the child process runs: one model or one function, one channel to the parent.
 
 The main thread runs the engine; a second thread reads commands, so that a cancellation can
 interrupt a step. When the parent goes away the channel ends, and so does the worker.
@@ -21,7 +21,10 @@ import traceback
 from pathlib import Path
 
 from modeld.errors import ModeldError
+from modeld.hosting import errands
+from modeld.hosting.errands import Errand
 from modeld.hosting.frames import (
+    Call,
     Cancel,
     Close,
     Command,
@@ -36,7 +39,7 @@ from modeld.hosting.frames import (
     command_reader,
     encode,
 )
-from modeld.hosting.stepping import Inbox, Stepper, open_engine
+from modeld.hosting.stepping import Inbox, Stepper
 from modeld.interfaces import StepEngine
 
 EXIT_ENGINE_FAILED = 1
@@ -48,7 +51,7 @@ _READ_BYTES = 1 << 18
 
 
 def main(channel_fd: int, parent_pid: int, memory_mb: int) -> None:
-    """Serve one model over the socket ``channel_fd`` until told to close.
+    """Serve one model, or call one function, over the socket ``channel_fd`` until told to close.
 
     ``memory_mb`` limits the address space, in MiB; 0 leaves it unlimited.
     """
@@ -71,14 +74,14 @@ class Worker:
         self._progress_s = 0.0
 
     def run(self) -> None:
-        """Prepare, load, serve, close. Each is a command of the parent's."""
+        """Prepare, load or call, serve, close. Each is a command of the parent's."""
         threading.Thread(target=self._read, name="modeld-commands", daemon=True).start()
         while self._engine is None:
             match self._inbox.get():
                 case Prepare(imports=imports):
                     self._prepare(imports)
-                case Load() as load:
-                    self._load(load)
+                case Load() | Call() as errand:
+                    self._run(errand)
                 case Close():
                     return
                 case Cancel():
@@ -102,16 +105,19 @@ class Worker:
                 traceback.print_exc()
         self._send(Prepared())
 
-    def _load(self, load: Load) -> None:
+    def _run(self, errand: Errand) -> None:
         try:
-            engine = open_engine(load.engine, load.spec, load.options, self._report_progress)
+            done = errands.run(errand, self._report_progress)
         except ModeldError as exc:
             self._send(LoadFailed(code=exc.code, message=exc.message))
         except MemoryError:
             self._send(LoadFailed(code="load_failed", message="out of memory"))
         else:
-            self._engine = engine
-            self._send(Loaded(slots=engine.slots, held_bytes=engine.held_bytes))
+            if isinstance(done, StepEngine):
+                self._engine = done
+                self._send(Loaded(slots=done.slots, held_bytes=done.held_bytes))
+            else:
+                self._send(done)
 
     def _report_progress(self, fraction: float) -> None:
         now = time.monotonic()

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from modeld.errors import ConfigurationError
 from modeld.httpapi.accept import Formatters
 from modeld.httpapi.access import AccessLog
+from modeld.httpapi.cache_salt import CacheSalt
 from modeld.httpapi.gate import Gate, GatedRoute
 from modeld.httpapi.health import Health
 from modeld.httpapi.infer import Infer
@@ -25,6 +26,7 @@ from modeld.httpapi.operations import Operation
 from modeld.httpapi.origins import Origins
 from modeld.httpapi.plugin_list import Plugins
 from modeld.httpapi.problems import Problems
+from modeld.httpapi.questions import Questions
 from modeld.httpapi.status import Status
 from modeld.httpapi.swagger import swagger_route
 from modeld.interfaces import ModelService
@@ -126,8 +128,10 @@ class ModeldApp:
 
     def _operations(self) -> tuple[Operation, ...]:
         formatters = Formatters(self.plugins.formatters.values())
+        cache_salt = CacheSalt(self._keys, per_key=self.settings.cache_per_key)
         return (
-            *Infer(self.service, self.settings, formatters).operations(),
+            *Infer(self.service, self.settings, formatters, cache_salt).operations(),
+            *Questions(self.service, self.settings).operations(),
             *Models(self.service).operations(),
             *Status(self.service).operations(),
             *Health(self.service).operations(),

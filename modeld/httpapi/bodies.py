@@ -38,6 +38,7 @@ _JSON_TYPES: dict[type, str] = {
     type(None): "null",
 }
 _WANTED = {
+    "dict_type": "must be an object",
     "extra_forbidden": "unknown field",
     "list_type": "must be an array",
     "missing": "must be given",
@@ -166,7 +167,7 @@ def _refusal(model: type[BaseModel], invalid: ValidationError) -> InvalidRequest
 def _path(location: tuple[int | str, ...]) -> str:
     """``("messages", 2, "role")`` as ``messages[2].role``."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    return text.removeprefix(".")
+    return text.removeprefix(".").removesuffix(".[key]")
 
 
 def _named(value: object) -> str:

@@ -4,43 +4,23 @@
 from __future__ import annotations
 
 import json
-from typing import Literal
 
-from pydantic import BaseModel, Field, RootModel
+from msgspec.structs import replace
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from modeld.errors import (
-    BackendUnavailableError,
-    BodyTooLargeError,
-    BudgetExceededError,
-    DrainingError,
-    InvalidJsonError,
-    InvalidModelError,
-    InvalidRequestError,
-    LoadFailedError,
-    ModelExceedsBudgetError,
-    ModelNotFoundError,
-    NotAcceptableError,
-    PromptRequiredError,
-    PromptTooLongError,
-    QueueFullError,
-    RequestTimeoutError,
-    TemplateError,
-    UnsupportedMediaTypeError,
-    WaitTimeoutError,
-    WorkerCrashedError,
-)
+from modeld.errors import NotAcceptableError, PromptRequiredError, TemplateError
 from modeld.httpapi.accept import STREAMING_DEFAULT, WHOLE_DEFAULT, Formatters
 from modeld.httpapi.bodies import parse, read_json
+from modeld.httpapi.cache_salt import CacheSalt
 from modeld.httpapi.exchange import exchange_of
+from modeld.httpapi.failures import WORK_ERRORS
+from modeld.httpapi.infer_answer import DoneLine, StreamLine
 from modeld.httpapi.infer_request import InferRequest
 from modeld.httpapi.operations import Answer, Content, Operation
-from modeld.httpapi.problems import ErrorBody
 from modeld.httpapi.streaming import Delivery
 from modeld.interfaces import ModelService
 from modeld.settings import Settings
-from modeld.values import FinishReason
 
 _DESCRIPTION = """\
 Streams one JSON object per line: `{"token": …}` for each piece of text and, last, an object with
@@ -49,56 +29,7 @@ instead. The `Accept` header chooses another format; `"stream": false` means one
 A client that closes its connection ends the work at once.
 """
 
-
-class TokenLine(BaseModel):
-    """A piece of the answer."""
-
-    token: str
-
-
-class UsageNumbers(BaseModel):
-    """What the request cost, in tokens."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-    cached_tokens: int = Field(0, description="tokens of the prompt that were not computed again")
-
-
-class DoneLine(BaseModel):
-    """The end of an answer that went well."""
-
-    done: Literal[True]
-    content: str = Field(description="the whole answer")
-    finish_reason: FinishReason
-    usage: UsageNumbers
-
-
-class StreamLine(RootModel[TokenLine | DoneLine | ErrorBody]):
-    """One object of a streamed answer."""
-
-
-_ERRORS = (
-    InvalidJsonError,
-    InvalidRequestError,
-    PromptRequiredError,
-    TemplateError,
-    ModelNotFoundError,
-    NotAcceptableError,
-    BodyTooLargeError,
-    UnsupportedMediaTypeError,
-    PromptTooLongError,
-    InvalidModelError,
-    QueueFullError,
-    WaitTimeoutError,
-    BackendUnavailableError,
-    LoadFailedError,
-    WorkerCrashedError,
-    DrainingError,
-    RequestTimeoutError,
-    ModelExceedsBudgetError,
-    BudgetExceededError,
-)
+_ERRORS = (PromptRequiredError, TemplateError, NotAcceptableError, *WORK_ERRORS)
 
 
 def _content(media_type: str) -> Content:
@@ -117,10 +48,17 @@ def _content(media_type: str) -> Content:
 class Infer:
     """Serves ``POST /infer`` as an ASGI application."""
 
-    def __init__(self, service: ModelService, settings: Settings, formatters: Formatters) -> None:
+    def __init__(
+        self,
+        service: ModelService,
+        settings: Settings,
+        formatters: Formatters,
+        cache_salt: CacheSalt,
+    ) -> None:
         self._service = service
         self._settings = settings
         self._formatters = formatters
+        self._cache_salt = cache_salt
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -128,6 +66,7 @@ class Infer:
         body = parse(InferRequest, await read_json(scope, receive, self._settings.max_body_bytes))
         exchange.model = body.model or self._settings.default_model
         request = body.to_generate_request(exchange.request_id)
+        request = replace(request, cache_salt=self._cache_salt.of(scope, request.cache_salt))
         formatter = self._formatters.choose(
             ",".join(Headers(scope=scope).getlist("accept")), stream=body.stream is not False
         )
@@ -150,6 +89,14 @@ class Infer:
                 body_examples={
                     "prompt": {"prompt": "Write a haiku about rain.", "max_tokens": 64},
                     "chat": {"messages": [{"role": "user", "content": "Hello!"}], "stream": False},
+                    "data": {
+                        "prompt": "A person as JSON: ",
+                        "json_schema": {
+                            "type": "object",
+                            "properties": {"name": {"type": "string"}},
+                            "required": ["name"],
+                        },
+                    },
                 },
                 answers=(
                     Answer(

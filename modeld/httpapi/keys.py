@@ -50,7 +50,7 @@ class Keys:
         """
         if not self._digests:
             return
-        offered = _offered(scope)
+        offered = offered_key(scope)
         if offered is None:
             raise UnauthorizedError("an API key is needed: send Authorization: Bearer KEY")
         digest = hashlib.sha256(offered).digest()
@@ -59,7 +59,8 @@ class Keys:
             raise UnauthorizedError("the API key is not known to this server")
 
 
-def _offered(scope: Scope) -> bytes | None:
+def offered_key(scope: Scope) -> bytes | None:
+    """The key that a request carries, right or wrong."""
     for name, value in scope["headers"]:
         if name == b"authorization":
             scheme, _, key = value.strip().partition(b" ")

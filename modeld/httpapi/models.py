@@ -10,19 +10,10 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from modeld.errors import (
-    BackendUnavailableError,
-    BudgetExceededError,
-    DrainingError,
-    InvalidModelError,
-    LoadFailedError,
-    ModelExceedsBudgetError,
-    ModelNotFoundError,
-    QueueFullError,
-    WaitTimeoutError,
-)
+from modeld.errors import DrainingError, ModelNotFoundError
 from modeld.httpapi.answers import document
 from modeld.httpapi.exchange import exchange_of
+from modeld.httpapi.failures import LOAD_ERRORS
 from modeld.httpapi.operations import Answer, Content, Operation, Parameter
 from modeld.httpapi.presence import run_guarded, watch_client
 from modeld.interfaces import ModelService
@@ -123,7 +114,7 @@ class Models:
                 summary="Load a model and wait until it is ready",
                 parameters=(_ID,),
                 answers=(loaded,),
-                raises=_LOAD_ERRORS,
+                raises=LOAD_ERRORS,
             ),
             Operation(
                 method="POST",
@@ -136,19 +127,6 @@ class Models:
                 raises=(ModelNotFoundError, DrainingError),
             ),
         )
-
-
-_LOAD_ERRORS = (
-    ModelNotFoundError,
-    QueueFullError,
-    InvalidModelError,
-    WaitTimeoutError,
-    BackendUnavailableError,
-    LoadFailedError,
-    DrainingError,
-    ModelExceedsBudgetError,
-    BudgetExceededError,
-)
 
 
 def _model(request: Request) -> str:

@@ -33,6 +33,7 @@ STATUS: Mapping[str, int] = {
     "invalid_json": 400,
     "prompt_required": 400,
     "template_error": 400,
+    "not_supported": 400,
     "unauthorized": 401,
     "forbidden": 403,
     "model_not_found": 404,
@@ -99,6 +100,8 @@ class Problems:
             response = _response(exc, exchange.request_id)
             if isinstance(exc, ModeldError):
                 exchange.outcome = exc.code
+            elif isinstance(exc, ClientLeft):
+                exchange.outcome = "client_left"
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
             else:

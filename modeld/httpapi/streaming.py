@@ -7,9 +7,11 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from msgspec.structs import replace
 from starlette.types import Receive, Send
 
 from modeld.errors import ClientTooSlowError, InternalError, RequestTimeoutError
+from modeld.httpapi.deadline import within
 from modeld.httpapi.exchange import Exchange
 from modeld.httpapi.presence import ClientLeft, run_guarded, watch_client
 from modeld.httpapi.problems import as_error, status_of
@@ -82,28 +84,28 @@ class Delivery:
     async def _pass_on_in_time(
         self, chunks: AsyncGenerator[Chunk, None], timeout_s: float | None
     ) -> Done:
-        deadline = asyncio.timeout(timeout_s)
         try:
-            async with deadline, aclosing(chunks):
+            async with within(timeout_s), aclosing(chunks):
                 return await self._pass_on(chunks)
-        except TimeoutError:
-            if not deadline.expired():
-                raise
-        self._writes += self._is_writing
-        raise RequestTimeoutError(
-            f"the request was not done within its timeout_s of {timeout_s:g}", field="timeout_s"
-        )
+        except RequestTimeoutError:
+            self._writes += self._is_writing  # a write that it cut off is under way no longer
+            raise
 
     async def _pass_on(self, chunks: AsyncGenerator[Chunk, None]) -> Done:
-        """Send every token; the end is returned, so that it is sent when all is given back."""
+        """Send every token; the end is returned, so that it is sent when all is given back.
+
+        The end of a stream does not repeat the ``logprobs`` that its tokens had.
+        """
         send, encode, streams = self._send, self._formatter.encode, self._formatter.streams
         done: Done | None = None
-        count = 0
+        count = sent = 0
         async for chunk in chunks:
             count += 1
             if not isinstance(chunk, Token):
                 done = chunk
             elif streams:
+                if chunk.logprobs:
+                    sent += len(chunk.logprobs)
                 body = encode(chunk)
                 self._writes += 1
                 if not self._started:
@@ -115,7 +117,7 @@ class Delivery:
         self._chunks = count
         if done is None:
             raise InternalError("the service ended an answer without saying so")
-        return done
+        return replace(done, logprobs=done.logprobs[sent:]) if sent else done
 
     async def _start(self, length: int | None = None) -> None:
         self._started = True

@@ -10,6 +10,7 @@ from modeld.interfaces import Backend, Candidate, Engine
 from modeld.serving.admission import Line
 from modeld.serving.budget import Reservation
 from modeld.serving.cooldown import Cooldown
+from modeld.serving.need import Need
 from modeld.values import EvictionReason, InstanceState, InstanceStatus, ModelSpec, Options
 
 
@@ -53,16 +54,21 @@ class Place:
     """All that is known of one model while the server runs."""
 
     def __init__(
-        self, spec: ModelSpec, backend: Backend, options: Options, *, max_queue_depth: int
+        self,
+        spec: ModelSpec,
+        backend: Backend,
+        options: Options,
+        need: Need,
+        *,
+        max_queue_depth: int,
     ) -> None:
         self.spec = spec
         self.backend = backend
         self.options = options
+        self.need = need
         self.line = Line(spec.id, options.slots, max_queue_depth)
         self.cooldown = Cooldown()
         self.instance: Instance | None = None
-        self.estimated_bytes = 0
-        self.measured_bytes = 0
         self.victims: set[Instance] = set()
         self.has_claim = False
         self.failure_code = LoadFailedError.code
@@ -76,13 +82,7 @@ class Place:
     def renew(self, fresh: Place) -> None:
         """Go on with a new version of the file; what is loaded stays what it is until it goes."""
         self.spec, self.backend, self.options = fresh.spec, fresh.backend, fresh.options
-        self.estimated_bytes, self.measured_bytes = fresh.estimated_bytes, 0
-        self.cooldown = fresh.cooldown
-
-    @property
-    def needed_bytes(self) -> int:
-        """What a load must reserve: the larger of the estimate and what was measured before."""
-        return max(self.estimated_bytes, self.measured_bytes)
+        self.need, self.cooldown = fresh.need, fresh.cooldown
 
     def forecast_s(self) -> float:
         """In how many seconds a slot is likely to be free, the load included if there is one."""

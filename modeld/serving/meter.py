@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What is measured of one request while it is served."""
+"""What is measured of one request or question while it is served."""
 
 from __future__ import annotations
 
@@ -7,52 +7,74 @@ import itertools
 import time
 from collections.abc import Callable
 
-from modeld.events import RequestFinished
-from modeld.values import Done, Token, Usage
+from modeld.events import RequestFinished, RequestRefused, RequestStarted
+from modeld.questions import Embeddings, Ranking, Reply
+from modeld.values import Done, Token, TokenLogprobs, Usage
 
 
 class Meter:
-    """Collects the answer and the times of one request. Times are on a monotonic clock."""
+    """Collects the answer and the times of one request. Times are on a monotonic clock.
 
-    def __init__(
-        self, request_id: str, model: str, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    ``outcome`` is what observers are told of its end; without an end it was cancelled.
+    """
+
+    def __init__(self, request_id: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._request_id = request_id
-        self._model = model
         self._clock = clock
         self._arrived_s = clock()
+        self._model: str | None = None
         self._texts: list[str] = []
         self._stamps_s: list[float] = []
+        self._logprobs: list[TokenLogprobs] = []
         self._usage: Usage | None = None
         self.outcome = "cancelled"
 
-    @property
-    def waited_s(self) -> float:
-        """Seconds since the request's arrival."""
-        return self._clock() - self._arrived_s
+    def started(self, model: str) -> RequestStarted:
+        """Note that it has a slot of ``model``; returns the event for observers."""
+        self._model = model
+        waited_s = self._clock() - self._arrived_s
+        return RequestStarted(request_id=self._request_id, model=model, queue_wait_s=waited_s)
 
     def token(self, token: Token) -> None:
         """Note one piece of the answer."""
         self._texts.append(token.text)
         self._stamps_s.append(self._clock())
+        if token.logprobs:
+            self._logprobs += token.logprobs
 
     def done(self, done: Done) -> Done:
         """Note the good end; returns it with the whole answer in it."""
         self.outcome = str(done.finish_reason)
         self._usage = done.usage
         return Done(
-            finish_reason=done.finish_reason, usage=done.usage, content="".join(self._texts)
+            finish_reason=done.finish_reason,
+            usage=done.usage,
+            content="".join(self._texts),
+            logprobs=(*self._logprobs, *done.logprobs),
         )
 
-    def finished(self) -> RequestFinished:
-        """The event for observers. Without a good end, tokens are counted as they came."""
+    def replied(self, reply: Reply) -> Reply:
+        """Note the reply to a question, and return it."""
+        self.outcome = "answered"
+        if isinstance(reply, Embeddings | Ranking):
+            self._usage = reply.usage
+        return reply
+
+    def ended(self, asked_for: str) -> RequestFinished | RequestRefused:
+        """The event for observers: a request that has never started was refused.
+
+        ``asked_for`` is the model to name for it. Without a good end, tokens are counted as they
+        came.
+        """
+        if self._model is None:
+            return RequestRefused(request_id=self._request_id, model=asked_for, reason=self.outcome)
         stamps = self._stamps_s
         usage = self._usage or Usage(completion_tokens=len(stamps))
         return RequestFinished(
             request_id=self._request_id,
             model=self._model,
             outcome=self.outcome,
-            seconds=self.waited_s,
+            seconds=self._clock() - self._arrived_s,
             first_token_s=stamps[0] - self._arrived_s if stamps else None,
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,

@@ -13,27 +13,23 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from modeld.errors import (
-    DrainingError,
-    LoadFailedError,
-    ModeldError,
-    WaitTimeoutError,
-    error_from_code,
-)
+from modeld.errors import DrainingError, ModeldError, WaitTimeoutError
 from modeld.events import (
     Event,
     ModelEvicted,
     ModelLoaded,
     ModelLoadFailed,
     ModelLoading,
-    ModelLoadProgress,
     WorkerExited,
 )
 from modeld.hosting.host import Hosting
 from modeld.hosting.tasks import TaskSet
 from modeld.interfaces import Engine
+from modeld.serving import refusals
 from modeld.serving.admission import Ticket
-from modeld.serving.instance import Instance, Place
+from modeld.serving.instance import Place
+from modeld.serving.loader import Loader
+from modeld.serving.need import Need
 from modeld.serving.turns import Turns
 from modeld.values import EvictionReason, InstanceState
 
@@ -55,7 +51,7 @@ class Pool:
     ) -> None:
         self.turns = turns
         self._hosting = hosting
-        self._load_timeout_s = load_timeout_s
+        self._loader = Loader(hosting, timeout_s=load_timeout_s, notify=notify)
         self._notify = notify
         self._clock = clock
         self._wall_clock = wall_clock
@@ -173,6 +169,9 @@ class Pool:
             log.error("%s", complaint)
         for place in decision.deaths:
             self._on_death(place)
+        for place in decision.measurements:
+            name = f"modeld-measure-{place.spec.id}"
+            self._tasks.spawn(self._measure(place, place.need), name)
         for place in decision.loads:
             self._tasks.spawn(self._load(place), f"modeld-load-{place.spec.id}")
         for place in decision.closes:
@@ -189,15 +188,20 @@ class Pool:
             self._changed.clear()
             await self._changed.wait()
 
+    async def _measure(self, place: Place, need: Need) -> None:
+        """Settle this need; if the file changes meanwhile, the place has another one by then."""
+        need.settle(await self._loader.measure(place))
+        self._decide()
+
     async def _load(self, place: Place) -> None:
         instance = place.instance
         assert instance is not None
         model = place.spec.id
-        needed_mb, backend = place.needed_bytes >> 20, place.backend.name
+        needed_mb, backend = place.need.size_bytes >> 20, place.backend.name
         log.info("loading %s with %s, %d MiB expected", model, backend, needed_mb)
         self._notify(ModelLoading(model=model))
         try:
-            engine = await self._loaded_engine(place, instance)
+            engine = await self._loader.load(place, instance)
         except asyncio.CancelledError:
             self.turns.load_failed(place, DrainingError("the server is shutting down"))
             raise
@@ -218,34 +222,8 @@ class Pool:
                 model=model,
                 seconds=place.load_seconds,
                 held_bytes=instance.held_bytes,
-                estimated_bytes=place.estimated_bytes,
+                estimated_bytes=place.need.estimated_bytes,
             )
-        )
-
-    async def _loaded_engine(self, place: Place, instance: Instance) -> Engine:
-        """Run the backend's load for as long as it makes progress."""
-        loop = asyncio.get_running_loop()
-        limit_s = self._load_timeout_s
-        try:
-            async with asyncio.timeout(limit_s) as silence:
-
-                def on_progress(fraction: float) -> None:
-                    silence.reschedule(loop.time() + limit_s)
-                    self._notify(ModelLoadProgress(model=place.spec.id, fraction=fraction))
-
-                host = self._hosting.engine_host(on_progress)
-                engine: object = await place.backend.load(instance.spec, place.options, host)
-        except TimeoutError:
-            if silence.expired():
-                raise LoadFailedError(f"the load made no progress for {limit_s:g} s") from None
-            raise
-        slots = getattr(engine, "slots", None)
-        if isinstance(engine, Engine) and isinstance(slots, int) and slots >= 1:
-            return engine
-        if isinstance(engine, Engine):
-            await engine.aclose()
-        raise LoadFailedError(
-            f"backend {place.backend.name!r} returned {engine!r}, not an engine with slots"
         )
 
     def _on_load_failed(self, place: Place, exc: Exception) -> None:
@@ -258,16 +236,8 @@ class Pool:
             self._decide()
             return
         retry_after_s = place.cooldown.load_failed(self._clock())
-        if isinstance(exc, ModeldError):
-            why = f"model {model!r} could not be loaded: {exc.message}"
-            error = error_from_code(exc.code, why, retry_after_s if exc.retryable else None)
-            log.error("%s", error.message)
-        else:
-            error = LoadFailedError(
-                f"model {model!r} could not be loaded: {type(exc).__name__}: {exc}",
-                retry_after_s=retry_after_s,
-            )
-            log.error("%s", error.message, exc_info=exc)
+        error = refusals.load_failed(place, exc, retry_after_s)
+        log.error("%s", error.message, exc_info=None if isinstance(exc, ModeldError) else exc)
         self.last_error = error.message
         self.turns.load_failed(place, error)
         self._notify(

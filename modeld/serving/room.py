@@ -44,8 +44,8 @@ class Room:
         Says whether the free bytes are this load's too: its victims are on their way, or it was
         overtaken for long enough.
         """
-        self._adopt_orphans(place, place.needed_bytes - free)
-        short = place.needed_bytes - free - held_bytes(place.victims)
+        self._adopt_orphans(place, place.need.size_bytes - free)
+        short = place.need.size_bytes - free - held_bytes(place.victims)
         if short <= 0:
             return True
         overdue = now_s >= self._overdue_s(place)

@@ -6,8 +6,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from fnmatch import fnmatchcase
 
 from modeld.errors import (
@@ -17,13 +17,14 @@ from modeld.errors import (
     ModeldError,
     ModelNotFoundError,
 )
-from modeld.events import RequestRefused, RequestStarted
 from modeld.hosting.host import hosting
-from modeld.interfaces import ModelService
+from modeld.interfaces import Engine, ModelService
 from modeld.plugins import PluginHost
+from modeld.questions import AnyQuestion, Reply
 from modeld.serving.budget import Ledger
 from modeld.serving.instance import Place
 from modeld.serving.meter import Meter
+from modeld.serving.need import Need
 from modeld.serving.options import options_for
 from modeld.serving.pool import Pool
 from modeld.serving.registry import Registry
@@ -109,29 +110,38 @@ class LocalService(ModelService):
 
     async def infer(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
         """Wait for the model and a slot, then yield what the engine produces."""
-        meter = Meter(request.request_id, request.model)
-        started = False
+        async with (
+            self._serving(request) as (engine, meter),
+            aclosing(engine.generate(request)) as chunks,
+        ):
+            async for chunk in chunks:
+                if isinstance(chunk, Token):
+                    meter.token(chunk)
+                    yield chunk
+                else:
+                    yield meter.done(chunk)
+
+    async def ask(self, question: AnyQuestion) -> Reply:
+        """Wait for the model and a slot, then return what the engine replies."""
+        async with self._serving(question) as (engine, meter):
+            return meter.replied(await engine.ask(question))
+
+    @asynccontextmanager
+    async def _serving(
+        self, request: GenerateRequest | AnyQuestion
+    ) -> AsyncIterator[tuple[Engine, Meter]]:
+        """Keep the model and a slot until the block ends, and tell observers of it."""
+        meter = Meter(request.request_id)
         try:
             place = await self._place(request.model)
-            meter = Meter(request.request_id, place.spec.id)
             async with self._pool.lease(place, max_wait_s=self._settings.max_wait_s) as engine:
-                started = True
-                self._note_start(request, place, meter)
-                async with aclosing(engine.generate(request)) as chunks:
-                    async for chunk in chunks:
-                        if isinstance(chunk, Token):
-                            meter.token(chunk)
-                            yield chunk
-                        else:
-                            yield meter.done(chunk)
+                self._plugins.notify(meter.started(place.spec.id))
+                yield engine, meter
         except Exception as exc:
             meter.outcome = exc.code if isinstance(exc, ModeldError) else InternalError.code
-            if not started:
-                self._note_refusal(request, meter.outcome)
             raise
         finally:
-            if started:
-                self._plugins.notify(meter.finished())
+            self._plugins.notify(meter.ended(self._label(request.model)))
 
     async def models(self) -> Sequence[ModelSpec]:
         """All known models."""
@@ -212,13 +222,13 @@ class LocalService(ModelService):
     def _new_place(self, spec: ModelSpec) -> Place:
         backend = self._plugins.choose_backend(spec)
         options = options_for(spec.id, self._settings.models, backend)
-        place = Place(spec, backend, options, max_queue_depth=self._settings.max_queue_depth)
         try:
-            place.estimated_bytes = backend.estimate(spec, options).total_bytes
+            estimated_bytes = backend.estimate(spec, options).total_bytes
         except Exception as exc:
             log.exception("backend %r could not estimate %r", backend.name, spec.id)
             raise LoadFailedError(f"backend {backend.name!r} could not estimate it: {exc}") from exc
-        return place
+        need = Need(estimated_bytes, is_measurable=True)
+        return Place(spec, backend, options, need, max_queue_depth=self._settings.max_queue_depth)
 
     def _check_options(self) -> None:
         for spec in self._registry.specs():
@@ -240,19 +250,6 @@ class LocalService(ModelService):
         default = self._settings.default_model
         if default and default not in {spec.id for spec in self._registry.specs()}:
             log.warning("default_model %r is not among the models found", default)
-
-    def _note_start(self, request: GenerateRequest, place: Place, meter: Meter) -> None:
-        self._plugins.notify(
-            RequestStarted(
-                request_id=request.request_id, model=place.spec.id, queue_wait_s=meter.waited_s
-            )
-        )
-
-    def _note_refusal(self, request: GenerateRequest, reason: str) -> None:
-        model = self._label(request.model)
-        self._plugins.notify(
-            RequestRefused(request_id=request.request_id, model=model, reason=reason)
-        )
 
     def _label(self, model: str) -> str:
         """A model's id if there is one: what clients send must not become a metric's label."""

@@ -15,15 +15,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from modeld.errors import (
-    BudgetExceededError,
-    ModeldError,
-    ModelExceedsBudgetError,
-    QueueFullError,
-    WorkerCrashedError,
-    error_from_code,
-)
+from modeld.errors import ModeldError, QueueFullError, WorkerCrashedError
 from modeld.interfaces import Engine, EvictionPolicy
+from modeld.serving import refusals
 from modeld.serving.admission import Ticket
 from modeld.serving.budget import Ledger
 from modeld.serving.instance import Instance, Place
@@ -36,6 +30,7 @@ class Decision:
     """What the pool has to do now, and when to ask again (on the clock of the arguments)."""
 
     deaths: list[Place] = field(default_factory=list)
+    measurements: list[Place] = field(default_factory=list)
     loads: list[Place] = field(default_factory=list)
     closes: list[Place] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
@@ -72,9 +67,9 @@ class Turns:
         """
         wait_s = place.cooldown.remaining_s(now_s)
         if wait_s > 0:
-            raise _cooling(place, wait_s)
-        if place.instance is None and not self.ledger.can_ever_hold(place.needed_bytes):
-            raise _never_fits(place, self.ledger)
+            raise refusals.cools_down(place, wait_s)
+        if place.instance is None and self._never_fits(place):
+            raise refusals.never_fits(place, self.ledger)
         try:
             place.line.join(ticket)
         except QueueFullError as exc:
@@ -94,7 +89,7 @@ class Turns:
         instance.engine = engine
         instance.measured_bytes = engine.held_bytes
         if not self.is_outdated(place):
-            place.measured_bytes = engine.held_bytes
+            place.need.held_bytes = engine.held_bytes
         instance.ready_s = instance.last_used_s = now_s
         place.line.slots = engine.slots
         place.load_seconds = now_s - instance.started_s
@@ -197,13 +192,9 @@ class Turns:
     def _refuse_growth(self, place: Place, instance: Instance) -> None:
         """What was loaded goes again; the next load will reserve what was measured."""
         instance.drain(EvictionReason.MAKE_ROOM)
-        error: ModeldError = BudgetExceededError(
-            f"model {place.spec.id!r} holds {instance.measured_bytes} bytes once loaded,"
-            f" {instance.growth_bytes} more than reserved, and nothing may be evicted for it",
-            retry_after_s=place.forecast_s(),
-        )
+        error: ModeldError = refusals.has_grown(place, instance)
         if not self.ledger.can_ever_hold(instance.measured_bytes):
-            error = _never_fits(place, self.ledger)
+            error = refusals.never_fits(place, self.ledger)
         place.last_error = error.message
         place.line.fail(error)
 
@@ -231,15 +222,29 @@ class Turns:
             cooling_s = place.cooldown.remaining_s(now_s)
             if cooling_s > 0:
                 decision.wake_s = min(decision.wake_s, now_s + cooling_s)
-            elif not self.ledger.can_ever_hold(place.needed_bytes):
-                place.line.fail(_never_fits(place, self.ledger))
-            elif place.needed_bytes <= free:
-                free -= place.needed_bytes
+            elif place.need.is_open(free):
+                self._have_measured(place, decision)
+            elif self._never_fits(place):
+                place.line.fail(refusals.never_fits(place, self.ledger))
+            elif place.need.size_bytes <= free:
+                free -= place.need.size_bytes
                 self._start(place, now_s, decision)
             elif self._room.make(place, free, now_s):
-                free -= min(free, max(0, place.needed_bytes - held_bytes(place.victims)))
+                free -= min(free, max(0, place.need.size_bytes - held_bytes(place.victims)))
             else:
                 decision.wake_s = min(decision.wake_s, self._room.next_chance_s(place, now_s))
+
+    def _never_fits(self, place: Place) -> bool:
+        """Whether all of the budget would be too little, as far as that is known for good."""
+        if place.need.is_open(self.ledger.free_bytes):
+            return False
+        return not self.ledger.can_ever_hold(place.need.size_bytes)
+
+    def _have_measured(self, place: Place, decision: Decision) -> None:
+        """Its turn comes again when it is measured; nobody else waits for that."""
+        if not place.need.is_being_measured:
+            place.need.is_being_measured = True
+            decision.measurements.append(place)
 
     def _promised_to_growth(self) -> int:
         """Free bytes that loaded models take already, beyond what their victims will give."""
@@ -251,7 +256,7 @@ class Turns:
         return max(0, place.instance.growth_bytes - held_bytes(place.victims))
 
     def _start(self, place: Place, now_s: float, decision: Decision) -> None:
-        reservation = self.ledger.reserve(place.spec.id, place.needed_bytes)
+        reservation = self.ledger.reserve(place.spec.id, place.need.size_bytes)
         place.instance = Instance(place.spec, reservation, now_s)
         place.overtaken_since_s = None
         place.has_claim = False
@@ -269,26 +274,6 @@ class Turns:
             if died or not place.line.running:
                 instance.closing = True
                 decision.closes.append(place)
-
-
-def _never_fits(place: Place, ledger: Ledger) -> ModelExceedsBudgetError:
-    needed, limit = place.needed_bytes, ledger.limit_bytes or 0
-    return ModelExceedsBudgetError(
-        f"model {place.spec.id!r} needs {needed >> 20} MiB, {(needed - limit) >> 20} MiB more than"
-        f" the {limit >> 20} MiB that vram_budget_mb less vram_margin_mb allow;"
-        " raise the budget, or lower the model's context"
-    )
-
-
-def _cooling(place: Place, wait_s: float) -> ModeldError:
-    """The failure again that has begun the cool-down."""
-    error = error_from_code(
-        place.failure_code,
-        f"model {place.spec.id!r} failed and is not tried again for {wait_s:.0f} s:"
-        f" {place.last_error}",
-    )
-    error.retry_after_s = wait_s if error.retryable else None
-    return error
 
 
 def _failure(engine: Engine) -> WorkerCrashedError | None:

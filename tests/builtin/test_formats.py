@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Callable
 
@@ -14,6 +15,7 @@ from modeld.builtin.ndjson import Ndjson
 from modeld.builtin.plain_json import PlainJson
 from modeld.builtin.sse import ServerSentEvents
 from modeld.errors import ModelNotFoundError, WorkerCrashedError
+from modeld.values import LikelyToken, TokenLogprobs
 
 DONE = Done(
     finish_reason=FinishReason.LENGTH,
@@ -31,6 +33,25 @@ DONE_OBJECT = {
         "total_tokens": 12,
     },
 }
+CUT = TokenLogprobs(
+    chosen=LikelyToken(id=9, piece=b"\xf0\x9f", logprob=-0.5),
+    top=(
+        LikelyToken(id=9, piece=b"\xf0\x9f", logprob=-0.5),
+        LikelyToken(id=7, piece="é\u2028".encode(), logprob=-1.25),
+    ),
+)
+CUT_OBJECT = {
+    "id": 9,
+    "token": "\ufffd",
+    "bytes": [240, 159],
+    "logprob": -0.5,
+    "top_logprobs": [
+        {"id": 9, "token": "\ufffd", "bytes": [240, 159], "logprob": -0.5},
+        {"id": 7, "token": "é\u2028", "bytes": [195, 169, 226, 128, 168], "logprob": -1.25},
+    ],
+}
+PLAIN = TokenLogprobs(chosen=LikelyToken(id=0, piece=b"", logprob=0.0))
+PLAIN_OBJECT = {"id": 0, "token": "", "bytes": [], "logprob": 0.0, "top_logprobs": []}
 NASTY = (
     'a \n\r\t"\\/\b\f\0\x1b\x1c\x1d\x1e\x7f\x85\xa0\u2028\u2029\ufeff\ufffd\ud7ff\U0010ffff'
     "é模🦙👩‍👧e\u0301\u202e{}[]:,data"
@@ -114,3 +135,61 @@ def test_any_text_arrives_as_it_was(formatter: OutputFormatter, decode: Decode, 
     decoded = decode(formatter.encode(done))
     assert isinstance(decoded, dict)
     assert decoded["content"] == text
+
+
+@pytest.mark.parametrize(("formatter", "decode"), STREAMING)
+def test_a_token_has_its_probabilities_where_there_are_some(
+    formatter: OutputFormatter, decode: Decode
+) -> None:
+    token = Token(text="🦙", logprobs=(CUT, PLAIN))
+    assert decode(formatter.encode(token)) == {
+        "token": "🦙",
+        "logprobs": [CUT_OBJECT, PLAIN_OBJECT],
+    }
+
+
+@pytest.mark.parametrize(("formatter", "decode"), [*STREAMING, (PlainJson(), json.loads)])
+def test_the_end_has_probabilities_where_there_are_some(
+    formatter: OutputFormatter, decode: Decode
+) -> None:
+    done = Done(
+        finish_reason=DONE.finish_reason, usage=DONE.usage, content="Hello", logprobs=(CUT,)
+    )
+    assert decode(formatter.encode(done)) == {**DONE_OBJECT, "logprobs": [CUT_OBJECT]}
+
+
+def refuse(constant: str) -> object:
+    raise AssertionError(f"{constant} is not JSON")
+
+
+@pytest.mark.parametrize(
+    ("logprob", "sent"),
+    [
+        (-math.inf, -9999.0),
+        (math.nan, -9999.0),
+        (-1e300, -9999.0),
+        (math.inf, 0.0),
+        (1e-9, 0.0),
+        (-3.5, -3.5),
+    ],
+)
+def test_a_probability_is_always_a_number(logprob: float, sent: float) -> None:
+    likely = LikelyToken(id=1, piece=b"a", logprob=logprob)
+    token = Token(text="a", logprobs=(TokenLogprobs(chosen=likely, top=(likely,)),))
+    [found] = json.loads(Ndjson().encode(token), parse_constant=refuse)["logprobs"]
+    assert found["logprob"] == found["top_logprobs"][0]["logprob"] == sent
+
+
+@given(piece=st.binary(max_size=8), logprob=st.floats(), token_id=st.integers(0, 2**31 - 1))
+def test_the_bytes_of_any_token_arrive_as_they_were(
+    piece: bytes, logprob: float, token_id: int
+) -> None:
+    likely = LikelyToken(id=token_id, piece=piece, logprob=logprob)
+    token = Token(text="a", logprobs=(TokenLogprobs(chosen=likely),))
+    line = ndjson_object(Ndjson().encode(token))
+    assert isinstance(line, dict)
+    [found] = line["logprobs"]
+    assert bytes(found["bytes"]) == piece
+    assert found["token"] == piece.decode(errors="replace")
+    assert found["id"] == token_id
+    assert -9999.0 <= found["logprob"] <= 0.0

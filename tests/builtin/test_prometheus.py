@@ -215,6 +215,22 @@ def test_a_request_without_a_token_has_no_first_token() -> None:
     assert found['modeld_requests_total{model="a.gguf",outcome="cancelled"}'] == 1
 
 
+def test_a_question_that_was_answered_is_counted_without_a_first_token() -> None:
+    answered = RequestFinished(
+        request_id="1",
+        model="a.gguf",
+        outcome="answered",
+        seconds=1.0,
+        first_token_s=None,
+        prompt_tokens=7,
+        completion_tokens=0,
+    )
+    found = values(told(answered))
+    assert found['modeld_requests_total{model="a.gguf",outcome="answered"}'] == 1
+    assert found['modeld_prompt_tokens_total{model="a.gguf"}'] == 7
+    assert found["modeld_time_to_first_token_seconds_count"] == 0
+
+
 def test_each_instance_of_the_plugin_counts_for_itself() -> None:
     first, second = told(FINISHED), told()
     assert values(first)["modeld_request_seconds_count"] == 1

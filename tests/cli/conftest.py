@@ -19,6 +19,7 @@ def quiet_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv(name, raising=False)
     ours, root = logging.getLogger("modeld"), logging.getLogger()
     before = list(root.handlers), root.level, ours.level
+    logging.getLogger("uvicorn.error").setLevel(logging.NOTSET)  # servers in this process set it
     yield
     root.handlers[:], level, our_level = before
     root.setLevel(level)

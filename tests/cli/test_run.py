@@ -8,8 +8,6 @@ import psutil
 import pytest
 
 from modeld.cli.main import ExitCode
-from modeld.cli.run import command
-from modeld.values import Sampling
 from tests.cli.terminal import DEADLINE_S, Terminal, modeld
 
 CTRL_C = "\x03"
@@ -55,11 +53,6 @@ def test_instructions_and_prompt_are_sent_as_messages(models):
     assert run(models, "hello", "--chat")[1] == "hello \n"
 
 
-def test_every_way_of_sampling_has_an_option():
-    names = {param.name for param in command.params}
-    assert set(Sampling.__struct_fields__) <= names
-
-
 @pytest.mark.parametrize(
     "args",
     [
@@ -68,6 +61,9 @@ def test_every_way_of_sampling_has_an_option():
         ("--top-p", "inf"),
         ("--max-tokens", "0"),
         ("--seed", "-1"),
+        ("--mirostat", "3"),
+        ("--json-schema", "{"),
+        ("--grammar-file", "none.gbnf"),
         ("--engine-host", "moon"),
     ],
 )

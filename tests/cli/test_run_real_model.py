@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,30 @@ def test_a_real_model_goes_on_with_a_prompt():
     assert done.returncode == ExitCode.OK, done.stderr
     assert "Paris" in done.stdout
     assert done.stderr.endswith("(cut after 4 tokens; see --max-tokens)\n")
+
+
+def test_a_real_model_answers_as_a_schema_says():
+    schema = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
+    options = ("--json-schema", json.dumps(schema), "--max-tokens", "40", "--temperature", "0")
+    done = modeld("run", str(SMOLLM2), "Bob is seven years old. As JSON: ", *options)
+    assert done.returncode == ExitCode.OK, done.stderr
+    assert isinstance(json.loads(done.stdout)["age"], int)
+
+
+def test_a_real_model_takes_a_grammar_from_a_file(tmp_path):
+    grammar = tmp_path / "colour.gbnf"
+    grammar.write_text('root ::= "red" | "blue"')
+    done = modeld("run", str(SMOLLM2), "The sky is", "--grammar-file", str(grammar))
+    assert done.returncode == ExitCode.OK, done.stderr
+    assert done.stdout.strip() in {"red", "blue"}
+
+
+def test_a_grammar_that_is_none_is_refused(tmp_path):
+    grammar = tmp_path / "broken.gbnf"
+    grammar.write_text("root ::= (((")
+    done = modeld("run", str(SMOLLM2), "The sky is", "--grammar-file", str(grammar))
+    assert (done.returncode, done.stdout) == (ExitCode.FAILED, "")
+    assert "grammar" in done.stderr.splitlines()[-1]
 
 
 def test_a_real_model_chats_on_a_terminal():

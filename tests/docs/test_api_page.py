@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,14 +12,38 @@ from pydantic import BaseModel
 
 from modeld import Settings
 from modeld.httpapi.app import create_app
-from modeld.httpapi.infer import DoneLine, UsageNumbers
+from modeld.httpapi.infer_answer import DoneLine, TokenLogprobsItem, UsageNumbers
 from modeld.httpapi.infer_request import InferRequest
 from modeld.httpapi.models import ModelItem
 from modeld.httpapi.plugin_list import PluginItem
+from modeld.httpapi.question_bodies import (
+    ApplyTemplateAnswer,
+    ApplyTemplateRequest,
+    DetokenizeAnswer,
+    DetokenizeRequest,
+    EmbedAnswer,
+    EmbedRequest,
+    PromptUsage,
+    QuestionRequest,
+    RankedDocument,
+    RerankAnswer,
+    RerankRequest,
+    TokenizeAnswer,
+    TokenizeRequest,
+)
 from modeld.httpapi.status import InstanceItem, StatusDocument
 from tests.docs.pages import headings, read, rows, section
 
-BOUNDS = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "maxLength", "maxItems")
+BOUNDS = {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "maxProperties"}
+BOUNDS |= {"minLength", "maxLength", "minItems", "maxItems"}
+REQUESTS = [
+    ("Fields of the request", InferRequest),
+    ("POST /embed", EmbedRequest),
+    ("POST /rerank", RerankRequest),
+    ("POST /tokenize", TokenizeRequest),
+    ("POST /detokenize", DetokenizeRequest),
+    ("POST /apply-template", ApplyTemplateRequest),
+]
 
 
 def routes() -> set[str]:
@@ -39,12 +64,21 @@ def test_every_route_has_a_section_and_a_row() -> None:
     assert sorted(listed) == sorted(routes())
 
 
-def test_every_field_of_a_request_for_text_is_listed_with_its_meaning() -> None:
-    table = rows(section("api.md", "Fields of the request"))
-    found = {row[0]: row[2] for row in table if row[0].startswith("`")}
-    assert found == {
-        f"`{name}`": field.description for name, field in InferRequest.model_fields.items()
-    }
+def fields_of(heading: str, model: type[BaseModel]) -> dict[str, Sequence[str]]:
+    """The rows that a section has for a request, by the field's name."""
+    table = [row for row in rows(section("api.md", heading)) if row[0].startswith("`")]
+    if issubclass(model, QuestionRequest):
+        table = [row for row in table if row[0].strip("`") in model.model_fields]
+        table += rows(section("api.md", "Questions"))[1:]
+    return {row[0].strip("`"): row for row in table}
+
+
+@pytest.mark.parametrize(("heading", "model"), REQUESTS)
+def test_every_field_of_a_request_is_listed_with_its_meaning(
+    heading: str, model: type[BaseModel]
+) -> None:
+    found = {name: row[2] for name, row in fields_of(heading, model).items()}
+    assert found == {name: field.description for name, field in model.model_fields.items()}
 
 
 def bounds(schema: Any) -> set[float]:
@@ -53,16 +87,17 @@ def bounds(schema: Any) -> set[float]:
         return set().union(*map(bounds, schema))
     if not isinstance(schema, dict):
         return set()
-    here = {schema[name] for name in BOUNDS if name in schema}
+    here = {schema[name] for name in BOUNDS & set(schema)}
     return here.union(*map(bounds, schema.values()))
 
 
-def test_every_limit_of_a_field_is_in_its_row() -> None:
-    table = rows(section("api.md", "Fields of the request"))
-    said = {row[0].strip("`"): row[1] for row in table}
-    for name, schema in InferRequest.model_json_schema()["properties"].items():
-        numbers = {float(n.replace(",", "")) for n in re.findall(r"\d[\d,]*", said[name])}
-        assert bounds(schema) <= numbers, name
+@pytest.mark.parametrize(("heading", "model"), REQUESTS)
+def test_every_limit_of_a_field_is_in_its_row(heading: str, model: type[BaseModel]) -> None:
+    said = fields_of(heading, model)
+    for name, schema in model.model_json_schema()["properties"].items():
+        numbers = re.findall(r"-?\d[\d,]*(?:\.\d+)?", said[name][1])
+        limits = {float(number.replace(",", "")) for number in numbers}
+        assert bounds(schema) <= limits, name
 
 
 @pytest.mark.parametrize(
@@ -73,12 +108,20 @@ def test_every_limit_of_a_field_is_in_its_row() -> None:
         ("GET /status", StatusDocument),
         ("GET /status", InstanceItem),
         ("The lines of a stream", DoneLine),
+        ("Probabilities", TokenLogprobsItem),
+        ("POST /embed", EmbedAnswer),
+        ("POST /rerank", RerankAnswer),
+        ("POST /rerank", RankedDocument),
+        ("POST /tokenize", TokenizeAnswer),
+        ("POST /detokenize", DetokenizeAnswer),
+        ("POST /apply-template", ApplyTemplateAnswer),
     ],
 )
 def test_every_member_of_an_answer_is_explained(heading: str, model: type[BaseModel]) -> None:
     listed = {row[0] for row in rows(section("api.md", heading))}
     names = set(model.model_fields)
-    if model is DoneLine:
-        names = names - {"done", "usage"} | {f"usage.{name}" for name in UsageNumbers.model_fields}
-    lists = {"instances"}
+    if "usage" in names:
+        usage = UsageNumbers if model is DoneLine else PromptUsage
+        names = names - {"done", "usage"} | {f"usage.{name}" for name in usage.model_fields}
+    lists = {"instances", "results"}
     assert {f"`{name}`" for name in names - lists} <= listed

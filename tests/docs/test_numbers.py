@@ -7,18 +7,25 @@ import re
 import tomllib
 
 import pytest
-from modeld_llama_cpp import rendering, sampling, scheduler, template
+from modeld_llama_cpp import confinement, rendering, sequence, template
 
 from modeld.builtin import gguf_files
 from modeld.hosting import frames, native_log, process
-from modeld.httpapi import bodies, exchange, infer_request, protocol, request_head, server
+from modeld.httpapi import (
+    bodies,
+    constraint_limits,
+    exchange,
+    protocol,
+    request_body,
+    request_head,
+    server,
+)
 from modeld.serving import admission, cooldown, registry
 from modeld.settings import Settings
 from tests.docs.pages import PAGES, ROOT, read, rows, section
 
 MIB = 1 << 20
 DEFAULTS = Settings()
-CHOICE = sampling.Choice()
 
 
 def one_line(text: str) -> str:
@@ -35,11 +42,11 @@ def one_line(text: str) -> str:
         ("api.md", f"at most every {registry.RESCAN_INTERVAL_S:g} s"),
         ("api.md", f"the last {native_log.KEPT_LINES} lines that its runtime has logged"),
         ("api.md", f"`role` has 1 to {64} characters"),
-        ("api.md", f"The penalty looks at the last {sampling.REPEAT_WINDOW} tokens"),
-        ("api.md", f"temperature {CHOICE.temperature}, top_k {CHOICE.top_k},"),
-        ("api.md", f"top_p {CHOICE.top_p}, min_p {CHOICE.min_p} and no repeat penalty"),
         ("architecture.md", f"msgpack of at most {frames.MAX_FRAME_BYTES // MIB} MiB"),
-        ("architecture.md", f"with {template.TIME_LIMIT_S} s, {rendering.MEMORY_BYTES // MIB} MiB"),
+        (
+            "architecture.md",
+            f"with {template.TIME_LIMIT_S} s, {confinement.MEMORY_BYTES // MIB} MiB",
+        ),
         ("architecture.md", f"and {rendering.MAX_TEXT_CHARS:,} characters"),
         ("build-and-run.md", f"at most {native_log.LINES_PER_SECOND} lines a second"),
         ("build-and-run.md", f"the last {native_log.KEPT_LINES} lines of each model"),
@@ -50,14 +57,17 @@ def one_line(text: str) -> str:
             "memory-and-scheduling.md",
             f"after {cooldown.FIRST_S:g} s, then 10, 20, 40 and at most {cooldown.LONGEST_S:g} s",
         ),
+        ("security.md", f"a grammar of at most {constraint_limits.MAX_GRAMMAR_BYTES:,} bytes"),
+        ("security.md", f"schema of at most {constraint_limits.MAX_SCHEMA_BYTES:,} bytes"),
+        ("api.md", f"object of up to {constraint_limits.MAX_SCHEMA_BYTES:,} bytes"),
         ("security.md", f"ends after {gguf_files.MAX_FILES:,} model files or"),
         ("security.md", f"or {gguf_files.MAX_ENTRIES:,} entries"),
         ("security.md", f"requests sent ahead on one connection | {protocol.MAX_AHEAD} |"),
         ("security.md", f"path and query | {request_head.MAX_TARGET_BYTES:,} bytes"),
         ("security.md", f"arrays and objects in the body | {bodies.MAX_CONTAINERS:,} |"),
         ("security.md", f"msgpack of at most {frames.MAX_FRAME_BYTES // MIB} MiB"),
-        ("security.md", f"{template.TIME_LIMIT_S} s and {rendering.MEMORY_BYTES // MIB} MiB"),
-        ("settings.md", f"its prompt and {scheduler.ROOM} tokens of answer fit"),
+        ("security.md", f"{template.TIME_LIMIT_S} s and {confinement.MEMORY_BYTES // MIB} MiB"),
+        ("settings.md", f"its prompt and {sequence.ROOM} tokens of answer fit"),
     ],
 )
 def test_a_number_is_that_of_the_code(page: str, sentence: str) -> None:
@@ -65,7 +75,7 @@ def test_a_number_is_that_of_the_code(page: str, sentence: str) -> None:
 
 
 def test_a_role_is_as_long_as_the_page_says() -> None:
-    schema = infer_request.ChatMessage.model_json_schema()["properties"]["role"]
+    schema = request_body.ChatMessage.model_json_schema()["properties"]["role"]
     assert (schema["minLength"], schema["maxLength"]) == (1, 64)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 import pytest
@@ -28,19 +28,21 @@ def limits(annotations: Sequence[Any]) -> str:
     return " ".join(words)
 
 
-def kind(plain: Any, choices: Sequence[str], annotations: Sequence[Any]) -> str:
-    """Type and range in words."""
-    if choices:
-        return " or ".join(f"`{choice}`" for choice in choices)
-    words = {
-        bool: "`true` or `false`",
-        int: "whole number",
-        float: "number",
-        str: "text",
-        tuple: "list of texts",
-        dict: "table",
-    }
-    return f"{words[get_origin(plain) or plain]} {limits(annotations)}".strip()
+def kind(hint: Any) -> str:
+    """Type and range in words; whether something may be left out is said by its default."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return f"{kind(arguments[0])} {limits(arguments[1:])}".strip()
+    if origin is Literal:
+        return " or ".join(f"`{choice}`" for choice in arguments)
+    if origin is tuple:
+        noun, _, rest = kind(arguments[0]).partition(" ")
+        return f"list of {noun}s {rest}".strip()
+    if type(None) in arguments:
+        (needed,) = set(arguments) - {type(None)}
+        return kind(needed)
+    words = {bool: "`true` or `false`", int: "whole number", float: "number", str: "text"}
+    return words.get(hint, "table")
 
 
 def shown(default: object) -> str:
@@ -57,9 +59,8 @@ def shown(default: object) -> str:
 
 
 def expected(row: Setting) -> Sequence[str]:
-    type_and_range = kind(row.type, row.choices, get_args(row.annotated)[1:])
     names = (f"`{row.name}`", f"`{row.flag}`", f"`{row.variable}`")
-    return (*names, type_and_range, shown(row.default), row.help)
+    return (*names, kind(row.annotated), shown(row.default), row.help)
 
 
 def test_every_setting_is_in_its_sections_table_with_all_it_says() -> None:
@@ -77,14 +78,9 @@ def test_every_option_of_the_llama_cpp_backend_is_in_its_table() -> None:
     hints = get_type_hints(LlamaOptions, include_extras=True)
     wanted = []
     for field in msgspec.structs.fields(LlamaOptions):
-        plain, meta = get_args(hints[field.name])
-        if type(None) in get_args(plain):
-            annotations = [note for part in get_args(plain) for note in get_args(part)[1:]]
-            plain = int
-        else:
-            annotations = [meta]
-        type_and_range = kind(plain, (), annotations)
-        wanted.append((f"`{field.name}`", type_and_range, shown(field.default), meta.description))
+        hint = hints[field.name]
+        description = get_args(hint)[-1].description
+        wanted.append((f"`{field.name}`", kind(hint), shown(field.default), description))
     _header, *found = rows(section("settings.md", "Options of the llama.cpp backend"))
     assert found == wanted
 

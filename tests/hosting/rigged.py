@@ -11,6 +11,7 @@ import msgspec
 
 from modeld import Done, Engine, GenerateRequest, ModelSpec, Options, Settings, Token
 from modeld.hosting.host import Hosting, hosting
+from modeld.questions import TokenizeQuestion
 
 HOSTS = ["process", "thread"]
 RIG = "modeld_rig.engine:RigEngine"
@@ -59,6 +60,11 @@ async def an_engine(
 def plan(**script: Any) -> GenerateRequest:
     """A request that tells the rig what to do."""
     return GenerateRequest(prompt=json.dumps(script))
+
+
+def plan_to_ask(**script: Any) -> TokenizeQuestion:
+    """A question that tells the rig what to do."""
+    return TokenizeQuestion(text=json.dumps(script))
 
 
 class Stream:

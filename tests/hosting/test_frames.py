@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-only
+import asyncio
 import random
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,13 +18,14 @@ from modeld import (
     Message,
     ModelSpec,
     Sampling,
-    StepChunk,
     Token,
     Usage,
 )
 from modeld.hosting import frames
 from modeld.hosting.frames import (
     MAX_FRAME_BYTES,
+    Ask,
+    Call,
     Cancel,
     Cancelled,
     Close,
@@ -35,13 +38,28 @@ from modeld.hosting.frames import (
     Prepared,
     Progress,
     Report,
+    Returned,
+    Sent,
     Stepped,
     Submit,
     command_reader,
     encode,
     report_reader,
 )
-from modeld.values import FileStamp
+from modeld.hosting.vectors import Vectors
+from modeld.questions import (
+    AnyQuestion,
+    ApplyTemplateQuestion,
+    DetokenizeQuestion,
+    Embeddings,
+    EmbedQuestion,
+    Ranking,
+    RerankQuestion,
+    Text,
+    TokenizeQuestion,
+    Tokens,
+)
+from modeld.values import FileStamp, LikelyToken, TokenLogprobs
 
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 numbers = st.integers(-(2**63), 2**63 - 1)
@@ -52,6 +70,12 @@ plain = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=5,
 )
+
+
+def tuples_of(what: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
+    return st.lists(what, max_size=3).map(tuple)
+
+
 stamps = st.builds(FileStamp, device=counts, inode=counts, size_bytes=counts, mtime_ns=numbers)
 specs = st.builds(
     ModelSpec,
@@ -66,30 +90,60 @@ specs = st.builds(
     problem=st.none() | texts,
 )
 samplings = st.builds(
-    Sampling, temperature=st.none() | fractions, top_k=st.none() | numbers, seed=st.none() | numbers
+    Sampling,
+    temperature=st.none() | fractions,
+    seed=st.none() | numbers,
+    dry_sequence_breakers=st.none() | tuples_of(texts),
+    logit_bias=tuples_of(st.tuples(numbers, st.none() | fractions)),
 )
+messages = st.builds(Message, role=texts, content=texts)
 requests = st.builds(
     GenerateRequest,
     model=texts,
     prompt=st.none() | texts,
-    messages=st.none()
-    | st.lists(st.builds(Message, role=texts, content=texts), max_size=3).map(tuple),
+    messages=st.none() | tuples_of(messages),
     max_tokens=st.none() | counts,
-    stop=st.lists(texts, max_size=3).map(tuple),
+    stop=tuples_of(texts),
     sampling=samplings,
+    json_schema=st.none() | st.dictionaries(texts, plain, max_size=3),
+    logprobs=st.none() | counts,
     timeout_s=st.none() | fractions,
     request_id=texts,
 )
 usages = st.builds(Usage, prompt_tokens=counts, completion_tokens=counts, cached_tokens=counts)
-chunks: st.SearchStrategy[StepChunk] = st.one_of(
-    st.builds(Token, text=texts),
-    st.builds(Done, finish_reason=st.sampled_from(FinishReason), usage=usages, content=texts),
+pieces = st.binary(max_size=8)
+likely = st.builds(LikelyToken, id=numbers, piece=pieces, logprob=fractions)
+logprobs = st.lists(
+    st.builds(TokenLogprobs, chosen=likely, top=st.lists(likely, max_size=2).map(tuple)), max_size=2
+).map(tuple)
+questions: st.SearchStrategy[AnyQuestion] = st.one_of(
+    st.builds(EmbedQuestion, inputs=tuples_of(texts), normalize=st.booleans(), model=texts),
+    st.builds(RerankQuestion, query=texts, documents=tuples_of(texts)),
+    st.builds(TokenizeQuestion, text=texts, add_special=st.booleans(), request_id=texts),
+    st.builds(DetokenizeQuestion, tokens=tuples_of(numbers), timeout_s=st.none() | fractions),
+    st.builds(ApplyTemplateQuestion, messages=tuples_of(messages)),
+)
+chunks: st.SearchStrategy[Sent] = st.one_of(
+    st.builds(Token, text=texts, logprobs=logprobs),
+    st.builds(
+        Done,
+        finish_reason=st.sampled_from(FinishReason),
+        usage=usages,
+        content=texts,
+        logprobs=logprobs,
+    ),
     st.builds(Failed, code=texts, message=texts, field=st.none() | texts),
+    st.builds(Vectors, numbers=pieces, length=counts, usage=usages),
+    st.builds(Ranking, scores=tuples_of(fractions), usage=usages),
+    st.builds(Tokens, ids=tuples_of(numbers), pieces=tuples_of(pieces)),
+    st.builds(Text, text=texts),
 )
 commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(Prepare, imports=st.lists(texts, max_size=3).map(tuple)),
     st.builds(Load, engine=texts, spec=specs, options=st.dictionaries(texts, plain, max_size=3)),
+    st.builds(Call, function=texts, spec=specs, options=st.dictionaries(texts, plain, max_size=3)),
     st.builds(Submit, id=counts, request=requests),
+    st.builds(Ask, id=counts, question=questions),
     st.builds(Cancel, id=counts),
     st.just(Close()),
 )
@@ -97,6 +151,7 @@ reports: st.SearchStrategy[Report] = st.one_of(
     st.just(Prepared()),
     st.builds(Progress, fraction=fractions),
     st.builds(Loaded, slots=counts, held_bytes=counts),
+    st.builds(Returned, result=plain),
     st.builds(LoadFailed, code=texts, message=texts),
     st.builds(Stepped, chunks=st.lists(st.tuples(counts, chunks), max_size=4).map(tuple)),
     st.builds(Cancelled, id=counts),
@@ -112,18 +167,19 @@ A_FEW: Sequence[Report] = (
             (3, Failed(code="prompt_too_long", message="9 over 8", field="prompt")),
         )
     ),
+    Stepped(chunks=((4, Tokens(ids=(1, 2), pieces=(b"\xc3", b"\xbc"))),)),
     Cancelled(id=7),
 )
 
 
 @given(commands)
 def test_every_command_arrives_as_it_was_sent(message: Command) -> None:
-    assert command_reader().feed(encode(message)) == [message]
+    assert [*command_reader().feed(encode(message))] == [message]
 
 
 @given(reports)
 def test_every_report_arrives_as_it_was_sent(message: Report) -> None:
-    assert report_reader().feed(encode(message)) == [message]
+    assert [*report_reader().feed(encode(message))] == [message]
 
 
 @given(st.lists(reports, max_size=5), st.randoms(use_true_random=False))
@@ -144,7 +200,7 @@ def test_a_stream_may_be_cut_at_every_byte() -> None:
     stream = b"".join(map(encode, A_FEW))
     for cut in range(len(stream) + 1):
         reader = report_reader()
-        arrived = reader.feed(stream[:cut]) + reader.feed(stream[cut:])
+        arrived = [*reader.feed(stream[:cut]), *reader.feed(stream[cut:])]
         assert arrived == list(A_FEW)
 
 
@@ -161,11 +217,11 @@ def test_a_frame_over_the_limit_is_refused_before_its_content_comes() -> None:
     size = (MAX_FRAME_BYTES + 1).to_bytes(4, "big")
 
     with pytest.raises(FrameError, match=rf"{MAX_FRAME_BYTES + 1} bytes is over the limit"):
-        report_reader().feed(size)
+        list(report_reader().feed(size))
 
 
 def test_a_frame_at_the_limit_is_waited_for() -> None:
-    assert report_reader().feed(MAX_FRAME_BYTES.to_bytes(4, "big")) == []
+    assert [*report_reader().feed(MAX_FRAME_BYTES.to_bytes(4, "big"))] == []
 
 
 def test_a_message_over_the_limit_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,6 +242,9 @@ GARBAGE: dict[str, Any] = {
     "too few fields": msgspec.msgpack.encode(["loaded", 1]),
     "a wrong type": msgspec.msgpack.encode(["loaded", "many", 0]),
     "a chunk of no kind": msgspec.msgpack.encode(["stepped", [[1, ["reboot"]]]]),
+    "embeddings that are not packed": msgspec.msgpack.encode(
+        Stepped(chunks=((1, Embeddings(vectors=((1.0,),), usage=Usage())),))  # type: ignore[arg-type]
+    ),
     "a truncated message": encode(LoadFailed(code="a", message="b"))[4:-1],
     "something after the message": encode(Prepared())[4:] + b"\x00",
     "text that is not UTF-8": msgspec.msgpack.encode(["load_failed", "a", "b"])[:-1] + b"\xff",
@@ -197,19 +256,77 @@ def test_what_is_no_message_is_refused(kind: str) -> None:
     content = GARBAGE[kind]
 
     with pytest.raises(FrameError):
-        report_reader().feed(len(content).to_bytes(4, "big") + content)
+        list(report_reader().feed(len(content).to_bytes(4, "big") + content))
 
 
 @given(st.binary(max_size=200))
 def test_no_bytes_whatever_raise_anything_but_a_frame_error(data: bytes) -> None:
     try:
-        messages = report_reader().feed(data)
+        messages = [*report_reader().feed(data)]
     except FrameError:
         return
     assert all(isinstance(message, msgspec.Struct) for message in messages)
 
 
-def test_messages_before_the_garbage_are_lost_with_it() -> None:
-    """Whoever sends garbage is killed, so what came with it does not matter."""
+def test_messages_before_garbage_arrive_and_garbage_stays_garbage() -> None:
+    reader = report_reader()
+    messages = reader.feed(encode(Prepared()) + b"\x00\x00\x00\x01\xff")
+    assert next(messages) == Prepared()
     with pytest.raises(FrameError):
-        report_reader().feed(encode(Prepared()) + b"\x00\x00\x00\x01\xff")
+        next(messages)
+    for more in (b"", encode(Prepared())):
+        with pytest.raises(FrameError):
+            next(reader.feed(more))
+
+
+class TestVectors:
+    USAGE = Usage(prompt_tokens=3)
+
+    def arrived(self, *vectors: tuple[float, ...]) -> Embeddings:
+        packed = Vectors.pack(Embeddings(vectors=vectors, usage=self.USAGE))
+        (report,) = report_reader().feed(encode(Stepped(chunks=((1, packed),))))
+        assert isinstance(report, Stepped)
+        ((_id, chunk),) = report.chunks
+        assert isinstance(chunk, Vectors)
+        return asyncio.run(chunk.unpack())
+
+    @given(
+        st.integers(1, 5).flatmap(
+            lambda length: st.lists(st.tuples(*[st.floats(width=32, allow_nan=False)] * length))
+        )
+    )
+    def test_numbers_of_single_precision_arrive_as_they_were(
+        self, vectors: list[tuple[float, ...]]
+    ) -> None:
+        sent = Embeddings(vectors=tuple(vectors), usage=self.USAGE)
+        assert self.arrived(*vectors) == sent
+
+    def test_more_precise_numbers_are_rounded(self) -> None:
+        ((number,),) = self.arrived((0.1,)).vectors
+        assert number != 0.1
+        assert number == pytest.approx(0.1, rel=1e-7)
+
+    def test_others_have_their_turns_while_many_are_unpacked(self) -> None:
+        packed = Vectors(numbers=bytes(4 * 50 * 4096), length=4096, usage=self.USAGE)
+
+        async def main() -> int:
+            unpacking = asyncio.create_task(packed.unpack())
+            turns = 0
+            while not unpacking.done():
+                await asyncio.sleep(0)
+                turns += 1
+            assert len(unpacking.result().vectors) == 50
+            return turns
+
+        assert asyncio.run(main()) >= 3
+
+    def test_the_largest_batch_has_room_in_a_frame(self) -> None:
+        packed = Vectors(numbers=bytes(4 * 2048 * 4096), length=4096, usage=self.USAGE)
+        assert len(encode(Stepped(chunks=((1, packed),)))) < MAX_FRAME_BYTES
+
+    @pytest.mark.parametrize(
+        "vectors", [((1.0,), (1.0, 2.0)), ((1.0, 2.0), (1.0,)), ((), ()), (("x",),), ((None,),)]
+    )
+    def test_what_are_no_vectors_of_one_length_is_not_packed(self, vectors: Any) -> None:
+        with pytest.raises((ValueError, struct.error)):
+            Vectors.pack(Embeddings(vectors=vectors, usage=self.USAGE))

@@ -107,9 +107,6 @@ class HeldWorker(HeldLink):
 
     discarded = False
 
-    def label(self, model: str) -> None:
-        pass
-
     async def discard(self) -> None:
         self.discarded = True
 
@@ -135,7 +132,7 @@ def test_a_worker_that_says_something_else_during_a_load_is_discarded() -> None:
         await asyncio.sleep(0)
         assert not load.done(), "these are fine"
         worker.on_report(Stepped(chunks=()))
-        with pytest.raises(LoadFailedError, match="sent Stepped during a load"):
+        with pytest.raises(LoadFailedError, match="sent Stepped where Loaded was due"):
             await load
         assert worker.discarded
 

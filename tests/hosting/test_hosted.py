@@ -6,11 +6,22 @@ from collections.abc import Sequence
 
 import pytest
 
-from modeld import Chunk, Done, Failed, FinishReason, GenerateRequest, StepChunk, Token, Usage
+from modeld import Chunk, Done, Failed, FinishReason, GenerateRequest, Token, Usage
 from modeld.errors import ClientTooSlowError, ModeldError, PromptTooLongError, WorkerCrashedError
-from modeld.hosting import hosted
-from modeld.hosting.frames import Cancel, Cancelled, Close, Command, Prepared, Stepped, Submit
-from modeld.hosting.hosted import HostedEngine, Link
+from modeld.hosting import mailbox
+from modeld.hosting.frames import (
+    Cancel,
+    Cancelled,
+    Close,
+    Command,
+    Prepared,
+    Sent,
+    Stepped,
+    Submit,
+)
+from modeld.hosting.hosted import HostedEngine
+from modeld.hosting.link import Link
+from modeld.questions import Text
 
 DONE = Done(finish_reason=FinishReason.STOP, usage=Usage())
 HELLO = GenerateRequest(prompt="hello")
@@ -34,11 +45,14 @@ class HeldLink(Link):
     async def aclose(self) -> None:
         self.die()
 
+    async def discard(self) -> None:
+        self.die()
+
     def die(self) -> None:
         if not self.exited.done():
             self.exited.set_result(WorkerCrashedError("the worker ended"))
 
-    def produce(self, request_id: int, *chunks: StepChunk) -> None:
+    def produce(self, request_id: int, *chunks: Sent) -> None:
         self.on_report(Stepped(chunks=tuple((request_id, chunk) for chunk in chunks)))
 
 
@@ -175,7 +189,7 @@ def test_a_dead_engine_takes_no_request() -> None:
 def test_a_client_that_falls_far_behind_is_given_up_and_never_gets_an_answer_with_a_hole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hosted, "MAX_WAITING_CHUNKS", 3)
+    monkeypatch.setattr(mailbox, "MAX_WAITING_CHUNKS", 3)
 
     async def main() -> None:
         link = HeldLink()
@@ -226,6 +240,21 @@ def test_a_request_that_cannot_be_handed_over_leaves_nothing_behind() -> None:
             await anext(engine.generate(HELLO))
         assert not engine._mailboxes
         assert not engine._watchdog._running
+
+    asyncio.run(main())
+
+
+def test_a_reply_to_a_request_for_text_kills_the_worker_after_what_came_before() -> None:
+    async def main() -> None:
+        link = HeldLink()
+        reader = Reader(an_engine(link))
+        await reader.begin()
+        link.produce(1, Token(text="a"), Text(text="b"))
+        with pytest.raises(WorkerCrashedError):
+            await reader.all()
+        assert reader.taken == words("a")
+        assert link.killed == [("it sent Text where Done was due", "garbage")]
+        assert not [command for command in link.sent if isinstance(command, Cancel)]
 
     asyncio.run(main())
 

@@ -17,6 +17,7 @@ from modeld import GenerateRequest, ModelSpec, Token
 from modeld.errors import LoadFailedError, ModeldError, WorkerCrashedError
 from modeld.events import Event, ModelLoadFailed, WorkerExited
 from modeld.serving.instance import Place
+from modeld.serving.need import Need
 from modeld.serving.pool import Pool
 from tests.hosting.leaks import PATIENCE_S, run, until
 from tests.hosting.rigged import HOSTS, a_hosting, options, plan, tokens
@@ -34,8 +35,8 @@ class World:
         from modeld_rig.plugin import Rig
 
         spec = ModelSpec(id=model, name=model, path=f"/{model}", family="rig")
-        place = Place(spec, Rig(), options(**choices), max_queue_depth=200)
-        place.estimated_bytes = 100 * MIB
+        need = Need(100 * MIB, is_measurable=True)
+        place = Place(spec, Rig(), options(**choices), need, max_queue_depth=200)
         self.pool.turns.places[model] = place
         return place
 
@@ -74,6 +75,32 @@ def pid_of(place: Place) -> int:
     assert place.instance.engine is not None
     assert place.instance.engine.pid is not None
     return place.instance.engine.pid
+
+
+@pytest.mark.parametrize("kind", HOSTS)
+def test_a_model_is_measured_in_a_worker_before_it_is_loaded(kind: str, tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+
+    async def main() -> None:
+        async with a_world(kind, budget_mb=99) as world:
+            place = world.place("tight", measured_mb=90, journal=str(journal))
+            assert await world.ask(place) == tokens(3)
+            assert world.pool.turns.ledger.held_bytes == 90 * MIB
+
+    run(main())
+    assert journal.read_text().startswith("measure tight\nload tight\n")
+
+
+@pytest.mark.parametrize("fault", ["SIGKILL", "raise", "hang"])
+def test_a_measurement_that_breaks_or_hangs_leaves_the_estimate(fault: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with a_world(load_timeout_s=2.0) as world:
+            place = world.place("tight", measured_mb=90, measure_fault=fault)
+            assert await world.ask(place) == tokens(3)
+            assert world.pool.turns.ledger.held_bytes == 100 * MIB
+            assert len(psutil.Process().children()) == 1, "only the one that serves"
+
+    run(main())
 
 
 def test_a_load_that_hangs_is_given_up_and_its_worker_is_gone(tmp_path: Path) -> None:

@@ -248,7 +248,7 @@ class Orphanage:
 
     def prepared(self) -> None:
         self.ours.sendall(encode(Prepare(imports=())))
-        assert report_reader().feed(self.ours.recv(100)) == [Prepared()]
+        assert next(report_reader().feed(self.ours.recv(100))) == Prepared()
 
     def exit_code(self) -> int:
         with self.ours:

@@ -18,23 +18,37 @@ from modeld import (
     Token,
     Usage,
 )
-from modeld.errors import InvalidModelError, LoadFailedError, PromptTooLongError
+from modeld.errors import PromptTooLongError
 from modeld.hosting.frames import (
+    Ask,
     Cancel,
     Cancelled,
     Close,
     Command,
+    FrameError,
     Prepare,
     Report,
     Stepped,
     Submit,
 )
-from modeld.hosting.stepping import HEARTBEAT_S, Inbox, Stepper, open_engine
+from modeld.hosting.stepping import HEARTBEAT_S, Inbox, Stepper
+from modeld.hosting.vectors import Vectors
 from modeld.interfaces import ReportProgress
+from modeld.questions import (
+    AnyQuestion,
+    Embeddings,
+    EmbedQuestion,
+    Reply,
+    RerankQuestion,
+    Text,
+    TokenizeQuestion,
+    Tokens,
+)
 
-SPEC = ModelSpec(id="m", name="m", path="/m")
 DONE = Done(finish_reason=FinishReason.STOP, usage=Usage())
-Produced = Sequence[tuple[int, StepChunk]]
+Produced = Sequence[tuple[int, StepChunk | Reply]]
+TOKENS = Tokens(ids=(7,), pieces=(b"hi",))
+EMBEDDINGS = Embeddings(vectors=((0.5, 1.0),), usage=Usage())
 
 
 class Scripted(StepEngine):
@@ -50,17 +64,20 @@ class Scripted(StepEngine):
     def open(
         cls, spec: ModelSpec, options: Mapping[str, object], progress: ReportProgress
     ) -> StepEngine:
-        kind = options.get("raises")
-        if isinstance(kind, Exception):
-            raise kind
-        progress(0.5)
-        return options["returns"] if "returns" in options else cls()  # type: ignore[return-value]
+        return cls()
 
     def submit(self, request_id: int, request: GenerateRequest) -> None:
         self.log.append(f"submit {request_id}")
         if request.prompt == "too long":
             raise PromptTooLongError("9 tokens are more than 8", field="prompt")
         if request.prompt == "bug":
+            raise ZeroDivisionError("oops")
+
+    def ask(self, request_id: int, question: AnyQuestion) -> None:
+        self.log.append(f"ask {request_id}")
+        if not isinstance(question, TokenizeQuestion | EmbedQuestion):
+            super().ask(request_id, question)
+        if question == tokenize("bug"):
             raise ZeroDivisionError("oops")
 
     def step(self) -> Produced:
@@ -77,6 +94,14 @@ class Scripted(StepEngine):
 
 def submit(request_id: int, prompt: str = "hi") -> Submit:
     return Submit(id=request_id, request=GenerateRequest(prompt=prompt))
+
+
+def tokenize(text: str) -> TokenizeQuestion:
+    return TokenizeQuestion(text=text)
+
+
+def ask(request_id: int, question: AnyQuestion | None = None) -> Ask:
+    return Ask(id=request_id, question=question or tokenize("hi"))
 
 
 def run(
@@ -100,14 +125,23 @@ def closing(inbox: Inbox, produced: Produced) -> Callable[[], Produced]:
     return step
 
 
-def served(engine: Scripted, *commands: Command, last: Produced) -> list[Report]:
-    """Run ``commands``; in the last step ``last`` is produced and the parent closes."""
+def served(engine: Scripted, *commands: Command, last: Produced, limit: int = 1000) -> list[Report]:
+    """Run ``commands``; in the last step ``last`` is produced and the parent closes.
+
+    A report of more than ``limit`` characters is too large for the channel.
+    """
     sent: list[Report] = []
+
+    def send(report: Report) -> None:
+        if len(repr(report)) > limit:
+            raise FrameError(f"over the limit of {limit}")
+        sent.append(report)
+
     inbox: Inbox = queue.SimpleQueue()
     for command in commands:
         inbox.put(command)
     engine._steps.append(closing(inbox, last))
-    Stepper(engine, sent.append, lambda: 0.0).run(inbox)
+    Stepper(engine, send, lambda: 0.0).run(inbox)
     return sent
 
 
@@ -255,38 +289,72 @@ def test_what_is_asked_after_the_end_is_not_done() -> None:
     assert inbox.empty()
 
 
-class TestOpening:
-    ENGINE = f"{__name__}:Scripted"
+def test_a_question_ends_with_its_reply() -> None:
+    engine = Scripted(((1, TOKENS),), ((1, Token(text="ghost")), (1, TOKENS)))
 
-    def test_an_engine_is_found_by_module_and_class(self) -> None:
-        told: list[float] = []
-        engine = open_engine(self.ENGINE, SPEC, {}, told.append)
-        assert type(engine).__name__ == "Scripted"
-        assert told == [0.5]
+    sent = served(engine, ask(1), submit(2), last=((2, DONE),))
 
-    def test_an_error_of_modelds_own_goes_through(self) -> None:
-        error = InvalidModelError("no such tensor")
-        with pytest.raises(InvalidModelError) as caught:
-            open_engine(self.ENGINE, SPEC, {"raises": error}, lambda _done: None)
-        assert caught.value is error
+    assert sent == [Stepped(chunks=((1, TOKENS),)), Stepped(chunks=((2, DONE),))]
+    assert engine.log == ["ask 1", "submit 2", "step", "step", "step"]
 
-    def test_any_other_error_is_a_failed_load_that_names_it(
-        self, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        with pytest.raises(LoadFailedError, match=r"KeyError: 'blk\.0'"):
-            open_engine(self.ENGINE, SPEC, {"raises": KeyError("blk.0")}, lambda _done: None)
-        assert "Traceback" in capsys.readouterr().err
 
-    @pytest.mark.parametrize(
-        "name", ["no.such.module:X", f"{__name__}:NoSuchClass", __name__, "", ":", "json:dumps"]
+def test_each_reply_is_a_report_of_its_own_after_what_else_the_step_has_produced() -> None:
+    """Two that are as large as a frame allows may come out of one step."""
+    text = Token(text="a")
+
+    sent = served(
+        Scripted(), ask(1), ask(2), submit(3), last=((1, TOKENS), (3, text), (2, Text(text="b")))
     )
-    def test_a_name_that_leads_nowhere_is_a_failed_load(self, name: str) -> None:
-        with pytest.raises(LoadFailedError):
-            open_engine(name, SPEC, {}, lambda _done: None)
 
-    def test_what_is_opened_must_be_an_engine(self) -> None:
-        with pytest.raises(LoadFailedError, match="returned 'engine', not a StepEngine"):
-            open_engine(self.ENGINE, SPEC, {"returns": "engine"}, lambda _done: None)
+    assert sent == [
+        Stepped(chunks=((3, text),)),
+        Stepped(chunks=((1, TOKENS),)),
+        Stepped(chunks=((2, Text(text="b")),)),
+    ]
+
+
+def test_embeddings_are_packed() -> None:
+    sent = served(Scripted(), ask(1), last=((1, EMBEDDINGS),))
+
+    assert sent == [Stepped(chunks=((1, Vectors.pack(EMBEDDINGS)),))]
+
+
+def test_a_reply_that_is_too_large_fails_its_question_alone() -> None:
+    giant = Text(text="x" * 2000)
+
+    sent = served(Scripted(), ask(1), ask(2), last=((1, giant), (2, TOKENS)))
+
+    (failed, answered) = sent
+    assert isinstance(failed, Stepped)
+    ((request_id, why),) = failed.chunks
+    assert request_id == 1
+    assert isinstance(why, Failed)
+    assert why.code == "invalid_request"
+    assert "over the limit of 1000; ask for less at once" in why.message
+    assert answered == Stepped(chunks=((2, TOKENS),))
+
+
+def test_a_question_that_the_engine_does_not_answer_fails_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rank = RerankQuestion(query="q", documents=("d",))
+
+    sent = served(Scripted(), ask(1, rank), ask(2, tokenize("bug")), ask(3), last=((3, TOKENS),))
+
+    chunks = [chunk for report in sent if isinstance(report, Stepped) for chunk in report.chunks]
+    codes = {number: chunk.code for number, chunk in chunks if isinstance(chunk, Failed)}
+    assert codes == {1: "not_supported", 2: "internal_error"}
+    assert chunks[-1] == (3, TOKENS)
+    assert "ZeroDivisionError: oops" in capsys.readouterr().err
+
+
+def test_a_cancelled_question_gets_no_reply() -> None:
+    engine = Scripted()
+
+    sent = served(engine, ask(1), ask(2), Cancel(id=1), last=((1, TOKENS), (2, TOKENS)))
+
+    assert sent == [Cancelled(id=1), Stepped(chunks=((2, TOKENS),))]
+    assert "cancel 1" in engine.log
 
 
 class Words(SimpleEngine):

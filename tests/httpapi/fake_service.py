@@ -18,6 +18,7 @@ from modeld.events import Event
 from modeld.httpapi.app import ModeldApp, create_app
 from modeld.interfaces import ModelService
 from modeld.plugins import PluginHost
+from modeld.questions import AnyQuestion, Reply, Text
 from modeld.settings import Settings
 from modeld.values import (
     Chunk,
@@ -43,13 +44,17 @@ ANSWER: tuple[Step, ...] = (Token(text="a"), Token(text="b"), DONE)
 class FakeService(ModelService):
     """Plays ``script`` for every request: chunks are yielded, errors raised, events waited for.
 
-    ``ends`` gets one word for each answer: ``done``, ``left`` or ``failed``.
+    ``ends`` gets one word for each answer: ``done``, ``left`` or ``failed``. A question is answered
+    with ``reply`` once ``reply_gate`` is open, if there is one.
     """
 
     def __init__(self, *script: Step, models: Sequence[ModelSpec] = ()) -> None:
         self.script = script or ANSWER
         self.specs = models
         self.requests: list[GenerateRequest] = []
+        self.questions: list[AnyQuestion] = []
+        self.reply: Reply | Exception = Text(text="")
+        self.reply_gate: asyncio.Event | None = None
         self.ends: list[str] = []
         self.calls: list[str] = []
         self.begun = asyncio.Event()
@@ -99,6 +104,21 @@ class FakeService(ModelService):
         finally:
             self.ends.append(end)
             self.ended.set()
+
+    async def ask(self, question: AnyQuestion) -> Reply:
+        self.questions.append(question)
+        self.begun.set()
+        end = "left"
+        try:
+            if self.reply_gate is not None:
+                await self.reply_gate.wait()
+            end = "done"
+        finally:
+            self.ends.append(end)
+            self.ended.set()
+        if isinstance(self.reply, Exception):
+            raise self.reply
+        return self.reply
 
     async def models(self) -> Sequence[ModelSpec]:
         return self.specs

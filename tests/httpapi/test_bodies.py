@@ -17,8 +17,9 @@ from modeld.errors import (
     UnsupportedMediaTypeError,
 )
 from modeld.httpapi.bodies import MAX_CONTAINERS, MAX_NESTING, decode, parse, read_json
-from modeld.httpapi.infer_request import InferRequest, Strict
+from modeld.httpapi.infer_request import InferRequest
 from modeld.httpapi.presence import ClientLeft
+from modeld.httpapi.request_body import Strict
 
 JSON_HEADER = (b"content-type", b"application/json")
 

@@ -11,6 +11,7 @@ from starlette.websockets import WebSocket
 
 from modeld.errors import WorkerCrashedError
 from modeld.events import Event, HttpRequestFinished, HttpRequestStarted
+from modeld.questions import Text
 from modeld.values import ModelSpec, Token
 from tests.httpapi.fake_service import (
     FakePlugin,
@@ -174,6 +175,22 @@ def test_nothing_of_what_is_asked_or_answered_is_ever_logged(
             headers={"x-log-infer": "1"},
         )
         post(FakeService(Token(text=CANARY)), params={"log": level})
+        for body in ({"grammar": CANARY}, {"cache_salt": CANARY}, {"json_schema": {CANARY: 1}}):
+            ask(
+                make_app(FakeService(RuntimeError("fault"))),
+                "POST",
+                "/infer",
+                json={"prompt": "hi", **body},
+                params={"log": level},
+            )
+        for path, body in (
+            ("/embed", {"input": CANARY}),
+            ("/rerank", {"query": CANARY, "documents": [CANARY]}),
+            ("/tokenize", {"content": CANARY}),
+        ):
+            service = FakeService()
+            service.reply = Text(text=CANARY)  # which suits none of them, and so is a fault
+            ask(make_app(service), "POST", path, json=body, params={"log": level})
     assert CANARY not in "\n".join(record.getMessage() for record in caplog.records)
 
 

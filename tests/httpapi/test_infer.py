@@ -5,11 +5,12 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from modeld.errors import ModelNotFoundError
-from modeld.httpapi.infer import DoneLine, StreamLine, TokenLine
+from modeld.httpapi.infer_answer import DoneLine, StreamLine, TokenLine
 from modeld.settings import Settings
-from modeld.values import Token
+from modeld.values import LikelyToken, Token, TokenLogprobs
 from tests.httpapi.fake_service import DONE, FakeService, ask, infer, make_app
 
 DONE_OBJECT = {
@@ -45,6 +46,34 @@ def test_the_lines_are_as_the_api_describes_them() -> None:
     lines = infer(FakeService()).text.splitlines()
     kinds = [type(StreamLine.model_validate_json(line).root) for line in lines]
     assert kinds == [TokenLine, TokenLine, DoneLine]
+
+
+LOGPROBS = (
+    TokenLogprobs(chosen=LikelyToken(id=5, piece=b"a", logprob=-0.5)),
+    TokenLogprobs(
+        chosen=LikelyToken(id=6, piece=b"\xff", logprob=-0.25),
+        top=(LikelyToken(id=7, piece=b"c", logprob=-0.125),),
+    ),
+)
+
+
+def test_probabilities_come_with_their_tokens_and_the_end_does_not_repeat_them() -> None:
+    service = FakeService(
+        Token(text="a", logprobs=LOGPROBS[:1]), replace(DONE, content="a", logprobs=LOGPROBS)
+    )
+    token, done = map(json.loads, infer(service, logprobs=1).text.splitlines())
+    assert service.requests[0].logprobs == 1
+    assert TokenLine.model_validate(token).token == "a"
+    assert token["logprobs"] == [
+        {"id": 5, "token": "a", "bytes": [97], "logprob": -0.5, "top_logprobs": []}
+    ]
+    last = DoneLine.model_validate(done)
+    assert last.logprobs is not None
+    assert [each.id for each in last.logprobs] == [6]
+    assert last.logprobs[0].bytes == [255]
+    whole = DoneLine.model_validate(infer(service, logprobs=1, stream=False).json())
+    assert whole.logprobs is not None
+    assert [each.id for each in whole.logprobs] == [5, 6]
 
 
 def test_without_streaming_the_answer_is_one_object() -> None:

@@ -35,24 +35,31 @@ def test_every_field_reaches_the_service() -> None:
         stream=False,
         max_tokens=7,
         temperature=0.5,
-        top_p=0.9,
-        top_k=40,
-        min_p=0.05,
         stop=["a", "b"],
         seed=1,
-        repeat_penalty=1.1,
+        json_schema={"type": "object"},
+        logprobs=3,
+        cache_prompt=False,
+        cache_salt="mine",
         timeout_s=30,
     ) == GenerateRequest(
         model="m",
         prompt="hi",
         max_tokens=7,
         stop=("a", "b"),
-        sampling=Sampling(
-            temperature=0.5, top_p=0.9, top_k=40, min_p=0.05, repeat_penalty=1.1, seed=1
-        ),
+        sampling=Sampling(temperature=0.5, seed=1),
+        json_schema={"type": "object"},
+        logprobs=3,
+        cache_prompt=False,
+        cache_salt="mine",
         timeout_s=30.0,
         request_id="id",
     )
+
+
+def test_every_field_of_the_value_can_be_asked_for() -> None:
+    fields = set(GenerateRequest.__struct_fields__) | set(Sampling.__struct_fields__)
+    assert set(InferRequest.model_fields) == fields - {"sampling", "request_id"} | {"stream"}
 
 
 def test_a_chat_reaches_the_service_in_its_order() -> None:
@@ -81,17 +88,40 @@ def test_a_prompt_together_with_a_chat_is_refused() -> None:
         meant(prompt="hi", messages=[{"role": "user", "content": "hi"}])
 
 
+def test_a_grammar_together_with_a_schema_is_refused() -> None:
+    with pytest.raises(InvalidRequestError, match="together with json_schema") as refusal:
+        meant(prompt="hi", grammar='root ::= "a"', json_schema={})
+    assert refusal.value.field == "grammar"
+    assert meant(prompt="hi", grammar='root ::= "a"').grammar == 'root ::= "a"'
+
+
+def test_a_schema_may_be_64_kib_long_as_json() -> None:
+    around = len('{"const":""}')
+    meant(prompt="hi", json_schema={"const": "x" * (65_536 - around)})
+    with pytest.raises(InvalidRequestError, match="longer than 65536 bytes as JSON") as refusal:
+        meant(prompt="hi", json_schema={"const": "x" * (65_537 - around)})
+    assert refusal.value.field == "json_schema"
+
+
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 10**300])
+def test_a_schema_with_a_number_that_cannot_be_sent_to_a_worker_is_refused(number: int) -> None:
+    meant(prompt="hi", json_schema={"enum": [2**64 - 1, -(2**63)]})
+    with pytest.raises(InvalidRequestError, match=r"json_schema: .* more than 64 bits"):
+        meant(prompt="hi", json_schema={"properties": {"a": {"maximum": number}}})
+
+
+@pytest.mark.parametrize("schema", [True, [], "{}", 1])
+def test_a_schema_is_an_object(schema: object) -> None:
+    with pytest.raises(InvalidRequestError, match="json_schema: must be an object"):
+        meant(prompt="hi", json_schema=schema)
+
+
 @pytest.mark.parametrize(
     ("field", "lowest", "highest", "outside"),
     [
         ("max_tokens", 1, 2**31, [0, -1, 2**31 + 1, 2**63, 10**400]),
-        ("temperature", 0, 5, [-0.1, 5.1, 1e300]),
-        ("top_p", SMALLEST, 1, [0, -1, 1.01]),
-        ("top_k", 0, 2**31 - 1, [-1, 2**31]),
-        ("min_p", 0, 1, [-0.1, 1.1]),
-        ("seed", 0, 2**32 - 2, [-1, 2**32 - 1, 2**70]),
-        ("repeat_penalty", SMALLEST, 10, [0, -1, 10.5]),
-        ("timeout_s", SMALLEST, 86_400, [0, -1, 86_401]),
+        ("logprobs", 0, 20, [-1, 21, True, "5", 2**63]),
+        ("timeout_s", SMALLEST, 86_400, [0, -1, 86_401, True]),
     ],
 )
 def test_a_number_is_taken_at_its_limits_and_refused_beyond(
@@ -111,6 +141,11 @@ def test_a_number_is_taken_at_its_limits_and_refused_beyond(
         ("stop", ["x" * 256] * 16, ["x"] * 17),
         ("stop", "x" * 256, "x" * 257),
         ("model", "x" * 512, "x" * 513),
+        ("grammar", "x" * 16_384, "x" * 16_385),
+        ("grammar", "é" * 8192, "é" * 8193),
+        ("grammar", "x", ""),
+        ("grammar", "x", " "),
+        ("cache_salt", "x" * 256, "x" * 257),
     ],
 )
 def test_texts_and_lists_have_a_longest_length(

@@ -21,6 +21,7 @@ from modeld.settings import Settings
 from modeld.values import ModelSpec, Token
 from tests.httpapi.fake_service import ANSWER, DONE, FakeService, Step, make_app
 from tests.httpapi.live_server import Caller, serving
+from tests.httpapi.test_questions import ROUTES
 
 PATIENCE_S = 10.0
 
@@ -133,6 +134,31 @@ def test_a_client_that_leaves_while_its_model_loads_waits_no_longer(
         await left_behind(app)
 
     run(test())
+
+
+@pytest.mark.parametrize(("host", "prefix"), HOSTS)
+@pytest.mark.parametrize("path", ROUTES)
+def test_a_client_that_leaves_before_its_reply_ends_the_work(
+    host: Callable[[ModeldApp], Any], prefix: str, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        service = FakeService()
+        service.reply_gate = asyncio.Event()
+        app = make_app(service)
+        async with serving(host(app)) as port:
+            caller = await Caller.post(port, prefix + path, ROUTES[path][0])
+            await service.begun.wait()
+            await caller.hang_up()
+            await service.ended.wait()
+            assert service.ends == ["left"]
+        await left_behind(app)
+
+    with caplog.at_level(logging.INFO):
+        run(test())
+    [line] = [r for r in caplog.records if r.name == "modeld.access"]
+    assert f"POST {path} 499 " in line.getMessage()
+    assert "client_left" in line.getMessage()
+    assert [r for r in caplog.records if r.levelno >= logging.ERROR] == []
 
 
 @pytest.mark.parametrize(("host", "prefix"), HOSTS)

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from modeld.builtin.ndjson import Ndjson
 from modeld.builtin.plain_json import PlainJson
@@ -22,7 +23,7 @@ from modeld.httpapi.exchange import Exchange
 from modeld.httpapi.presence import ClientLeft
 from modeld.httpapi.streaming import Delivery
 from modeld.interfaces import OutputFormatter
-from modeld.values import Chunk, GenerateRequest, Token
+from modeld.values import Chunk, GenerateRequest, LikelyToken, Token, TokenLogprobs
 from tests.httpapi.fake_service import ANSWER, DONE, FakeService, Step
 
 FAST_S = 0.02
@@ -97,6 +98,31 @@ def test_each_chunk_is_one_send_and_the_end_completes_the_body() -> None:
         assert [m["body"] for m in bodies[:2]] == [A, B]
         assert json.loads(bodies[2]["body"])["content"] == "ab"
         assert [m["more_body"] for m in bodies] == [True, True, False]
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("formatter", [Ndjson(), PlainJson()])
+def test_each_probability_is_sent_once(formatter: OutputFormatter) -> None:
+    async def go() -> None:
+        logprobs = tuple(
+            TokenLogprobs(chosen=LikelyToken(id=number, piece=b"x", logprob=-1.0))
+            for number in range(4)
+        )
+        script = (
+            Token(text="a", logprobs=logprobs[:2]),
+            Token(text="b"),
+            Token(text="c", logprobs=logprobs[2:3]),
+            replace(DONE, logprobs=logprobs),
+        )
+        wire = Wire()
+        await played(wire, *script, formatter=formatter)
+        lines = [json.loads(body).get("logprobs") for body in wire.bodies]
+        found = [[each["id"] for each in line] if line else line for line in lines]
+        if formatter.streams:
+            assert found == [[0, 1], None, [2], [3]]
+        else:
+            assert found == [[0, 1, 2, 3]]
 
     asyncio.run(go())
 

@@ -3,8 +3,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any
 
 from modeld import (
@@ -27,6 +27,14 @@ from modeld import (
 from modeld.errors import InvalidRequestError, WorkerCrashedError
 from modeld.events import Event
 from modeld.plugins import PluginHost
+from modeld.questions import (
+    AnyQuestion,
+    Ranking,
+    Reply,
+    RerankQuestion,
+    TokenizeQuestion,
+    Tokens,
+)
 from modeld.serving.admission import Line
 from modeld.serving.service import LocalService
 from modeld.values import InstanceState
@@ -46,26 +54,50 @@ class Speaker(FakeEngine):
         self.may_go_on = asyncio.Event()
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
-        assert self.running < self.slots, "more requests than slots"
-        self.running += 1
         words = (request.prompt or "").split()
-        try:
+        with self._working():
             for word in words:
-                if word == "WAIT":
-                    await self.may_go_on.wait()
-                elif word == "REFUSE":
-                    raise InvalidRequestError("not this", field="prompt")
-                elif word == "CRASH":
-                    self.die()
-                    raise WorkerCrashedError("the test killed it")
-                elif word == "BUG":
-                    raise ZeroDivisionError("a bug")
-                else:
+                if not await self._obeyed(word):
                     yield Token(text=word)
             usage = Usage(prompt_tokens=1, completion_tokens=len(words))
             yield Done(finish_reason=FinishReason.STOP, usage=usage)
+
+    async def ask(self, question: AnyQuestion) -> Reply:
+        """The words of a text are its tokens; a query ranks; nothing else is supported."""
+        with self._working():
+            if isinstance(question, RerankQuestion):
+                return Ranking(scores=(1.0,), usage=Usage(prompt_tokens=7))
+            if not isinstance(question, TokenizeQuestion):
+                return await super().ask(question)
+            words = [word for word in question.text.split() if not await self._obeyed(word)]
+            return Tokens(
+                ids=tuple(range(len(words))), pieces=tuple(word.encode() for word in words)
+            )
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        assert self.running < self.slots, "more requests than slots"
+        self.running += 1
+        try:
+            yield
         finally:
             self.running -= 1
+
+    async def _obeyed(self, word: str) -> bool:
+        """Whether it was a command and not a word to say."""
+        match word:
+            case "WAIT":
+                await self.may_go_on.wait()
+            case "REFUSE":
+                raise InvalidRequestError("not this", field="prompt")
+            case "CRASH":
+                self.die()
+                raise WorkerCrashedError("the test killed it")
+            case "BUG":
+                raise ZeroDivisionError("a bug")
+            case _:
+                return False
+        return True
 
 
 class SpeakerBackend(Backend):

@@ -2,6 +2,7 @@
 """Turns with nothing around them: the test makes every arrival, load and end."""
 
 import asyncio
+from typing import Any
 
 from modeld import EvictionPolicy
 from modeld.serving.admission import Ticket
@@ -34,8 +35,8 @@ class Desk:
             policy=policy,
         )
 
-    def place(self, model: str, size_mb: int = 100, *, slots: int = 1, depth: int = 32) -> Place:
-        place = a_place(self.backend, model, size_mb=size_mb, slots=slots, depth=depth)
+    def place(self, model: str, size_mb: int = 100, **choices: Any) -> Place:
+        place = a_place(self.backend, model, size_mb=size_mb, **choices)
         self.turns.places[model] = place
         return place
 

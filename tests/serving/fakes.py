@@ -16,15 +16,19 @@ from modeld import (
     EvictionPolicy,
     FinishReason,
     GenerateRequest,
+    MemoryEstimate,
     ModelSpec,
     Options,
+    Settings,
     Usage,
 )
 from modeld.errors import WorkerCrashedError
-from modeld.hosting.host import Hosting, LoadingHost
+from modeld.hosting.host import Hosting
+from modeld.hosting.loading import LoadingHost
 from modeld.hosting.thread import WorkerThread
 from modeld.serving.budget import Ledger
 from modeld.serving.instance import Place
+from modeld.serving.need import Need
 from modeld.serving.turns import Turns
 
 MIB = 1 << 20
@@ -73,16 +77,29 @@ class FakeEngine(Engine):
 
 
 class FakeBackend(Backend):
-    """Each load waits for the test to settle it with an engine or an error."""
+    """Each load and measurement waits for the test to settle it with a result or an error."""
 
     name = "fake"
 
     def __init__(self) -> None:
         self.loads: dict[str, asyncio.Future[Engine]] = {}
         self.started: list[str] = []
+        self.measurements: dict[str, asyncio.Future[MemoryEstimate | None]] = {}
+        self.measured: list[str] = []
 
     def can_load(self, spec: ModelSpec) -> bool:
         return True
+
+    async def measure(
+        self, spec: ModelSpec, options: Options, host: EngineHost
+    ) -> MemoryEstimate | None:
+        assert spec.id not in self.measurements, f"{spec.id} is measured twice at once"
+        self.measured.append(spec.id)
+        future = self.measurements[spec.id] = asyncio.get_running_loop().create_future()
+        try:
+            return await future
+        finally:
+            del self.measurements[spec.id]
 
     async def load(self, spec: ModelSpec, options: Options, host: EngineHost) -> Engine:
         assert spec.id not in self.loads, f"a second load of {spec.id} at once"
@@ -114,7 +131,7 @@ class NoHosting(Hosting):
         pass
 
     def engine_host(self, on_progress: object) -> LoadingHost:
-        return LoadingHost(self, lambda _fraction: None)
+        return LoadingHost(self.worker, Settings(), lambda _fraction: None)
 
 
 class Oldest(EvictionPolicy):
@@ -132,12 +149,17 @@ class Oldest(EvictionPolicy):
 
 
 def a_place(
-    backend: Backend, model: str, *, size_mb: int = 100, slots: int = 1, depth: int = 32
+    backend: Backend,
+    model: str,
+    *,
+    size_mb: int = 100,
+    slots: int = 1,
+    depth: int = 32,
+    measurable: bool = False,
 ) -> Place:
     spec = ModelSpec(id=model, name=model, path=f"/models/{model}")
-    place = Place(spec, backend, Options(slots=slots), max_queue_depth=depth)
-    place.estimated_bytes = size_mb * MIB
-    return place
+    need = Need(size_mb * MIB, is_measurable=measurable)
+    return Place(spec, backend, Options(slots=slots), need, max_queue_depth=depth)
 
 
 def some_turns(

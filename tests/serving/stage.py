@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from modeld import Engine, EvictionPolicy
+from modeld import Engine, EvictionPolicy, MemoryEstimate, Settings
 from modeld.errors import ModeldError
 from modeld.events import Event
-from modeld.hosting.host import LoadingHost
+from modeld.hosting.loading import LoadingHost
 from modeld.serving.instance import Place
 from modeld.serving.pool import Pool
 from tests.serving.fakes import MIB, FakeBackend, FakeEngine, NoHosting, a_place, some_turns
@@ -22,7 +22,7 @@ class Listening(NoHosting):
     """Passes on what loads report."""
 
     def engine_host(self, on_progress: Any) -> LoadingHost:
-        return LoadingHost(self, on_progress)
+        return LoadingHost(self.worker, Settings(), on_progress)
 
 
 class Client:
@@ -107,8 +107,8 @@ class Stage:
             wall_clock=lambda: now_s() + 1e6,
         )
 
-    def place(self, model: str, size_mb: int = 100, *, slots: int = 1, depth: int = 32) -> Place:
-        place = a_place(self.backend, model, size_mb=size_mb, slots=slots, depth=depth)
+    def place(self, model: str, size_mb: int = 100, **choices: Any) -> Place:
+        place = a_place(self.backend, model, size_mb=size_mb, **choices)
         self.turns.places[model] = place
         return place
 
@@ -129,6 +129,15 @@ class Stage:
 
     async def fail_load(self, model: str, error: Exception) -> None:
         self.backend.loads[model].set_exception(error)
+        await settle()
+
+    async def end_measurement(self, model: str, result: int | Exception | None) -> None:
+        """``result`` in MiB, or what it fails with."""
+        future = self.backend.measurements[model]
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result and MemoryEstimate(weights_bytes=result * MIB))
         await settle()
 
     async def resident(self, model: str, size_mb: int = 100) -> tuple[Place, FakeEngine]:

@@ -9,25 +9,15 @@ from tests.serving.fakes import MIB, FakeBackend, a_place
 NewDesk = Callable[..., Desk]
 
 
-def test_a_load_reserves_the_larger_of_estimate_and_measurement() -> None:
-    place = a_place(FakeBackend(), "a", size_mb=100)
-    assert place.needed_bytes == 100 * MIB
-
-    place.measured_bytes = 150 * MIB
-    assert place.needed_bytes == 150 * MIB
-    place.measured_bytes = 50 * MIB
-    assert place.needed_bytes == 100 * MIB
-
-
 def test_a_new_version_of_the_file_forgets_what_was_measured_and_what_went_wrong() -> None:
     place = a_place(FakeBackend(), "a", size_mb=100, slots=1)
-    place.measured_bytes = 500 * MIB
+    place.need.held_bytes = 500 * MIB
     place.cooldown.load_failed(0.0)
     fresh = a_place(FakeBackend(), "a", size_mb=200, slots=3)
 
     place.renew(fresh)
 
-    assert place.needed_bytes == 200 * MIB
+    assert place.need.size_bytes == 200 * MIB
     assert place.cooldown.remaining_s(0.0) == 0.0
     assert (place.spec, place.backend, place.options) == (fresh.spec, fresh.backend, fresh.options)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from modeld import MemoryEstimate
 from modeld.errors import LoadFailedError, ModeldError
 from modeld.serving.instance import Place
 from modeld.serving.pool import Pool
@@ -27,7 +28,9 @@ class World:
         self.turns = some_turns(budget_mb=BUDGET_MB, min_residence_s=1.0, max_overtake_s=5.0)
         self.places: list[Place] = []
         for model, size_mb in MODELS.items():
-            place = a_place(self.backend, model, size_mb=size_mb, slots=2, depth=2)
+            place = a_place(
+                self.backend, model, size_mb=size_mb, slots=2, depth=2, measurable=model in "bcd"
+            )
             self.turns.places[model] = place
             self.places.append(place)
         self.pool = Pool(
@@ -96,6 +99,14 @@ class World:
         if waiting:
             self.random.choice(waiting).set_exception(LoadFailedError("the test says so"))
 
+    def settle_measurement(self) -> None:
+        waiting = [each for each in self.backend.measurements.values() if not each.done()]
+        if waiting:
+            size_mb = self.random.choice([None, 50, 140, 300])
+            self.random.choice(waiting).set_result(
+                size_mb and MemoryEstimate(weights_bytes=size_mb * MIB)
+            )
+
     def kill_engine(self) -> None:
         alive = [engine for engine in self.engines if not engine.closed]
         if alive:
@@ -133,6 +144,8 @@ class World:
         assert len(self.outcomes) == self.sent, "a request is unaccounted for"
         assert all(engine.closed for engine in self.engines), "an engine was never closed"
         assert all(place.line.is_empty for place in self.places)
+        measured = self.backend.measured
+        assert len(measured) == len(set(measured)), "a model was measured twice"
 
 
 OPERATIONS: list[Callable[[World], None]] = [
@@ -146,6 +159,8 @@ OPERATIONS: list[Callable[[World], None]] = [
     World.settle_load,
     World.settle_load,
     lambda world: world.settle_load(held_mb=world.random.choice([120, 200, 300])),
+    World.settle_measurement,
+    World.settle_measurement,
     World.fail_load,
     World.kill_engine,
     World.unload,

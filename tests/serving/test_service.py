@@ -180,6 +180,10 @@ def test_rule_11_a_cancelled_request_leaves_nothing_behind(stage: str) -> None:
                 assert task.cancelled()
             (instance,) = (await counter.service.status()).instances
             assert (instance.queue_len, instance.inflight) == (0, 0)
+            refused = [(event.model, event.reason) for event in counter.notebook.of(RequestRefused)]
+            assert refused == [("a", "cancelled")] * (stage != "running")
+            finished = [event.outcome for event in counter.notebook.of(RequestFinished)]
+            assert finished == ["cancelled"] * (stage != "loading")
             counter.backend.may_load.set()
             await counter.ask("it goes on")
             assert len(counter.backend.loaded) == 1

@@ -168,7 +168,7 @@ def test_waiters_of_a_model_that_turned_out_too_big_are_told_when_it_is_next_con
     a, running = desk.busy("a")
     b = desk.place("b")
     ticket = desk.request(b)
-    b.measured_bytes = 200 * MIB
+    b.need.held_bytes = 200 * MIB
 
     desk.leave(a, running)
 
@@ -302,7 +302,7 @@ def test_what_a_load_took_is_noted(new_desk: NewDesk) -> None:
     assert a.instance is not None
     assert a.instance.ready_s == a.instance.last_used_s == desk.clock.now_s
     assert a.instance.held_bytes == 100 * MIB, "the larger of estimate and measurement counts"
-    assert a.measured_bytes == 70 * MIB
+    assert a.need.held_bytes == 70 * MIB
 
 
 def test_what_an_outdated_load_has_measured_is_not_remembered(new_desk: NewDesk) -> None:
@@ -316,7 +316,7 @@ def test_what_an_outdated_load_has_measured_is_not_remembered(new_desk: NewDesk)
     desk.loaded(a, held_mb=150)
 
     assert desk.turns.ledger.held_bytes == 150 * MIB, "while it is there it counts"
-    assert a.needed_bytes == 100 * MIB
+    assert a.need.size_bytes == 100 * MIB
 
 
 def test_the_last_use_is_stamped_when_a_request_starts_and_when_it_ends(new_desk: NewDesk) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import modeld
-from modeld.errors import InvalidRequestError, WorkerCrashedError
+from modeld.errors import InvalidRequestError, NotSupportedError, WorkerCrashedError
+from modeld.questions import DetokenizeQuestion, TokenizeQuestion, Tokens
 
 FACTS = "The capital of France is Paris. The capital of Spain is Madrid."
 
@@ -47,6 +48,19 @@ def test_the_model_goes_on_with_what_it_has_read(tmp_path: Path) -> None:
                 usage=modeld.Usage(prompt_tokens=3, completion_tokens=1),
                 content=" Madrid.",
             )
+
+    asyncio.run(main())
+
+
+def test_it_knows_the_tokens_of_what_it_has_read_and_answers_nothing_else(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path) as service:
+            tokens = await service.ask(TokenizeQuestion(text="of Spain"))
+            assert tokens == Tokens(ids=(2, 9), pieces=(b"of", b"Spain"))
+            with pytest.raises(InvalidRequestError, match="never read 'Italy'"):
+                await service.ask(TokenizeQuestion(text="of Italy"))
+            with pytest.raises(NotSupportedError):
+                await service.ask(DetokenizeQuestion(tokens=(2,)))
 
     asyncio.run(main())
 

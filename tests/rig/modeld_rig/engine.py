@@ -9,12 +9,26 @@
                                     "garbage", "huge", "flood BYTES", "wrong id",
                                     "block PATH" (until the file exists), "allocate MIB",
                                     "grandchild" (a process that outlives the engine),
-                                    "SystemExit", "cry WORDS" (last words, then exit 7)
+                                    "SystemExit", "cry WORDS" (last words, then exit 7),
+                                    "invalid WORDS" (raises invalid_model)
     {"submit": "raise"}             the fault happens when the request is handed over
-A prompt that is not JSON gives one token for each of its words.
+    {"refuse": MESSAGE}             it is refused with invalid_request
+    {"tokens": 9, "reply": "text", "at": 3}
+                                    a Text where token 3 should be (see below)
+A prompt that is not JSON gives one token for each of its words. Where logprobs are asked for, each
+token has some.
+
+Questions are answered as :mod:`modeld_rig.replies` says. The first of their texts (the first
+input, the query, the first message, the text of the tokens) may be a plan too:
+
+    {"fault": "SIGKILL"}            as above, also "gate", "delay_s", "submit", "refuse", "nonce"
+    {"unsupported": true}           it is refused with not_supported
+    {"reply": KIND}                 a reply of another kind: "embeddings", "ranking", "tokens",
+                                    "text", or "token" or "done", which belong to a request
+    {"vectors": 2048, "dimensions": 4096}
+                                    so many vectors, each of so many numbers
 """
 
-import json
 import os
 import signal
 import socket
@@ -22,7 +36,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,42 +50,13 @@ from modeld import (
     Token,
     Usage,
 )
-from modeld.errors import InvalidRequestError
+from modeld.errors import InvalidModelError
 from modeld.interfaces import ReportProgress
+from modeld.questions import AnyQuestion, Reply
+from modeld_rig.replies import STRAY
+from modeld_rig.script import Script
 
 POLL_S = 0.001
-
-
-class Script:
-    """One running request."""
-
-    def __init__(self, request: GenerateRequest) -> None:
-        plan: dict[str, Any] = {}
-        text = request.prompt or " ".join(m.content for m in request.messages or ())
-        if text.startswith("{"):
-            plan = json.loads(text)
-            self.words = [f"t{number} " for number in range(plan.get("tokens", 1))]
-        else:
-            self.words = [word + " " for word in text.split()]
-        if request.max_tokens is not None:
-            self.words = self.words[: request.max_tokens]
-        if plan.get("refuse"):
-            raise InvalidRequestError(plan["refuse"], field="prompt")
-        self.gate = plan.get("gate")
-        self.gate_at = plan.get("gate_at", 0)
-        self.fault = plan.get("fault", "")
-        self.fault_at = plan.get("at", 0)
-        self.delay_s = plan.get("delay_s", 0.0)
-        self.burst = plan.get("burst", 1)
-        self.nonce = plan.get("nonce", "")
-        self.fault_on_submit = plan.get("submit", "")
-        self.position = 0
-
-    @property
-    def is_shut(self) -> bool:
-        return (
-            self.gate is not None and self.position >= self.gate_at and not Path(self.gate).exists()
-        )
 
 
 class RigEngine(StepEngine):
@@ -90,10 +75,7 @@ class RigEngine(StepEngine):
         engine = cls(options)
         engine.note(f"load {spec.id}")
         progress(0.5)
-        gate = options["load_gate"]
-        while gate and not Path(str(gate)).exists():
-            time.sleep(POLL_S)
-            progress(0.6)
+        engine.wait(str(options["load_gate"]), lambda: progress(0.6))
         engine.commit(str(options["load_fault"]))
         progress(1.0)
         return engine
@@ -103,15 +85,26 @@ class RigEngine(StepEngine):
             with Path(self._journal).open("a") as journal:
                 journal.write(line + "\n")
 
+    def wait(self, gate: str, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Until the file exists."""
+        while gate and not Path(gate).exists():
+            time.sleep(POLL_S)
+            meanwhile()
+
     def submit(self, request_id: int, request: GenerateRequest) -> None:
+        self._take(request_id, Script(request))
+
+    def ask(self, request_id: int, question: AnyQuestion) -> None:
+        self._take(request_id, Script(question))
+
+    def _take(self, request_id: int, script: Script) -> None:
         assert len(self._scripts) < self.slots, "the host has exceeded the slots"
-        script = Script(request)
         self.note(f"start {script.nonce}")
         self.commit(script.fault_on_submit)
         self._scripts[request_id] = script
 
-    def step(self) -> Sequence[tuple[int, StepChunk]]:
-        produced: list[tuple[int, StepChunk]] = []
+    def step(self) -> Sequence[tuple[int, StepChunk | Reply]]:
+        produced: list[tuple[int, StepChunk | Reply]] = []
         for request_id, script in list(self._scripts.items()):
             for _ in range(script.burst):
                 if request_id not in self._scripts or script.is_shut:
@@ -136,19 +129,24 @@ class RigEngine(StepEngine):
         self.note("close")
         self.commit(self._close_fault)
 
-    def _advance(self, request_id: int, script: Script) -> StepChunk:
+    def _advance(self, request_id: int, script: Script) -> StepChunk | Reply:
         if script.delay_s:
             self._interrupted.wait(script.delay_s)
         if script.fault and script.position == script.fault_at:
             self.commit(script.fault)
-        if script.position >= len(script.words):
-            del self._scripts[request_id]
-            self.note(f"end {script.nonce}")
-            usage = Usage(prompt_tokens=1, completion_tokens=script.position)
-            return Done(finish_reason=FinishReason.STOP, usage=usage)
-        word = script.words[script.position]
-        script.position += 1
-        return Token(text=word)
+        if script.is_stray:
+            return self._stray(request_id, script)
+        if script.position < len(script.words):
+            return script.token()
+        del self._scripts[request_id]
+        self.note(f"end {script.nonce}")
+        return script.reply() if script.question else done(script.position)
+
+    def _stray(self, request_id: int, script: Script) -> StepChunk | Reply:
+        if script.stray == "token":
+            return Token(text="stray ")
+        del self._scripts[request_id]
+        return done(0) if script.stray == "done" else STRAY[script.stray]
 
     def commit(self, fault: str) -> None:  # noqa: C901, PLR0912  (a flat list of faults)
         """Do what an engine must not do."""
@@ -175,6 +173,8 @@ class RigEngine(StepEngine):
                 sys.exit(0)
             case "raise":
                 raise RuntimeError("the rig was told to fail")
+            case "invalid":
+                raise InvalidModelError(argument)
             case "hang":
                 time.sleep(3600)
             case "stop":
@@ -189,6 +189,12 @@ class RigEngine(StepEngine):
             case _:
                 os.kill(os.getpid(), getattr(signal, kind))
                 time.sleep(1)
+
+
+def done(count: int) -> Done:
+    """The end of an answer of ``count`` tokens."""
+    usage = Usage(prompt_tokens=1, completion_tokens=count)
+    return Done(finish_reason=FinishReason.STOP, usage=usage)
 
 
 def channel() -> socket.socket:

@@ -15,6 +15,7 @@ from modeld import (
     Usage,
 )
 from modeld.interfaces import ReportProgress
+from modeld.questions import Reply
 
 TOKEN = Token(text=" token")
 
@@ -33,8 +34,10 @@ class InstantEngine(StepEngine):
     def submit(self, request_id: int, request: GenerateRequest) -> None:
         self._left[request_id] = request.max_tokens or 1
 
-    def step(self) -> Sequence[tuple[int, StepChunk]]:
-        produced: list[tuple[int, StepChunk]] = [(request_id, TOKEN) for request_id in self._left]
+    def step(self) -> Sequence[tuple[int, StepChunk | Reply]]:
+        produced: list[tuple[int, StepChunk | Reply]] = [
+            (request_id, TOKEN) for request_id in self._left
+        ]
         for request_id in list(self._left):
             self._left[request_id] -= 1
             if not self._left[request_id]:

@@ -4,16 +4,24 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
+import msgspec
+
 from modeld import Backend, Engine, EngineHost, MemoryEstimate, ModelSpec, Options, hookimpl
 
 ENGINE = "modeld_rig.engine:RigEngine"
 
 
 class RigOptions(Options, frozen=True):
-    """What the rig does on load: sizes in MiB, files to wait for, ways to fail."""
+    """What the rig does on load: sizes in MiB, files to wait for, ways to fail.
+
+    ``measured_mb`` is what a dry run finds; at 0 there is none.
+    """
 
     slots: int = 2
     estimate_mb: int = 100
+    measured_mb: int = 0
+    measure_gate: str = ""
+    measure_fault: str = ""
     held_mb: int = 0
     load_gate: str = ""
     load_fault: str = ""
@@ -33,6 +41,15 @@ class Rig(Backend):
     def estimate(self, spec: ModelSpec, options: Options) -> MemoryEstimate:
         assert isinstance(options, RigOptions)
         return MemoryEstimate(weights_bytes=options.estimate_mb << 20)
+
+    async def measure(
+        self, spec: ModelSpec, options: Options, host: EngineHost
+    ) -> MemoryEstimate | None:
+        assert isinstance(options, RigOptions)
+        if not options.measured_mb:
+            return None
+        measured = await host.call("modeld_rig.dry_run:measure", spec, options)
+        return msgspec.convert(measured, MemoryEstimate)
 
     async def load(self, spec: ModelSpec, options: Options, host: EngineHost) -> Engine:
         assert isinstance(options, RigOptions)

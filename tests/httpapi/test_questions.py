@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""The routes for questions, around a service that a plugin has put in the local one's place."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from typing import Any
+
+import httpx
+import pytest
+from jsonschema import Draft202012Validator
+
+from modeld.errors import (
+    ModeldError,
+    ModelNotFoundError,
+    NotSupportedError,
+    PromptTooLongError,
+    QueueFullError,
+    TemplateError,
+)
+from modeld.events import HttpRequestFinished
+from modeld.questions import (
+    DetokenizeQuestion,
+    Embeddings,
+    EmbedQuestion,
+    Ranking,
+    Reply,
+    Text,
+    TokenizeQuestion,
+    Tokens,
+)
+from modeld.settings import Settings
+from modeld.values import Usage
+from tests.httpapi.fake_service import (
+    FakePlugin,
+    FakeService,
+    app_of,
+    ask,
+    client_of,
+    make_app,
+    problem,
+)
+
+USAGE = Usage(prompt_tokens=5)
+USAGE_OBJECT = {"prompt_tokens": 5, "total_tokens": 5}
+TURN = {"role": "user", "content": "hi"}
+
+# Every route with a body that it takes, and a reply that suits it.
+ROUTES: dict[str, tuple[dict[str, Any], Reply]] = {
+    "/embed": ({"input": "a"}, Embeddings(vectors=((0.5, 1.0),), usage=USAGE)),
+    "/rerank": ({"query": "q", "documents": ["a"]}, Ranking(scores=(0.5,), usage=USAGE)),
+    "/tokenize": ({"content": "a"}, Tokens(ids=(1,), pieces=(b"a",))),
+    "/detokenize": ({"tokens": [1]}, Text(text="a")),
+    "/apply-template": ({"messages": [TURN]}, Text(text="a")),
+}
+
+
+def post(path: str, reply: Reply | Exception, /, **body: Any) -> httpx.Response:
+    service = FakeService()
+    service.reply = reply
+    body = {**ROUTES[path][0], **body}
+    return ask(make_app(service, Settings(default_model="d")), "POST", path, json=body)
+
+
+def test_texts_become_vectors() -> None:
+    vectors = ((0.25, -1.0), (1e-7, 0.0))
+    answer = post("/embed", Embeddings(vectors=vectors, usage=USAGE), input=["a", "b"])
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.json() == {
+        "model": "d",
+        "embeddings": [[0.25, -1.0], [1e-7, 0.0]],
+        "usage": USAGE_OBJECT,
+    }
+
+
+def test_many_long_vectors_arrive_as_they_were() -> None:
+    vectors = tuple(tuple(float(i * j) for j in range(64)) for i in range(100))
+    answer = post("/embed", Embeddings(vectors=vectors, usage=USAGE), input=["a"] * 100)
+    assert answer.json()["embeddings"] == [list(vector) for vector in vectors]
+
+
+def test_the_answer_names_the_model_that_was_asked() -> None:
+    for path, (_, reply) in ROUTES.items():
+        if path in {"/embed", "/rerank"}:
+            assert post(path, reply, model="m").json()["model"] == "m"
+            assert post(path, reply).json()["model"] == "d"
+
+
+def test_documents_come_best_first_and_equals_in_their_order() -> None:
+    documents = ["a", "b", "c", "d"]
+    reply = Ranking(scores=(0.5, 2.0, -1.0, 0.5), usage=USAGE)
+    answer = post("/rerank", reply, documents=documents, return_documents=True)
+    assert answer.json() == {
+        "model": "d",
+        "results": [
+            {"index": 1, "score": 2.0, "document": "b"},
+            {"index": 0, "score": 0.5, "document": "a"},
+            {"index": 3, "score": 0.5, "document": "d"},
+            {"index": 2, "score": -1.0, "document": "c"},
+        ],
+        "usage": USAGE_OBJECT,
+    }
+    best = post("/rerank", reply, documents=documents, top_n=2).json()["results"]
+    assert best == [{"index": 1, "score": 2.0}, {"index": 0, "score": 0.5}]
+    assert len(post("/rerank", reply, documents=documents, top_n=9).json()["results"]) == 4
+
+
+def test_text_becomes_token_ids() -> None:
+    assert post("/tokenize", Tokens(ids=(1, 15), pieces=(b"", b"a"))).json() == {"tokens": [1, 15]}
+    assert post("/tokenize", Tokens(ids=(), pieces=()), content="").json() == {"tokens": []}
+
+
+def test_pieces_are_text_or_the_bytes_of_what_is_no_whole_text() -> None:
+    pieces = (b"a", "é".encode(), b"\xf0\x9f", b"")
+    reply = Tokens(ids=(5, 6, 7, 8), pieces=pieces)
+    assert post("/tokenize", reply, with_pieces=True).json() == {
+        "tokens": [
+            {"id": 5, "piece": "a"},
+            {"id": 6, "piece": "é"},
+            {"id": 7, "piece": [240, 159]},
+            {"id": 8, "piece": ""},
+        ]
+    }
+    none = post("/tokenize", Tokens(ids=(), pieces=()), with_pieces=True)
+    assert none.json() == {"tokens": []}
+
+
+def test_tokens_become_text() -> None:
+    assert post("/detokenize", Text(text="é\u2028")).json() == {"content": "é\u2028"}
+
+
+def test_a_chat_becomes_a_prompt() -> None:
+    assert post("/apply-template", Text(text="<s>hi")).json() == {"prompt": "<s>hi"}
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_the_service_is_asked_under_the_id_of_the_exchange(path: str) -> None:
+    service = FakeService()
+    body, service.reply = ROUTES[path]
+    answer = ask(
+        make_app(service), "POST", path, json={**body, "model": "m"}, headers={"x-request-id": "r"}
+    )
+    assert (answer.status_code, answer.headers["x-request-id"]) == (200, "r")
+    [question] = service.questions
+    assert (question.request_id, question.model) == ("r", "m")
+    assert service.calls[0] == "start"
+
+
+def test_what_is_left_out_has_the_values_defaults() -> None:
+    for path, question in (
+        ("/embed", EmbedQuestion(inputs=("a",), request_id="r")),
+        ("/tokenize", TokenizeQuestion(text="a", request_id="r")),
+        ("/detokenize", DetokenizeQuestion(tokens=(1,), request_id="r")),
+    ):
+        service = FakeService()
+        body, service.reply = ROUTES[path]
+        ask(make_app(service), "POST", path, json=body, headers={"x-request-id": "r"})
+        assert service.questions == [question]
+
+
+@pytest.mark.parametrize("path", ROUTES)
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (NotSupportedError("the model has no answer to it"), 400),
+        (TemplateError("there is none"), 400),
+        (ModelNotFoundError("no model 'x'", field="model"), 404),
+        (PromptTooLongError("9 tokens are more than 8", field="input"), 422),
+        (QueueFullError("full", retry_after_s=2), 429),
+    ],
+)
+def test_an_error_looks_as_everywhere(path: str, error: ModeldError, status: int) -> None:
+    answer = post(path, error)
+    assert answer.status_code == status
+    assert answer.json() == problem(error, status)
+
+
+@pytest.mark.parametrize("path", ROUTES)
+@pytest.mark.parametrize(
+    ("request_", "status", "reason"),
+    [
+        ({"content": b"{"}, 400, "invalid_json"),
+        ({"content": b"[]"}, 400, "invalid_request"),
+        ({"content": b"{}"}, 400, "invalid_request"),
+        ({"content": b'{"grammar":"x"}'}, 400, "invalid_request"),
+        ({"content": b" " * 200}, 413, "body_too_large"),
+        ({"content": b"{}", "headers": {"content-type": "text/plain"}}, 415, None),
+        ({"content": b"{}", "headers": {"content-encoding": "gzip"}}, 415, None),
+    ],
+)
+def test_a_bad_body_is_refused_and_starts_no_work(
+    path: str, request_: dict[str, Any], status: int, reason: str | None
+) -> None:
+    service = FakeService()
+    headers = {"content-type": "application/json", **request_.get("headers", {})}
+    app = make_app(service, Settings(max_body_bytes=128))
+    answer = ask(app, "POST", path, content=request_["content"], headers=headers)
+    assert answer.status_code == status
+    assert answer.json()["reason"] == (reason or "unsupported_media_type")
+    assert service.questions == []
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_only_post_is_taken(path: str) -> None:
+    answer = ask(make_app(FakeService()), "GET", path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_a_question_ends_when_its_own_time_is_over(path: str) -> None:
+    async def go() -> None:
+        service = FakeService()
+        service.reply_gate = asyncio.Event()
+        async with client_of(make_app(service)) as client:
+            answer = await client.post(path, json={**ROUTES[path][0], "timeout_s": 0.01})
+        assert answer.status_code == 504
+        assert answer.json()["reason"] == "request_timeout"
+        assert answer.json()["field"] == "timeout_s"
+        assert "0.01" in answer.json()["error"]
+        assert service.ends == ["left"]
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_a_number_that_json_cannot_say_is_a_fault_and_never_sent(number: float) -> None:
+    for path, reply, body in (
+        ("/embed", Embeddings(vectors=((1.0,), (number,)), usage=USAGE), {"input": ["a", "b"]}),
+        ("/rerank", Ranking(scores=(1.0, number), usage=USAGE), {"documents": ["a", "b"]}),
+    ):
+        answer = post(path, reply, **body)
+        assert answer.status_code == 500
+        assert answer.json()["reason"] == "internal_error"
+
+
+@pytest.mark.parametrize(
+    ("path", "reply"),
+    [
+        ("/embed", Ranking(scores=(1.0,), usage=USAGE)),
+        ("/embed", Embeddings(vectors=(), usage=USAGE)),
+        ("/embed", Embeddings(vectors=((1.0,), (2.0,)), usage=USAGE)),
+        ("/rerank", Ranking(scores=(), usage=USAGE)),
+        ("/rerank", Text(text="a")),
+        ("/detokenize", Tokens(ids=(), pieces=())),
+        ("/apply-template", Tokens(ids=(), pieces=())),
+    ],
+)
+def test_a_reply_that_does_not_suit_its_question_is_a_fault(
+    path: str, reply: Reply, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = post(path, reply)
+    assert answer.status_code == 500
+    assert answer.json()["reason"] == "internal_error"
+    assert "the service has answered" in caplog.text
+
+
+def test_pieces_that_do_not_suit_their_tokens_are_a_fault() -> None:
+    answer = post("/tokenize", Tokens(ids=(1, 2), pieces=(b"a",)), with_pieces=True)
+    assert answer.json()["reason"] == "internal_error"
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_a_question_is_counted_under_its_route(path: str) -> None:
+    service = FakeService()
+    body, service.reply = ROUTES[path]
+    plugin = FakePlugin(service)
+    ask(app_of(plugin), "POST", path, json=body)
+    [finished] = [event for event in plugin.events if isinstance(event, HttpRequestFinished)]
+    assert (finished.route, finished.method, finished.status) == (path, "POST", 200)
+
+
+def test_the_answers_are_as_described() -> None:
+    document = ask(make_app(FakeService()), "GET", "/openapi.json").json()
+    for path, (_, reply) in ROUTES.items():
+        described = document["paths"][path]["post"]["responses"]["200"]["content"]
+        schema = {
+            **described["application/json"]["schema"],
+            "components": document["components"],
+        }
+        bodies: list[dict[str, Any]] = [{}]
+        bodies += [{"with_pieces": True}] if path == "/tokenize" else []
+        bodies += [{"return_documents": True}] if path == "/rerank" else []
+        for body in bodies:
+            Draft202012Validator(schema).validate(post(path, reply, **body).json())
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_every_status_that_a_question_may_have_is_described(path: str) -> None:
+    document = ask(make_app(FakeService()), "GET", "/openapi.json").json()
+    row = document["paths"][path]["post"]
+    assert set(row["responses"]) == {
+        *("200", "400", "403", "404", "413", "415", "422", "429", "500", "503", "504", "507")
+    }
+    examples = row["responses"]["400"]["content"]["application/json"]["examples"]
+    assert ("template_error" in examples) is (path == "/apply-template")
+    assert {"invalid_request", "invalid_json", "not_supported"} <= set(examples)
+    assert row["requestBody"]["content"]["application/json"]["examples"]
+    for name, field in described_fields(document, row).items():
+        assert field["description"], name
+
+
+def described_fields(document: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    reference = row["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+    schema = document["components"]["schemas"][reference.rpartition("/")[2]]
+    assert schema["additionalProperties"] is False
+    found: dict[str, Any] = schema["properties"]
+    return found
+
+
+def test_a_long_answer_lets_others_have_their_turn() -> None:
+    async def go() -> None:
+        service = FakeService()
+        service.reply = Embeddings(vectors=((0.5,) * 256,) * 512, usage=USAGE)
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        async with client_of(make_app(service)) as client:
+            await client.get("/healthz")
+            counting = asyncio.create_task(count())
+            answer = await client.post(
+                "/embed",
+                content=json.dumps({"input": ["a"] * 512}),
+                headers={"content-type": "application/json"},
+            )
+            counting.cancel()
+        assert len(answer.json()["embeddings"]) == 512
+        assert turns > 512 / 16
+
+    asyncio.run(go())

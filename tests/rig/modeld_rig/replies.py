@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""The rig's replies. A token is a byte; 256 is the special token that begins a text."""
+
+import math
+
+from modeld import Usage
+from modeld.questions import (
+    AnyQuestion,
+    ApplyTemplateQuestion,
+    DetokenizeQuestion,
+    Embeddings,
+    EmbedQuestion,
+    Ranking,
+    Reply,
+    RerankQuestion,
+    Text,
+    TokenizeQuestion,
+    Tokens,
+)
+
+BEGIN = 256
+BEGIN_PIECE = b"<s>"
+
+
+def to(question: AnyQuestion) -> Reply:
+    """The reply, always the same to the same question."""
+    match question:
+        case EmbedQuestion(inputs=inputs, normalize=normalize):
+            vectors = tuple(vector(text, normalize=normalize) for text in inputs)
+            return Embeddings(vectors=vectors, usage=usage(*inputs))
+        case RerankQuestion(query=query, documents=documents):
+            scores = tuple(score(query, document) for document in documents)
+            return Ranking(scores=scores, usage=usage(query, *documents))
+        case TokenizeQuestion(text=text, add_special=add_special):
+            return tokens(text, add_special=add_special)
+        case DetokenizeQuestion(tokens=ids):
+            pieces = (BEGIN_PIECE if token == BEGIN else bytes((token,)) for token in ids)
+            return Text(text=b"".join(pieces).decode(errors="replace"))
+        case ApplyTemplateQuestion(messages=messages):
+            return Text(text="".join(f"<{each.role}>{each.content}\n" for each in messages))
+
+
+def tokens(text: str, *, add_special: bool) -> Tokens:
+    """A token for each byte."""
+    encoded = text.encode()
+    pieces = tuple(bytes((byte,)) for byte in encoded)
+    begin = add_special
+    return Tokens(ids=(BEGIN,) * begin + tuple(encoded), pieces=(BEGIN_PIECE,) * begin + pieces)
+
+
+def vector(text: str, *, normalize: bool) -> tuple[float, ...]:
+    """Four numbers that are exact in single precision: bytes, words, vowels, 1."""
+    raw = (len(text.encode()), len(text.split()), sum(text.count(vowel) for vowel in "aeiou"), 1)
+    length = math.hypot(*raw) if normalize else 1.0
+    return tuple(value / length for value in raw)
+
+
+def score(query: str, document: str) -> float:
+    """How many of the query's words are in the document."""
+    return float(len(set(query.split()) & set(document.split())))
+
+
+def many(vectors: int, dimensions: int) -> Embeddings:
+    """As many vectors as the plan wants, all alike."""
+    one = (0.5,) * dimensions
+    return Embeddings(vectors=(one,) * vectors, usage=Usage(prompt_tokens=vectors))
+
+
+def usage(*texts: str) -> Usage:
+    """A token for each byte, none of them an answer's."""
+    return Usage(prompt_tokens=sum(len(text.encode()) for text in texts))
+
+
+STRAY: dict[str, Reply] = {
+    "embeddings": many(1, 4),
+    "ranking": Ranking(scores=(1.0,), usage=Usage()),
+    "tokens": Tokens(ids=(1,), pieces=(b"x",)),
+    "text": Text(text="stray"),
+}

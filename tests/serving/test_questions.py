@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Questions to the service: as requests for text, with one reply."""
+
+import asyncio
+
+import pytest
+
+from modeld.errors import (
+    InvalidRequestError,
+    ModeldError,
+    ModelNotFoundError,
+    NotSupportedError,
+    WorkerCrashedError,
+)
+from modeld.events import RequestFinished, RequestRefused, RequestStarted
+from modeld.questions import EmbedQuestion, RerankQuestion, TokenizeQuestion, Tokens
+from modeld.values import InstanceState
+from tests.serving.counter import Counter, a_counter, a_shelf, until, until_running
+
+ONE_TWO = Tokens(ids=(0, 1), pieces=(b"one", b"two"))
+
+
+def tokenize(text: str, model: str = "a") -> TokenizeQuestion:
+    return TokenizeQuestion(text=text, model=model, request_id="r7")
+
+
+def asking(counter: Counter, text: str) -> "asyncio.Task[object]":
+    return asyncio.create_task(counter.service.ask(tokenize(text)))
+
+
+def test_a_question_loads_its_model_and_gets_a_reply() -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf(), default_model="b") as counter:
+            assert await counter.service.ask(tokenize("one two")) == ONE_TWO
+            assert await counter.service.ask(tokenize("one two", model="")) == ONE_TWO
+            assert [spec.id for spec in counter.backend.loaded] == ["a", "b"]
+            (instance, _) = (await counter.service.status()).instances
+            assert instance.last_used_unix > 0
+            assert (instance.queue_len, instance.inflight) == (0, 0)
+
+    asyncio.run(main())
+
+
+def test_a_question_is_told_from_start_to_end() -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf()) as counter:
+            await counter.service.ask(
+                RerankQuestion(query="q", documents=("d",), model="a", request_id="r7")
+            )
+            (started,) = counter.notebook.of(RequestStarted)
+            (finished,) = counter.notebook.of(RequestFinished)
+            assert (started.request_id, started.model) == ("r7", "a")
+            assert (finished.request_id, finished.model) == ("r7", "a")
+            assert (finished.outcome, finished.prompt_tokens) == ("answered", 7)
+            assert finished.first_token_s is None
+            assert counter.notebook.of(RequestRefused) == []
+
+    asyncio.run(main())
+
+
+def test_a_kind_that_the_engine_does_not_answer_is_not_supported() -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf()) as counter:
+            with pytest.raises(NotSupportedError, match="no answer to Embed questions"):
+                await counter.service.ask(EmbedQuestion(inputs=("hi",), model="a"))
+            (finished,) = counter.notebook.of(RequestFinished)
+            assert finished.outcome == "not_supported"
+            assert counter.state("a") is InstanceState.READY
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "outcome"),
+    [
+        ("REFUSE", InvalidRequestError, "invalid_request"),
+        ("CRASH", WorkerCrashedError, "worker_crashed"),
+        ("BUG", ZeroDivisionError, "internal_error"),
+    ],
+)
+def test_a_question_that_fails_is_counted_with_its_error(
+    text: str, error: type[Exception], outcome: str
+) -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf()) as counter:
+            with pytest.raises(error):
+                await counter.service.ask(tokenize(text))
+            assert [event.outcome for event in counter.notebook.of(RequestFinished)] == [outcome]
+            assert await counter.service.ask(tokenize("one two")) == ONE_TWO
+
+    asyncio.run(main())
+
+
+def test_rule_13_a_question_to_an_unknown_model_is_refused() -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf(), default_model="b") as counter:
+            with pytest.raises(ModelNotFoundError):
+                await counter.service.ask(tokenize("hi", model="drop table"))
+            assert counter.notebook.of(RequestRefused) == [
+                RequestRefused(request_id="r7", model="", reason="model_not_found")
+            ]
+            assert counter.backend.loaded == []
+
+    asyncio.run(main())
+
+
+def test_questions_and_requests_share_the_slots_and_the_line() -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf(), max_queue_depth=1, max_wait_s=60.0) as counter:
+            running = asking(counter, "WAIT one two")
+            await until_running(counter)
+            waiting = counter.asking("hi")
+            await until(lambda: counter.line("a").waiting)
+            with pytest.raises(ModeldError) as caught:
+                await counter.service.ask(tokenize("hi"))
+            assert caught.value.code == "queue_full"
+            counter.backend.engines[0].may_go_on.set()
+            assert await running == ONE_TWO
+            await waiting
+
+    asyncio.run(main())
+
+
+def test_a_question_waits_no_longer_than_allowed() -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf(), max_wait_s=0.01) as counter:
+            await counter.service.load("a")
+            running = asking(counter, "WAIT")
+            await until_running(counter)
+            with pytest.raises(ModeldError) as caught:
+                await counter.service.ask(tokenize("hi"))
+            assert caught.value.code == "wait_timeout"
+            counter.backend.engines[0].may_go_on.set()
+            await running
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("stage", ["queued", "loading", "running"])
+def test_rule_11_a_cancelled_question_leaves_nothing_behind(stage: str) -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf()) as counter:
+            if stage == "loading":
+                counter.backend.may_load.clear()
+            tasks = [asking(counter, "WAIT")]
+            if stage == "loading":
+                await until(lambda: counter.backend.loaded)
+            else:
+                await until_running(counter)
+            if stage == "queued":
+                tasks.insert(0, asking(counter, "hi"))
+                await until(lambda: counter.line("a").waiting)
+            for task in tasks:
+                task.cancel()
+                await asyncio.wait([task])
+                assert task.cancelled()
+            (instance,) = (await counter.service.status()).instances
+            assert (instance.queue_len, instance.inflight) == (0, 0)
+            refused = [event.reason for event in counter.notebook.of(RequestRefused)]
+            finished = [event.outcome for event in counter.notebook.of(RequestFinished)]
+            assert refused == ["cancelled"] * (stage != "running")
+            assert finished == ["cancelled"] * (stage != "loading")
+            counter.backend.may_load.set()
+            assert await counter.service.ask(tokenize("one two")) == ONE_TWO
+
+    asyncio.run(main())
