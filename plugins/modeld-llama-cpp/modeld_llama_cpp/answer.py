@@ -5,8 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence as SequenceOf
 
-from modeld import Done, FinishReason, Token, Usage
-from modeld_llama_cpp.scheduler import Sequence
+from modeld import Done, FinishReason, GenerateRequest, Token, Usage
+from modeld.values import TokenLogprobs
+from modeld_llama_cpp.logits import Row
+from modeld_llama_cpp.logprobs import token_logprobs
+from modeld_llama_cpp.runner import Rows
+from modeld_llama_cpp.sampler import Sampler
+from modeld_llama_cpp.sequence import Sequence
 from modeld_llama_cpp.text import TextStream
 from modeld_llama_cpp.vocabulary import Vocabulary
 
@@ -14,28 +19,69 @@ from modeld_llama_cpp.vocabulary import Vocabulary
 class Answer:
     """One running request. The sequence's limit is the prompt and the whole answer."""
 
-    def __init__(self, sequence: Sequence, stops: SequenceOf[str], vocabulary: Vocabulary) -> None:
+    def __init__(
+        self,
+        sequence: Sequence,
+        request: GenerateRequest,
+        sampler: Sampler,
+        vocabulary: Vocabulary,
+    ) -> None:
         self.sequence = sequence
+        self.ended = False
+        self._sampler = sampler
         self._vocabulary = vocabulary
-        self._text = TextStream(stops)
+        self._text = TextStream(request.stop)
+        self._top = request.logprobs
+        self._logprobs: list[TokenLogprobs] = []
         self._prompt_tokens = len(sequence.tokens)
+        sampler.accept_prompt(sequence.tokens)
         self._tokens = 0
 
-    def take(self, token: int) -> tuple[list[Token | Done], bool]:
-        """Account for the next token; return what is certain now, and whether that is the end."""
-        self._tokens += 1
-        text, reason = self._read(token)
-        chunks: list[Token | Done] = [Token(text=text)] if text else []
-        if reason is None:
-            self.sequence.tokens.append(token)
-        else:
-            chunks.append(Done(finish_reason=reason, usage=self.usage))
-        return chunks, reason is not None
+    def take(self, rows: Rows, guesses: SequenceOf[int]) -> tuple[list[Token | Done], int]:
+        """Choose the next token, and one more for each guess that turns out right.
+
+        ``rows`` are the logits after the last token and after each guess. Returns what is certain
+        of the text, and how many guesses were right.
+
+        Raises:
+            InvalidRequestError: the request's grammar and bans leave no token.
+        """
+        chunks: list[Token | Done] = []
+        right = 0
+        while True:
+            row = rows[right]
+            token = self._sampler.choose(row)
+            self._account(token, row, chunks)
+            if self.ended or right == len(guesses) or guesses[right] != token:
+                return chunks, right
+            right += 1
+
+    def close(self) -> None:
+        """Free the sampler."""
+        self._sampler.close()
 
     @property
     def usage(self) -> Usage:
         """What it has cost so far. The token that ends an answer is counted too."""
-        return Usage(prompt_tokens=self._prompt_tokens, completion_tokens=self._tokens)
+        return Usage(
+            prompt_tokens=self._prompt_tokens,
+            completion_tokens=self._tokens,
+            cached_tokens=self.sequence.cached,
+        )
+
+    def _account(self, token: int, row: Row, chunks: list[Token | Done]) -> None:
+        self._tokens += 1
+        if self._top is not None:
+            self._logprobs.append(token_logprobs(row, token, self._top, self._vocabulary.written))
+        text, reason = self._read(token)
+        if text:
+            chunks.append(Token(text=text, logprobs=self._take_logprobs()))
+        if reason is None:
+            self.sequence.tokens.append(token)
+        else:
+            self.ended = True
+            logprobs = self._take_logprobs()
+            chunks.append(Done(finish_reason=reason, usage=self.usage, logprobs=logprobs))
 
     def _read(self, token: int) -> tuple[str, FinishReason | None]:
         piece = self._vocabulary.piece(token)
@@ -47,3 +93,10 @@ class Answer:
         if self._prompt_tokens + self._tokens >= self.sequence.limit:
             return text + self._text.flush(), FinishReason.LENGTH
         return text, None
+
+    def _take_logprobs(self) -> tuple[TokenLogprobs, ...]:
+        if not self._logprobs:
+            return ()
+        taken = tuple(self._logprobs)
+        self._logprobs.clear()
+        return taken

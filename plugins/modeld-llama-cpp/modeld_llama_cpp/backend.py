@@ -3,19 +3,11 @@
 
 from __future__ import annotations
 
-from modeld import Backend, Engine, EngineHost, MemoryEstimate, ModelSpec, Options
-from modeld_llama_cpp import memory
-from modeld_llama_cpp.options import LlamaOptions
+import msgspec
 
-WITHOUT_TEXT = frozenset(
-    {
-        "bert", "modern-bert", "neo-bert", "eurobert", "nomic-bert", "nomic-bert-moe",
-        "jina-bert-v2", "jina-bert-v3", "gemma-embedding",
-        "t5", "t5encoder", "clip", "wavtokenizer-dec",
-        "dream", "llada", "llada-moe",
-    }
-)  # fmt: skip
-"""Families that do not write text token by token: encoders, audio and image parts, diffusion."""
+from modeld import Backend, Engine, EngineHost, MemoryEstimate, ModelSpec, Options
+from modeld_llama_cpp import families, memory
+from modeld_llama_cpp.options import LlamaOptions
 
 
 class LlamaCpp(Backend):
@@ -26,14 +18,26 @@ class LlamaCpp(Backend):
     warm_imports = ("modeld_llama_cpp.spinning", "modeld_llama_cpp.engine")
 
     def can_load(self, spec: ModelSpec) -> bool:
-        """Whether it is a GGUF model that writes text."""
-        return spec.format == "gguf" and spec.family not in WITHOUT_TEXT
+        """Whether it is a GGUF model that writes text or makes vectors of it."""
+        return spec.format == "gguf" and spec.family not in families.NOT_SERVED
 
     def estimate(self, spec: ModelSpec, options: Options) -> MemoryEstimate:
-        """Weights, KV cache and an allowance for computing; see :mod:`modeld_llama_cpp.memory`."""
+        """By formula, from the header alone; see :mod:`modeld_llama_cpp.memory`."""
         assert isinstance(options, LlamaOptions)
         return memory.estimate(spec, options)
 
+    async def measure(
+        self, spec: ModelSpec, options: Options, host: EngineHost
+    ) -> MemoryEstimate | None:
+        """Laid out in a worker, without memory; see :mod:`modeld_llama_cpp.dry_run`."""
+        measured = await host.call("modeld_llama_cpp.dry_run:measure", spec, options)
+        return None if measured is None else msgspec.convert(measured, MemoryEstimate)
+
     async def load(self, spec: ModelSpec, options: Options, host: EngineHost) -> Engine:
-        """Start the engine in a worker."""
-        return await host.start("modeld_llama_cpp.engine:LlamaEngine", spec, options)
+        """Start the engine for text or the one for vectors in a worker."""
+        assert isinstance(options, LlamaOptions)
+        if families.makes_vectors(spec, options):
+            engine = "modeld_llama_cpp.embedding_engine:EmbeddingEngine"
+        else:
+            engine = "modeld_llama_cpp.engine:LlamaEngine"
+        return await host.start(engine, spec, options)

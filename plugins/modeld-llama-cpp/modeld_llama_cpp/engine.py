@@ -7,52 +7,71 @@ Each step decides (:mod:`.scheduler`), does (:mod:`.runner`) and accounts (:mod:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 import msgspec
 
 from modeld import Failed, GenerateRequest, ModeldError, ModelSpec, StepChunk, StepEngine
-from modeld.errors import InternalError, InvalidRequestError
+from modeld.errors import InternalError, InvalidRequestError, NotSupportedError
 from modeld.interfaces import ReportProgress
+from modeld.questions import AnyQuestion, EmbedQuestion, Reply, RerankQuestion, Text, Tokens
 from modeld_llama_cpp import model as models
-from modeld_llama_cpp import scheduler as scheduling
+from modeld_llama_cpp import session
 from modeld_llama_cpp.answer import Answer
+from modeld_llama_cpp.asking import Answers
+from modeld_llama_cpp.lookup import Lookup
 from modeld_llama_cpp.options import LlamaOptions
 from modeld_llama_cpp.preparation import Preparation
-from modeld_llama_cpp.prompts import PromptReader
-from modeld_llama_cpp.runner import Outcome, Runner
-from modeld_llama_cpp.sampling import Choice, Sampler, decide
+from modeld_llama_cpp.reading import Reading, RequestReader
+from modeld_llama_cpp.runner import Outcome, Rows, Runner
+from modeld_llama_cpp.sampler import Samplers
+from modeld_llama_cpp.sampling import decide
+from modeld_llama_cpp.scheduler import Scheduler
+from modeld_llama_cpp.sequence import Part
+from modeld_llama_cpp.sequence import Sequence as TokenSequence
+from modeld_llama_cpp.session import SavedSequence
 from modeld_llama_cpp.template import ChatTemplate
 from modeld_llama_cpp.vocabulary import Vocabulary
 
-SHORT_PROMPT = 2048
-"""Prompts of up to so many characters are tokenised at once, in about a millisecond."""
-
 WAIT_S = 0.05
-"""How long a step waits for a prompt to be read when there is nothing else to do."""
+"""How long a step waits for a request to be read when there is nothing else to do."""
+
+Produced: TypeAlias = tuple[int, StepChunk | Reply]
 
 
 class LlamaEngine(StepEngine):
     """One loaded model that works on all its requests in one batch."""
 
-    close_before_exit = False  # the model's memory and the template's process go with the worker's
+    close_before_exit = False  # the model's memory and the children go with the worker's process
 
     def __init__(self, model: models.Model, options: LlamaOptions) -> None:
         self.slots = options.slots
         self.held_bytes = model.held_bytes
+        self._options = options
         self._model = model
         self._vocabulary = Vocabulary(model.weights)
-        self._template = ChatTemplate(
+        self._samplers = Samplers(model.weights, model.context_length)
+        template = ChatTemplate(
             model.chat_template, bos=self._vocabulary.bos_text, eos=self._vocabulary.eos_text
         )
-        self._prompts = PromptReader(self._vocabulary, self._template, model.context_length)
-        self._preparation = Preparation(self._prompts.read)
-        self._scheduler = scheduling.Scheduler(
-            cells=model.cells, slots=options.slots, batch=options.step_tokens
+        self._reader = RequestReader(
+            self._vocabulary, template, self._samplers, model.context_length
         )
-        self._runner = Runner(model, options.step_tokens)
-        self._preparing: dict[int, tuple[GenerateRequest, Choice]] = {}
+        self._questions = Answers(self._vocabulary, template)
+        self._preparation: Preparation[Reading | Tokens | Text] = Preparation()
+        self._scheduler = Scheduler(
+            cells=model.cells,
+            slots=options.slots,
+            batch=model.batch,
+            chunk=options.prefill_chunk,
+            kept=model.sequences - options.slots,
+            kept_cells=options.cache_tokens,
+            in_parts=model.can_share,
+            guesses=options.draft_tokens if model.can_cut else 0,
+        )
+        self._runner = Runner(model, self._vocabulary.size)
+        self._preparing: dict[int, GenerateRequest | AnyQuestion] = {}
         self._answers: dict[int, Answer] = {}
-        self._samplers: dict[int, Sampler] = {}
 
     @classmethod
     def open(
@@ -67,45 +86,59 @@ class LlamaEngine(StepEngine):
         return cls(models.load(spec, checked, progress), checked)
 
     def submit(self, request_id: int, request: GenerateRequest) -> None:
-        """Check a request and take it on. Chats and long prompts are read beside the steps.
+        """Check a request and take it on. What takes longer to read is read beside the steps.
 
         Raises:
             ModeldError: something in it is missing or out of range; ``field`` says what.
         """
-        if len(self._answers) + len(self._preparing) >= self.slots:
-            raise RuntimeError(f"all {self.slots} slots are taken")
+        self._check_slot()
         _check(request)
-        choice = decide(request.sampling)
-        if request.messages is None and len(request.prompt or "") <= SHORT_PROMPT:
-            self._begin(request_id, request, choice, self._prompts.read(request))
+        choice = decide(request.sampling, self._vocabulary.size)
+        if self._reader.is_quick(request, choice):
+            self._begin(request_id, request, self._reader.read(request, choice))
         else:
-            self._preparing[request_id] = request, choice
-            self._preparation.start(request_id, request)
+            self._preparing[request_id] = request
+            self._preparation.start(request_id, lambda: self._reader.read(request, choice))
 
-    def step(self) -> Sequence[tuple[int, StepChunk]]:
+    def ask(self, request_id: int, question: AnyQuestion) -> None:
+        """Take on a question about texts and tokens; it is answered beside the steps.
+
+        Raises:
+            NotSupportedError: it asks for vectors, and the model was loaded to write.
+        """
+        self._check_slot()
+        if isinstance(question, EmbedQuestion | RerankQuestion):
+            raise NotSupportedError(
+                "the model is loaded to write text; to get vectors of it, set `embeddings: true`"
+                " for it under `models` in the settings"
+            )
+        self._preparing[request_id] = question
+        self._preparation.start(request_id, lambda: self._questions.answer(question))
+
+    def step(self) -> Sequence[Produced]:
         """Compute one batch: a token for every running answer, and pieces of new prompts."""
-        chunks = self._take_prepared() if self._preparing else []
+        produced = self._take_prepared() if self._preparing else []
         if not self._scheduler.busy:
-            return chunks
+            return produced
         plan = self._scheduler.plan()
-        for seq_id in plan.dropped:
-            self._runner.forget(seq_id)
+        if plan.edits:
+            self._runner.edit(plan.edits)
         match self._runner.compute(plan.parts):
             case Outcome.DONE:
                 self._scheduler.account(plan)
-                for sequence, token in self._runner.choose(self._samplers):
-                    chunks += self._take(sequence.request_id, token)
+                for part, rows in self._runner.results():
+                    self._choose(part, rows, produced)
             case Outcome.ABORTED:
                 pass
             case Outcome.NO_ROOM:
-                chunks += self._fail(plan.parts[-1:], "the KV cache has no room, against the count")
+                self._fail(plan.parts[-1:], "the KV cache has no room, against the count", produced)
             case Outcome.FAILED:
-                chunks += self._fail(plan.parts, self._runner.last_error)
-        return chunks
+                self._fail(plan.parts, self._runner.last_error, produced)
+        return produced
 
     def cancel(self, request_id: int) -> None:
         """Forget a request wherever it is."""
-        if self._preparing.pop(request_id, None):
+        if self._preparing.pop(request_id, None) is not None:
             self._preparation.forget(request_id)
         elif request_id in self._answers:
             self._end(request_id)
@@ -114,54 +147,84 @@ class LlamaEngine(StepEngine):
         """Stop the running step if it reads this request's prompt."""
         self._runner.interrupt(request_id)
 
+    def save_sequences(self, max_bytes: int) -> list[SavedSequence]:
+        """The sequences kept for later requests, as many as fit into ``max_bytes``, as bytes."""
+        return session.save(self._scheduler, self._runner, max_bytes)
+
+    def restore_sequences(self, saved: Iterable[SavedSequence]) -> int:
+        """Keep saved sequences again, as far as there is room; return how many."""
+        return session.restore(self._scheduler, self._runner, saved)
+
     def close(self) -> None:
-        """Give back the model, the running requests and the template's process."""
-        self._template.close()
+        """Give back the model, the running requests and the children."""
+        self._reader.close()
         self._preparation.close()
-        for sampler in self._samplers.values():
-            sampler.close()
+        for answer in self._answers.values():
+            answer.close()
+        self._samplers.close()
         self._model.close()
 
-    def _take_prepared(self) -> list[tuple[int, StepChunk]]:
-        failed: list[tuple[int, StepChunk]] = []
-        for request_id, prepared in self._preparation.take(0.0 if self._scheduler.busy else WAIT_S):
-            request, choice = self._preparing.pop(request_id)
-            if isinstance(prepared, ModeldError):
-                failed.append((request_id, _failed(prepared)))
-            else:
-                self._begin(request_id, request, choice, prepared)
-        return failed
+    def _check_slot(self) -> None:
+        if len(self._answers) + len(self._preparing) >= self.slots:
+            raise RuntimeError(f"all {self.slots} slots are taken")
 
-    def _begin(
-        self, request_id: int, request: GenerateRequest, choice: Choice, prompt: list[int]
-    ) -> None:
+    def _take_prepared(self) -> list[Produced]:
+        produced: list[Produced] = []
+        for request_id, prepared in self._preparation.take(0.0 if self._scheduler.busy else WAIT_S):
+            asked = self._preparing.pop(request_id)
+            try:
+                if isinstance(prepared, ModeldError):
+                    raise prepared
+                if isinstance(prepared, Reading):
+                    assert isinstance(asked, GenerateRequest)
+                    self._begin(request_id, asked, prepared)
+                else:
+                    produced.append((request_id, prepared))
+            except ModeldError as exc:
+                produced.append((request_id, _failed(exc)))
+        return produced
+
+    def _begin(self, request_id: int, request: GenerateRequest, reading: Reading) -> None:
+        prompt = reading.prompt
         limit = self._model.context_length
         if request.max_tokens is not None:
             limit = min(limit, len(prompt) + request.max_tokens)
-        sampler = Sampler(choice, self._vocabulary.size)
-        sampler.accept_prompt(prompt)
-        sequence = scheduling.Sequence(request_id, prompt, limit)
-        self._samplers[request_id] = sampler
-        self._answers[request_id] = Answer(sequence, request.stop, self._vocabulary)
+        salt = request.cache_salt if request.cache_prompt else None
+        sequence = TokenSequence(request_id, prompt, limit, salt)
+        if self._options.draft_tokens:
+            sequence.lookup = Lookup()
+        sampler = self._samplers.new(reading.choice, reading.grammar)
+        self._answers[request_id] = Answer(sequence, request, sampler, self._vocabulary)
         self._scheduler.add(sequence)
 
-    def _take(self, request_id: int, token: int) -> Iterable[tuple[int, StepChunk]]:
-        chunks, ended = self._answers[request_id].take(token)
-        if ended:
+    def _choose(self, part: Part, rows: Rows, produced: list[Produced]) -> None:
+        """Let an answer take what was computed for it."""
+        request_id = part.sequence.request_id
+        answer = self._answers[request_id]
+        try:
+            chunks, right = answer.take(rows, part.guesses)
+        except ModeldError as exc:  # of this answer only: nothing may be chosen for it
+            produced.append((request_id, _failed(exc)))
             self._end(request_id)
-        return [(request_id, chunk) for chunk in chunks]
+            return
+        produced.extend([(request_id, chunk) for chunk in chunks])
+        if part.guesses:
+            self._scheduler.accept(part, right)
+            assert part.sequence.seq_id is not None
+            self._runner.cut(part.sequence.seq_id, part.sequence.computed)
+        if answer.ended:
+            self._end(request_id)
 
-    def _fail(self, parts: Iterable[scheduling.Part], why: str) -> Iterable[tuple[int, StepChunk]]:
+    def _fail(self, parts: Iterable[Part], why: str, produced: list[Produced]) -> None:
         failed = _failed(InternalError(f"llama.cpp could not compute a batch: {why}"))
         for part in list(parts):
-            self._end(part.sequence.request_id)
-            yield part.sequence.request_id, failed
+            self._end(part.sequence.request_id, keep=False)
+            produced.append((part.sequence.request_id, failed))
 
-    def _end(self, request_id: int) -> None:
-        self._samplers.pop(request_id).close()
-        seq_id = self._scheduler.remove(self._answers.pop(request_id).sequence)
-        if seq_id is not None:
-            self._runner.forget(seq_id)
+    def _end(self, request_id: int, *, keep: bool = True) -> None:
+        answer = self._answers.pop(request_id)
+        answer.close()
+        self._scheduler.remove(answer.sequence, keep=keep)
 
 
 def _check(request: GenerateRequest) -> None:

@@ -3,173 +3,142 @@
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import llama_cpp
 
 from modeld import ModelSpec
-from modeld.errors import InvalidModelError, LoadFailedError, ModeldError
+from modeld.errors import InvalidModelError, LoadFailedError
 from modeld.interfaces import ReportProgress
-from modeld_llama_cpp import native_log
-from modeld_llama_cpp.cores import usable_cores
+from modeld_llama_cpp import buffers, contexts, heap, lora, native_log
+from modeld_llama_cpp import weights as weights_
 from modeld_llama_cpp.options import LlamaOptions
-
-_BUFFER_SIZE = re.compile(r"buffer size = +([0-9.]+) MiB")
-_PREFIX = re.compile(r"^(\w+: (error loading model: )?)+")
-_MEMORY = re.compile(r"memory|alloc|mmap|mlock", re.IGNORECASE)
-_MAX_CAUSE = 500
-
-_LOAD_MODES = {
-    (False, False): llama_cpp.LLAMA_LOAD_MODE_NONE,
-    (True, False): llama_cpp.LLAMA_LOAD_MODE_MMAP,
-    (False, True): llama_cpp.LLAMA_LOAD_MODE_MLOCK,
-    (True, True): llama_cpp.LLAMA_LOAD_MODE_MMAP_MLOCK,
-}
+from modeld_llama_cpp.shape import Pooling, Shape
 
 
 @dataclass(slots=True)
 class Model:
-    """The two objects of llama.cpp's that make a loaded model, as plain pointers.
+    """The objects of llama.cpp's that make a loaded model, as plain pointers.
 
     ``context_length`` is the most tokens of one request, ``cells`` the size of the KV cache in
-    tokens. ``can_cut`` says whether the end of a sequence can be taken out of memory, which a
-    recurrent state does not allow.
+    tokens, ``sequences`` how many sequence ids there are. ``can_cut`` says whether the end of a
+    sequence can be taken out of memory and ``can_share`` whether another one can have a part of
+    it, neither of which a recurrent state allows. ``pooling`` is how the tokens' vectors become
+    one, ``None`` for a model that writes text; ``batch`` is the most tokens of one call.
     """
 
     weights: int
     context: int
     context_length: int
     cells: int
+    batch: int
+    sequences: int
     can_cut: bool
+    can_share: bool
     chat_template: str | None
+    pooling: Pooling | None
+    adapters: Sequence[int]
     held_bytes: int
 
     def close(self) -> None:
         """Give all memory back."""
         llama_cpp.llama_free(self.context)
+        lora.free(self.adapters)
         llama_cpp.llama_model_free(self.weights)
 
 
 def load(spec: ModelSpec, options: LlamaOptions, progress: ReportProgress) -> Model:
-    """Load the weights and make a context.
+    """Load a model that writes text.
 
     Raises:
         InvalidModelError: the file cannot be used; the message says why, in llama.cpp's words.
         LoadFailedError: there is not enough memory, or llama.cpp gave up for another reason.
     """
-    native_log.install()
-    llama_cpp.llama_backend_init()
-    with native_log.captured() as lines:
-        weights = _load_weights(spec, options, progress, lines)
-        try:
-            _check_writes_text(weights, spec)
-            context_length = options.context_for(llama_cpp.llama_model_n_ctx_train(weights))
-            context = _make_context(weights, spec, options, context_length, lines)
-        except ModeldError:
-            llama_cpp.llama_model_free(weights)
-            raise
-    template = llama_cpp.llama_model_chat_template(weights, None)
-    cells = llama_cpp.llama_n_ctx(context)
-    return Model(
-        weights=weights,
-        context=context,
-        context_length=min(context_length, cells),
-        cells=cells,
-        can_cut=not (
-            llama_cpp.llama_model_is_recurrent(weights) or llama_cpp.llama_model_is_hybrid(weights)
-        ),
-        chat_template=template.decode(errors="replace") if template else None,
-        held_bytes=measured_bytes(lines),
-    )
+    return _load(spec, options, progress, contexts.shape_for_text)
 
 
-def measured_bytes(lines: Sequence[native_log.Line]) -> int:
-    """The sum of the buffers that llama.cpp says it has allocated or mapped, in bytes."""
-    sizes = [size for line in lines for size in _BUFFER_SIZE.findall(line.text)]
-    return round(sum(map(float, sizes)) * (1 << 20))
+def load_for_embeddings(spec: ModelSpec, options: LlamaOptions, progress: ReportProgress) -> Model:
+    """Load a model that makes a vector of a text.
+
+    Raises:
+        InvalidModelError: as :func:`load`.
+        LoadFailedError: as :func:`load`.
+    """
+    return _load(spec, options, progress, contexts.shape_for_vectors)
 
 
-def cause(lines: Sequence[native_log.Line], spec: ModelSpec) -> str:
-    """Why a load failed, from the errors that llama.cpp logged, without the file's path."""
-    reasons = [
-        _PREFIX.sub("", line.text.strip()).replace(spec.path, spec.id)
-        for line in lines
-        if line.is_error and "failed to load model" not in line.text
-    ]
-    return "; ".join(reasons)[:_MAX_CAUSE] or "llama.cpp did not say why"
-
-
-class _Progress:
-    """Passes progress on; an exception out of it ends the load."""
-
-    def __init__(self, report: ReportProgress) -> None:
-        self._report = report
-        self.failure: BaseException | None = None
-        self.callback = llama_cpp.llama_progress_callback(self._on_progress)
-
-    def _on_progress(self, fraction: float, _user_data: object) -> bool:
-        try:
-            self._report(min(max(fraction, 0.0), 1.0))
-        except BaseException as exc:  # noqa: BLE001  (raised again as soon as llama.cpp returns)
-            self.failure = exc
-        return self.failure is None
-
-
-def _load_weights(
+def _load(
     spec: ModelSpec,
     options: LlamaOptions,
     progress: ReportProgress,
-    lines: Sequence[native_log.Line],
-) -> int:
-    reporter = _Progress(progress)
-    params = llama_cpp.llama_model_default_params()
-    params.n_gpu_layers = -1 if options.gpu_layers is None else options.gpu_layers
-    params.load_mode = _LOAD_MODES[options.mmap, options.mlock]
-    params.progress_callback = reporter.callback
-    weights: int | None = llama_cpp.llama_model_load_from_file(os.fsencode(spec.path), params)
-    if reporter.failure is not None:
-        if weights:
-            llama_cpp.llama_model_free(weights)
-        raise reporter.failure
-    if not weights:
-        why = cause(lines, spec)
-        error = LoadFailedError if _MEMORY.search(why) else InvalidModelError
-        raise error(f"{spec.id}: {why}")
-    return weights
+    shape_for: Callable[[int, LlamaOptions], Shape],
+) -> Model:
+    template = _own_template(spec, options)
+    native_log.install()
+    llama_cpp.llama_backend_init()
+    heap_before = heap.used_bytes()
+    with native_log.captured() as lines, ExitStack() as undo:
+        weights = weights_.load(spec, options, progress, lines)
+        undo.callback(llama_cpp.llama_model_free, weights)
+        beside_weights = buffers.beside_weights(lines, heap.used_bytes() - heap_before)
+        made = shape_for(weights, options)
+        _check_purpose(weights, spec, made)
+        adapters = lora.load(weights, spec, options, lines)
+        undo.callback(lora.free, adapters)
+        context = contexts.make(weights, spec, options, made, lines)
+        undo.callback(llama_cpp.llama_free, context)
+        _check_memory(context, spec, made)
+        lora.apply(context, adapters, spec, options)
+        undo.pop_all()
+    cells = llama_cpp.llama_n_ctx(context)
+    can_cut = contexts.can_cut(weights)
+    return Model(
+        weights=weights,
+        context=context,
+        context_length=min(made.context, cells),
+        cells=cells,
+        batch=made.batch,
+        sequences=made.sequences,
+        can_cut=can_cut,
+        can_share=can_cut,
+        chat_template=_template_of(weights) if template is None else template,
+        pooling=made.pooling,
+        adapters=adapters,
+        held_bytes=beside_weights + buffers.held_bytes(lines, llama_cpp.llama_model_size(weights)),
+    )
 
 
-def _check_writes_text(weights: int, spec: ModelSpec) -> None:
-    if llama_cpp.llama_model_has_encoder(weights) or llama_cpp.llama_model_is_diffusion(weights):
-        raise InvalidModelError(
-            f"{spec.id}: models of the family {spec.family!r} do not write text token by token"
-        )
-
-
-def _make_context(
-    weights: int,
-    spec: ModelSpec,
-    options: LlamaOptions,
-    context_length: int,
-    lines: Sequence[native_log.Line],
-) -> int:
-    threads = options.threads or usable_cores()
-    params = llama_cpp.llama_context_default_params()
-    params.n_ctx = context_length
-    params.n_batch = options.step_tokens
-    params.n_ubatch = min(options.ubatch, options.step_tokens)
-    params.n_seq_max = options.slots
-    params.n_outputs_max = options.slots  # otherwise logits are laid out for every token of a batch
-    params.n_threads = threads
-    params.n_threads_batch = threads
-    params.kv_unified = True
-    params.swa_full = True  # a window that forgets cannot be cut back after an abort
-    context: int | None = llama_cpp.llama_init_from_model(weights, params)
-    if not context:
+def _own_template(spec: ModelSpec, options: LlamaOptions) -> str | None:
+    if options.chat_template_file is None:
+        return options.chat_template
+    path = Path(options.chat_template_file).expanduser()
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
         raise LoadFailedError(
-            f"{spec.id}: no context of {context_length} tokens for {options.slots} slots:"
-            f" {cause(lines, spec)}"
+            f"{spec.id}: the chat_template_file {path.name!r} cannot be read: {reason}"
+        ) from exc
+
+
+def _template_of(weights: int) -> str | None:
+    template = llama_cpp.llama_model_chat_template(weights, None)
+    return template.decode(errors="replace") if template else None
+
+
+def _check_purpose(weights: int, spec: ModelSpec, made: Shape) -> None:
+    if llama_cpp.llama_model_has_encoder(weights) or llama_cpp.llama_model_is_diffusion(weights):
+        what = "write text token by token" if made.pooling is None else "make vectors of texts"
+        raise InvalidModelError(f"{spec.id}: models of the family {spec.family!r} do not {what}")
+
+
+def _check_memory(context: int, spec: ModelSpec, made: Shape) -> None:
+    """An encoder keeps no tokens in memory, so it cannot go on from them."""
+    if made.pooling is None and not llama_cpp.llama_get_memory(context):
+        raise InvalidModelError(
+            f"{spec.id}: models of the family {spec.family!r} make vectors and do not write text;"
+            " leave the option `embeddings` unset or set it to true"
         )
-    return context

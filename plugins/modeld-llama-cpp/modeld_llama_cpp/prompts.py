@@ -37,8 +37,9 @@ class PromptReader:
             TemplateError: the chat template is missing or failed.
         """
         text = self._text(request)
-        if len(text) > 2 * PIECE_BYTES:
-            self._refuse_hopeless(text, request)
+        excess = known_excess(self._vocabulary, text, self._context_length)
+        if excess is not None:
+            raise self._too_long(excess, request)
         bos = self._vocabulary.bos_text.encode()
         tokens = self._vocabulary.tokenize(text, add_special=not (bos and text.startswith(bos)))
         if not tokens:
@@ -55,28 +56,7 @@ class PromptReader:
             text = request.prompt
         else:
             raise PromptRequiredError("a prompt or messages are required", field=field)
-        try:
-            return text.encode()
-        except UnicodeEncodeError as exc:
-            raise InvalidRequestError(
-                f"{field} has half of a surrogate pair at character {exc.start}", field=field
-            ) from exc
-
-    def _refuse_hopeless(self, text: bytes, request: GenerateRequest) -> None:
-        """Refuse what is far too long before all of it is tokenised in one go.
-
-        Tokenising takes a time that grows with the square of the special tokens in a text: a MiB
-        of them was measured to take 13 s, and pieces of it 4 ms each. Cutting a text can only add
-        tokens, a few at each cut.
-        """
-        count = 0
-        for start in range(0, len(text), PIECE_BYTES):
-            piece = text[start : start + PIECE_BYTES]
-            count += len(self._vocabulary.tokenize(piece, add_special=False)) - _PIECE_SLACK
-            if count > self._context_length:
-                read = min(start + PIECE_BYTES, len(text))
-                known = f"more than {count} (in {read} of {len(text)} bytes)"
-                raise self._too_long(known, request)
+        return encoded(text, field)
 
     def _too_long(self, tokens: str, request: GenerateRequest) -> PromptTooLongError:
         return PromptTooLongError(
@@ -84,6 +64,38 @@ class PromptReader:
             " must be left for the answer; shorten the prompt or set a larger `context`",
             field=_field(request),
         )
+
+
+def encoded(text: str, field: str, name: str | None = None) -> bytes:
+    """The bytes of a text. ``field`` is where it comes from, ``name`` what an error calls it.
+
+    Raises:
+        InvalidRequestError: there is half a character in it.
+    """
+    try:
+        return text.encode()
+    except UnicodeEncodeError as exc:
+        raise InvalidRequestError(
+            f"{name or field} has half of a surrogate pair at character {exc.start}", field=field
+        ) from exc
+
+
+def known_excess(vocabulary: Vocabulary, text: bytes, most: int) -> str | None:
+    """What is known of the tokens of a text that has surely more than ``most``, else ``None``.
+
+    A text that is far too long is found out before all of it is tokenised. Cutting a text can
+    only add tokens, a few at each cut.
+    """
+    if len(text) <= 2 * PIECE_BYTES:
+        return None
+    count = 0
+    for start in range(0, len(text), PIECE_BYTES):
+        piece = text[start : start + PIECE_BYTES]
+        count += len(vocabulary.tokenize(piece, add_special=False)) - _PIECE_SLACK
+        if count > most:
+            read = min(start + PIECE_BYTES, len(text))
+            return f"more than {count} (in {read} of {len(text)} bytes)"
+    return None
 
 
 def _field(request: GenerateRequest) -> str:

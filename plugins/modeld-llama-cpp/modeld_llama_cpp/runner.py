@@ -1,20 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Does what the scheduler decided: fills a batch, decodes it, chooses tokens."""
+"""Does what the scheduler decided: edits the memory, fills a batch, decodes it."""
 
 from __future__ import annotations
 
 import ctypes
 from array import array
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from enum import Enum, auto
+from typing import TypeAlias, assert_never
 
 import llama_cpp
+import numpy as np
+from numpy.typing import NDArray
 
 from modeld_llama_cpp import native_log
 from modeld_llama_cpp.abort import AbortFlag
+from modeld_llama_cpp.logits import Logits
 from modeld_llama_cpp.model import Model
-from modeld_llama_cpp.sampling import Sampler
-from modeld_llama_cpp.scheduler import Part, Sequence
+from modeld_llama_cpp.sequence import Copy, Edit, Forget, Part
+
+Rows: TypeAlias = NDArray[np.float32]
+"""The logits of some positions: a row for each, a column for each token of the vocabulary."""
 
 _ABORTED = 2
 _NO_ROOM = 1
@@ -37,6 +43,7 @@ class Batch:
         self._positions = memoryview(array("i", bytes(4 * size)))
         self._seq_ids = memoryview(array("i", bytes(4 * size)))
         self._outputs = bytearray(size)
+        self.rows = 0
         integers = ctypes.c_int32 * size
         seq_ids = integers.from_buffer(self._seq_ids)
         starts = [ctypes.addressof(seq_ids) + 4 * index for index in range(size)]
@@ -53,38 +60,59 @@ class Batch:
         )
 
     def fill(self, parts: Collection[Part]) -> list[tuple[Part, int]]:
-        """Lay out the parts; return those after which a token can be chosen, with their rows."""
+        """Lay out the parts, and their guesses behind them.
+
+        Returns those after which tokens can be chosen, each with the first of its rows of logits:
+        one after its last token and one after each guess.
+        """
         tokens, positions, seq_ids = array("i"), array("i"), array("i")
-        outputs: list[tuple[Part, int]] = []
+        outputs = bytearray()
+        asked: list[tuple[Part, int]] = []
+        rows = 0
         for part in parts:
             sequence, start, stop = part.sequence, part.start, part.stop
             assert sequence.seq_id is not None
-            tokens.extend(sequence.tokens[start:stop])
-            positions.extend(range(start, stop))
-            seq_ids.extend([sequence.seq_id] * (stop - start))
+            if stop - start == 1:
+                tokens.append(sequence.tokens[start])
+                positions.append(start)
+                seq_ids.append(sequence.seq_id)
+            else:
+                tokens.extend(sequence.tokens[start:stop])
+                positions.extend(range(start, stop))
+                seq_ids.extend([sequence.seq_id] * (stop - start))
+            outputs.extend(bytes(stop - start))
             if stop == len(sequence.tokens):
-                outputs.append((part, len(tokens) - 1))
+                asked.append((part, rows))
+                rows += 1
+                outputs[-1] = 1
+            if part.guesses:
+                count = len(part.guesses)
+                tokens.extend(part.guesses)
+                positions.extend(range(stop, stop + count))
+                seq_ids.extend([sequence.seq_id] * count)
+                outputs.extend(b"\1" * count)
+                rows += count
         count = len(tokens)
         self._tokens[:count] = tokens
         self._positions[:count] = positions
         self._seq_ids[:count] = seq_ids
-        self._outputs[:count] = bytes(count)
-        for _, row in outputs:
-            self._outputs[row] = 1
+        self._outputs[:count] = outputs
         self.native.n_tokens = count
-        return outputs
+        self.rows = rows
+        return asked
 
 
 class Runner:
     """Works on one model's context. One thread; only :meth:`interrupt` comes from others."""
 
-    def __init__(self, model: Model, batch_size: int) -> None:
+    def __init__(self, model: Model, vocabulary_size: int) -> None:
         memory = llama_cpp.llama_get_memory(model.context)
         assert memory is not None
         self._memory = memory
         self._context = model.context
-        self._batch = Batch(batch_size)
-        self._outputs: list[tuple[Part, int]] = []
+        self._batch = Batch(model.batch)
+        self._logits = Logits(model.context, vocabulary_size)
+        self._asked: list[tuple[Part, int]] = []
         self._abort = AbortFlag()
         self._can_abort = model.can_cut and self._abort.attach(model.context)
         self._interruptible: frozenset[int] = frozenset()
@@ -93,7 +121,7 @@ class Runner:
 
     def compute(self, parts: Collection[Part]) -> Outcome:
         """Run the batch through the model. Unless it is done, nothing of it stays in memory."""
-        self._outputs = self._batch.fill(parts)
+        self._asked = self._batch.fill(parts)
         self._abort.clear()
         if self._can_abort and not self._was_aborted:
             self._interruptible = frozenset(
@@ -105,8 +133,9 @@ class Runner:
         self._was_aborted = code == _ABORTED
         if code == 0:
             return Outcome.DONE
-        for part in parts:
-            self._cut(part)
+        for part in parts:  # llama.cpp has taken out the ubatch that failed, not those before it
+            assert part.sequence.seq_id is not None
+            self.cut(part.sequence.seq_id, part.start)
         if code == _ABORTED:
             return Outcome.ABORTED
         for line in lines:
@@ -114,20 +143,47 @@ class Runner:
         self.last_error = lines[-1].text.strip() if lines else f"llama_decode returned {code}"
         return Outcome.NO_ROOM if code == _NO_ROOM else Outcome.FAILED
 
-    def choose(self, samplers: Mapping[int, Sampler]) -> list[tuple[Sequence, int]]:
-        """After a batch that is done: the next token of every sequence that has come so far.
+    def results(self) -> Iterator[tuple[Part, Rows]]:
+        """After a batch that is done: the parts after which a token can be chosen, each with the
+        logits after its last token and after each of its guesses."""
+        if not self._asked:
+            return
+        rows = self._logits.rows(self._batch.rows)
+        for part, first in self._asked:
+            yield part, rows[first : first + 1 + len(part.guesses)]
 
-        ``samplers`` are by request id.
-        """
-        context = self._context
-        return [
-            (part.sequence, samplers[part.sequence.request_id].sample(context, row))
-            for part, row in self._outputs
-        ]
+    def edit(self, edits: Iterable[Edit]) -> None:
+        """Change what sequences are in memory."""
+        for edit in edits:
+            match edit:
+                case Copy(source=source, target=target, count=count):
+                    llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, count)
+                case Forget(seq_id=seq_id):
+                    llama_cpp.llama_memory_seq_rm(self._memory, seq_id, -1, -1)
+                case _:
+                    assert_never(edit)
 
-    def forget(self, seq_id: int) -> None:
-        """Take a whole sequence out of memory."""
-        llama_cpp.llama_memory_seq_rm(self._memory, seq_id, -1, -1)
+    def cut(self, seq_id: int, start: int) -> None:
+        """Take a sequence's tokens from ``start`` on out of memory."""
+        llama_cpp.llama_memory_seq_rm(self._memory, seq_id, start, -1)
+
+    def state_bytes(self, seq_id: int) -> int:
+        """How many bytes :meth:`save` gives."""
+        return int(llama_cpp.llama_state_seq_get_size(self._context, seq_id))
+
+    def save(self, seq_id: int) -> bytes:
+        """A whole sequence as llama.cpp writes it: for the same model, options and build."""
+        size = self.state_bytes(seq_id)
+        data = (ctypes.c_uint8 * size)()
+        written = llama_cpp.llama_state_seq_get_data(self._context, data, size, seq_id)
+        return bytes(memoryview(data)[:written])
+
+    def restore(self, seq_id: int, data: bytes) -> bool:
+        """Bring a saved sequence back into memory; whether that worked."""
+        buffer = (ctypes.c_uint8 * len(data)).from_buffer_copy(data)
+        with native_log.Withheld():
+            read = llama_cpp.llama_state_seq_set_data(self._context, buffer, len(data), seq_id)
+        return bool(read == len(data))
 
     def interrupt(self, request_id: int) -> None:
         """Stop the running batch if it reads this request's prompt. From any thread.
@@ -137,11 +193,3 @@ class Runner:
         """
         if request_id in self._interruptible:
             self._abort.set()
-
-    def _cut(self, part: Part) -> None:
-        """Undo a part of a batch that was not done.
-
-        llama.cpp has taken out the ubatch that failed, not those before it.
-        """
-        assert part.sequence.seq_id is not None
-        llama_cpp.llama_memory_seq_rm(self._memory, part.sequence.seq_id, part.start, -1)

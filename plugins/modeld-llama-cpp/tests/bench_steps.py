@@ -17,7 +17,7 @@ from pathlib import Path
 
 from modeld_llama_cpp.engine import LlamaEngine
 from modeld_llama_cpp.runner import llama_cpp as runner_binding
-from modeld_llama_cpp.sampling import llama_cpp as sampling_binding
+from modeld_llama_cpp.sampler import Sampler
 
 from modeld import Done, GenerateRequest, ModelSpec, Sampling
 
@@ -44,14 +44,15 @@ def measure(path: Path, sequences: int, options: dict[str, object], tokens: int)
     spec = ModelSpec(id=path.name, name=path.name, path=str(path))
     engine = LlamaEngine.open(spec, options | {"slots": sequences}, lambda _: None)
     decode = Stopwatch(runner_binding.llama_decode)
-    sample = Stopwatch(sampling_binding.llama_sampler_sample)
+    choose = Sampler.choose
+    sample = Stopwatch(choose)
     runner_binding.llama_decode = decode
-    sampling_binding.llama_sampler_sample = sample
+    Sampler.choose = lambda *arguments: sample(*arguments)
     try:
         return _measure(engine, sequences, tokens, decode, sample)
     finally:
         runner_binding.llama_decode = decode._function
-        sampling_binding.llama_sampler_sample = sample._function
+        Sampler.choose = choose
         engine.close()
 
 

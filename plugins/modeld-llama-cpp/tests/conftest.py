@@ -13,7 +13,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # so that the modules beside this one are found
 
 import tiny_gguf
+import wide_vocabulary
 from driver import Driver, open_driver
+from modeld_llama_cpp.sampler import Samplers
+from sampler_rig import CONTEXT_LENGTH, SamplerFor
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +53,30 @@ def start() -> Iterator[Callable[..., Driver]]:
     yield open_and_remember
     for driver in opened:
         driver.engine.close()
+
+
+@pytest.fixture(scope="session")
+def wide_model(model_folder: Path) -> Iterator[int]:
+    """The model that is only the wide vocabulary."""
+    model = wide_vocabulary.load(wide_vocabulary.write(model_folder / "wide.gguf"))
+    yield model
+    wide_vocabulary.free(model)
+
+
+@pytest.fixture(scope="session")
+def samplers(wide_model: int) -> Iterator[Samplers]:
+    """What the samplers of that model share."""
+    samplers = Samplers(wide_model, CONTEXT_LENGTH)
+    yield samplers
+    samplers.close()
+
+
+@pytest.fixture
+def sampler_for(samplers: Samplers) -> Iterator[SamplerFor]:
+    """Makes samplers, and closes them after the test."""
+    sampler_for = SamplerFor(samplers)
+    yield sampler_for
+    sampler_for.close()
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,8 @@ from modeld import (
     StepChunk,
     Token,
 )
+from modeld.questions import AnyQuestion, Reply
+from modeld.values import TokenLogprobs
 
 GREEDY = Sampling(temperature=0.0)
 
@@ -39,7 +41,8 @@ class Answer:
     """What came out under one id."""
 
     tokens: list[str] = field(default_factory=list)
-    end: Done | Failed | None = None
+    logprobs: list[TokenLogprobs] = field(default_factory=list)
+    end: Done | Failed | Reply | None = None
 
     @property
     def text(self) -> str:
@@ -49,8 +52,15 @@ class Answer:
     def reason(self) -> FinishReason | None:
         return self.end.finish_reason if isinstance(self.end, Done) else None
 
-    def take(self, chunk: StepChunk) -> None:
+    @property
+    def cached(self) -> int:
+        assert isinstance(self.end, Done)
+        return self.end.usage.cached_tokens
+
+    def take(self, chunk: StepChunk | Reply) -> None:
         assert self.end is None, "nothing may follow the end"
+        if isinstance(chunk, Token | Done):
+            self.logprobs += chunk.logprobs
         if isinstance(chunk, Token):
             assert chunk.text
             self.tokens.append(chunk.text)
@@ -70,6 +80,16 @@ class Driver:
         self.engine.submit(request_id, request)
         self.answers[request_id] = Answer()
         return request_id
+
+    def ask(self, question: AnyQuestion) -> Reply | Failed:
+        """One question from beginning to end."""
+        request_id = len(self.answers)
+        self.engine.ask(request_id, question)
+        self.answers[request_id] = Answer()
+        end = self.finish(request_id)[0].end
+        assert end is not None
+        assert not isinstance(end, Done)
+        return end
 
     def step(self) -> None:
         for request_id, chunk in self.engine.step():

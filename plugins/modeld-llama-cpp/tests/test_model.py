@@ -3,21 +3,33 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import gguf
+import llama_cpp
+import numpy as np
 import pytest
+from bert_gguf import random_bert
+from computing import vector
 from modeld_llama_cpp import model as models
-from modeld_llama_cpp.native_log import Line
 from modeld_llama_cpp.options import LlamaOptions
 from tiny_gguf import write_scripted
+from tiny_recurrent import write_mamba
 
 from modeld import ModeldError, ModelSpec
-from modeld.errors import InvalidModelError
+from modeld.errors import InvalidModelError, LoadFailedError
 
 
 def load(path: Path, **options: object) -> models.Model:
     spec = ModelSpec(id="the-id.gguf", name="m", path=str(path))
     return models.load(spec, LlamaOptions(**({"threads": 1} | options)), lambda _: None)
+
+
+def load_for_embeddings(path: Path, **options: object) -> models.Model:
+    spec = ModelSpec(id="the-id.gguf", name="m", path=str(path), family="bert")
+    options_ = LlamaOptions(**({"threads": 1} | options))
+    return models.load_for_embeddings(spec, options_, lambda _: None)
 
 
 def failure(path: Path, **options: object) -> ModeldError:
@@ -33,8 +45,68 @@ def test_a_loaded_model_knows_its_context_and_template(tmp_path: Path) -> None:
     model = load(path)
     assert (model.context_length, model.cells) == (300, 512)
     assert model.chat_template == "{{ 1 }}"
-    assert model.can_cut
+    assert (model.can_cut, model.can_share) == (True, True)
+    assert (model.pooling, model.batch) == (None, 300)
     model.close()
+
+
+def test_a_recurrent_memory_can_neither_be_cut_nor_shared(tmp_path: Path) -> None:
+    model = load(write_mamba(tmp_path / "mamba.gguf"))
+    assert (model.can_cut, model.can_share) == (False, False)
+    assert model.sequences == 4
+    model.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "sequences"),
+    [
+        ({}, 8),
+        ({"context": 8192}, 20),
+        ({"slots": 100}, 200),
+        ({"slots": 256}, 256),
+        ({"cache_tokens": 0}, 4),
+    ],
+)
+def test_there_are_sequences_for_slots_and_for_what_is_kept(
+    scripted: Path, options: dict[str, object], sequences: int
+) -> None:
+    model = load(scripted, **options)
+    assert model.sequences == sequences
+    assert llama_cpp.llama_n_seq_max(model.context) == sequences
+    model.close()
+
+
+@pytest.mark.parametrize("options", [{"slots": 9, "batch": 3, "ubatch": 2}, {"draft_tokens": 64}])
+def test_any_number_of_outputs_makes_a_context(scripted: Path, options: dict[str, object]) -> None:
+    load(scripted, **options).close()
+
+
+def test_a_template_of_the_options_takes_the_models_place(tmp_path: Path) -> None:
+    path = write_scripted(tmp_path / "m.gguf", chat_template="{{ 1 }}")
+    file = tmp_path / "own.jinja"
+    file.write_text("{{ 'ä' }}", encoding="utf-8")
+    for options, template in (
+        ({"chat_template": "{{ 2 }}"}, "{{ 2 }}"),
+        ({"chat_template": ""}, ""),
+        ({"chat_template_file": str(file)}, "{{ 'ä' }}"),
+    ):
+        model = load(path, **options)
+        assert model.chat_template == template
+        model.close()
+
+
+def test_a_template_file_that_cannot_be_read_is_named(scripted: Path, tmp_path: Path) -> None:
+    file = tmp_path / "own.jinja"
+    file.write_bytes(b"\xff")
+    options = LlamaOptions(chat_template_file=str(file))
+    spec = ModelSpec(id="the-id.gguf", name="m", path=str(scripted))
+    for why in ("it is not UTF-8 text", "No such file or directory"):
+        with pytest.raises(LoadFailedError) as caught:
+            models.load(spec, options, lambda _: None)
+        assert caught.value.message == (
+            f"the-id.gguf: the chat_template_file 'own.jinja' cannot be read: {why}"
+        )
+        file.unlink(missing_ok=True)
 
 
 def test_the_context_can_be_set(scripted: Path) -> None:
@@ -45,22 +117,14 @@ def test_the_context_can_be_set(scripted: Path) -> None:
 
 
 def test_what_is_held_is_measured(scripted: Path) -> None:
-    small, large = load(scripted, context=256), load(scripted, context=512)
+    small = load(scripted, context=256, batch=64)
+    large = load(scripted, context=512, batch=64)
     weights = scripted.stat().st_size
     assert weights < small.held_bytes < weights + (4 << 20)
     kv_bytes = 256 * 1 * 2 * 288 * 2
     assert large.held_bytes - small.held_bytes == pytest.approx(kv_bytes, abs=300_000)
     small.close()
     large.close()
-
-
-def test_buffer_sizes_are_read_from_the_log() -> None:
-    lines = [
-        Line(2, "load_tensors:   CPU_Mapped model buffer size =    92.10 MiB\n"),
-        Line(2, "llama_kv_cache:        CPU KV buffer size =    90.00 MiB\n"),
-        Line(2, "llama_kv_cache: size =   90.00 MiB (  4096 cells,  30 layers)\n"),
-    ]
-    assert models.measured_bytes(lines) == round(182.10 * (1 << 20))
 
 
 def test_progress_goes_from_nothing_to_all(scripted: Path) -> None:
@@ -146,3 +210,58 @@ def test_a_context_without_memory_for_it_is_a_failed_load(scripted: Path) -> Non
         "LoadFailedError the-id.gguf: no context of 16777216 tokens for 1 slots: "
     )
     assert "failed to allocate buffer" in said
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("encoder")
+    return random_bert(1, gguf.PoolingType.CLS).write(folder / "bert.gguf")
+
+
+def test_an_encoder_makes_vectors_as_its_header_says(encoder: Path) -> None:
+    model = load_for_embeddings(encoder)
+    assert (model.pooling, model.context_length, model.batch) == ("cls", 64, 64)
+    assert vector(model).shape == (32,)
+    model.close()
+
+
+def test_the_options_say_how_vectors_are_pooled(encoder: Path) -> None:
+    models_ = [load_for_embeddings(encoder, pooling=way) for way in ("cls", "mean", "last")]
+    assert [model.pooling for model in models_] == ["cls", "mean", "last"]
+    first, *others = [vector(model) for model in models_]
+    assert not any(np.allclose(first, other, atol=0.01) for other in others)
+    for model in models_:
+        model.close()
+
+
+def test_an_encoder_does_not_write_text(encoder: Path) -> None:
+    error = failure(encoder)
+    assert isinstance(error, InvalidModelError)
+    assert "make vectors and do not write text" in error.message
+
+
+def test_a_model_that_writes_text_can_make_vectors(random: Path) -> None:
+    model = load_for_embeddings(random)
+    assert (model.pooling, model.batch) == ("last", 2048)
+    assert llama_cpp.llama_n_ubatch(model.context) == 128
+    assert vector(model).shape == (64,)
+    model.close()
+
+
+def test_vectors_of_many_texts_come_out_of_one_batch(encoder: Path) -> None:
+    model = load_for_embeddings(encoder, slots=40)
+    assert model.sequences == 40
+    model.close()
+
+
+@pytest.mark.parametrize("kind", ["llama_model_has_encoder", "llama_model_is_diffusion"])
+@pytest.mark.parametrize("load_", [load, load_for_embeddings])
+def test_what_neither_writes_token_by_token_nor_makes_vectors_is_refused(
+    random: Path,
+    kind: str,
+    load_: Callable[[Path], models.Model],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(llama_cpp, kind, lambda _: True)
+    with pytest.raises(InvalidModelError, match=r"the-id\.gguf: models of the family .* do not "):
+        load_(random)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from driver import ask
@@ -41,9 +42,9 @@ def reader() -> Iterator[Reader]:
 
 
 def test_prompts_come_out_in_the_order_in_which_they_went_in(reader: Reader) -> None:
-    preparation = Preparation(reader)
+    preparation: Preparation[list[int]] = Preparation()
     for number, prompt in enumerate(("a", "bb", "ccc")):
-        preparation.start(number, ask(prompt))
+        preparation.start(number, partial(reader, ask(prompt)))
     taken = []
     while len(preparation):
         taken += preparation.take(LONG_S)
@@ -52,8 +53,8 @@ def test_prompts_come_out_in_the_order_in_which_they_went_in(reader: Reader) -> 
 
 
 def test_taking_does_not_wait_when_there_is_other_work(reader: Reader) -> None:
-    preparation = Preparation(reader)
-    preparation.start(1, ask("wait"))
+    preparation: Preparation[list[int]] = Preparation()
+    preparation.start(1, partial(reader, ask("wait")))
     assert preparation.take(0.0) == []
     reader.may_go_on.set()
     assert preparation.take(LONG_S) == [(1, [4])]
@@ -61,8 +62,8 @@ def test_taking_does_not_wait_when_there_is_other_work(reader: Reader) -> None:
 
 
 def test_a_refusal_comes_out_like_a_prompt(reader: Reader) -> None:
-    preparation = Preparation(reader)
-    preparation.start(1, ask("refuse"))
+    preparation: Preparation[list[int]] = Preparation()
+    preparation.start(1, partial(reader, ask("refuse")))
     ((request_id, refusal),) = preparation.take(LONG_S)
     assert request_id == 1
     assert isinstance(refusal, PromptRequiredError)
@@ -72,25 +73,25 @@ def test_a_refusal_comes_out_like_a_prompt(reader: Reader) -> None:
 def test_a_fault_hurts_only_its_own_request(
     reader: Reader, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    preparation = Preparation(reader)
-    preparation.start(1, ask("break"))
+    preparation: Preparation[list[int]] = Preparation()
+    preparation.start(1, partial(reader, ask("break")))
     ((_, failure),) = preparation.take(LONG_S)
     assert isinstance(failure, InternalError)
     assert "ZeroDivisionError" in capsys.readouterr().err
-    preparation.start(2, ask("a"))
+    preparation.start(2, partial(reader, ask("a")))
     assert preparation.take(LONG_S) == [(2, [1])]
     preparation.close()
 
 
 def test_a_forgotten_prompt_is_neither_read_nor_given_out(reader: Reader) -> None:
-    preparation = Preparation(reader)
-    preparation.start(1, ask("wait"))
-    preparation.start(2, ask("a"))
+    preparation: Preparation[list[int]] = Preparation()
+    preparation.start(1, partial(reader, ask("wait")))
+    preparation.start(2, partial(reader, ask("a")))
     assert preparation.forget(2)
     assert preparation.forget(1)
     assert not preparation.forget(3)
     assert len(preparation) == 0
-    preparation.start(3, ask("bb"))
+    preparation.start(3, partial(reader, ask("bb")))
     reader.may_go_on.set()
     assert preparation.take(LONG_S) == [(3, [2])]
     assert "a" not in reader.read
@@ -98,9 +99,9 @@ def test_a_forgotten_prompt_is_neither_read_nor_given_out(reader: Reader) -> Non
 
 
 def test_closing_waits_for_the_prompt_that_is_read_and_reads_no_more(reader: Reader) -> None:
-    preparation = Preparation(reader)
-    preparation.start(1, ask("wait"))
-    preparation.start(2, ask("a"))
+    preparation: Preparation[list[int]] = Preparation()
+    preparation.start(1, partial(reader, ask("wait")))
+    preparation.start(2, partial(reader, ask("a")))
     waiting = preparation._running[2]
     closing = threading.Thread(target=preparation.close)
     closing.start()

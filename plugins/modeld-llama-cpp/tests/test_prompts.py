@@ -1,22 +1,36 @@
 # SPDX-License-Identifier: GPL-3.0-only
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from driver import Driver, ask, chat
+from asker import vocabulary_of
+from driver import ask, chat
 from modeld_llama_cpp import prompts
 from modeld_llama_cpp.prompts import PromptReader
+from modeld_llama_cpp.template import ChatTemplate
 from tiny_gguf import BOS, EOS, token_of, write_scripted
 
 from modeld import GenerateRequest
 from modeld.errors import InvalidRequestError, PromptRequiredError, PromptTooLongError
 
 
+@contextmanager
+def reader_of(
+    path: Path, context_length: int = 100, template: str | None = None
+) -> Iterator[PromptReader]:
+    with vocabulary_of(path) as vocabulary:
+        rendered = ChatTemplate(template, bos=vocabulary.bos_text, eos=vocabulary.eos_text)
+        yield PromptReader(vocabulary, rendered, context_length)
+        rendered.close()
+
+
 @pytest.fixture
-def reader(scripted: Path, start: Callable[..., Driver]) -> PromptReader:
-    return start(scripted, context=100).engine._prompts
+def reader(scripted: Path) -> Iterator[PromptReader]:
+    with reader_of(scripted) as made:
+        yield made
 
 
 def test_a_prompt_gets_the_beginning_that_the_model_wants(reader: PromptReader) -> None:
@@ -31,10 +45,12 @@ def test_an_empty_prompt_is_enough_where_the_model_adds_a_beginning(reader: Prom
     assert reader.read(ask("")) == [BOS]
 
 
-def test_a_prompt_without_tokens_is_refused(tmp_path: Path, start: Callable[..., Driver]) -> None:
+def test_a_prompt_without_tokens_is_refused(tmp_path: Path) -> None:
     path = write_scripted(tmp_path / "m.gguf", add_bos=False)
-    reader = start(path).engine._prompts
-    with pytest.raises(PromptRequiredError, match="the prompt is empty"):
+    with (
+        reader_of(path) as reader,
+        pytest.raises(PromptRequiredError, match="the prompt is empty"),
+    ):
         reader.read(ask(""))
 
 
@@ -51,12 +67,10 @@ def test_half_a_surrogate_pair_is_refused(reader: PromptReader) -> None:
         reader.read(ask("ab\ud800"))
 
 
-def test_a_chat_becomes_the_prompt_that_the_template_writes(
-    tmp_path: Path, start: Callable[..., Driver]
-) -> None:
+def test_a_chat_becomes_the_prompt_that_the_template_writes(scripted: Path) -> None:
     template = "{{ bos_token }}{{ messages[0].content }}{{ eos_token }}"
-    path = write_scripted(tmp_path / "m.gguf", chat_template=template)
-    assert start(path).engine._prompts.read(chat("a")) == [BOS, token_of(b"a"), EOS]
+    with reader_of(scripted, template=template) as reader:
+        assert reader.read(chat("a")) == [BOS, token_of(b"a"), EOS]
 
 
 def test_the_longest_prompt_leaves_room_for_one_token(reader: PromptReader) -> None:
@@ -81,8 +95,6 @@ def test_a_huge_prompt_is_refused_before_all_of_it_is_read(
     assert read == [prompts.PIECE_BYTES]
 
 
-def test_a_long_prompt_that_fits_is_read_in_one_go(
-    scripted: Path, start: Callable[..., Driver]
-) -> None:
-    reader = start(scripted, context=60_000).engine._prompts
-    assert len(reader.read(ask("a" * 50_000))) == 50_001
+def test_a_long_prompt_that_fits_is_read_to_its_end(scripted: Path) -> None:
+    with reader_of(scripted, 60_000) as reader:
+        assert len(reader.read(ask("a" * 50_000))) == 50_001

@@ -10,7 +10,7 @@ import pytest
 from driver import Driver, ask
 from modeld_llama_cpp import runner as runners
 from modeld_llama_cpp.runner import Batch, Outcome
-from modeld_llama_cpp.scheduler import Part, Sequence
+from modeld_llama_cpp.sequence import Part, Sequence
 
 
 def part(request_id: int, seq_id: int, tokens: list[int], start: int, stop: int) -> Part:
@@ -29,7 +29,8 @@ def test_a_batch_lays_parts_out_and_asks_for_logits_at_their_ends_only() -> None
     batch = Batch(8)
     parts = [part(1, 3, [5, 6, 7], 2, 3), part(2, 0, [8, 9, 10], 0, 2), part(3, 1, [4, 2], 0, 2)]
     outputs = batch.fill(parts)
-    assert outputs == [(parts[0], 0), (parts[2], 4)]
+    assert outputs == [(parts[0], 0), (parts[2], 1)]
+    assert batch.rows == 2
     assert laid_out(batch) == [
         (7, 2, 1, 3, 1),
         (8, 0, 1, 0, 0),
@@ -51,7 +52,7 @@ def positions(driver: Driver) -> list[int]:
     runner = driver.engine._runner
     return [
         llama_cpp.llama_memory_seq_pos_max(runner._memory, seq_id)
-        for seq_id in range(driver.engine.slots)
+        for seq_id in range(driver.engine._model.sequences)
     ]
 
 
@@ -102,7 +103,7 @@ def abort_after(ubatches: int, driver: Driver, monkeypatch: pytest.MonkeyPatch) 
 def test_two_batches_in_a_row_are_not_aborted(
     random: Path, start: Callable[..., Driver], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    driver = start(random)
+    driver = start(random, ubatch=100)
     decode = llama_cpp.llama_decode
     codes = []
 

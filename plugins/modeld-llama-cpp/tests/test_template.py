@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 
 import psutil
 import pytest
-from modeld_llama_cpp import template as template_module
 from modeld_llama_cpp.template import MAX_TEMPLATE_BYTES, ChatTemplate
 
 from modeld import Message
@@ -140,49 +139,6 @@ def test_closing_ends_a_running_chat(make: Callable[..., ChatTemplate]) -> None:
     assert children() == []
     with pytest.raises(TemplateError, match="unloaded"):
         template.render(HELLO)
-
-
-def test_closing_while_the_process_starts_ends_it(
-    make: Callable[..., ChatTemplate], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    started, closing = threading.Event(), threading.Event()
-
-    class Slow(template_module._Process):
-        def __init__(self) -> None:
-            super().__init__()
-            started.set()
-            closing.wait()
-
-    monkeypatch.setattr(template_module, "_Process", Slow)
-    template = make(BOMBS["nested loops"])
-
-    def close() -> None:
-        started.wait()
-        # close() takes this lock last, when it has said all that render() is to see.
-        template._in_use = _Announced(template._in_use, closing)  # type: ignore[assignment]
-        template.close()
-
-    thread = threading.Thread(target=close)
-    thread.start()
-    with pytest.raises(TemplateError, match="being unloaded"):
-        template.render(HELLO)
-    thread.join()
-    assert children() == []
-
-
-class _Announced:
-    """A lock that says when somebody comes to take it."""
-
-    def __init__(self, lock: threading.Lock, coming: threading.Event) -> None:
-        self._lock = lock
-        self._coming = coming
-
-    def __enter__(self) -> None:
-        self._coming.set()
-        self._lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
 
 
 def test_the_process_dies_with_its_parent() -> None:

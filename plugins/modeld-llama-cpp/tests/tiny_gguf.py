@@ -128,9 +128,10 @@ def _write_shape(writer: gguf.GGUFWriter, shape: Shape, header: dict[str, object
     writer.add_context_length(header.pop("context_length", 2048))
     writer.add_embedding_length(shape.width)
     writer.add_feed_forward_length(2 * shape.width)
-    writer.add_head_count(shape.width // 32)
-    writer.add_head_count_kv(shape.width // 32)
-    writer.add_rope_dimension_count(32)
+    heads = shape.width // 32
+    writer.add_head_count(heads)
+    writer.add_head_count_kv(heads)
+    writer.add_rope_dimension_count(shape.width // heads)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(VOCABULARY)
 

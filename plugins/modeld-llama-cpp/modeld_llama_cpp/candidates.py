@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""The tokens that one choice is made from, laid out as llama.cpp's samplers take them."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import cast
+
+import llama_cpp
+import numpy as np
+
+from modeld_llama_cpp.logits import Ids, Row
+
+_TOKEN_DATA = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
+assert _TOKEN_DATA.itemsize == ctypes.sizeof(llama_cpp.llama_token_data)
+
+
+class Candidates:
+    """A ``llama_token_data_array``, made once for a model and filled anew for each choice."""
+
+    def __init__(self, vocabulary_size: int) -> None:
+        self._tokens = np.zeros(vocabulary_size, _TOKEN_DATA)
+        self._ids = self._tokens["id"]
+        self._logits = self._tokens["logit"]
+        self._data = self._tokens.ctypes.data_as(llama_cpp.llama_token_data_p)
+        self._array = llama_cpp.llama_token_data_array(data=self._data)
+        self._reference = ctypes.byref(self._array)
+        self.count = 0
+
+    def fill(self, row: Row, ids: Ids) -> None:
+        """Make these tokens the candidates, with their logits."""
+        count = self.count = ids.size
+        self._ids[:count] = ids
+        self._logits[:count] = row if count == row.size else row[ids]
+
+    def ids(self) -> Ids:
+        """The candidates, as long as no chain has gone over them."""
+        return self._ids[: self.count].astype(np.int64)
+
+    def drop_refused(self, grammar: int) -> None:
+        """Leave only those that can come next by a grammar."""
+        self._apply(grammar)
+        kept = self._tokens[: self.count][self._logits[: self.count] != -np.inf]
+        self.count = kept.size
+        self._tokens[: self.count] = kept
+
+    def choose(self, chain: int) -> int | None:
+        """The token that a chain chooses. The candidates are spent.
+
+        ``None`` if its arithmetic has overflowed, which llama.cpp would answer with the worst.
+        """
+        self._apply(chain)
+        chosen = self._array.data[self._array.selected]
+        if chosen.p != chosen.p:  # only NaN differs from itself
+            return None
+        return cast(int, chosen.id)
+
+    def _apply(self, sampler: int) -> None:
+        array = self._array
+        array.data = self._data  # type: ignore[assignment]  # the samplers may move it
+        array.size, array.selected, array.sorted = self.count, -1, False
+        llama_cpp.llama_sampler_apply(sampler, self._reference)

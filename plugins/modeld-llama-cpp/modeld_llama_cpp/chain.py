@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""llama.cpp's samplers for one request, in the order that llama.cpp's own server has them in."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from typing import TypeAlias
+
+import llama_cpp
+
+from modeld_llama_cpp.sampling import Choice
+
+_MIROSTAT_TOKENS = 100
+"""How many of the likeliest tokens Mirostat 1 estimates from, as in its paper."""
+
+_MIN_KEEP = 1
+
+_MAX_KEPT = 8
+
+_Key: TypeAlias = tuple[float, float, int, int, tuple[str, ...]]
+"""All that DRY's sampler is made from."""
+
+
+class Chains:
+    """Makes the chains for one model's requests. May be used from any thread.
+
+    To make a sampler for DRY, llama.cpp compares the whole vocabulary with each of the breakers.
+    This takes 25 to 90 ms for the four default ones and seconds for sixteen long ones. A copy takes
+    microseconds, so those last used are kept to be copied.
+    """
+
+    def __init__(self, vocab: int, context_length: int) -> None:
+        self._vocab = vocab
+        self._vocabulary_size = llama_cpp.llama_vocab_n_tokens(vocab)
+        self._context_length = context_length
+        self._prototypes: dict[_Key, int] = {}
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Give back what is kept. The chains made before live on."""
+        for prototype in self._prototypes.values():
+            llama_cpp.llama_sampler_free(prototype)
+        self._prototypes.clear()
+
+    def window(self, last_n: int) -> int:
+        """How many tokens a penalty looks back at; minus one stands for the whole context."""
+        return min(last_n, self._context_length) if last_n >= 0 else self._context_length
+
+    def is_quick(self, choice: Choice) -> bool:
+        """Whether a chain can be made in microseconds."""
+        return not choice.stops_repetition or self._key(choice) in self._prototypes
+
+    def make(self, choice: Choice) -> int:
+        """A new chain, which the caller frees. Its last sampler chooses a token."""
+        chain: int = llama_cpp.llama_sampler_chain_init(
+            llama_cpp.llama_sampler_chain_default_params()
+        )
+        for sampler in [*self._changes(choice), *self._choices(choice)]:
+            llama_cpp.llama_sampler_chain_add(chain, sampler)
+        return chain
+
+    def _changes(self, choice: Choice) -> list[int]:
+        """What changes the logits of single tokens."""
+        samplers = []
+        if choice.logit_bias:
+            biases = (llama_cpp.llama_logit_bias * len(choice.logit_bias))(
+                *(llama_cpp.llama_logit_bias(token, bias) for token, bias in choice.logit_bias)
+            )
+            samplers.append(
+                llama_cpp.llama_sampler_init_logit_bias(self._vocabulary_size, len(biases), biases)
+            )
+        if choice.penalises:
+            samplers.append(
+                llama_cpp.llama_sampler_init_penalties(
+                    self._vocabulary_size,
+                    self.window(choice.repeat_last_n),
+                    choice.repeat_penalty,
+                    choice.frequency_penalty,
+                    choice.presence_penalty,
+                )
+            )
+        if choice.stops_repetition:
+            samplers.append(self._dry(choice))
+        return samplers
+
+    def _choices(self, choice: Choice) -> list[int]:
+        """What drops tokens, and what chooses one in the end."""
+        if choice.greedy:
+            return [llama_cpp.llama_sampler_init_greedy()]
+        temperature = choice.temperature
+        if choice.mirostat == 1:
+            mirostat = llama_cpp.llama_sampler_init_mirostat(
+                self._vocabulary_size,
+                choice.seed,
+                choice.mirostat_tau,
+                choice.mirostat_eta,
+                _MIROSTAT_TOKENS,
+            )
+            return [llama_cpp.llama_sampler_init_temp(temperature), mirostat]
+        if choice.mirostat == 2:
+            mirostat = llama_cpp.llama_sampler_init_mirostat_v2(
+                choice.seed, choice.mirostat_tau, choice.mirostat_eta
+            )
+            return [llama_cpp.llama_sampler_init_temp(temperature), mirostat]
+        return [
+            *_filters(choice),
+            llama_cpp.llama_sampler_init_temp_ext(
+                temperature, choice.dynatemp_range, choice.dynatemp_exponent
+            ),
+            llama_cpp.llama_sampler_init_dist(choice.seed),
+        ]
+
+    def _dry(self, choice: Choice) -> int:
+        key = self._key(choice)
+        with self._lock:
+            if (kept := self._prototypes.pop(key, None)) is not None:
+                self._prototypes[key] = kept  # as the last one used
+                return _copy(kept)
+        made = self._new_dry(*key)
+        with self._lock:
+            self._keep(key, made)
+            return _copy(made)
+
+    def _keep(self, key: _Key, prototype: int) -> None:
+        if (other := self._prototypes.pop(key, None)) is not None:
+            llama_cpp.llama_sampler_free(other)  # made meanwhile, on another thread
+        elif len(self._prototypes) == _MAX_KEPT:
+            llama_cpp.llama_sampler_free(self._prototypes.pop(next(iter(self._prototypes))))
+        self._prototypes[key] = prototype
+
+    def _key(self, choice: Choice) -> _Key:
+        return (
+            choice.dry_multiplier,
+            choice.dry_base,
+            choice.dry_allowed_length,
+            self.window(choice.dry_penalty_last_n),
+            choice.dry_sequence_breakers,
+        )
+
+    def _new_dry(
+        self, multiplier: float, base: float, allowed: int, window: int, breakers: tuple[str, ...]
+    ) -> int:
+        texts = (ctypes.c_char_p * len(breakers))(*(text.encode() for text in breakers))
+        sampler: int = llama_cpp.llama_sampler_init_dry(
+            self._vocab, multiplier, base, allowed, window, texts, len(texts)
+        )
+        return sampler
+
+
+def _copy(sampler: int) -> int:
+    copy: int = llama_cpp.llama_sampler_clone(sampler)
+    return copy
+
+
+def _filters(choice: Choice) -> list[int]:
+    samplers = []
+    if choice.top_n_sigma > 0.0:
+        samplers.append(llama_cpp.llama_sampler_init_top_n_sigma(choice.top_n_sigma))
+    if choice.top_k:
+        samplers.append(llama_cpp.llama_sampler_init_top_k(choice.top_k))
+    if choice.typical_p < 1.0:
+        samplers.append(llama_cpp.llama_sampler_init_typical(choice.typical_p, _MIN_KEEP))
+    if choice.top_p < 1.0:
+        samplers.append(llama_cpp.llama_sampler_init_top_p(choice.top_p, _MIN_KEEP))
+    if choice.min_p > 0.0:
+        samplers.append(llama_cpp.llama_sampler_init_min_p(choice.min_p, _MIN_KEEP))
+    if choice.xtc_probability > 0.0:
+        samplers.append(
+            llama_cpp.llama_sampler_init_xtc(
+                choice.xtc_probability, choice.xtc_threshold, _MIN_KEEP, choice.seed
+            )
+        )
+    return samplers

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""What a model will hold, measured by laying it out without memory for its weights and tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import llama_cpp
+import msgspec
+
+from modeld import MemoryEstimate, ModelSpec
+from modeld.values import JsonValue
+from modeld_llama_cpp import buffers, contexts, families, heap, memory, native_log, weights
+from modeld_llama_cpp.options import LlamaOptions
+
+
+def measure(spec: ModelSpec, options: Mapping[str, object]) -> JsonValue:
+    """A :class:`~modeld.values.MemoryEstimate` as plain data.
+
+    llama.cpp lays out weights and KV cache without allocating them, and says how large they and its
+    buffers for computing are. ``None`` where it says nothing of the latter.
+
+    Raises:
+        InvalidModelError: the file cannot be used; the message says why.
+        LoadFailedError: the model allows no such context.
+    """
+    checked = msgspec.convert(options, LlamaOptions)
+    native_log.install()
+    llama_cpp.llama_backend_init()
+    heap_before = heap.used_bytes()
+    with native_log.captured() as lines:
+        laid_out = weights.lay_out(spec, checked, lines)
+        beside_weights = buffers.beside_weights(lines, heap.used_bytes() - heap_before)
+        try:
+            make_shape = (
+                contexts.shape_for_vectors
+                if families.makes_vectors(spec, checked)
+                else contexts.shape_for_text
+            )
+            shape = make_shape(laid_out, checked)
+            context = contexts.make(laid_out, spec, checked, shape, lines)
+            llama_cpp.llama_free(context)
+            weights_bytes = llama_cpp.llama_model_size(laid_out)
+        finally:
+            llama_cpp.llama_model_free(laid_out)
+    computing = [buffer for buffer in buffers.buffers(lines) if buffer.purpose == "compute"]
+    if not computing:
+        return None
+    made = MemoryEstimate(
+        weights_bytes=weights_bytes + memory.adapters_bytes(checked),
+        kv_bytes=buffers.cache_bytes(lines),
+        compute_bytes=beside_weights + buffers.held_bytes(lines, weights_bytes),
+    )
+    plain: JsonValue = msgspec.to_builtins(made)
+    return plain

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Turns the texts of a question into the tokens that an embedding model reads."""
+
+from __future__ import annotations
+
+import re
+
+from modeld.errors import InvalidRequestError, PromptTooLongError
+from modeld.questions import EmbedQuestion
+from modeld_llama_cpp.embedding_vectors import VectorQuestion
+from modeld_llama_cpp.prompts import encoded, known_excess
+from modeld_llama_cpp.vocabulary import Vocabulary
+
+_PLACES = re.compile(r"\{(query|document)\}")
+
+
+class InputReader:
+    """Tokenises for one model. ``longest`` is the most tokens of one input.
+
+    ``pair_template`` is how the model wants a query and a document to be joined, with the places
+    ``{query}`` and ``{document}``; without one, special tokens are put around them.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, longest: int, pair_template: str | None) -> None:
+        self._vocabulary = vocabulary
+        self._longest = longest
+        self._pair_template = pair_template
+
+    def read(self, question: VectorQuestion) -> list[list[int]]:
+        """The tokens of each input, or of the query with each document.
+
+        Raises:
+            InvalidRequestError: a text is empty or has no tokens.
+            PromptTooLongError: one has more tokens than the model can read at once.
+        """
+        if isinstance(question, EmbedQuestion):
+            return [self._text(text, at) for at, text in enumerate(question.inputs)]
+        query = question.query
+        return [self._pair(query, text, at) for at, text in enumerate(question.documents)]
+
+    def _text(self, text: str, index: int) -> list[int]:
+        name = f"input[{index}]"
+        data = self._checked(text, name, "input")
+        return self._fitting(self._vocabulary.tokenize(data, add_special=True), name, "input")
+
+    def _pair(self, query: str, document: str, index: int) -> list[int]:
+        asked = self._checked(query, "query", "query")
+        data = self._checked(document, f"documents[{index}]", "documents")
+        if self._pair_template is None:
+            tokens = self._joined(asked, data)
+        else:
+            texts = {"query": query, "document": document}
+            whole = _PLACES.sub(lambda place: texts[place[1]], self._pair_template)
+            tokens = self._vocabulary.tokenize(whole.encode(), add_special=False)
+        return self._fitting(tokens, f"documents[{index}] with the query", "documents")
+
+    def _joined(self, query: bytes, document: bytes) -> list[int]:
+        """The query, what separates texts, the document: each where the vocabulary wants it."""
+        vocabulary = self._vocabulary
+        first, second = (
+            vocabulary.tokenize(text, add_special=False, parse_special=False)
+            for text in (query, document)
+        )
+        return [
+            *vocabulary.beginning,
+            *first, *vocabulary.ending, *vocabulary.separator,
+            *second, *vocabulary.ending,
+        ]  # fmt: skip
+
+    def _checked(self, text: str, name: str, field: str) -> bytes:
+        if not text:
+            raise InvalidRequestError(f"{name} is empty; it must be a text", field=field)
+        data = encoded(text, field, name)
+        excess = known_excess(self._vocabulary, data, self._longest)
+        if excess is not None:
+            raise self._too_long(excess, name, field)
+        return data
+
+    def _fitting(self, tokens: list[int], name: str, field: str) -> list[int]:
+        if not tokens:
+            raise InvalidRequestError(f"{name} has no tokens", field=field)
+        if len(tokens) > self._longest:
+            raise self._too_long(str(len(tokens)), name, field)
+        return tokens
+
+    def _too_long(self, tokens: str, name: str, field: str) -> PromptTooLongError:
+        return PromptTooLongError(
+            f"{name} has {tokens} tokens and the model reads {self._longest} at once; shorten it,"
+            " or set a larger `context` where the model was trained for more",
+            field=field,
+        )

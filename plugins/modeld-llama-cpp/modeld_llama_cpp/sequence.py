@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""What the scheduler decides over and with: sequences, and the plan of a step. No llama.cpp."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as SequenceOf
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from modeld_llama_cpp.cells import Holding
+from modeld_llama_cpp.lookup import Lookup
+
+ROOM = 256
+"""How many tokens of answer must fit beside the others before a sequence is admitted."""
+
+
+@dataclass(slots=True, eq=False)
+class Sequence:
+    """One request's tokens, and how many of them are in the KV cache.
+
+    The last token of ``tokens`` has been chosen but is computed only in the next step. ``limit``
+    is the most tokens it can come to; it fits into the cache. ``salt`` names those whose cached
+    prompts it may use and who may use its; ``None`` keeps it to itself. ``seq_id`` is llama.cpp's
+    name for it while it has cells, else ``None``. ``cached`` of its prompt's tokens were found in
+    the cache. It waits for ``awaits`` to have computed ``awaited`` tokens that both begin with.
+    ``lookup`` guesses what follows, where that is wanted.
+    """
+
+    request_id: int
+    tokens: list[int]
+    limit: int
+    salt: str | None = None
+    computed: int = 0
+    cached: int = 0
+    seq_id: int | None = None
+    room: int = ROOM
+    holding: Holding = field(default_factory=Holding)
+    awaits: Sequence | None = None
+    awaited: int = 0
+    lookup: Lookup | None = None
+
+    @property
+    def wanted(self) -> int:
+        """Cells that must be there for it before it is admitted."""
+        return max(len(self.tokens), min(self.limit, len(self.tokens) + self.room))
+
+    @property
+    def missing(self) -> int:
+        """How many of its tokens are still to be computed."""
+        return len(self.tokens) - self.computed
+
+
+@dataclass(slots=True)
+class Part:
+    """A stretch of one sequence's tokens in a step's batch, and tokens guessed to follow it."""
+
+    sequence: Sequence
+    start: int
+    stop: int
+    guesses: SequenceOf[int] = ()
+
+    @property
+    def completes(self) -> bool:
+        """Whether the next token can be chosen after it."""
+        return self.stop == len(self.sequence.tokens)
+
+
+@dataclass(slots=True, frozen=True)
+class Copy:
+    """Let ``target`` hold the first ``count`` cells of ``source`` too."""
+
+    source: int
+    target: int
+    count: int
+
+
+@dataclass(slots=True, frozen=True)
+class Forget:
+    """Take a whole sequence out of memory."""
+
+    seq_id: int
+
+
+Edit: TypeAlias = Copy | Forget
+
+
+@dataclass(slots=True)
+class Plan:
+    """One step: make the ``edits`` in memory, in their order, then compute the ``parts``."""
+
+    parts: list[Part] = field(default_factory=list)
+    edits: list[Edit] = field(default_factory=list)

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""What the engine takes from its cache, guesses and saves: no answer may differ by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import llama_cpp
+import pytest
+from driver import Driver, ask
+from modeld_llama_cpp import runner as runners
+from modeld_llama_cpp.session import SavedSequence
+from test_engine import PROMPTS, is_clean
+from tiny_gguf import circle, write_scripted
+
+from modeld import GenerateRequest
+from modeld.errors import InvalidRequestError, NotSupportedError
+from modeld.questions import (
+    ApplyTemplateQuestion,
+    DetokenizeQuestion,
+    EmbedQuestion,
+    Text,
+    TokenizeQuestion,
+    Tokens,
+)
+
+Start = Callable[..., Driver]
+COMMON = "The same beginning of many prompts, long enough to be worth a wait. "
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many tokens each call of llama_decode was given."""
+    sizes: list[int] = []
+    decode = llama_cpp.llama_decode
+
+    def counting(context: int, batch: llama_cpp.llama_batch) -> int:
+        sizes.append(batch.n_tokens)
+        return decode(context, batch)
+
+    monkeypatch.setattr(runners.llama_cpp, "llama_decode", counting)
+    return sizes
+
+
+def test_the_second_turn_of_a_chat_computes_only_what_is_new(
+    tmp_path: Path, start: Start, computed: list[int]
+) -> None:
+    driver = start(write_scripted(tmp_path / "m.gguf", circle(b"abcdef")), context=512)
+    first = driver.read(ask("abcdef" * 20, max_tokens=20))
+    computed.clear()
+    second = driver.read(ask("abcdef" * 20 + first.text + "and then", max_tokens=1))
+    new = len("and then") + 1  # the first turn's last token was chosen and never computed
+    assert second.end.usage.prompt_tokens - second.cached == new
+    assert sum(computed) == new
+
+
+def test_answers_are_the_same_with_and_without_a_cache(random: Path, start: Start) -> None:
+    plain = start(random, context=1024, cache_tokens=0)
+    alone = [plain.read(ask(prompt, max_tokens=24)) for prompt in PROMPTS]
+    assert [answer.cached for answer in alone] == [0] * len(PROMPTS)
+    sharing = start(random, context=1024)
+    for _ in range(3):
+        answers = sharing.run(*[ask(prompt, max_tokens=24) for prompt in PROMPTS])
+        assert [answer.text for answer in answers] == [answer.text for answer in alone]
+    assert all(answer.cached for answer in answers)
+    for prompt, expected in zip(PROMPTS, alone, strict=True):
+        together = sharing.run(*[ask(prompt, max_tokens=24)] * 4)
+        assert {answer.text for answer in together} == {expected.text}
+    assert is_clean(sharing)
+
+
+def test_prompts_that_arrive_together_share_what_they_begin_with(
+    random: Path, start: Start, computed: list[int]
+) -> None:
+    driver = start(random, context=1024)
+    answers = driver.run(*[ask(COMMON + str(number), max_tokens=2) for number in range(4)])
+    assert [answer.cached for answer in answers] == [0] + [len(COMMON) + 1] * 3
+    assert sum(computed) < len(COMMON) + 1 + 4 * 3
+
+
+def test_a_salt_hides_a_prompt_from_others(random: Path, start: Start) -> None:
+    driver = start(random, context=1024)
+    assert driver.read(ask(COMMON, max_tokens=1, cache_salt="a")).cached == 0
+    assert driver.read(ask(COMMON, max_tokens=1, cache_salt="b")).cached == 0
+    assert driver.read(ask(COMMON, max_tokens=1)).cached == 0
+    assert driver.read(ask(COMMON, max_tokens=1, cache_salt="a")).cached == len(COMMON)
+
+
+def test_a_cache_that_is_full_makes_room(random: Path, start: Start) -> None:
+    driver = start(random, context=256)
+    for number in range(12):
+        prompt = f"{number} " * 60
+        assert driver.read(ask(prompt[:100], max_tokens=30)).end is not None
+        assert is_clean(driver)
+
+
+def test_guesses_change_no_answer_and_save_steps(
+    tmp_path: Path, start: Start, computed: list[int]
+) -> None:
+    path = write_scripted(tmp_path / "m.gguf", circle(b"abcdef"))
+    plain = start(path).read(ask("abcdefabcdef", max_tokens=60))
+    steps = len(computed)
+    computed.clear()
+    guessing = start(path, draft_tokens=8)
+    answer = guessing.read(ask("abcdefabcdef", max_tokens=60))
+    assert answer.text == plain.text
+    assert answer.end.usage.completion_tokens == 60
+    assert len(computed) < steps / 4
+    assert is_clean(guessing)
+
+
+def test_wrong_guesses_leave_nothing_behind(random: Path, start: Start) -> None:
+    plain, guessing = start(random, context=512), start(random, context=512, draft_tokens=4)
+    prompts = [prompt + prompt for prompt in PROMPTS]
+    alone = [plain.read(ask(prompt, max_tokens=40)).text for prompt in prompts]
+    assert [one.text for one in guessing.run(*[ask(p, max_tokens=40) for p in prompts])] == alone
+    assert is_clean(guessing)
+
+
+def test_a_saved_sequence_goes_on_as_if_it_had_never_left(random: Path, start: Start) -> None:
+    here = start(random, context=512)
+    first = here.read(ask(COMMON, max_tokens=20))
+    following = ask(COMMON + first.text + "x", max_tokens=24)
+    saved = here.engine.save_sequences(1 << 30)
+    expected = here.read(following)
+    there = start(random, context=512)
+    assert there.engine.restore_sequences(saved) == 1
+    answer = there.read(following)
+    assert (answer.text, answer.cached) == (expected.text, expected.cached)
+    assert answer.cached > len(COMMON)
+    assert is_clean(there)
+
+
+def test_a_state_that_does_not_fit_the_model_is_left_out(random: Path, start: Start) -> None:
+    driver = start(random, context=512)
+    broken = SavedSequence(tokens=(1, 2, 3), salt="", state=b"no state")
+    assert driver.engine.restore_sequences([broken]) == 0
+    assert driver.read(ask(COMMON, max_tokens=2)).cached == 0
+    assert is_clean(driver)
+
+
+def test_no_more_is_saved_than_asked_for_nor_restored_than_fits(random: Path, start: Start) -> None:
+    driver = start(random, context=512)
+    for number in range(3):
+        driver.read(ask(f"{number}" * 100, max_tokens=1))
+    saved = driver.engine.save_sequences(1 << 30)
+    assert len(saved) == 3
+    assert driver.engine.save_sequences(len(saved[0].state)) == saved[:1]
+    assert driver.engine.save_sequences(10) == []
+    assert start(random, context=256).engine.restore_sequences(saved) == 2
+
+
+# Probabilities, grammars, questions
+
+
+def test_every_token_of_an_answer_has_its_probability(random: Path, start: Start) -> None:
+    driver = start(random)
+    answer = driver.read(ask("abc", max_tokens=12, logprobs=3, stop=("q",)))
+    assert len(answer.logprobs) == answer.end.usage.completion_tokens
+    for one in answer.logprobs:
+        assert one.chosen == one.top[0], "the answer is greedy"
+        assert len(one.top) == 3
+    shown = b"".join(one.chosen.piece for one in answer.logprobs).decode(errors="replace")
+    assert shown.startswith(answer.text)
+
+
+def test_an_answer_without_probabilities_has_none(random: Path, start: Start) -> None:
+    assert start(random).read(ask("abc", max_tokens=3)).logprobs == []
+
+
+def test_a_grammar_binds_one_answer_and_not_the_one_beside_it(random: Path, start: Start) -> None:
+    driver = start(random)
+    free = driver.read(ask("abc", max_tokens=6)).text
+    grammar = 'root ::= ("yes" | "no") "!"'
+    bound, beside = driver.run(ask("abc", max_tokens=6, grammar=grammar), ask("abc", max_tokens=6))
+    assert bound.text in {"yes!", "no!"}
+    assert beside.text == free
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"grammar": "root ::= (("}, "grammar"),
+        ({"grammar": 'root ::= root "a"'}, "grammar"),
+        ({"json_schema": {"type": "string", "maxLength": 10**9}}, "json_schema"),
+        ({"json_schema": {"$ref": "https://example.org/x"}}, "json_schema"),
+    ],
+)
+def test_a_bad_grammar_fails_its_request_only(
+    random: Path, start: Start, fields: dict[str, object], field: str
+) -> None:
+    driver = start(random)
+    bad, good = driver.run(ask("abc", max_tokens=5, **fields), ask("abc", max_tokens=5))
+    assert (bad.end.code, bad.end.field) == (InvalidRequestError.code, field)
+    assert len(good.text) == 5
+    assert is_clean(driver)
+
+
+def test_questions_are_answered_beside_a_running_answer(scripted: Path, start: Start) -> None:
+    driver = start(scripted)
+    running = driver.submit(ask("a", max_tokens=20))
+    tokens = driver.ask(TokenizeQuestion(text="abc"))
+    assert isinstance(tokens, Tokens)
+    assert b"".join(tokens.pieces).endswith(b"abc")
+    assert driver.ask(DetokenizeQuestion(tokens=tokens.ids[1:])) == Text(text="abc")
+    failed = driver.ask(ApplyTemplateQuestion(messages=()))
+    assert failed.field == "messages"
+    assert driver.finish(running)[0].text == "bcdefghijklmnopqrstu"
+
+
+def test_a_question_can_be_cancelled(scripted: Path, start: Start) -> None:
+    driver = start(scripted)
+    driver.engine.ask(7, TokenizeQuestion(text="abc" * 1000))
+    driver.engine.cancel(7)
+    assert driver.engine.step() == []
+    assert is_clean(driver)
+
+
+def test_a_model_that_writes_says_how_to_get_vectors(scripted: Path, start: Start) -> None:
+    with pytest.raises(NotSupportedError, match="embeddings: true"):
+        start(scripted).engine.ask(1, EmbedQuestion(inputs=("a",)))
+
+
+def test_a_request_takes_a_slot_like_a_question(scripted: Path, start: Start) -> None:
+    driver = start(scripted, slots=1)
+    driver.engine.ask(1, TokenizeQuestion(text="abc"))
+    with pytest.raises(RuntimeError, match="all 1 slots are taken"):
+        driver.engine.submit(2, GenerateRequest(prompt="a"))

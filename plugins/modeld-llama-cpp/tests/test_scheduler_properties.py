@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Any order of arrivals, steps, failures, ends and cancellations, against a model of the memory."""
+
+from __future__ import annotations
+
+import itertools
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from modeld_llama_cpp.lookup import Lookup
+from modeld_llama_cpp.scheduler import Scheduler
+from modeld_llama_cpp.sequence import Copy, Edit, Forget, Plan, Sequence
+
+
+class Memory:
+    """What llama.cpp would hold: for each sequence id its cells, each cell with what it knows.
+
+    A cell knows all tokens up to its own, because a token's keys and values depend on them.
+    """
+
+    def __init__(self) -> None:
+        self.cells: dict[int, list[int]] = {}
+        self.known: dict[int, tuple[int, ...]] = {}
+        self._numbers = itertools.count()
+
+    @property
+    def used(self) -> int:
+        return len({cell for cells in self.cells.values() for cell in cells})
+
+    def edit(self, edit: Edit) -> None:
+        match edit:
+            case Copy(source=source, target=target, count=count):
+                assert not self.cells.get(target)
+                assert len(self.cells[source]) >= count
+                self.cells[target] = self.cells[source][:count]
+            case Forget(seq_id=seq_id):
+                self.cells.pop(seq_id, None)
+
+    def compute(self, seq_id: int, tokens: list[int], start: int, stop: int) -> None:
+        cells = self.cells.setdefault(seq_id, [])
+        assert len(cells) == start, "a part begins where the memory ends"
+        if start:
+            assert self.known[cells[-1]] == tuple(tokens[:start]), "it goes on from its own tokens"
+        for place in range(start, stop):
+            cell = next(self._numbers)
+            self.known[cell] = tuple(tokens[: place + 1])
+            cells.append(cell)
+
+    def cut(self, seq_id: int, length: int) -> None:
+        del self.cells[seq_id][length:]
+
+
+class Interleavings(RuleBasedStateMachine):
+    """The scheduler, and the memory that does what it says."""
+
+    @initialize(
+        cells=st.integers(8, 300),
+        slots=st.integers(1, 6),
+        extra=st.integers(0, 40),
+        kept=st.integers(0, 5),
+        limit=st.integers(0, 300),
+        in_parts=st.booleans(),
+        guesses=st.integers(0, 4),
+    )
+    def begin(
+        self,
+        cells: int,
+        slots: int,
+        extra: int,
+        kept: int,
+        limit: int,
+        in_parts: bool,
+        guesses: int,
+    ) -> None:
+        self.slots, self.batch, self.kept_cells = slots, slots + extra, limit
+        self.guesses = guesses if in_parts else 0
+        self.scheduler = Scheduler(
+            cells=cells, slots=slots, batch=self.batch, kept=kept, kept_cells=limit,
+            in_parts=in_parts, guesses=self.guesses,
+        )  # fmt: skip
+        self.memory = Memory()
+        self.live: dict[int, Sequence] = {}
+        self.count = 0
+
+    @precondition(lambda self: len(self.live) < self.slots)
+    @rule(
+        share=st.floats(0, 1),
+        branch=st.floats(0, 1),
+        kind=st.integers(0, 2),
+        answer=st.integers(1, 200),
+        room=st.integers(1, 64),
+        salt=st.sampled_from(["", "", "x", None]),
+    )
+    def arrive(
+        self, share: float, branch: float, kind: int, answer: int, room: int, salt: str | None
+    ) -> None:
+        """A prompt that begins like others and goes its own way from somewhere on."""
+        length = max(1, int(share * (self.scheduler.cells.size - 1)))
+        common = int(branch * length)
+        tokens = [0] * common + [kind] * (length - common)
+        limit = min(length + answer, self.scheduler.cells.size)
+        one = Sequence(self.count, tokens, limit, salt, room=room)
+        one.lookup = Lookup() if self.guesses else None
+        self.live[self.count] = one
+        self.count += 1
+        self.scheduler.add(one)
+
+    @rule(works=st.booleans(), ends=st.sets(st.integers(0, 5)), token=st.integers(0, 1))
+    def step(self, works: bool, ends: set[int], token: int) -> None:
+        plan = self.scheduler.plan()
+        for edit in plan.edits:
+            self.memory.edit(edit)
+        self.check(plan)
+        if not works:
+            return
+        self.scheduler.account(plan)
+        for part in plan.parts:
+            assert part.sequence.seq_id is not None
+            tokens = [*part.sequence.tokens[: part.stop], *part.guesses]
+            self.memory.compute(part.sequence.seq_id, tokens, part.start, len(tokens))
+        assert self.memory.used <= self.scheduler.cells.size
+        ready = [part for part in plan.parts if part.completes]
+        for place, part in enumerate(ready):
+            one = part.sequence
+            right = next(
+                (n for n, guess in enumerate(part.guesses) if guess != token), len(part.guesses)
+            )
+            one.tokens += [token] * right
+            self.scheduler.accept(part, right)
+            assert one.seq_id is not None
+            self.memory.cut(one.seq_id, one.computed)
+            if place in ends or len(one.tokens) + 1 >= one.limit:
+                self.take_out(one, keep=True)
+            else:
+                one.tokens.append(token)
+
+    @precondition(lambda self: self.live)
+    @rule(data=st.data(), keep=st.booleans())
+    def cancel(self, data: st.DataObject, keep: bool) -> None:
+        self.take_out(self.live[data.draw(st.sampled_from(sorted(self.live)))], keep=keep)
+
+    @rule(length=st.integers(1, 40), salt=st.sampled_from(["", "x"]), works=st.booleans())
+    def adopt(self, length: int, salt: str, works: bool) -> None:
+        """A saved sequence comes back, or cannot be read."""
+        self.make_edits()
+        seq_id = self.scheduler.adopt([0] * length, salt)
+        if seq_id is None:
+            return
+        self.memory.compute(seq_id, [0] * length, 0, length)
+        if not works:
+            self.scheduler.abandon(seq_id)
+
+    def take_out(self, one: Sequence, *, keep: bool) -> None:
+        del self.live[one.request_id]
+        self.scheduler.remove(one, keep=keep)
+
+    def make_edits(self) -> None:
+        for edit in self.scheduler.take_edits():
+            self.memory.edit(edit)
+
+    def check(self, plan: Plan) -> None:
+        """What every plan keeps to."""
+        assert sum(part.stop - part.start + len(part.guesses) for part in plan.parts) <= self.batch
+        ids = [part.sequence.seq_id for part in plan.parts]
+        assert len(set(ids)) == len(ids)
+        for part in plan.parts:
+            assert part.start == part.sequence.computed < part.stop <= len(part.sequence.tokens)
+            room = part.sequence.limit - len(part.sequence.tokens)
+            assert len(part.guesses) < room or not part.guesses
+        assert bool(plan.parts) == bool(self.live)
+        assert self.memory.used == self.scheduler.cells.used
+
+    @invariant()
+    def nobody_sees_what_is_under_another_salt(self) -> None:
+        if hasattr(self, "scheduler"):
+            for one in self.live.values():
+                assert one.salt is not None or one.cached == 0
+            assert self.scheduler.busy == bool(self.live)
+
+    def teardown(self) -> None:
+        """Left alone, everything that runs comes to its end, and the kept go when they must."""
+        if not hasattr(self, "scheduler"):
+            return
+        work = sum(one.limit for one in self.live.values())
+        for _ in range(40 * work + 40):
+            if not self.scheduler.busy:
+                break
+            self.step(True, set(), 0)
+        assert not self.live
+        self.make_edits()
+        assert self.memory.used == self.scheduler.cells.used
+        assert self.scheduler.cells.used <= min(self.kept_cells, self.scheduler.cells.size)
+
+
+TestInterleavings = Interleavings.TestCase
+TestInterleavings.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
