@@ -26,7 +26,7 @@ from modeld_llama_cpp.machine import END, Machine
 from modeld_llama_cpp.prediction import Prediction
 from modeld_llama_cpp.rules import GrammarError
 
-MAX_WAYS = 256
+MAX_WAYS = 128
 """How many ways there may be to go on at one place."""
 
 MAX_PAIRS = 4_000
@@ -89,7 +89,8 @@ class _Search:
             [call for call in calls if call[0] not in self._links] for calls in callers
         ]
         self._unclear = unclear
-        self._seen: set[Pair] = set()
+        self._seen: set[tuple[Pair, bool]] = set()
+        self._meeting: set[Pair] = set()
         self._tops: dict[Stack, tuple[list[Stack], bool]] = {}
 
     def follow(self, rule: int, one: int, other: int) -> None:
@@ -98,20 +99,25 @@ class _Search:
             return
         parted = (self._pushed((), one), self._pushed((), other), rule)
         todo = [(parted, False)]
+        followed: set[Pair] = set()
         meet = False
         while todo:
             pair, moved = todo.pop()
-            meet |= moved and self._share_tops(pair)
+            followed.add(pair)
+            meet |= pair in self._meeting or (moved and self._share_tops(pair))
             for first, second, caller, moves in self._next(*pair):
                 if first == second:
                     meet = True
                     continue
-                new = (*self._cut(*sorted((first, second))), caller)
-                if new not in self._seen:
-                    self._seen.add(new)
+                low, high = sorted(self._cut(first, second))
+                new = (low, high, caller)
+                if (new, moved or moves) not in self._seen:
+                    self._seen.add((new, moved or moves))
                     self._check_limits(new, rule)
                     todo.append((new, moved or moves))
+                meet |= new in self._meeting
         if meet:
+            self._meeting |= followed
             self._try_runs(parted)
 
     def _next(

@@ -105,8 +105,8 @@ class EmbeddingEngine(StepEngine):
         if len(self._computing) + len(self._preparing) >= self.slots:
             raise RuntimeError(f"all {self.slots} slots are taken")
         if isinstance(question, EmbedQuestion | RerankQuestion):
-            texts = self._checked(question)
-            if sum(map(len, texts)) <= SHORT_TEXTS:
+            self._check(question)
+            if _characters(question) <= SHORT_TEXTS:
                 self._begin(request_id, question, self._inputs.read(question))
                 return
             self._preparation.start(request_id, lambda: self._inputs.read(question))
@@ -146,23 +146,23 @@ class EmbeddingEngine(StepEngine):
         self._preparation.close()
         self._model.close()
 
-    def _checked(self, question: VectorQuestion) -> Sequence[str]:
-        """The texts of a question that this model can answer."""
+    def _check(self, question: VectorQuestion) -> None:
+        """Whether this model can answer, and so many texts at once."""
         ranks = self._model.pooling == "rank"
         if isinstance(question, EmbedQuestion):
             if ranks:
                 raise NotSupportedError(
                     f"{self._id} scores documents and has no vectors; its pooling is rank"
                 )
-            _check_number("input", len(question.inputs), MOST_NUMBERS // self._runner.width)
-            return question.inputs
+            most = min(MOST_INPUTS, MOST_NUMBERS // self._runner.width)
+            _check_number("input", len(question.inputs), most)
+            return
         if not ranks:
             raise NotSupportedError(
                 f"{self._id} makes vectors and cannot score documents: its pooling is"
                 f" {self._model.pooling}, not rank"
             )
         _check_number("documents", len(question.documents), MOST_INPUTS)
-        return (question.query, *question.documents)
 
     def _take_prepared(self) -> Results:
         results: Results = []
@@ -215,8 +215,14 @@ class EmbeddingEngine(StepEngine):
         self._packer.remove(request_id)
 
 
+def _characters(question: VectorQuestion) -> int:
+    """How much there is to tokenise; a query as often as there are documents."""
+    if isinstance(question, EmbedQuestion):
+        return sum(map(len, question.inputs))
+    return len(question.query) * len(question.documents) + sum(map(len, question.documents))
+
+
 def _check_number(field: str, number: int, most: int) -> None:
-    most = min(most, MOST_INPUTS)
     if not number:
         raise InvalidRequestError(f"{field} is empty; it must have at least one text", field=field)
     if number > most:

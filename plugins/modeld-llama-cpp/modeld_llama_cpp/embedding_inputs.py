@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from modeld.errors import InvalidRequestError, PromptTooLongError
 from modeld.questions import EmbedQuestion
@@ -35,37 +36,38 @@ class InputReader:
         """
         if isinstance(question, EmbedQuestion):
             return [self._text(text, at) for at, text in enumerate(question.inputs)]
-        query = question.query
-        return [self._pair(query, text, at) for at, text in enumerate(question.documents)]
+        self._checked(question.query, "query", "query")
+        join = self._joining(question.query)
+        return [self._pair(join, text, at) for at, text in enumerate(question.documents)]
 
     def _text(self, text: str, index: int) -> list[int]:
         name = f"input[{index}]"
         data = self._checked(text, name, "input")
         return self._fitting(self._vocabulary.tokenize(data, add_special=True), name, "input")
 
-    def _pair(self, query: str, document: str, index: int) -> list[int]:
-        asked = self._checked(query, "query", "query")
-        data = self._checked(document, f"documents[{index}]", "documents")
-        if self._pair_template is None:
-            tokens = self._joined(asked, data)
-        else:
-            texts = {"query": query, "document": document}
-            whole = _PLACES.sub(lambda place: texts[place[1]], self._pair_template)
-            tokens = self._vocabulary.tokenize(whole.encode(), add_special=False)
-        return self._fitting(tokens, f"documents[{index}] with the query", "documents")
+    def _pair(self, join: Callable[[str], list[int]], document: str, index: int) -> list[int]:
+        name = f"documents[{index}]"
+        self._checked(document, name, "documents")
+        return self._fitting(join(document), f"{name} with the query", "documents")
 
-    def _joined(self, query: bytes, document: bytes) -> list[int]:
-        """The query, what separates texts, the document: each where the vocabulary wants it."""
-        vocabulary = self._vocabulary
-        first, second = (
-            vocabulary.tokenize(text, add_special=False, parse_special=False)
-            for text in (query, document)
-        )
-        return [
+    def _joining(self, query: str) -> Callable[[str], list[int]]:
+        """What puts a query and a document together: the template, or what separates texts."""
+        template, vocabulary = self._pair_template, self._vocabulary
+        if template is not None:
+            return lambda document: vocabulary.tokenize(
+                _filled_in(template, query, document), add_special=False
+            )
+        beginning = [
             *vocabulary.beginning,
-            *first, *vocabulary.ending, *vocabulary.separator,
-            *second, *vocabulary.ending,
-        ]  # fmt: skip
+            *vocabulary.tokenize(query.encode(), add_special=False, parse_special=False),
+            *vocabulary.ending,
+            *vocabulary.separator,
+        ]
+        return lambda document: [
+            *beginning,
+            *vocabulary.tokenize(document.encode(), add_special=False, parse_special=False),
+            *vocabulary.ending,
+        ]
 
     def _checked(self, text: str, name: str, field: str) -> bytes:
         if not text:
@@ -89,3 +91,9 @@ class InputReader:
             " or set a larger `context` where the model was trained for more",
             field=field,
         )
+
+
+def _filled_in(template: str, query: str, document: str) -> bytes:
+    """A template with both its places filled at once, so that no text brings a place along."""
+    texts = {"query": query, "document": document}
+    return _PLACES.sub(lambda place: texts[place[1]], template).encode()

@@ -8,9 +8,11 @@ import json
 from modeld_llama_cpp.merging import Merger
 from modeld_llama_cpp.rules import GrammarError
 from modeld_llama_cpp.schema_text import (
+    TYPES,
     Json,
     Schema,
     list_of,
+    meant_types,
     names_of,
     object_of,
     types_of,
@@ -46,10 +48,10 @@ def constants(schema: Schema, path: str) -> list[Json] | None:
 def _disjoint(one: Schema, other: Schema, merger: Merger, path: str) -> bool:
     if _differ(one, other, path):
         return True
-    types, others = (_exact_types(schema, path) for schema in (one, other))
-    if not types & others:
+    meant, also_meant = _exact(meant_types(one, path)), _exact(meant_types(other, path))
+    if not meant & _exact(types_of(other, path)) and not also_meant & _exact(types_of(one, path)):
         return True
-    return types == others == {"object"} and any(
+    return meant == also_meant == {"object"} and any(
         _differ(
             merger.resolved(object_of(ours, path), path),
             merger.resolved(object_of(theirs, path), path),
@@ -66,9 +68,9 @@ def _differ(one: Schema, other: Schema, path: str) -> bool:
     return not set(map(json.dumps, ours)) & set(map(json.dumps, theirs))
 
 
-def _exact_types(schema: Schema, path: str) -> set[str]:
-    types = set(types_of(schema, path))
-    return types | {"integer"} if "number" in types else types
+def _exact(types: tuple[str, ...]) -> set[str]:
+    """Types, none of which is part of another. No types are all types."""
+    return {*(types or TYPES), *(["integer"] if "number" in (types or TYPES) else [])}
 
 
 def _shared_properties(one: Schema, other: Schema, path: str) -> list[tuple[Json, Json]]:

@@ -18,17 +18,16 @@ def factor(rules: Rules) -> None:
     """Write out what alternatives begin with only once, in all rules."""
     todo = list(rules.alternatives)
     while todo:
-        name = todo.pop()
-        before = set(rules.alternatives)
-        rules.alternatives[name] = _factored(rules, name)
-        todo += rules.alternatives.keys() - before
+        todo += _factor(rules, todo.pop())
 
 
-def _factored(rules: Rules, name: str) -> list[Alternative]:
+def _factor(rules: Rules, name: str) -> list[str]:
+    """Do so in one rule. What is added is to be done next."""
     grouped: dict[Element | None, list[Alternative]] = {}
     for alternative in _joined(rules.alternatives[name]):
         grouped.setdefault(alternative[0] if alternative else None, []).append(alternative)
     result: list[Alternative] = []
+    added: list[str] = []
     for group in grouped.values():
         if len(group) == 1:
             result += group
@@ -36,7 +35,9 @@ def _factored(rules: Rules, name: str) -> list[Alternative]:
         size = _common_length(group)
         branch = rules.add((each[size:] for each in group), rules.origins[name])
         result.append((*group[0][:size], branch))
-    return result
+        added.append(branch.rule)
+    rules.alternatives[name] = result
+    return added
 
 
 def _joined(alternatives: Iterable[Alternative]) -> list[Alternative]:

@@ -55,8 +55,10 @@ class LimitedProcess:
         with self._in_use:
             try:
                 return self._running().ask(question, self._limit_s)
-            except OSError:
+            except OSError as exc:
                 self._end()
+                if self._closed:
+                    raise ConnectionAbortedError("the model is being unloaded") from exc
                 raise
 
     def close(self) -> None:
@@ -70,11 +72,11 @@ class LimitedProcess:
 
     def _running(self) -> _Child:
         if self._closed:
-            raise ConnectionAbortedError("the model is being unloaded")
+            raise ConnectionAbortedError
         if self._child is None:
             self._child = _Child(self._module, self._limit_s, self._max_reply_bytes)
             if self._closed:  # by a close() that came while the process was being started
-                raise ConnectionAbortedError("the model is being unloaded")
+                raise ConnectionAbortedError
             try:
                 self._child.ask(self._setup, START_LIMIT_S)
             except TimeoutError as exc:

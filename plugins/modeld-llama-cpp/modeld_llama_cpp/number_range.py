@@ -123,6 +123,8 @@ def numbers(bounds: Bounds, rules: Rules, json: JsonRules, origin: str) -> Itera
 
 def _decimal(bounds: Bounds, rules: Rules, json: JsonRules, origin: str) -> Iterator[Alternative]:
     low, high = bounds.low or 0, bounds.high
+    if high is not None and high < low:
+        return
     inner = low
     if bounds.low_open and (high is None or low < high):
         yield (*text(f"{low}."), *_not_zero())

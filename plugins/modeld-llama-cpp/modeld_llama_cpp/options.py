@@ -60,7 +60,7 @@ class LlamaOptions(Options, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=1 << 16,
-            description="tokens computed together; more reads prompts faster, less takes less memory",
+            description="tokens computed together; more reads prompts faster and takes more memory",
         ),
     ] = DEFAULT_UBATCH
     prefill_chunk: Annotated[

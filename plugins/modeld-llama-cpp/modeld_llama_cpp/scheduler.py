@@ -23,10 +23,10 @@ or their limit are needed.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 
 from modeld_llama_cpp.cells import Cells, Holding, together
 from modeld_llama_cpp.kept import Kept, KeptSequences, common_prefix
+from modeld_llama_cpp.prefill import chunks
 from modeld_llama_cpp.sequence import Copy, Edit, Forget, Part, Plan, Sequence
 
 WORTH_WAITING = 32
@@ -63,14 +63,14 @@ class Scheduler:
         self._slots = slots
         self._batch = batch
         self._chunk = batch if chunk is None else chunk
-        self._max_kept = kept if in_parts else slots
-        self._max_kept_cells = cells if kept_cells is None else kept_cells
         self._in_parts = in_parts
         self._guesses = guesses
         self._free_ids = list(range(slots + (kept if in_parts else 0) - 1, -1, -1))
         self._waiting: deque[Sequence] = deque()
         self._admitted: list[Sequence] = []
-        self._kept = KeptSequences()
+        self._kept = KeptSequences(
+            kept if in_parts else slots, cells if kept_cells is None else kept_cells
+        )
         self._edits: list[Edit] = []
 
     @property
@@ -112,7 +112,7 @@ class Scheduler:
                 reading.append(sequence)
         if reading:
             room = self._batch - len(plan.parts)
-            plan.parts.extend(_stretches(reading, min(room, self._chunk) if plan.parts else room))
+            plan.parts.extend(chunks(reading, min(room, self._chunk) if plan.parts else room))
         elif self._guesses:
             self._guess(plan.parts)
         return plan
@@ -141,8 +141,8 @@ class Scheduler:
         to be made, as it might be one of that id.
         """
         assert not self._edits
-        fits = len(tokens) <= min(self.cells.free, self._max_kept_cells - self._kept_cells)
-        if not (tokens and fits and self._free_ids and len(self._kept) < self._max_kept):
+        fits = len(tokens) <= self.cells.free and self._kept.have_room(len(tokens))
+        if not (tokens and fits and self._free_ids):
             return None
         holding = Holding()
         self.cells.extend(holding, len(tokens))
@@ -205,12 +205,15 @@ class Scheduler:
         if self._admitted and needed > self.cells.size:
             self.cells.give_back(holding)
             return False
-        if isinstance(source, Kept):
-            self._kept.used(source)
-        if isinstance(source, Kept) and common == len(source.tokens):
-            self._kept.remove(source)
-            self.cells.give_back(source.holding)
-            sequence.seq_id = source.seq_id
+        used = source if isinstance(source, Kept) else None
+        if sequence.salt is not None and self._in_parts:
+            self._kept.learn(sequence.tokens, sequence.salt, used, common, len(self._admitted))
+        if used is not None:
+            self._kept.used(used)
+        if used is not None and common == len(used.tokens):
+            self._kept.take(used)
+            self.cells.give_back(used.holding)
+            sequence.seq_id = used.seq_id
         else:
             sequence.seq_id = self._take_id()
             if source is not None:
@@ -227,10 +230,9 @@ class Scheduler:
         if sequence.salt is None:
             return None, 0
         tokens = sequence.tokens[:-1]
-        kept, most = self._kept.longest(tokens, sequence.salt)
+        kept, most = self._kept.longest(tokens, sequence.salt, whole=not self._in_parts)
         if not self._in_parts:
-            whole = kept is not None and most == len(kept.tokens)
-            return (kept, most) if whole else (None, 0)
+            return kept, most
         source: Kept | Sequence | None = kept
         for other in self._admitted:
             if other.salt == sequence.salt and other.computed > most:
@@ -273,16 +275,12 @@ class Scheduler:
         assert sequence.seq_id is not None
         self._kept.add(Kept(tokens, sequence.salt, sequence.holding, sequence.seq_id))
         sequence.seq_id = None
-        while len(self._kept) > self._max_kept or self._kept_cells > self._max_kept_cells:
+        while self._kept.are_too_many:
             self._drop(self._kept.oldest())
         return True
 
-    @property
-    def _kept_cells(self) -> int:
-        return together(one.holding for one in self._kept)
-
     def _drop(self, kept: Kept) -> None:
-        self._kept.remove(kept)
+        self._kept.drop(kept)
         self._free(kept.seq_id, kept.holding)
 
     def _release(self, sequence: Sequence) -> None:
@@ -299,26 +297,3 @@ class Scheduler:
         if not self._free_ids:
             self._drop(self._kept.oldest())
         return self._free_ids.pop()
-
-
-def _stretches(reading: list[Sequence], budget: int) -> Iterable[Part]:
-    counts = shares(budget, [one.missing for one in reading])
-    for sequence, count in zip(reading, counts, strict=True):
-        if count:
-            yield Part(sequence, sequence.computed, sequence.computed + count)
-
-
-def shares(budget: int, missing: list[int]) -> list[int]:
-    """Share a budget among prompts, the oldest first in the list.
-
-    Half of it is for the oldest, so that each comes to its end; the rest goes to the shortest
-    first, so that most of them come to their first token soon. What is left is the oldest's again.
-    """
-    given = [0] * len(missing)
-    given[0] = min(missing[0], -(-budget // 2))
-    budget -= given[0]
-    for index in sorted(range(1, len(missing)), key=missing.__getitem__):
-        given[index] = min(missing[index], budget)
-        budget -= given[index]
-    given[0] += min(missing[0] - given[0], budget)
-    return given

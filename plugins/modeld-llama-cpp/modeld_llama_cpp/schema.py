@@ -27,14 +27,16 @@ from modeld_llama_cpp.schema_text import (
     counts,
     inside,
     list_of,
+    meant_types,
     names_of,
     object_of,
     target,
     types_of,
+    whole,
 )
 
 _DATE = (
-    r"[0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)"
+    r"[12][0-9]{3}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)"
     r"|02-(0[1-9]|1[0-9]|2[0-8]))"
 )
 _HOUR_AND_MINUTE = "([01][0-9]|2[0-3]):[0-5][0-9]"
@@ -48,14 +50,6 @@ FORMATS = {
 }
 """The formats that are kept to. The others ask for nothing, as the standard allows."""
 
-_HINTS = {
-    "object": ("properties", "required", "additionalProperties"),
-    "array": ("items", "prefixItems", "minItems", "maxItems"),
-    "string": ("minLength", "maxLength", "pattern", "format"),
-    "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
-}
-"""Keywords that tell which type is meant where none is named."""
-
 
 def read_schema(schema: Json) -> Rules:
     """The rules for the texts that conform to a schema.
@@ -67,13 +61,6 @@ def read_schema(schema: Json) -> Rules:
     rules = Rules()
     _Converter(schema, rules).convert()
     return rules
-
-
-def _meant(schema: Schema, path: str) -> tuple[str, ...]:
-    """The types that a schema names, or that its keywords are for; none if it does not tell."""
-    if "type" in schema:
-        return types_of(schema, path)
-    return tuple(kind for kind, keywords in _HINTS.items() if schema.keys() & keywords)
 
 
 def _is_one_of(value: Json, types: tuple[str, ...]) -> bool:
@@ -93,13 +80,6 @@ def _is_one_of(value: Json, types: tuple[str, ...]) -> bool:
         case _:
             kinds = {"null"}
     return not kinds.isdisjoint(types)
-
-
-def _dumped(value: Json, path: str) -> str:
-    dumped = json.dumps(value, ensure_ascii=False)
-    if any("\ud800" <= char <= "\udfff" for char in dumped):
-        raise GrammarError(f"{path}: a value has half of a surrogate pair")
-    return dumped
 
 
 class _Converter:
@@ -177,11 +157,11 @@ class _Converter:
         fitting = [value for value in values if _is_one_of(value, types)]
         if not fitting:
             raise GrammarError(f"{path}: no value is of the type that is asked for")
-        return [text(_dumped(value, path)) for value in fitting]
+        return [text(whole(json.dumps(value, ensure_ascii=False), path)) for value in fitting]
 
     def _typed(self, schema: Schema, path: str) -> list[Alternative]:
         found: list[Alternative] = []
-        kinds = _meant(schema, path)
+        kinds = meant_types(schema, path)
         if not kinds:
             return [(self._json.any_value(),)]
         for kind in kinds:
@@ -215,7 +195,7 @@ class _Converter:
             if value is False and name not in required:
                 continue
             rule = self._rule(value, inside(place, name))
-            properties.append(Property(name, rule, name in required))
+            properties.append(Property(whole(name, place), rule, name in required))
         for name in dict.fromkeys(required):
             if name not in given:
                 if "additionalProperties" in schema and other_value is None:
@@ -259,11 +239,11 @@ class _Converter:
                 f"{path}.{keyword}: only one of `pattern`, `format` and bounds of the length is"
                 " supported"
             )
+        place = f"{path}.{keyword}"
         inner = read_pattern(
-            str(pattern or known), self._rules, self._json, f"{path}.{keyword}",
-            whole=pattern is None,
-        )  # fmt: skip
-        return [(*QUOTE, *each, *QUOTE) for each in inner]
+            str(pattern or known), self._rules, self._json, place, whole=pattern is None
+        )
+        return [(*QUOTE, self._rules.add(inner, place), *QUOTE)]
 
     def _number(self, schema: Schema, kind: str, path: str) -> list[Alternative]:
         bounds = read_bounds(schema, path, whole=kind == "integer")

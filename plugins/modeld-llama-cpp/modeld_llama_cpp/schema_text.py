@@ -16,6 +16,14 @@ Schema: TypeAlias = dict[str, Json]
 
 TYPES = ("object", "array", "string", "integer", "number", "boolean", "null")
 
+_HINTS = {
+    "object": ("properties", "required", "additionalProperties"),
+    "array": ("items", "prefixItems", "minItems", "maxItems"),
+    "string": ("minLength", "maxLength", "pattern", "format"),
+    "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
+}
+"""Keywords that tell which type is meant where none is named."""
+
 ANNOTATIONS = frozenset(
     {
         "title", "description", "default", "examples", "example", "deprecated", "readOnly",
@@ -142,6 +150,20 @@ def types_of(schema: Schema, path: str) -> tuple[str, ...]:
     if "number" in names:
         names = [name for name in names if name != "integer"]
     return tuple(dict.fromkeys(names))
+
+
+def meant_types(schema: Schema, path: str) -> tuple[str, ...]:
+    """The types that a schema names, or that its keywords are for; none if it does not tell."""
+    if "type" in schema:
+        return types_of(schema, path)
+    return tuple(kind for kind, keywords in _HINTS.items() if schema.keys() & keywords)
+
+
+def whole(text: str, path: str) -> str:
+    """A text that has no halves of surrogate pairs."""
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        raise GrammarError(f"{path}: a text has half of a surrogate pair")
+    return text
 
 
 def target(root: Json, reference: Json, path: str) -> Json:

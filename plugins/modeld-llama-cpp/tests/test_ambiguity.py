@@ -40,8 +40,8 @@ WILD = {
     "much white space": "root ::= ws ws ws ws\nws ::= [ ]*",
     "left or right": 'root ::= "a" root? root? | "b"',
     "too many alternatives": "root ::= "
-    + " | ".join(f'[\\U{0x10000 + i:08X}] "{i % 10}" n{i}' for i in range(257))
-    + "".join(f'\nn{i} ::= "{i}"' for i in range(257)),
+    + " | ".join(f'[\\U{0x10000 + i:08X}] "{i % 10}" n{i}' for i in range(129))
+    + "".join(f'\nn{i} ::= "{i}"' for i in range(129)),
 }
 WILD["repetition in repetition"] += ")"
 
@@ -61,7 +61,7 @@ def test_a_tame_grammar_passes(source: str) -> None:
 
 @pytest.mark.parametrize("source", WILD.values(), ids=WILD)
 def test_a_wild_grammar_is_refused(source: str) -> None:
-    with pytest.raises(GrammarError, match=r"can be read in too many ways|257 ways"):
+    with pytest.raises(GrammarError, match=r"can be read in too many ways|129 ways"):
         check_ambiguity(Machine(prepared(source)))
 
 

@@ -224,6 +224,15 @@ def test_the_tokens_of_a_query_count_for_each_document(start: Start) -> None:
     assert reply.usage.prompt_tokens == sum(map(len, pairs))
 
 
+def test_a_long_query_for_many_documents_is_read_beside_the_steps(start: Start) -> None:
+    asker = start("rank")
+    asker.ask(RerankQuestion(query="cat " * 15, documents=("a",) * 5))
+    assert asker.engine._packer.busy
+    many = asker.ask(RerankQuestion(query="cat " * 15, documents=("a",) * 50))
+    assert list(asker.engine._preparing) == [many]
+    assert len(asker.finish(many)[0].scores) == 50
+
+
 def test_a_model_with_vectors_does_not_rank_and_one_that_ranks_has_no_vectors(
     start: Start,
 ) -> None:

@@ -2,11 +2,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from modeld_llama_cpp.scheduler import Scheduler, shares
-from modeld_llama_cpp.sequence import Copy, Forget, Part, Plan, Sequence
+from modeld_llama_cpp.prefill import shares
+from modeld_llama_cpp.scheduler import Scheduler
+from modeld_llama_cpp.sequence import Forget, Part, Plan, Sequence
 
 
 def sequence(request_id: int, prompt: int, answer: int = 1) -> Sequence:

@@ -87,8 +87,8 @@ def test_a_kept_sequence_serves_again_what_only_begins_like_it() -> None:
     run(on)
     for number in (2, 3):
         on.add(prompt(number, [number] * 10))
-        (plan,) = [step(on)]
-        assert [edit for edit in plan.edits if isinstance(edit, Copy)][0].count == 100
+        plan = step(on)
+        assert [edit.count for edit in plan.edits if isinstance(edit, Copy)] == [100]
         assert stretches(plan) == {number: (100, 110)}
         run(on)
 
