@@ -7,7 +7,7 @@ import re
 import tomllib
 
 import pytest
-from modeld_llama_cpp import confinement, rendering, sequence, template
+from modeld_llama_cpp import confinement, rendering, scheduler, sequence, template
 
 from modeld.builtin import gguf_files
 from modeld.hosting import frames, native_log, process
@@ -68,6 +68,8 @@ def one_line(text: str) -> str:
         ("security.md", f"msgpack of at most {frames.MAX_FRAME_BYTES // MIB} MiB"),
         ("security.md", f"{template.TIME_LIMIT_S} s and {confinement.MEMORY_BYTES // MIB} MiB"),
         ("settings.md", f"its prompt and {sequence.ROOM} tokens of answer fit"),
+        ("llama-cpp.md", f"its prompt and room for {sequence.ROOM} tokens of answer fit"),
+        ("llama-cpp.md", f"if that saves at least {scheduler.WORTH_WAITING} tokens"),
     ],
 )
 def test_a_number_is_that_of_the_code(page: str, sentence: str) -> None:

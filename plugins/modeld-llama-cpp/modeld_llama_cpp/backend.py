@@ -15,7 +15,11 @@ class LlamaCpp(Backend):
 
     name = "llama-cpp"
     options_type = LlamaOptions
-    warm_imports = ("modeld_llama_cpp.spinning", "modeld_llama_cpp.engine")
+    warm_imports = (
+        "modeld_llama_cpp.spinning",
+        "modeld_llama_cpp.engine",
+        "modeld_llama_cpp.embedding_engine",
+    )
 
     def can_load(self, spec: ModelSpec) -> bool:
         """Whether it is a GGUF model that writes text or makes vectors of it."""

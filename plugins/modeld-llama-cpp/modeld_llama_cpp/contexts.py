@@ -12,7 +12,7 @@ from modeld import ModelSpec
 from modeld.errors import LoadFailedError
 from modeld_llama_cpp import native_log, shape
 from modeld_llama_cpp.cores import usable_cores
-from modeld_llama_cpp.families import ENCODERS
+from modeld_llama_cpp.families import ENCODERS, WITH_POSITION_TABLE
 from modeld_llama_cpp.options import LlamaOptions
 from modeld_llama_cpp.shape import Shape
 from modeld_llama_cpp.weights import cause
@@ -72,6 +72,13 @@ def can_cut(weights: int) -> bool:
     return not (
         llama_cpp.llama_model_is_recurrent(weights) or llama_cpp.llama_model_is_hybrid(weights)
     )
+
+
+def most_positions(weights: int, context: int) -> int:
+    """The most tokens of one request in a context. A table of positions ends where training did."""
+    if _header_value(weights, "general.architecture") not in WITH_POSITION_TABLE:
+        return context
+    return min(context, int(llama_cpp.llama_model_n_ctx_train(weights)))
 
 
 def shape_for_text(weights: int, options: LlamaOptions) -> Shape:

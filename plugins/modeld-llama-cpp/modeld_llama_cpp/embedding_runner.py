@@ -16,9 +16,6 @@ from modeld_llama_cpp.embedding_packer import Limits, Part
 from modeld_llama_cpp.embedding_vectors import Vector
 from modeld_llama_cpp.model import Model
 
-_WITH_POSITION_TABLE = frozenset({b"bert", b"gpt2", b"starcoder", b"mpt"})
-"""Families for which llama.cpp ends the process where a position is not in their table."""
-
 _ABORTED = 2
 
 
@@ -29,7 +26,7 @@ class EmbeddingRunner:
         context = model.context
         self._context = context
         self._memory = llama_cpp.llama_get_memory(context)  # an encoder has none
-        self.limits = self._read_limits(_longest(model), step_tokens)
+        self.limits = self._read_limits(model.context_length, step_tokens)
         self.width = int(
             llama_cpp.llama_model_n_cls_out(model.weights)
             if model.pooling == "rank"
@@ -93,17 +90,6 @@ class EmbeddingRunner:
             llama_cpp.llama_memory_seq_keep(self._memory, part.seq_id)
         elif self._memory:
             llama_cpp.llama_memory_clear(self._memory, False)  # noqa: FBT003  (leave the data)
-
-
-def _longest(model: Model) -> int:
-    """The most tokens of one input. A table of positions ends where the training ended."""
-    family = ctypes.create_string_buffer(64)
-    llama_cpp.llama_model_meta_val_str(
-        model.weights, b"general.architecture", family, ctypes.sizeof(family)
-    )
-    if family.value not in _WITH_POSITION_TABLE:
-        return model.context_length
-    return min(model.context_length, int(llama_cpp.llama_model_n_ctx_train(model.weights)))
 
 
 class _Batch:

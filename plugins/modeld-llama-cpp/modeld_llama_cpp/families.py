@@ -19,6 +19,9 @@ NOT_SERVED = frozenset(
 )
 """Encoder-decoders, parts of others, and models that write whole texts by diffusion."""
 
+WITH_POSITION_TABLE = frozenset({"bert", "gpt2", "starcoder", "mpt"})
+"""Families for which llama.cpp ends the process where a position is not in their table."""
+
 
 def makes_vectors(spec: ModelSpec, options: LlamaOptions) -> bool:
     """Whether the model answers with vectors, as its options or else its header say."""

@@ -98,7 +98,7 @@ def _load(
     return Model(
         weights=weights,
         context=context,
-        context_length=min(made.context, cells),
+        context_length=contexts.most_positions(weights, min(made.context, cells)),
         cells=cells,
         batch=made.batch,
         sequences=made.sequences,

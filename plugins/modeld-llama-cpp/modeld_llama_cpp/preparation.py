@@ -43,7 +43,8 @@ class Preparation(Generic[T]):
                 break
             future = self._running.pop(request_id, None)
             if future is not None:
-                taken.append((request_id, _result(future)))
+                result = _result(future)
+                taken.append((request_id, result))
         return taken
 
     def forget(self, request_id: int) -> bool:

@@ -13,6 +13,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partialmethod
 from pathlib import Path
 
 from modeld_llama_cpp.engine import LlamaEngine
@@ -47,7 +48,7 @@ def measure(path: Path, sequences: int, options: dict[str, object], tokens: int)
     choose = Sampler.choose
     sample = Stopwatch(choose)
     runner_binding.llama_decode = decode
-    Sampler.choose = lambda *arguments: sample(*arguments)
+    Sampler.choose = partialmethod(sample)
     try:
         return _measure(engine, sequences, tokens, decode, sample)
     finally:

@@ -65,6 +65,7 @@ class Interleavings(RuleBasedStateMachine):
     )
     def begin(
         self,
+        *,
         cells: int,
         slots: int,
         extra: int,
@@ -93,7 +94,7 @@ class Interleavings(RuleBasedStateMachine):
         salt=st.sampled_from(["", "", "x", None]),
     )
     def arrive(
-        self, share: float, branch: float, kind: int, answer: int, room: int, salt: str | None
+        self, *, share: float, branch: float, kind: int, answer: int, room: int, salt: str | None
     ) -> None:
         """A prompt that begins like others and goes its own way from somewhere on."""
         length = max(1, int(share * (self.scheduler.cells.size - 1)))
