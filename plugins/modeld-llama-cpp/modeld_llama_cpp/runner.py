@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ctypes
 from array import array
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Sequence
 from enum import Enum, auto
 from typing import TypeAlias, assert_never
 
@@ -65,41 +65,42 @@ class Batch:
         Returns those after which tokens can be chosen, each with the first of its rows of logits:
         one after its last token and one after each guess.
         """
-        tokens, positions, seq_ids = array("i"), array("i"), array("i")
-        outputs = bytearray()
+        tokens, positions, seq_ids = self._tokens, self._positions, self._seq_ids
         asked: list[tuple[Part, int]] = []
-        rows = 0
+        end = rows = 0
         for part in parts:
             sequence, start, stop = part.sequence, part.start, part.stop
             assert sequence.seq_id is not None
             if stop - start == 1:
-                tokens.append(sequence.tokens[start])
-                positions.append(start)
-                seq_ids.append(sequence.seq_id)
+                tokens[end] = sequence.tokens[start]
+                positions[end] = start
+                seq_ids[end] = sequence.seq_id
+                self._outputs[end] = 0
+                end += 1
             else:
-                tokens.extend(sequence.tokens[start:stop])
-                positions.extend(range(start, stop))
-                seq_ids.extend([sequence.seq_id] * (stop - start))
-            outputs.extend(bytes(stop - start))
+                end = self._put(end, sequence.tokens[start:stop], start, sequence.seq_id, output=0)
             if stop == len(sequence.tokens):
                 asked.append((part, rows))
                 rows += 1
-                outputs[-1] = 1
+                self._outputs[end - 1] = 1
             if part.guesses:
-                count = len(part.guesses)
-                tokens.extend(part.guesses)
-                positions.extend(range(stop, stop + count))
-                seq_ids.extend([sequence.seq_id] * count)
-                outputs.extend(b"\1" * count)
-                rows += count
-        count = len(tokens)
-        self._tokens[:count] = tokens
-        self._positions[:count] = positions
-        self._seq_ids[:count] = seq_ids
-        self._outputs[:count] = outputs
-        self.native.n_tokens = count
+                end = self._put(end, part.guesses, stop, sequence.seq_id, output=1)
+                rows += len(part.guesses)
+        self.native.n_tokens = end
         self.rows = rows
         return asked
+
+    def _put(
+        self, place: int, tokens: Sequence[int], start: int, seq_id: int, *, output: int
+    ) -> int:
+        """Put successive tokens of one sequence somewhere; return the place behind them."""
+        count = len(tokens)
+        end = place + count
+        self._tokens[place:end] = array("i", tokens)
+        self._positions[place:end] = array("i", range(start, start + count))
+        self._seq_ids[place:end] = array("i", [seq_id]) * count
+        self._outputs[place:end] = bytes([output]) * count
+        return end
 
 
 class Runner:
@@ -117,17 +118,18 @@ class Runner:
         self._can_abort = model.can_cut and self._abort.attach(model.context)
         self._interruptible: frozenset[int] = frozenset()
         self._was_aborted = False
+        self._withheld = native_log.Withheld()
         self.last_error = ""
 
     def compute(self, parts: Collection[Part]) -> Outcome:
         """Run the batch through the model. Unless it is done, nothing of it stays in memory."""
         self._asked = self._batch.fill(parts)
         self._abort.clear()
-        if self._can_abort and not self._was_aborted:
+        if self._can_abort and not self._was_aborted and self._batch.native.n_tokens > len(parts):
             self._interruptible = frozenset(
                 [part.sequence.request_id for part in parts if part.stop - part.start > 1]
             )
-        with native_log.Withheld() as lines:
+        with self._withheld as lines:
             code = llama_cpp.llama_decode(self._context, self._batch.native)
         self._interruptible = frozenset()
         self._was_aborted = code == _ABORTED
@@ -143,14 +145,13 @@ class Runner:
         self.last_error = lines[-1].text.strip() if lines else f"llama_decode returned {code}"
         return Outcome.NO_ROOM if code == _NO_ROOM else Outcome.FAILED
 
-    def results(self) -> Iterator[tuple[Part, Rows]]:
+    def results(self) -> list[tuple[Part, Rows]]:
         """After a batch that is done: the parts after which a token can be chosen, each with the
         logits after its last token and after each of its guesses."""
         if not self._asked:
-            return
+            return []
         rows = self._logits.rows(self._batch.rows)
-        for part, first in self._asked:
-            yield part, rows[first : first + 1 + len(part.guesses)]
+        return [(part, rows[first : first + 1 + len(part.guesses)]) for part, first in self._asked]
 
     def edit(self, edits: Iterable[Edit]) -> None:
         """Change what sequences are in memory."""

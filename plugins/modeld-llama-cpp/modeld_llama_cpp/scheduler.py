@@ -177,7 +177,10 @@ class Scheduler:
 
     def _make_room(self) -> None:
         """See to it that all tokens that are known now find a cell."""
-        while self.cells.used + sum([one.missing for one in self._admitted]) > self.cells.size:
+        while (
+            self.cells.used + sum([len(one.tokens) - one.computed for one in self._admitted])
+            > self.cells.size
+        ):
             if self._kept:
                 self._drop(self._kept.oldest())
             else:

@@ -13,10 +13,10 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from functools import partialmethod
 from pathlib import Path
 
 from modeld_llama_cpp.engine import LlamaEngine
+from modeld_llama_cpp.logits import Row
 from modeld_llama_cpp.runner import llama_cpp as runner_binding
 from modeld_llama_cpp.sampler import Sampler
 
@@ -48,7 +48,14 @@ def measure(path: Path, sequences: int, options: dict[str, object], tokens: int)
     choose = Sampler.choose
     sample = Stopwatch(choose)
     runner_binding.llama_decode = decode
-    Sampler.choose = partialmethod(sample)
+
+    def timed(self: Sampler, row: Row) -> int:
+        start = time.perf_counter()
+        token = choose(self, row)
+        sample.spent_s += time.perf_counter() - start
+        return token
+
+    Sampler.choose = timed
     try:
         return _measure(engine, sequences, tokens, decode, sample)
     finally:
