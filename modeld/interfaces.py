@@ -290,8 +290,9 @@ class Backend(ABC):
     ) -> MemoryEstimate | None:
         """What the model will hold, measured without loading it; ``None`` where that cannot be.
 
-        Asked for once, and only where the estimate leaves open whether the model fits. It may take
-        a second; ``await host.call(...)`` does the work in a worker.
+        Asked for before the first load, again only after it has failed, and only where the
+        estimate leaves open whether the model fits. It may take a second; ``await host.call(...)``
+        does the work in a worker.
         """
         return None
 
@@ -349,7 +350,10 @@ class OutputFormatter(ABC):
 
     @abstractmethod
     def encode(self, chunk: Chunk) -> bytes:
-        """The bytes for one chunk, framing included."""
+        """The bytes for one chunk, framing included.
+
+        A long end may be encoded on another thread, so this must not depend on the event loop.
+        """
 
     @abstractmethod
     def encode_error(self, error: ModeldError, status: int) -> bytes:

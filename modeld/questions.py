@@ -42,12 +42,14 @@ class TokenizeQuestion(Question, frozen=True, kw_only=True, tag="tokenize"):
     """The tokens of a text.
 
     ``add_special`` puts those around it that the model was trained to see around a text;
-    ``parse_special`` reads special tokens that are written out in it as such.
+    ``parse_special`` reads special tokens that are written out in it as such. ``with_pieces`` asks
+    for the bytes of each token too.
     """
 
     text: str
     add_special: bool = True
     parse_special: bool = True
+    with_pieces: bool = False
 
 
 class DetokenizeQuestion(Question, frozen=True, kw_only=True, tag="detokenize"):
@@ -78,10 +80,10 @@ class Ranking(Value, frozen=True, kw_only=True, tag="ranking", array_like=True):
 
 
 class Tokens(Value, frozen=True, kw_only=True, tag="tokens", array_like=True):
-    """Tokens, and the bytes that each of them stands for."""
+    """Tokens and, where that was asked for, the bytes that each of them stands for."""
 
     ids: tuple[int, ...]
-    pieces: tuple[bytes, ...]
+    pieces: tuple[bytes, ...] = ()
 
 
 class Text(Value, frozen=True, kw_only=True, tag="text", array_like=True):

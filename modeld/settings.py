@@ -40,7 +40,10 @@ class Settings(Value, frozen=True, kw_only=True):
         bool, Meta(description="listen on other addresses than loopback without an API key")
     ] = False
     cache_per_key: Annotated[
-        bool, Meta(description="let no request use prompts that were cached for another API key")
+        bool,
+        Meta(
+            description="let no request to /infer use prompts that were cached for another API key"
+        ),
     ] = False
     trusted_hosts: Annotated[
         tuple[str, ...],

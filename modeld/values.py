@@ -210,8 +210,8 @@ class Token(Value, frozen=True, kw_only=True, tag="token", array_like=True, gc=F
 class Done(Value, frozen=True, kw_only=True, tag="done", array_like=True):
     """The end of an answer that went well; always the last chunk.
 
-    An engine leaves ``content`` empty and puts into ``logprobs`` those that came after the last
-    text; the service fills in the whole answer and all of its ``logprobs``.
+    An engine leaves ``content`` empty; the service fills in the whole answer. ``logprobs`` are
+    those that came after the last text; the others came with their tokens.
     """
 
     finish_reason: FinishReason

@@ -88,7 +88,7 @@ class TalkativeEngine(ReciteEngine):
     def ask(self, request_id: int, question: AnyQuestion) -> None:
         """Take a question on; the engine below refuses those of other kinds."""
         if isinstance(question, TokenizeQuestion):
-            self._answer = (request_id, self._tokens(question.text.split()))
+            self._answer = (request_id, self._tokens(question))
         else:
             super().ask(request_id, question)
 
@@ -102,14 +102,13 @@ class TalkativeEngine(ReciteEngine):
         self._answer = None
         super().cancel(request_id)
 
-    def _tokens(self, words: Sequence[str]) -> Tokens:
-        known = self._text.split()
+    def _tokens(self, question: TokenizeQuestion) -> Tokens:
+        words, known = question.text.split(), self._text.split()
         for word in words:
             if word not in known:
                 raise InvalidRequestError(f"this model has never read {word!r}", field="text")
-        return Tokens(
-            ids=tuple(map(known.index, words)), pieces=tuple(word.encode() for word in words)
-        )
+        pieces = [word.encode() for word in words] if question.with_pieces else []
+        return Tokens(ids=tuple(map(known.index, words)), pieces=tuple(pieces))
 
 
 class Recite(modeld.Backend):

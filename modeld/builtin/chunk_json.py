@@ -41,7 +41,7 @@ class _Done(Value, frozen=True, kw_only=True, omit_defaults=True):
     content: str
     finish_reason: FinishReason
     usage: _Usage
-    logprobs: list[_Json] = []
+    logprobs: list[msgspec.Raw] = []
 
 
 class _Failure(Value, frozen=True, kw_only=True, omit_defaults=True):
@@ -87,9 +87,12 @@ def _done(chunk: Done) -> _Done:
     )
 
 
-def _listed(logprobs: Iterable[TokenLogprobs]) -> list[_Json]:
+def _listed(logprobs: Iterable[TokenLogprobs]) -> list[msgspec.Raw]:
+    """Each of them encoded alone: nothing else can run while one call encodes very many."""
     return [
-        {**_likely(each.chosen), "top_logprobs": [_likely(token) for token in each.top]}
+        msgspec.Raw(
+            _encode({**_likely(each.chosen), "top_logprobs": [_likely(top) for top in each.top]})
+        )
         for each in logprobs
     ]
 
@@ -102,6 +105,8 @@ def _likely(token: LikelyToken) -> _Json:
 
 
 def _on_one_line(line: bytes) -> bytes:
+    if line.isascii():
+        return line
     for character, escape in _LINE_ENDS:
         line = line.replace(character, escape)
     return line

@@ -41,7 +41,7 @@ def _schema(given: str) -> dict[str, Any]:
     text = given if given.lstrip().startswith("{") else _read(given, "--json-schema")
     try:
         schema = msgspec.json.decode(text, type=dict[str, Any])
-    except (msgspec.MsgspecError, RecursionError) as exc:
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as exc:
         raise click.UsageError(f"--json-schema: not a JSON object: {exc}") from exc
     _refuse("--json-schema", fault_of_schema(schema))
     return schema

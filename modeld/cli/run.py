@@ -41,7 +41,7 @@ _SETTINGS = (
 @click.argument("prompt", required=False)
 @click.option("--system", metavar="TEXT", help="instructions that come before the chat")
 @click.option("--chat", is_flag=True, help="send PROMPT as a chat message; --system implies it")
-@click.option("--max-tokens", type=click.IntRange(min=1), help="longest answer, in tokens")
+@click.option("--max-tokens", type=click.IntRange(1, 2**31), help="longest answer, in tokens")
 @click.option(
     "--grammar-file",
     metavar="FILE",

@@ -18,6 +18,7 @@ from modeld.values import Sampling
 F = TypeVar("F", bound=Callable[..., Any])
 
 _WINDOW: Final = 2**20
+_RANDOM_SEED: Final = -1
 
 
 class _Whole(click.IntRange):
@@ -64,7 +65,7 @@ _NUMBERS: Final[Mapping[str, tuple[click.ParamType[Any], str]]] = {
     "dry_base": (_Number(1, 10), "growth of that with their length"),
     "dry_allowed_length": (_Whole(1, _WINDOW), "longest passage that is free"),
     "dry_penalty_last_n": (_Whole(-1, _WINDOW), "tokens that it looks at; -1: all"),
-    "seed": (_Whole(0, 2**32 - 2), "makes a sampled answer repeatable"),
+    "seed": (_Whole(_RANDOM_SEED, 2**32 - 2), "makes the answer repeatable; -1: random"),
 }
 _IGNORE_EOS: Final = "go on where the model would end"
 
@@ -83,7 +84,10 @@ def sampling_options(function: F) -> F:
 
 def sampling(given: Mapping[str, Any]) -> Sampling:
     """What a command was given, as a value."""
-    return Sampling(ignore_eos=given["ignore_eos"], **{name: given[name] for name in _NUMBERS})
+    numbers = {name: given[name] for name in _NUMBERS}
+    if numbers["seed"] == _RANDOM_SEED:
+        numbers["seed"] = None
+    return Sampling(ignore_eos=given["ignore_eos"], **numbers)
 
 
 def _flag(name: str) -> str:

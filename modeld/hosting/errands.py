@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 
 from modeld.errors import LoadFailedError, ModeldError
-from modeld.hosting.frames import Call, Load, Returned
+from modeld.hosting.frames import Call, Load, Loaded, Returned, encode
 from modeld.interfaces import ReportProgress, StepEngine
 from modeld.values import ModelSpec
 
@@ -45,12 +45,21 @@ def open_engine(
     return opened
 
 
+def loaded(engine: StepEngine) -> Loaded:
+    """What an open engine says of itself.
+
+    Raises:
+        LoadFailedError: it cannot.
+    """
+    return _guarded(lambda: Loaded(slots=engine.slots, held_bytes=engine.held_bytes))
+
+
 def call(function: str, spec: ModelSpec, options: Mapping[str, object]) -> object:
     """Import ``package.module:function`` and return what it says of ``spec``, as plain data.
 
     Raises:
         ModeldError: as the function raised it; anything else becomes a :class:`LoadFailedError`,
-            also a result that is no plain data.
+            also a result that is no plain data, or more of it than a frame has room for.
     """
     return _guarded(lambda: _plain(_named(function)(spec, options)))
 
@@ -60,6 +69,8 @@ def _guarded(work: Callable[[], T]) -> T:
         return work()
     except ModeldError:
         raise
+    except MemoryError as exc:
+        raise LoadFailedError("out of memory") from exc
     except Exception as exc:
         traceback.print_exc()
         raise LoadFailedError(f"{type(exc).__name__}: {exc}") from exc
@@ -72,5 +83,7 @@ def _named(name: str) -> Any:
 
 
 def _plain(result: object) -> object:
-    """As it would be in JSON, wherever the worker is."""
-    return msgspec.json.decode(msgspec.json.encode(result))
+    """As it would be in JSON, and fit to be handed over, wherever the worker is."""
+    plain = msgspec.json.decode(msgspec.json.encode(result))
+    encode(Returned(result=plain))
+    return plain

@@ -130,13 +130,16 @@ def encode(message: Command | Report) -> bytes:
     """The frame for one message.
 
     Raises:
-        FrameError: the message is larger than :data:`MAX_FRAME_BYTES`, or its text is not Unicode.
+        FrameError: the message is larger than :data:`MAX_FRAME_BYTES`, a text in it is not
+            Unicode, or a number has more than 64 bits.
     """
     frame = bytearray(_PREFIX_BYTES)
     try:
         _encoder.encode_into(message, frame, _PREFIX_BYTES)
     except UnicodeEncodeError as exc:
         raise FrameError(f"a text cannot be encoded: {exc.reason}") from exc
+    except OverflowError as exc:
+        raise FrameError(f"a number cannot be encoded: {exc}") from exc
     size = len(frame) - _PREFIX_BYTES
     if size > MAX_FRAME_BYTES:
         raise FrameError(f"a message of {size} bytes is over the limit of {MAX_FRAME_BYTES}")

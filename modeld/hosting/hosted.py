@@ -96,7 +96,7 @@ class HostedEngine(Engine):
             while True:
                 await mailbox.wait()
                 while mailbox.chunks:
-                    chunk = mailbox.chunks.popleft()
+                    chunk = mailbox.take()
                     if isinstance(chunk, Token):
                         yield chunk
                     else:
@@ -108,8 +108,13 @@ class HostedEngine(Engine):
         expected = REPLIES[type(question)]
         with self._handed_over(partial(Ask, question=question)) as mailbox:
             await mailbox.wait()
-            reply = await self._end(mailbox, mailbox.chunks.popleft(), expected)
-        return await reply.unpack() if isinstance(reply, Vectors) else reply
+            reply = await self._end(mailbox, mailbox.take(), expected)
+        if not isinstance(reply, Vectors):
+            return reply
+        try:
+            return await reply.unpack()
+        except ValueError as exc:
+            raise await self._garbage(str(exc)) from exc
 
     @contextmanager
     def _handed_over(self, command: Callable[..., Submit | Ask]) -> Iterator[Mailbox]:
@@ -146,8 +151,12 @@ class HostedEngine(Engine):
         if isinstance(chunk, expected):
             return chunk
         found, due = type(chunk).__name__, expected.__name__
-        self._link.kill(f"it sent {found} where {due} was due", "garbage")
-        raise await self.wait_exited()
+        raise await self._garbage(f"{found} where {due} was due")
+
+    async def _garbage(self, what: str) -> WorkerCrashedError:
+        """End the worker, because nothing that it sends can be trusted."""
+        self._link.kill(f"it sent {what}", "garbage")
+        return await self.wait_exited()
 
     async def aclose(self) -> None:
         """Close the engine, end its worker and wait until it is gone."""

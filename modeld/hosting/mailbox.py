@@ -9,9 +9,10 @@ from typing import Final
 
 from modeld.errors import ClientTooSlowError, ModeldError
 from modeld.hosting.frames import Sent
+from modeld.values import Token
 
 MAX_WAITING_CHUNKS: Final = 16_384
-"""Most chunks that wait for one client; a client that falls further behind is given up."""
+"""Most chunks and logprobs that wait for one client; one that falls further behind is given up."""
 
 
 class Mailbox:
@@ -20,11 +21,12 @@ class Mailbox:
     ``is_open`` from when the engine was told until the end has been taken.
     """
 
-    __slots__ = ("_error", "_waiter", "chunks", "is_open")
+    __slots__ = ("_error", "_logprobs", "_waiter", "chunks", "is_open")
 
     def __init__(self) -> None:
         self.chunks: deque[Sent] = deque()
         self.is_open = False
+        self._logprobs = 0
         self._error: ModeldError | None = None
         self._waiter: asyncio.Future[None] | None = None
 
@@ -32,12 +34,21 @@ class Mailbox:
         """Add a chunk, or end the stream if its reader is too far behind."""
         if self._error is not None:
             return
-        if len(self.chunks) < MAX_WAITING_CHUNKS:
+        if len(self.chunks) + self._logprobs < MAX_WAITING_CHUNKS:
             self.chunks.append(chunk)
+            if isinstance(chunk, Token) and chunk.logprobs:
+                self._logprobs += len(chunk.logprobs)
             if self._waiter is not None:
                 self._wake()
         else:
-            self.fail(ClientTooSlowError(f"{MAX_WAITING_CHUNKS} tokens wait to be taken"))
+            self.fail(ClientTooSlowError(f"{len(self.chunks)} tokens wait to be taken"))
+
+    def take(self) -> Sent:
+        """The oldest chunk. There must be one: :meth:`wait` for it."""
+        chunk = self.chunks.popleft()
+        if self._logprobs and isinstance(chunk, Token):
+            self._logprobs -= len(chunk.logprobs)
+        return chunk
 
     def fail(self, error: ModeldError) -> None:
         """End the stream with an error, after what is already here."""

@@ -73,7 +73,6 @@ class WorkerProcess(Link, asyncio.Protocol):
     def __init__(self, process: subprocess.Popen[bytes], output: NativeLog) -> None:
         super().__init__()
         self.pid: int = process.pid
-        self.exited: asyncio.Future[WorkerCrashedError] = asyncio.get_running_loop().create_future()
         self._process = process
         self._output = output
         self._reader = report_reader()

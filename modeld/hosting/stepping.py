@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 from typing import TypeAlias
 
-from modeld.errors import InvalidRequestError, ModeldError
+from modeld.errors import InternalError, InvalidRequestError, ModeldError
 from modeld.hosting.frames import (
     Ask,
     Cancel,
@@ -87,7 +87,7 @@ class Stepper:
             failed = Failed(code=exc.code, message=exc.message, field=exc.field)
         except Exception as exc:  # noqa: BLE001  (one request's fault must not end the others)
             traceback.print_exc(file=sys.stderr)
-            failed = Failed(code="internal_error", message=f"the engine refused: {exc!r}")
+            failed = Failed(code=InternalError.code, message=f"the engine refused: {exc!r}")
         else:
             self._running.add(command.id)
             return
@@ -120,12 +120,16 @@ class Stepper:
 
     def _reply(self, request_id: int, reply: Reply) -> None:
         """Each in a report of its own, because one may be all that a frame has room for."""
-        packed = Vectors.pack(reply) if isinstance(reply, Embeddings) else reply
         try:
+            packed = Vectors.pack(reply) if isinstance(reply, Embeddings) else reply
             self._report(((request_id, packed),))
         except FrameError as exc:
             message = f"the reply cannot be handed over: {exc}; ask for less at once"
             failed = Failed(code=InvalidRequestError.code, message=message)
+            self._report(((request_id, failed),))
+        except ValueError as exc:
+            traceback.print_exc(file=sys.stderr)
+            failed = Failed(code=InternalError.code, message=f"the engine's reply is wrong: {exc}")
             self._report(((request_id, failed),))
 
     def _report(self, chunks: tuple[tuple[int, Sent], ...]) -> None:

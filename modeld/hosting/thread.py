@@ -18,7 +18,6 @@ from modeld.hosting.frames import (
     Close,
     Command,
     Load,
-    Loaded,
     LoadFailed,
     Progress,
     Report,
@@ -78,19 +77,18 @@ class WorkerThread(Link):
     def _run(self, errand: Errand) -> None:
         try:
             done = errands.run(errand, lambda part: self._hand(Progress(fraction=part)))
+            report = errands.loaded(done) if isinstance(done, StepEngine) else done
         except ModeldError as exc:
             self._hand(LoadFailed(code=exc.code, message=exc.message))
         except BaseException as exc:  # noqa: BLE001  (an engine that exits must not do so unheard)
             self._hand(LoadFailed(code=LoadFailedError.code, message=f"it raised {exc!r}"))
         else:
-            if isinstance(done, StepEngine):
-                self._serve(done, errand.spec.id)
-            else:
-                self._hand(done)
+            self._engine = done if isinstance(done, StepEngine) else None
+            self._hand(report)
+            if self._engine is not None:
+                self._serve(self._engine, errand.spec.id)
 
     def _serve(self, engine: StepEngine, model: str) -> None:
-        self._engine = engine
-        self._hand(Loaded(slots=engine.slots, held_bytes=engine.held_bytes))
         why, cause = "it was closed", "closed"
         try:
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from struct import Struct
+from struct import error as StructError  # noqa: N812  (it is a class)
 from typing import Final
 
 from modeld.questions import Embeddings
@@ -12,6 +13,8 @@ from modeld.values import Usage, Value
 
 NUMBERS_PER_TURN: Final = 1 << 16
 """How many numbers are unpacked before others have a turn: about a millisecond."""
+
+NUMBER_BYTES: Final = 4
 
 
 class Vectors(Value, frozen=True, kw_only=True, array_like=True, tag="vectors"):
@@ -29,18 +32,28 @@ class Vectors(Value, frozen=True, kw_only=True, array_like=True, tag="vectors"):
         """Pack what an engine has replied.
 
         Raises:
-            struct.error: the vectors are not all of one length, or what is in them is no number.
-            ValueError: the vectors are empty.
+            ValueError: the vectors are empty, not all of one length, or not of numbers.
         """
-        length = len(embeddings.vectors[0]) if embeddings.vectors else 1
+        try:
+            length = len(embeddings.vectors[0]) if embeddings.vectors else 1
+            one = _layout(length)
+            numbers = b"".join(one.pack(*vector) for vector in embeddings.vectors)
+        except (TypeError, StructError) as exc:
+            raise ValueError(f"the vectors cannot be packed: {exc}") from exc
         if not length:
             raise ValueError("vectors without a number in them")
-        one = _layout(length)
-        numbers = b"".join(one.pack(*vector) for vector in embeddings.vectors)
         return cls(numbers=numbers, length=length, usage=embeddings.usage)
 
     async def unpack(self) -> Embeddings:
-        """The vectors as they were, to single precision. Others on the loop have their turns."""
+        """The vectors as they were, to single precision. Others on the loop have their turns.
+
+        Raises:
+            ValueError: the bytes are no vectors of this length.
+        """
+        if self.length < 1 or len(self.numbers) % (self.length * NUMBER_BYTES):
+            raise ValueError(f"{len(self.numbers)} bytes as vectors of {self.length} numbers")
+        if not self.numbers:
+            return Embeddings(vectors=(), usage=self.usage)
         vectors: list[tuple[float, ...]] = []
         per_turn = max(1, NUMBERS_PER_TURN // self.length)
         for vector in _layout(self.length).iter_unpack(self.numbers):

@@ -30,7 +30,6 @@ from modeld.hosting.frames import (
     Command,
     FrameError,
     Load,
-    Loaded,
     LoadFailed,
     Prepare,
     Prepared,
@@ -108,16 +107,12 @@ class Worker:
     def _run(self, errand: Errand) -> None:
         try:
             done = errands.run(errand, self._report_progress)
+            report = errands.loaded(done) if isinstance(done, StepEngine) else done
         except ModeldError as exc:
             self._send(LoadFailed(code=exc.code, message=exc.message))
-        except MemoryError:
-            self._send(LoadFailed(code="load_failed", message="out of memory"))
         else:
-            if isinstance(done, StepEngine):
-                self._engine = done
-                self._send(Loaded(slots=done.slots, held_bytes=done.held_bytes))
-            else:
-                self._send(done)
+            self._engine = done if isinstance(done, StepEngine) else None
+            self._send(report)
 
     def _report_progress(self, fraction: float) -> None:
         now = time.monotonic()

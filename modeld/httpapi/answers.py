@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
 import msgspec
 from pydantic import BaseModel
 from starlette.responses import PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
 
 _HEADERS = {"Cache-Control": "no-store"}
 
@@ -20,20 +21,39 @@ def document(content: BaseModel) -> Response:
     return Response(body, headers=_HEADERS, media_type="application/json")
 
 
-def encoded(content: Mapping[str, object]) -> Response:
-    """A JSON document that is long enough for its parts to be encoded one by one."""
-    body = msgspec.json.encode(content)
-    return Response(body, headers=_HEADERS, media_type="application/json")
+class LongDocument(Response):
+    """A JSON document that is sent in pieces, so that others have their turn between them."""
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        length = {"Content-Length": str(sum(map(len, pieces)))}
+        super().__init__(headers=_HEADERS | length, media_type="application/json")
+        self._pieces = pieces
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Send all of it."""
+        head = {"status": self.status_code, "headers": self.raw_headers}
+        await send({"type": "http.response.start", **head})
+        for piece in self._pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await asyncio.sleep(0)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def array(items: Iterable[object], per_turn: int) -> msgspec.Raw:
-    """A part of such a document: a JSON array, encoded in turns so that others have theirs."""
-    parts: list[bytes] = []
+async def listing(
+    name: str, items: Iterable[object], per_turn: int, others: Mapping[str, object]
+) -> LongDocument:
+    """A document of the members ``others`` and then a long array called ``name``.
+
+    It is encoded before any of it is sent, so that what fails meanwhile has its real status, but in
+    turns too, each of ``per_turn`` items.
+    """
+    pieces = [msgspec.json.encode({**others, name: []})[:-2]]
     left = iter(items)
     while batch := list(islice(left, per_turn)):
-        parts.append(msgspec.json.encode(batch)[1:-1])
+        comma = b"," if len(pieces) > 1 else b""
+        pieces.append(comma + msgspec.json.encode(batch)[1:-1])
         await asyncio.sleep(0)
-    return msgspec.Raw(b"[" + b",".join(parts) + b"]")
+    return LongDocument([*pieces, b"]}"])
 
 
 def word(text: str, status: int = 200) -> Response:

@@ -15,7 +15,6 @@ from starlette.types import Scope
 
 from modeld.errors import InvalidRequestError
 from modeld.events import Event, HttpRequestFinished, HttpRequestStarted
-from modeld.values import Done
 
 UNMATCHED = "unmatched"
 """The route of a request that no route matched."""
@@ -89,20 +88,13 @@ class Exchange:
         self._level = _LEVELS[wanted]
         self._details = self._details or wanted == "debug"
 
-    def note_answer(self, chunks: int, done: Done) -> None:
-        """Log how an answer was made, where the request or the server's level asks for it.
+    def note_answer(self, fields: Mapping[str, object]) -> None:
+        """Log the numbers of an answer, where the request or the server's level asks for them.
 
         Nothing of what was asked or answered is logged, at any level.
         """
         if not (self._details or log.isEnabledFor(logging.DEBUG)):
             return
-        fields = {
-            "chunks": chunks,
-            "finish_reason": done.finish_reason.value,
-            "prompt_tokens": done.usage.prompt_tokens,
-            "completion_tokens": done.usage.completion_tokens,
-            "cached_tokens": done.usage.cached_tokens,
-        }
         line = " ".join(f"{name}={value}" for name, value in fields.items())
         self.write(logging.INFO, f"answer {line}", fields)
 

@@ -113,6 +113,7 @@ class TokenizeRequest(QuestionRequest):
             text=self.content,
             add_special=self.add_special is not False,
             parse_special=self.parse_special is not False,
+            with_pieces=self.with_pieces is True,
             **self._common(request_id),
         )
 

@@ -3,21 +3,20 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from modeld.errors import InternalError, ModeldError, TemplateError
-from modeld.httpapi.answers import array, document, encoded
+from modeld.errors import InternalError, TemplateError
+from modeld.httpapi.answers import document, listing
 from modeld.httpapi.bodies import parse, read_json
 from modeld.httpapi.deadline import within
 from modeld.httpapi.exchange import exchange_of
 from modeld.httpapi.failures import WORK_ERRORS
-from modeld.httpapi.operations import Answer, Content, Endpoint, Operation
+from modeld.httpapi.operations import Answer, Content, Operation
 from modeld.httpapi.presence import run_guarded, watch_client
 from modeld.httpapi.question_bodies import (
     ApplyTemplateAnswer,
@@ -26,7 +25,6 @@ from modeld.httpapi.question_bodies import (
     DetokenizeRequest,
     EmbedAnswer,
     EmbedRequest,
-    PromptUsage,
     QuestionRequest,
     RankedDocument,
     RerankAnswer,
@@ -34,10 +32,16 @@ from modeld.httpapi.question_bodies import (
     TokenizeAnswer,
     TokenizeRequest,
 )
+from modeld.httpapi.replies import (
+    check_count,
+    check_finite,
+    numbers_of,
+    prompt_usage,
+    text_or_bytes,
+)
 from modeld.interfaces import ModelService
 from modeld.questions import AnyQuestion, Embeddings, Ranking, Reply, Text, Tokens
 from modeld.settings import Settings
-from modeld.values import Usage
 
 Body = TypeVar("Body", bound=QuestionRequest)
 Wanted = TypeVar("Wanted", bound=Reply)
@@ -48,8 +52,9 @@ The model is loaded if it is not in memory, and the request waits for its turn a
 does. A model that cannot do this is refused with `not_supported`. A client that closes its
 connection ends the work at once.
 """
-_VECTORS_PER_TURN = 16
-_TOKENS_PER_TURN = 4096
+_NUMBERS_PER_TURN = 16_384
+_IDS_PER_TURN = 16_384
+_PIECES_PER_TURN = 2048
 
 
 class Questions:
@@ -63,20 +68,24 @@ class Questions:
         """The vectors of some texts."""
         body = await self._read(EmbedRequest, request)
         reply = await self._ask(request, body, Embeddings)
-        _check_count(reply.vectors, body.input)
-        vectors = await array(reply.vectors, _VECTORS_PER_TURN)
-        if b"null" in bytes(vectors):
-            raise InternalError("the service has answered with a number that is not finite")
-        model, usage = exchange_of(request.scope).model, _usage(reply.usage).model_dump()
-        return encoded({"model": model, "embeddings": vectors, "usage": usage})
+        check_count(reply.vectors, body.input)
+        longest = max(map(len, reply.vectors), default=0)
+        return await listing(
+            "embeddings",
+            map(_checked, reply.vectors),
+            max(1, _NUMBERS_PER_TURN // max(1, longest)),
+            {
+                "model": exchange_of(request.scope).model,
+                "usage": prompt_usage(reply.usage).model_dump(),
+            },
+        )
 
     async def rerank(self, request: Request) -> Response:
         """The documents, the most relevant first; of equals the one that was named first."""
         body = await self._read(RerankRequest, request)
         reply = await self._ask(request, body, Ranking)
-        _check_count(reply.scores, body.documents)
-        if not all(map(math.isfinite, reply.scores)):
-            raise InternalError("the service has answered with a number that is not finite")
+        check_count(reply.scores, body.documents)
+        check_finite(reply.scores)
         best = sorted(range(len(reply.scores)), key=lambda index: -reply.scores[index])
         results = [
             RankedDocument(
@@ -87,20 +96,20 @@ class Questions:
             for index in best[: body.top_n]
         ]
         model = exchange_of(request.scope).model
-        return document(RerankAnswer(model=model, results=results, usage=_usage(reply.usage)))
+        return document(RerankAnswer(model=model, results=results, usage=prompt_usage(reply.usage)))
 
     async def tokenize(self, request: Request) -> Response:
         """The tokens of a text."""
         body = await self._read(TokenizeRequest, request)
         reply = await self._ask(request, body, Tokens)
         if not body.with_pieces:
-            return encoded({"tokens": reply.ids})
-        _check_count(reply.pieces, reply.ids)
+            return await listing("tokens", reply.ids, _IDS_PER_TURN, {})
+        check_count(reply.pieces, reply.ids)
         pieces = (
-            {"id": token, "piece": _text_or_bytes(piece)}
+            {"id": token, "piece": text_or_bytes(piece)}
             for token, piece in zip(reply.ids, reply.pieces, strict=True)
         )
-        return encoded({"tokens": await array(pieces, _TOKENS_PER_TURN)})
+        return await listing("tokens", pieces, _PIECES_PER_TURN, {})
 
     async def detokenize(self, request: Request) -> Response:
         """The text of some tokens."""
@@ -120,11 +129,12 @@ class Questions:
 
     async def _ask(self, request: Request, body: QuestionRequest, wanted: type[Wanted]) -> Wanted:
         """The reply, within the request's own time and while its client is there."""
-        question = body.to_question(exchange_of(request.scope).request_id)
-        work = self._reply_in_time(question)
+        exchange = exchange_of(request.scope)
+        work = self._reply_in_time(body.to_question(exchange.request_id))
         reply = await run_guarded(work, watch_client(request.receive))
         if not isinstance(reply, wanted):
             raise InternalError(f"the service has answered with {type(reply).__name__}")
+        exchange.note_answer(numbers_of(reply))
         return reply
 
     async def _reply_in_time(self, question: AnyQuestion) -> Reply:
@@ -133,98 +143,92 @@ class Questions:
 
     def operations(self) -> tuple[Operation, ...]:
         """The rows of the route table."""
+        return (*self._of_likeness(), *self._of_tokens(), self._of_templates())
+
+    def _of_likeness(self) -> tuple[Operation, Operation]:
         usage = {"prompt_tokens": 8, "total_tokens": 8}
-        chat = {"messages": [{"role": "user", "content": "Hello!"}]}
+        results = [{"index": 1, "score": 0.98}, {"index": 0, "score": 0.02}]
         return (
-            _row(
-                "/embed",
-                self.embed,
-                EmbedRequest,
-                EmbedAnswer,
+            Operation(
+                method="POST",
+                path="/embed",
+                endpoint=self.embed,
+                name="embed",
                 summary="Turn texts into vectors",
-                bodies={"one": {"input": "a cat"}, "several": {"input": ["a cat", "a dog"]}},
-                example={"model": _MODEL, "embeddings": [[0.6, 0.8]], "usage": usage},
+                description=_DESCRIPTION,
+                body=EmbedRequest,
+                body_examples={"one": {"input": "a cat"}, "several": {"input": ["a cat", "a dog"]}},
+                answers=_answer(
+                    EmbedAnswer, {"model": _MODEL, "usage": usage, "embeddings": [[0.6, 0.8]]}
+                ),
+                raises=WORK_ERRORS,
             ),
-            _row(
-                "/rerank",
-                self.rerank,
-                RerankRequest,
-                RerankAnswer,
+            Operation(
+                method="POST",
+                path="/rerank",
+                endpoint=self.rerank,
+                name="rerank",
                 summary="Order documents by how relevant they are for a query",
-                bodies={"pets": {"query": "what purrs?", "documents": ["a dog", "a cat"]}},
-                example={
-                    "model": _MODEL,
-                    "results": [{"index": 1, "score": 0.98}, {"index": 0, "score": 0.02}],
-                    "usage": usage,
-                },
-            ),
-            _row(
-                "/tokenize",
-                self.tokenize,
-                TokenizeRequest,
-                TokenizeAnswer,
-                summary="Turn text into tokens",
-                bodies={"text": {"content": "a cat", "with_pieces": True}},
-                example={"tokens": [{"id": 64, "piece": "a"}, {"id": 2644, "piece": " cat"}]},
-            ),
-            _row(
-                "/detokenize",
-                self.detokenize,
-                DetokenizeRequest,
-                DetokenizeAnswer,
-                summary="Turn tokens into text",
-                bodies={"tokens": {"tokens": [64, 2644]}},
-                example={"content": "a cat"},
-            ),
-            _row(
-                "/apply-template",
-                self.apply_template,
-                ApplyTemplateRequest,
-                ApplyTemplateAnswer,
-                TemplateError,
-                summary="Turn a chat into a prompt by the model's chat template",
-                bodies={"chat": chat},
-                example={"prompt": "<|im_start|>user\nHello!<|im_end|>\n<|im_start|>assistant\n"},
+                description=_DESCRIPTION,
+                body=RerankRequest,
+                body_examples={"pets": {"query": "what purrs?", "documents": ["a dog", "a cat"]}},
+                answers=_answer(
+                    RerankAnswer, {"model": _MODEL, "results": results, "usage": usage}
+                ),
+                raises=WORK_ERRORS,
             ),
         )
 
+    def _of_tokens(self) -> tuple[Operation, Operation]:
+        tokens = [{"id": 64, "piece": "a"}, {"id": 2644, "piece": " cat"}]
+        return (
+            Operation(
+                method="POST",
+                path="/tokenize",
+                endpoint=self.tokenize,
+                name="tokenize",
+                summary="Turn text into tokens",
+                description=_DESCRIPTION,
+                body=TokenizeRequest,
+                body_examples={"text": {"content": "a cat", "with_pieces": True}},
+                answers=_answer(TokenizeAnswer, {"tokens": tokens}),
+                raises=WORK_ERRORS,
+            ),
+            Operation(
+                method="POST",
+                path="/detokenize",
+                endpoint=self.detokenize,
+                name="detokenize",
+                summary="Turn tokens into text",
+                description=_DESCRIPTION,
+                body=DetokenizeRequest,
+                body_examples={"tokens": {"tokens": [64, 2644]}},
+                answers=_answer(DetokenizeAnswer, {"content": "a cat"}),
+                raises=WORK_ERRORS,
+            ),
+        )
 
-def _row(
-    path: str,
-    endpoint: Endpoint,
-    body: type[BaseModel],
-    answer: type[BaseModel],
-    *raises: type[ModeldError],
-    summary: str,
-    bodies: Mapping[str, Mapping[str, object]],
-    example: object,
-) -> Operation:
-    content = Content(media_type="application/json", model=answer, example=example)
-    return Operation(
-        method="POST",
-        path=path,
-        endpoint=endpoint,
-        name=path.strip("/").replace("-", "_"),
-        summary=summary,
-        description=_DESCRIPTION,
-        body=body,
-        body_examples=bodies,
-        answers=(Answer(status=200, description="The answer", contents=(content,)),),
-        raises=(*raises, *WORK_ERRORS),
-    )
+    def _of_templates(self) -> Operation:
+        prompt = "<|im_start|>user\nHello!<|im_end|>\n<|im_start|>assistant\n"
+        return Operation(
+            method="POST",
+            path="/apply-template",
+            endpoint=self.apply_template,
+            name="apply_template",
+            summary="Turn a chat into a prompt by the model's chat template",
+            description=_DESCRIPTION,
+            body=ApplyTemplateRequest,
+            body_examples={"chat": {"messages": [{"role": "user", "content": "Hello!"}]}},
+            answers=_answer(ApplyTemplateAnswer, {"prompt": prompt}),
+            raises=(TemplateError, *WORK_ERRORS),
+        )
 
 
-def _usage(usage: Usage) -> PromptUsage:
-    return PromptUsage(prompt_tokens=usage.prompt_tokens, total_tokens=usage.total_tokens)
+def _answer(model: type[BaseModel], example: Mapping[str, object]) -> tuple[Answer]:
+    content = Content(media_type="application/json", model=model, example=example)
+    return (Answer(status=200, description="The answer", contents=(content,)),)
 
 
-def _text_or_bytes(piece: bytes) -> str | list[int]:
-    try:
-        return piece.decode()
-    except UnicodeDecodeError:
-        return list(piece)
-
-
-def _check_count(answered: Sized, asked: Sized) -> None:
-    if len(answered) != len(asked):
-        raise InternalError(f"the service has answered {len(answered)} of {len(asked)} parts")
+def _checked(vector: Sequence[float]) -> Sequence[float]:
+    check_finite(vector)
+    return vector

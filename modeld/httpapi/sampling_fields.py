@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from modeld.httpapi.request_body import Strict
 from modeld.values import Sampling
@@ -13,7 +14,11 @@ from modeld.values import Sampling
 MAX_BIASES = 300
 MAX_BIAS = 100.0
 MAX_BREAKERS = 16
-MAX_BREAKER_CHARACTERS = 64
+MAX_BREAKER_BYTES = 40
+"""The engine reads no longer ones."""
+RANDOM_SEED = -1
+"""llama.cpp's word for no seed at all."""
+
 MAX_WINDOW = 2**20
 """The most tokens that a penalty can be told to look back at."""
 
@@ -24,6 +29,14 @@ _BIAS = {"type": "number", "minimum": -MAX_BIAS, "maximum": MAX_BIAS}
 
 def _banned(bias: Any) -> Any:
     return None if bias is False else bias
+
+
+def _short(breaker: str) -> str:
+    if len(breaker.encode()) > MAX_BREAKER_BYTES:
+        raise PydanticCustomError(
+            "too_long", "is longer than {limit} bytes", {"limit": MAX_BREAKER_BYTES}
+        )
+    return breaker
 
 
 TokenId = Annotated[str, Field(pattern=_ID_PATTERN)]
@@ -42,7 +55,7 @@ LogitBias = Annotated[
         }
     ),
 ]
-Breaker = Annotated[str, Field(min_length=1, max_length=MAX_BREAKER_CHARACTERS)]
+Breaker = Annotated[str, Field(min_length=1, max_length=MAX_BREAKER_BYTES), AfterValidator(_short)]
 Breakers = Annotated[list[Breaker], Field(max_length=MAX_BREAKERS)]
 
 
@@ -137,7 +150,10 @@ class SamplingFields(Strict):
     )
     ignore_eos: bool | None = Field(None, description="go on where the model would end the answer")
     seed: int | None = Field(
-        None, ge=0, le=2**32 - 2, description="makes the answer repeatable; without it random"
+        None,
+        ge=RANDOM_SEED,
+        le=2**32 - 2,
+        description="makes the answer repeatable; without it, or with -1, random",
     )
 
     def to_sampling(self) -> Sampling:
@@ -148,11 +164,12 @@ class SamplingFields(Strict):
             dry_sequence_breakers=None if breakers is None else tuple(breakers),
             logit_bias=tuple((int(token), bias) for token, bias in (self.logit_bias or {}).items()),
             ignore_eos=bool(self.ignore_eos),
+            seed=None if self.seed == RANDOM_SEED else self.seed,
         )
 
 
 _NUMBERS = tuple(
     name
     for name in SamplingFields.model_fields
-    if name not in {"dry_sequence_breakers", "logit_bias", "ignore_eos"}
+    if name not in {"dry_sequence_breakers", "logit_bias", "ignore_eos", "seed"}
 )

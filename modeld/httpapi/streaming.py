@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 from msgspec.structs import replace
@@ -16,9 +16,10 @@ from modeld.httpapi.exchange import Exchange
 from modeld.httpapi.presence import ClientLeft, run_guarded, watch_client
 from modeld.httpapi.problems import as_error, status_of
 from modeld.interfaces import OutputFormatter
-from modeld.values import Chunk, Done, Token
+from modeld.values import Chunk, Done, Token, TokenLogprobs
 
 _CHUNKS_PER_TURN = 32
+_LOGPROBS_PER_TURN = 64
 _CHECKS_PER_TIMEOUT = 4
 
 
@@ -78,8 +79,8 @@ class Delivery:
             self._exchange.outcome = error.code
             await self._finish(self._formatter.encode_error(error, status_of(error)))
         else:
-            self._exchange.note_answer(self._chunks, done)
-            await self._finish(self._formatter.encode(done))
+            self._exchange.note_answer(_numbers_of(done, self._chunks))
+            await self._finish(await self._encoded(done))
 
     async def _pass_on_in_time(
         self, chunks: AsyncGenerator[Chunk, None], timeout_s: float | None
@@ -88,36 +89,44 @@ class Delivery:
             async with within(timeout_s), aclosing(chunks):
                 return await self._pass_on(chunks)
         except RequestTimeoutError:
-            self._writes += self._is_writing  # a write that it cut off is under way no longer
+            if self._is_writing:  # it cut that write off
+                self._writes += 1
             raise
 
     async def _pass_on(self, chunks: AsyncGenerator[Chunk, None]) -> Done:
         """Send every token; the end is returned, so that it is sent when all is given back.
 
-        The end of a stream does not repeat the ``logprobs`` that its tokens had.
+        The end of an answer that is not streamed gets the ``logprobs`` of all its tokens.
         """
         send, encode, streams = self._send, self._formatter.encode, self._formatter.streams
         done: Done | None = None
-        count = sent = 0
+        kept: list[TokenLogprobs] = []
+        count = 0
         async for chunk in chunks:
             count += 1
             if not isinstance(chunk, Token):
                 done = chunk
             elif streams:
-                if chunk.logprobs:
-                    sent += len(chunk.logprobs)
                 body = encode(chunk)
                 self._writes += 1
                 if not self._started:
                     await self._start()
                 await send({"type": "http.response.body", "body": body, "more_body": True})
                 self._writes += 1
+            elif chunk.logprobs:
+                kept += chunk.logprobs
             if count % _CHUNKS_PER_TURN == 0:
                 await asyncio.sleep(0)  # so that others have a turn where chunks never wait
         self._chunks = count
         if done is None:
             raise InternalError("the service ended an answer without saying so")
-        return replace(done, logprobs=done.logprobs[sent:]) if sent else done
+        return replace(done, logprobs=(*kept, *done.logprobs)) if kept else done
+
+    async def _encoded(self, done: Done) -> bytes:
+        """The end; beside the event loop where it is long."""
+        if len(done.logprobs) < _LOGPROBS_PER_TURN:
+            return self._formatter.encode(done)
+        return await asyncio.to_thread(self._formatter.encode, done)
 
     async def _start(self, length: int | None = None) -> None:
         self._started = True
@@ -155,3 +164,13 @@ class Delivery:
         raise ClientTooSlowError(
             f"the client took nothing of its answer for {self._write_timeout_s:g} s"
         )
+
+
+def _numbers_of(done: Done, chunks: int) -> Mapping[str, object]:
+    return {
+        "chunks": chunks,
+        "finish_reason": done.finish_reason.value,
+        "prompt_tokens": done.usage.prompt_tokens,
+        "completion_tokens": done.usage.completion_tokens,
+        "cached_tokens": done.usage.cached_tokens,
+    }

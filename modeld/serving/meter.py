@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from modeld.events import RequestFinished, RequestRefused, RequestStarted
 from modeld.questions import Embeddings, Ranking, Reply
-from modeld.values import Done, Token, TokenLogprobs, Usage
+from modeld.values import Done, Token, Usage
 
 
 class Meter:
@@ -25,7 +25,6 @@ class Meter:
         self._model: str | None = None
         self._texts: list[str] = []
         self._stamps_s: list[float] = []
-        self._logprobs: list[TokenLogprobs] = []
         self._usage: Usage | None = None
         self.outcome = "cancelled"
 
@@ -39,18 +38,19 @@ class Meter:
         """Note one piece of the answer."""
         self._texts.append(token.text)
         self._stamps_s.append(self._clock())
-        if token.logprobs:
-            self._logprobs += token.logprobs
 
     def done(self, done: Done) -> Done:
-        """Note the good end; returns it with the whole answer in it."""
+        """Note the good end; returns it with the whole answer in it.
+
+        Its ``logprobs`` stay those after the last text: gathered, they would be kept for all.
+        """
         self.outcome = str(done.finish_reason)
         self._usage = done.usage
         return Done(
             finish_reason=done.finish_reason,
             usage=done.usage,
             content="".join(self._texts),
-            logprobs=(*self._logprobs, *done.logprobs),
+            logprobs=done.logprobs,
         )
 
     def replied(self, reply: Reply) -> Reply:

@@ -3,41 +3,68 @@
 
 from __future__ import annotations
 
+import math
+from enum import Enum, auto
 from typing import Final
 
 CLEAR_SHARE: Final = 1.25
 """An estimate that fits so many times over leaves nothing open."""
+
+RETRY_S: Final = 60.0
+"""How long an estimate that fits counts in place of a measurement that has failed."""
+
+
+class _Measurement(Enum):
+    """Where the measurement of a model is."""
+
+    OPEN = auto()
+    RUNNING = auto()
+    SETTLED = auto()
 
 
 class Need:
     """What one version of a model's file needs with its options, in bytes.
 
     ``estimated_bytes`` is what the backend has computed or, better, measured without a load.
-    ``held_bytes`` is what the model held once it was loaded; 0 before. ``is_measurable`` until the
-    backend was asked to measure.
+    ``held_bytes`` is what the model held once it was loaded; 0 before. ``is_measurable`` says that
+    the backend may be asked to measure. Times are on the clock of the turns.
     """
 
     def __init__(self, estimated_bytes: int, *, is_measurable: bool = False) -> None:
         self.estimated_bytes = estimated_bytes
         self.held_bytes = 0
-        self.is_measurable = is_measurable
-        self.is_being_measured = False
+        self._measurement = _Measurement.OPEN if is_measurable else _Measurement.SETTLED
+        self._not_before_s = -math.inf
 
     @property
     def size_bytes(self) -> int:
         """What a load must reserve: the larger of the estimate and what was held before."""
         return max(self.estimated_bytes, self.held_bytes)
 
-    def is_open(self, free: float) -> bool:
+    @property
+    def is_being_measured(self) -> bool:
+        """Whether a measurement is under way."""
+        return self._measurement is _Measurement.RUNNING
+
+    def is_open(self, free: float, now_s: float) -> bool:
         """Whether it must be measured before anyone can say if it fits into ``free`` bytes."""
         if self.is_being_measured:
             return True
-        if not self.is_measurable or self.held_bytes:
+        if self._measurement is _Measurement.SETTLED or self.held_bytes:
             return False
-        return self.estimated_bytes * CLEAR_SHARE > free
+        return now_s >= self._not_before_s and self.estimated_bytes * CLEAR_SHARE > free
+
+    def begin_measuring(self) -> None:
+        """A measurement begins; it ends with :meth:`settle` or :meth:`reopen`."""
+        self._measurement = _Measurement.RUNNING
 
     def settle(self, measured_bytes: int | None) -> None:
-        """Take what was measured in the estimate's place; ``None`` leaves the estimate."""
-        self.is_measurable = self.is_being_measured = False
+        """Take what was measured in the estimate's place for good; ``None`` leaves that."""
+        self._measurement = _Measurement.SETTLED
         if measured_bytes is not None:
             self.estimated_bytes = measured_bytes
+
+    def reopen(self, not_before_s: float) -> None:
+        """The measurement has failed; from ``not_before_s`` on it may be tried again."""
+        self._measurement = _Measurement.OPEN
+        self._not_before_s = not_before_s

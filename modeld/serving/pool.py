@@ -13,13 +13,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from modeld.errors import DrainingError, ModeldError, WaitTimeoutError
+from modeld.errors import DrainingError, ModeldError
 from modeld.events import (
     Event,
     ModelEvicted,
     ModelLoaded,
     ModelLoadFailed,
-    ModelLoading,
     WorkerExited,
 )
 from modeld.hosting.host import Hosting
@@ -28,10 +27,10 @@ from modeld.interfaces import Engine
 from modeld.serving import refusals
 from modeld.serving.admission import Ticket
 from modeld.serving.instance import Place
-from modeld.serving.loader import Loader
-from modeld.serving.need import Need
+from modeld.serving.loader import Loader, close
+from modeld.serving.need import RETRY_S, Need
 from modeld.serving.turns import Turns
-from modeld.values import EvictionReason, InstanceState
+from modeld.values import EvictionReason
 
 log = logging.getLogger("modeld.pool")
 
@@ -73,9 +72,16 @@ class Pool:
 
     @asynccontextmanager
     async def lease(
-        self, place: Place, *, max_wait_s: float, needs_slot: bool = True
+        self,
+        place: Place,
+        *,
+        max_wait_s: float,
+        needs_slot: bool = True,
+        in_forecast: bool = True,
     ) -> AsyncIterator[Engine]:
         """Wait in line, bring the model into memory, and keep it and a slot until the block ends.
+
+        ``in_forecast`` says whether its time says anything of how long the next one will take.
 
         Raises:
             ModeldError: the line is full, the wait took longer than ``max_wait_s``, the model
@@ -93,7 +99,8 @@ class Pool:
             assert place.instance is not None and place.instance.engine is not None  # noqa: PT018
             yield place.instance.engine
             if needs_slot:
-                place.line.took(self._clock() - granted_s)
+                if in_forecast:
+                    place.line.took(self._clock() - granted_s)
                 place.cooldown.worked(self._clock())
         finally:
             if ticket.was_granted:
@@ -145,7 +152,7 @@ class Pool:
         assert place.instance is not None
         place.instance.drain(EvictionReason.SHUTDOWN)
         if place.instance.engine is not None:
-            await self._close_engine(place, place.instance.engine)
+            await close(place, place.instance.engine)
         self._gone(place)
 
     async def _granted(self, place: Place, ticket: Ticket, max_wait_s: float) -> None:
@@ -153,10 +160,7 @@ class Pool:
             async with asyncio.timeout(max_wait_s):
                 await ticket.granted
         except TimeoutError:
-            raise WaitTimeoutError(
-                f"no slot of model {place.spec.id!r} was free within {max_wait_s:g} s",
-                retry_after_s=place.forecast_s(),
-            ) from None
+            raise refusals.waited_too_long(place, max_wait_s) from None
 
     def _decide(self) -> None:
         """Ask what can go ahead, and set it going."""
@@ -190,31 +194,41 @@ class Pool:
 
     async def _measure(self, place: Place, need: Need) -> None:
         """Settle this need; if the file changes meanwhile, the place has another one by then."""
-        need.settle(await self._loader.measure(place))
+        try:
+            need.settle(await self._loader.measure(place))
+        except Exception as exc:  # noqa: BLE001  (whatever a backend raises, nothing is known)
+            self._on_not_measured(place, need, exc)
         self._decide()
+
+    def _on_not_measured(self, place: Place, need: Need, exc: Exception) -> None:
+        """The estimate counts for a while, unless it is too large or the model is unusable."""
+        now_s = self._clock()
+        need.reopen(now_s + RETRY_S)
+        if place.need is not need:
+            return
+        is_unusable = isinstance(exc, ModeldError) and not exc.retryable
+        if is_unusable or not self.turns.ledger.can_ever_hold(need.size_bytes):
+            need.reopen(now_s)  # the cool-down is what it waits for
+            self._on_failure(place, exc)
+        else:
+            log.warning("%s was not measured, its estimate counts: %r", place.spec.id, exc)
 
     async def _load(self, place: Place) -> None:
         instance = place.instance
         assert instance is not None
         model = place.spec.id
-        needed_mb, backend = place.need.size_bytes >> 20, place.backend.name
-        log.info("loading %s with %s, %d MiB expected", model, backend, needed_mb)
-        self._notify(ModelLoading(model=model))
         try:
             engine = await self._loader.load(place, instance)
         except asyncio.CancelledError:
-            self.turns.load_failed(place, DrainingError("the server is shutting down"))
+            self.turns.gone(place)
+            self.turns.turn_away(place, DrainingError("the server is shutting down"))
             raise
         except Exception as exc:  # noqa: BLE001  (whatever a backend raises is a failed load)
             self._on_load_failed(place, exc)
             return
         self.turns.loaded(place, engine, self._clock())
-        log.info(
-            "%s is ready after %.2f s, %d MiB measured",
-            model,
-            place.load_seconds,
-            engine.held_bytes >> 20,
-        )
+        took_s, held_mb = place.load_seconds, engine.held_bytes >> 20
+        log.info("%s is ready after %.2f s, %d MiB measured", model, took_s, held_mb)
         instance.watch = self._tasks.spawn(self._watch(engine), f"modeld-watch-{model}")
         self._decide()
         self._notify(
@@ -227,25 +241,29 @@ class Pool:
         )
 
     def _on_load_failed(self, place: Place, exc: Exception) -> None:
-        model = place.spec.id
-        if self.turns.is_outdated(place):
-            log.warning(
-                "model %r: the load of a file that has changed since failed: %s", model, exc
-            )
-            self.turns.gone(place)
-            self._decide()
-            return
+        is_outdated = self.turns.is_outdated(place)
+        self.turns.gone(place)
+        if is_outdated:
+            log.warning("%s: the load of an older file failed: %s", place.spec.id, exc)
+        else:
+            self._on_failure(place, exc)
+        self._decide()
+
+    def _on_failure(self, place: Place, exc: Exception) -> None:
+        """Tell everybody in line that the model cannot be had, and leave it alone for a while."""
         retry_after_s = place.cooldown.load_failed(self._clock())
         error = refusals.load_failed(place, exc, retry_after_s)
         log.error("%s", error.message, exc_info=None if isinstance(exc, ModeldError) else exc)
         self.last_error = error.message
-        self.turns.load_failed(place, error)
+        self.turns.turn_away(place, error)
         self._notify(
             ModelLoadFailed(
-                model=model, reason=error.code, message=error.message, retry_after_s=retry_after_s
+                model=place.spec.id,
+                reason=error.code,
+                message=error.message,
+                retry_after_s=retry_after_s,
             )
         )
-        self._decide()
 
     async def _watch(self, engine: Engine) -> None:
         """Ask again when the engine has died; one that is closed on purpose changes nothing."""
@@ -253,9 +271,8 @@ class Pool:
         self._decide()
 
     def _on_death(self, place: Place) -> None:
-        failure = (
-            place.instance.engine.failure() if place.instance and place.instance.engine else None
-        )
+        engine = place.instance.engine if place.instance else None
+        failure = engine.failure() if engine else None
         assert failure is not None
         self.last_error = f"{place.spec.id}: {failure.message}"
         wait_s = place.cooldown.remaining_s(self._clock())
@@ -265,16 +282,9 @@ class Pool:
     async def _close(self, place: Place) -> None:
         instance = place.instance
         assert instance is not None and instance.engine is not None  # noqa: PT018
-        await self._close_engine(place, instance.engine)
+        await close(place, instance.engine)
         self._gone(place)
         self._decide()
-
-    async def _close_engine(self, place: Place, engine: Engine) -> None:
-        try:
-            place.log_tail = engine.log_tail()
-            await engine.aclose()
-        except Exception:
-            log.exception("engine of %r did not close cleanly", place.spec.id)
 
     def _gone(self, place: Place) -> None:
         instance = place.instance
@@ -288,11 +298,3 @@ class Pool:
         self._notify(
             ModelEvicted(model=place.spec.id, reason=reason, freed_bytes=instance.held_bytes)
         )
-
-    def loaded_places(self) -> list[Place]:
-        """The models that are ready."""
-        return [
-            place
-            for place in self.turns.places.values()
-            if place.instance is not None and place.instance.state is InstanceState.READY
-        ]

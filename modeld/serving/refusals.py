@@ -8,6 +8,7 @@ from modeld.errors import (
     LoadFailedError,
     ModeldError,
     ModelExceedsBudgetError,
+    WaitTimeoutError,
     error_from_code,
 )
 from modeld.serving.budget import Ledger
@@ -29,6 +30,14 @@ def has_grown(place: Place, instance: Instance) -> BudgetExceededError:
     return BudgetExceededError(
         f"model {place.spec.id!r} holds {instance.measured_bytes} bytes once loaded,"
         f" {instance.growth_bytes} more than reserved, and nothing may be evicted for it",
+        retry_after_s=place.forecast_s(),
+    )
+
+
+def waited_too_long(place: Place, max_wait_s: float) -> WaitTimeoutError:
+    """No slot was free in time."""
+    return WaitTimeoutError(
+        f"no slot of model {place.spec.id!r} was free within {max_wait_s:g} s",
         retry_after_s=place.forecast_s(),
     )
 

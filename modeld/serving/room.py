@@ -51,7 +51,7 @@ class Room:
         overdue = now_s >= self._overdue_s(place)
         chosen = self._choose(self._idle(now_s), short)
         if not chosen and overdue:
-            chosen = self._choose(self._ready(), short)
+            chosen = self._choose(self.ready(), short)
         return self._claim(place, chosen) or overdue
 
     def make_to_grow(self, place: Place, growth_bytes: int, free: float) -> bool:
@@ -60,14 +60,22 @@ class Room:
         short = growth_bytes - free - held_bytes(place.victims)
         if short <= 0:
             return True
-        idle = [other for other in self._ready() if other.is_idle]
+        idle = [other for other in self.ready() if other.is_idle]
         return self._claim(place, self._choose(idle, short))
 
     def next_chance_s(self, place: Place, now_s: float) -> float:
         """When :meth:`make` may find more than now, apart from models becoming idle."""
-        residents = (self._resident_until_s(other) for other in self._ready() if other.is_idle)
+        residents = (self._resident_until_s(other) for other in self.ready() if other.is_idle)
         times = [*residents, self._overdue_s(place)]
         return min((time_s for time_s in times if time_s > now_s), default=math.inf)
+
+    def ready(self) -> list[Place]:
+        """The models that take requests."""
+        return [
+            place
+            for place in self._places.values()
+            if place.instance is not None and place.instance.state is InstanceState.READY
+        ]
 
     def release_unwanted(self) -> None:
         """Who waits no longer owns no victims; they go all the same."""
@@ -119,17 +127,10 @@ class Room:
             place.has_claim = True
         return bool(victims)
 
-    def _ready(self) -> list[Place]:
-        return [
-            place
-            for place in self._places.values()
-            if place.instance is not None and place.instance.state is InstanceState.READY
-        ]
-
     def _idle(self, now_s: float) -> list[Place]:
         return [
             place
-            for place in self._ready()
+            for place in self.ready()
             if place.is_idle and self._resident_until_s(place) <= now_s
         ]
 

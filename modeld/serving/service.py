@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from fnmatch import fnmatchcase
+from typing import Final
 
 from modeld.errors import (
     DrainingError,
@@ -20,7 +21,13 @@ from modeld.errors import (
 from modeld.hosting.host import hosting
 from modeld.interfaces import Engine, ModelService
 from modeld.plugins import PluginHost
-from modeld.questions import AnyQuestion, Reply
+from modeld.questions import (
+    AnyQuestion,
+    ApplyTemplateQuestion,
+    DetokenizeQuestion,
+    Reply,
+    TokenizeQuestion,
+)
 from modeld.serving.budget import Ledger
 from modeld.serving.instance import Place
 from modeld.serving.meter import Meter
@@ -41,6 +48,9 @@ from modeld.values import (
     ServiceStatus,
     Token,
 )
+
+UNCOMPUTED: Final = (TokenizeQuestion, DetokenizeQuestion, ApplyTemplateQuestion)
+"""Questions for which the model computes nothing; they tell nothing of how long others take."""
 
 log = logging.getLogger("modeld.service")
 
@@ -134,7 +144,11 @@ class LocalService(ModelService):
         meter = Meter(request.request_id)
         try:
             place = await self._place(request.model)
-            async with self._pool.lease(place, max_wait_s=self._settings.max_wait_s) as engine:
+            async with self._pool.lease(
+                place,
+                max_wait_s=self._settings.max_wait_s,
+                in_forecast=not isinstance(request, UNCOMPUTED),
+            ) as engine:
                 self._plugins.notify(meter.started(place.spec.id))
                 yield engine, meter
         except Exception as exc:
@@ -192,7 +206,7 @@ class LocalService(ModelService):
             return Readiness(ready=False, reason="invalid_model")
         if self._settings.readiness == "accepting":
             return Readiness(ready=True, reason="accepting")
-        loaded = {place.spec.id for place in self._pool.loaded_places()}
+        loaded = {place.spec.id for place in self._turns.ready()}
         ready = model in loaded if model is not None else bool(loaded)
         return Readiness(ready=ready, reason="ready" if ready else "loading")
 

@@ -68,7 +68,7 @@ class Turns:
         wait_s = place.cooldown.remaining_s(now_s)
         if wait_s > 0:
             raise refusals.cools_down(place, wait_s)
-        if place.instance is None and self._never_fits(place):
+        if place.instance is None and self._never_fits(place, now_s):
             raise refusals.never_fits(place, self.ledger)
         try:
             place.line.join(ticket)
@@ -95,12 +95,15 @@ class Turns:
         place.load_seconds = now_s - instance.started_s
         place.loads_total += 1
 
-    def load_failed(self, place: Place, error: ModeldError) -> None:
-        """A load has failed, and what it took is free again. Everybody in line is told."""
-        self._forget(place)
+    def turn_away(self, place: Place, error: ModeldError) -> None:
+        """A load or a measurement has failed, and nothing of it is left. All in line are told."""
         place.last_error = error.message
         place.failure_code = error.code
         place.line.fail(error)
+
+    def ready(self) -> list[Place]:
+        """The models that take requests."""
+        return self._room.ready()
 
     def is_outdated(self, place: Place) -> bool:
         """Whether the file has changed since the load of what is (coming) in memory began."""
@@ -222,9 +225,9 @@ class Turns:
             cooling_s = place.cooldown.remaining_s(now_s)
             if cooling_s > 0:
                 decision.wake_s = min(decision.wake_s, now_s + cooling_s)
-            elif place.need.is_open(free):
+            elif place.need.is_open(free, now_s):
                 self._have_measured(place, decision)
-            elif self._never_fits(place):
+            elif self._never_fits(place, now_s):
                 place.line.fail(refusals.never_fits(place, self.ledger))
             elif place.need.size_bytes <= free:
                 free -= place.need.size_bytes
@@ -234,16 +237,16 @@ class Turns:
             else:
                 decision.wake_s = min(decision.wake_s, self._room.next_chance_s(place, now_s))
 
-    def _never_fits(self, place: Place) -> bool:
+    def _never_fits(self, place: Place, now_s: float) -> bool:
         """Whether all of the budget would be too little, as far as that is known for good."""
-        if place.need.is_open(self.ledger.free_bytes):
+        if place.need.is_open(self.ledger.free_bytes, now_s):
             return False
         return not self.ledger.can_ever_hold(place.need.size_bytes)
 
     def _have_measured(self, place: Place, decision: Decision) -> None:
         """Its turn comes again when it is measured; nobody else waits for that."""
         if not place.need.is_being_measured:
-            place.need.is_being_measured = True
+            place.need.begin_measuring()
             decision.measurements.append(place)
 
     def _promised_to_growth(self) -> int:

@@ -52,6 +52,10 @@ def test_the_options_arrive_as_the_numbers_that_they_are():
     )
 
 
+def test_a_seed_of_minus_1_is_random_as_none_is():
+    assert given_by("--seed", "-1") == Sampling()
+
+
 @pytest.mark.parametrize("name", sorted(NUMBERS))
 def test_an_option_has_the_range_of_the_field_of_its_name(name):
     schema = SamplingFields.model_json_schema()["properties"][name]["anyOf"][0]

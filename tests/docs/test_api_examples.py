@@ -22,7 +22,6 @@ from tests.docs.pages import read
 from tests.real_models import GEMMA3, SMOLLM2
 from tests.tiny_gguf import write_gguf
 
-EMBEDDER = "bge-small-en-v1.5-q8_0.gguf"
 RERANKER = "bge-reranker-v2-m3-q4_k_m.gguf"
 BASE = "http://127.0.0.1:8080"
 EXAMPLE = re.compile(
@@ -119,7 +118,7 @@ def parsed(language: str | None, text: str) -> Any:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server on which the first model is loaded, as the page's was."""
     folder: Path = tmp_path_factory.mktemp("models")
-    for name in (SMOLLM2, GEMMA3, EMBEDDER, RERANKER):
+    for name in (SMOLLM2, GEMMA3, RERANKER):
         write_gguf(folder / name, "rig")
     (folder / "broken.gguf").write_bytes(b"GGML")
     with serving(folder, "--default-model", SMOLLM2, "--vram-budget-mb", "600") as served:

@@ -7,7 +7,8 @@ import re
 import tomllib
 
 import pytest
-from modeld_llama_cpp import confinement, rendering, scheduler, sequence, template
+from modeld_llama_cpp import confinement, options, rendering, scheduler, sequence, template
+from modeld_llama_cpp import shape as model_shape
 
 from modeld.builtin import gguf_files
 from modeld.hosting import frames, native_log, process
@@ -57,8 +58,13 @@ def one_line(text: str) -> str:
             "memory-and-scheduling.md",
             f"after {cooldown.FIRST_S:g} s, then 10, 20, 40 and at most {cooldown.LONGEST_S:g} s",
         ),
-        ("security.md", f"a grammar of at most {constraint_limits.MAX_GRAMMAR_BYTES:,} bytes"),
-        ("security.md", f"schema of at most {constraint_limits.MAX_SCHEMA_BYTES:,} bytes"),
+        ("grammars.md", f"| size | {constraint_limits.MAX_GRAMMAR_BYTES:,} bytes |"),
+        ("grammars.md", f"| size as JSON | {constraint_limits.MAX_SCHEMA_BYTES:,} bytes |"),
+        ("embeddings.md", f"or else `ubatch` ({options.DEFAULT_UBATCH}); no more than"),
+        (
+            "embeddings.md",
+            f"no more than {model_shape.PIECE} where a model reads from left to right",
+        ),
         ("api.md", f"object of up to {constraint_limits.MAX_SCHEMA_BYTES:,} bytes"),
         ("security.md", f"ends after {gguf_files.MAX_FILES:,} model files or"),
         ("security.md", f"or {gguf_files.MAX_ENTRIES:,} entries"),

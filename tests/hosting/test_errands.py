@@ -9,7 +9,7 @@ from modeld import GenerateRequest, ModelSpec, StepChunk, StepEngine
 from modeld.errors import InvalidModelError, LoadFailedError
 from modeld.hosting import errands
 from modeld.hosting.errands import open_engine
-from modeld.hosting.frames import Call, Load, Returned
+from modeld.hosting.frames import Call, Load, Loaded, Returned
 from modeld.interfaces import ReportProgress
 
 SPEC = ModelSpec(id="m", name="m", path="/m")
@@ -128,3 +128,33 @@ def test_what_a_function_raises_is_passed_on_as_in_a_load() -> None:
 def test_a_function_that_is_not_there_is_a_failed_load(name: str) -> None:
     with pytest.raises(LoadFailedError):
         errands.call(name, SPEC, {})
+
+
+@pytest.mark.parametrize(
+    ("result", "why"), [({"a": 2**70}, "a number"), ("x" * (65 << 20), "over the limit")]
+)
+def test_a_result_that_cannot_be_handed_over_is_a_failed_load(result: object, why: str) -> None:
+    with pytest.raises(LoadFailedError, match=why):
+        errands.run(
+            Call(function=FUNCTION, spec=SPEC, options={"returns": result}), lambda _done: None
+        )
+
+
+def test_memory_that_runs_out_is_a_failed_load() -> None:
+    with pytest.raises(LoadFailedError, match="out of memory"):
+        open_engine(ENGINE, SPEC, {"raises": MemoryError()}, lambda _done: None)
+
+
+def test_an_engine_says_what_was_loaded() -> None:
+    engine = open_engine(ENGINE, SPEC, {}, lambda _done: None)
+    assert errands.loaded(engine) == Loaded(slots=1, held_bytes=0)
+
+
+def test_an_engine_that_cannot_say_its_slots_is_a_failed_load() -> None:
+    class Slotless(Openable):
+        @property
+        def slots(self) -> int:  # type: ignore[override]
+            raise AttributeError("slots")
+
+    with pytest.raises(LoadFailedError, match="AttributeError: slots"):
+        errands.loaded(Slotless())

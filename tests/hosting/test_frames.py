@@ -232,6 +232,12 @@ def test_a_message_over_the_limit_is_not_sent(monkeypatch: pytest.MonkeyPatch) -
         encode(LoadFailed(code="load_failed", message="x" * 100))
 
 
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1])
+def test_a_number_of_more_than_64_bits_is_not_sent(number: int) -> None:
+    with pytest.raises(FrameError, match="a number cannot be encoded"):
+        encode(Returned(result={"size": number}))
+
+
 GARBAGE: dict[str, Any] = {
     "not msgpack": b"\xff\xff\xff\xff",
     "nothing": b"",

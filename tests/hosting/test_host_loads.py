@@ -92,7 +92,7 @@ def test_a_limit_on_memory_fails_the_load_that_exceeds_it_and_nothing_else() -> 
     async def main() -> None:
         async with a_hosting(worker_memory_mb=1024) as owner:
             small = await start(owner)
-            with pytest.raises(LoadFailedError, match="MemoryError"):
+            with pytest.raises(LoadFailedError, match="out of memory"):
                 await start(owner, load_fault="allocate 4096")
             assert await ask(small, tokens=3) == tokens(3)
             with pytest.raises(WorkerCrashedError):
@@ -135,5 +135,17 @@ def test_a_worker_that_says_something_else_during_a_load_is_discarded() -> None:
         with pytest.raises(LoadFailedError, match="sent Stepped where Loaded was due"):
             await load
         assert worker.discarded
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", HOSTS)
+def test_an_engine_without_slots_is_a_failed_load(kind: str) -> None:
+    async def main() -> None:
+        async with a_hosting(kind) as owner:
+            host = owner.engine_host(lambda _done: None)
+            with pytest.raises(LoadFailedError, match=r"AttributeError: .* 'slots'"):
+                async with asyncio.timeout(PATIENCE_S / 4):
+                    await host.start("modeld_rig.slotless:SlotlessEngine", SPEC, options())
 
     run(main())

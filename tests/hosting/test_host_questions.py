@@ -35,9 +35,7 @@ HI = TokenizeQuestion(text="h\u00e9")
 
 async def answers(engine: Engine) -> None:
     """It is well and has a slot."""
-    assert await engine.ask(HI) == Tokens(
-        ids=(256, 104, 195, 169), pieces=(b"<s>", b"h", b"\xc3", b"\xa9")
-    )
+    assert await engine.ask(HI) == Tokens(ids=(256, 104, 195, 169))
 
 
 @pytest.mark.parametrize("kind", HOSTS)
@@ -45,6 +43,10 @@ def test_every_kind_of_question_is_answered(kind: str) -> None:
     async def main() -> None:
         async with an_engine(kind) as engine:
             await answers(engine)
+            written = await engine.ask(TokenizeQuestion(text="h\u00e9", with_pieces=True))
+            assert written == Tokens(
+                ids=(256, 104, 195, 169), pieces=(b"<s>", b"h", b"\xc3", b"\xa9")
+            )
             spoken = await engine.ask(DetokenizeQuestion(tokens=(256, 104, 195, 169)))
             assert spoken == Text(text="<s>h\u00e9")
             chat = (Message(role="user", content="hi"),)

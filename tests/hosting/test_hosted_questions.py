@@ -7,7 +7,7 @@ import pytest
 
 from modeld import Done, Failed, FinishReason, Message, Token, Usage
 from modeld.errors import DrainingError, InvalidRequestError, ModeldError, WorkerCrashedError
-from modeld.hosting.frames import Ask, Cancel, Cancelled, Close, Command, FrameError, Sent
+from modeld.hosting.frames import Ask, Cancel, Cancelled, Close, Command, FrameError, Sent, encode
 from modeld.hosting.hosted import HostedEngine
 from modeld.hosting.vectors import Vectors
 from modeld.questions import (
@@ -200,5 +200,35 @@ def test_a_question_that_cannot_be_handed_over_leaves_nothing_behind() -> None:
         assert not engine._mailboxes
         assert not engine._watchdog.needed
         assert not cancelled(link)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("length", "size"), [(0, 0), (0, 8), (-1, 8), (-1, 0), (3, 8), (2, 7), (2**62, 8)]
+)
+def test_vectors_of_a_length_that_cannot_be_kill_the_worker(length: int, size: int) -> None:
+    async def main() -> None:
+        link = HeldLink()
+        task = await asking(an_engine(link), EmbedQuestion(inputs=("a",)))
+        link.produce(1, Vectors(numbers=bytes(size), length=length, usage=USAGE))
+        with pytest.raises(WorkerCrashedError):
+            await task
+        why = f"it sent {size} bytes as vectors of {length} numbers"
+        assert link.killed == [(why, "garbage")]
+
+    asyncio.run(main())
+
+
+def test_a_question_with_a_number_that_no_frame_holds_is_refused() -> None:
+    class Encoding(HeldLink):
+        def send(self, command: Command) -> None:
+            encode(command)
+            super().send(command)
+
+    async def main() -> None:
+        engine = an_engine(Encoding())
+        with pytest.raises(InvalidRequestError, match="a number cannot be encoded"):
+            await engine.ask(DetokenizeQuestion(tokens=(2**64,)))
 
     asyncio.run(main())

@@ -16,6 +16,7 @@ import pytest
 from modeld import GenerateRequest, ModelSpec, Token
 from modeld.errors import LoadFailedError, ModeldError, WorkerCrashedError
 from modeld.events import Event, ModelLoadFailed, WorkerExited
+from modeld.serving.cooldown import Cooldown
 from modeld.serving.instance import Place
 from modeld.serving.need import Need
 from modeld.serving.pool import Pool
@@ -99,6 +100,28 @@ def test_a_measurement_that_breaks_or_hangs_leaves_the_estimate(fault: str, tmp_
             assert await world.ask(place) == tokens(3)
             assert world.pool.turns.ledger.held_bytes == 100 * MIB
             assert len(psutil.Process().children()) == 1, "only the one that serves"
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [("SIGKILL", "load_failed"), ("raise", "load_failed"), ("invalid no tensor", "invalid_model")],
+)
+def test_a_measurement_that_breaks_refuses_a_large_estimate_for_a_while_only(
+    fault: str, code: str
+) -> None:
+    async def main() -> None:
+        async with a_world(budget_mb=50) as world:
+            place = world.place("large", measured_mb=40, measure_fault=fault)
+            for _ in range(2):
+                with pytest.raises(ModeldError) as caught:
+                    await world.ask(place)
+                assert caught.value.code == code
+                assert (caught.value.retry_after_s is not None) is caught.value.retryable
+            place.options = options(measured_mb=40)
+            place.cooldown = Cooldown()
+            assert await world.ask(place) == tokens(3)
 
     run(main())
 

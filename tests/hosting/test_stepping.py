@@ -3,6 +3,7 @@
 
 import queue
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pytest
 
@@ -332,6 +333,27 @@ def test_a_reply_that_is_too_large_fails_its_question_alone() -> None:
     assert why.code == "invalid_request"
     assert "over the limit of 1000; ask for less at once" in why.message
     assert answered == Stepped(chunks=((2, TOKENS),))
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [((0.5, 1.0), (0.5,)), ((0.5,), ()), ((),), (("a",),), (None,), 7],
+)
+def test_vectors_that_cannot_be_packed_fail_their_question_alone(
+    vectors: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ragged = Embeddings(vectors=vectors, usage=Usage())
+
+    sent = served(Scripted(), ask(1), submit(2), last=((1, ragged), (2, DONE)))
+
+    (finished, failed) = sent
+    assert finished == Stepped(chunks=((2, DONE),))
+    assert isinstance(failed, Stepped)
+    ((request_id, why),) = failed.chunks
+    assert request_id == 1
+    assert isinstance(why, Failed)
+    assert why.code == "internal_error"
+    assert "Traceback" in capsys.readouterr().err
 
 
 def test_a_question_that_the_engine_does_not_answer_fails_alone(

@@ -59,7 +59,7 @@ LOGPROBS = (
 
 def test_probabilities_come_with_their_tokens_and_the_end_does_not_repeat_them() -> None:
     service = FakeService(
-        Token(text="a", logprobs=LOGPROBS[:1]), replace(DONE, content="a", logprobs=LOGPROBS)
+        Token(text="a", logprobs=LOGPROBS[:1]), replace(DONE, content="a", logprobs=LOGPROBS[1:])
     )
     token, done = map(json.loads, infer(service, logprobs=1).text.splitlines())
     assert service.requests[0].logprobs == 1

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import math
+import operator
+import time
 from typing import Any
 
 import httpx
@@ -21,6 +24,7 @@ from modeld.errors import (
     TemplateError,
 )
 from modeld.events import HttpRequestFinished
+from modeld.httpapi.app import ModeldApp
 from modeld.questions import (
     DetokenizeQuestion,
     Embeddings,
@@ -127,6 +131,39 @@ def test_pieces_are_text_or_the_bytes_of_what_is_no_whole_text() -> None:
     }
     none = post("/tokenize", Tokens(ids=(), pieces=()), with_pieces=True)
     assert none.json() == {"tokens": []}
+
+
+@pytest.mark.parametrize("wanted", [None, False, True])
+def test_the_engine_is_asked_for_pieces_only_where_the_client_asks(wanted: bool | None) -> None:
+    service = FakeService()
+    service.reply = Tokens(ids=(), pieces=())
+    body = {"content": "", "with_pieces": wanted}
+    ask(make_app(service), "POST", "/tokenize", json=body)
+    [question] = service.questions
+    assert isinstance(question, TokenizeQuestion)
+    assert question.with_pieces is (wanted is True)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/embed", "vectors=1 prompt_tokens=5"),
+        ("/rerank", "scores=1 prompt_tokens=5"),
+        ("/tokenize", "tokens=1"),
+        ("/detokenize", "characters=1"),
+        ("/apply-template", "characters=1"),
+    ],
+)
+def test_a_request_can_ask_how_its_answer_was_made(
+    path: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    body, reply = ROUTES[path]
+    headers = {"x-log-infer": "1"}
+    with caplog.at_level(logging.INFO, logger="modeld.access"):
+        ask(replying(reply), "POST", path, json={**body, "model": "m"}, headers=headers)
+    lines = [record.getMessage() for record in caplog.records if record.name == "modeld.access"]
+    assert [line.partition(" id=")[0] for line in lines[:1]] == [f"answer {said}"]
+    assert len(lines) == 2
 
 
 def test_tokens_become_text() -> None:
@@ -311,28 +348,86 @@ def described_fields(document: dict[str, Any], row: dict[str, Any]) -> dict[str,
     return found
 
 
-def test_a_long_answer_lets_others_have_their_turn() -> None:
-    async def go() -> None:
-        service = FakeService()
-        service.reply = Embeddings(vectors=((0.5,) * 256,) * 512, usage=USAGE)
-        turns = 0
+async def in_pieces(app: ModeldApp, path: str, body: dict[str, Any]) -> list[bytes]:
+    """The parts of an answer as they are sent, after the head has said how long they are."""
+    sent: list[Any] = []
 
-        async def count() -> None:
-            nonlocal turns
+    async def receive() -> dict[str, Any]:
+        if not sent:
+            sent.append({"type": "asked"})
+            return {"type": "http.request", "body": json.dumps(body).encode()}
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b""}
+    await app({**scope, "headers": headers}, receive, send)
+    _asked, start, *bodies = sent
+    assert [message["more_body"] for message in bodies] == [True] * (len(bodies) - 1) + [False]
+    pieces = [message["body"] for message in bodies]
+    length = dict(start["headers"])[b"content-length"]
+    assert int(length) == sum(map(len, pieces))
+    return pieces
+
+
+def replying(reply: Reply) -> ModeldApp:
+    """An application whose service has this reply to everything."""
+    service = FakeService()
+    service.reply = reply
+    return make_app(service)
+
+
+LONG = [
+    (
+        "/embed",
+        Embeddings(vectors=(tuple(n / 977 for n in range(4096)),) * 256, usage=USAGE),
+        {"input": ["a"] * 256},
+        "embeddings",
+    ),
+    ("/tokenize", Tokens(ids=(123_456,) * 300_000, pieces=()), {"content": "a"}, "tokens"),
+    (
+        "/tokenize",
+        Tokens(ids=(1,) * 50_000, pieces=(b"a",) * 50_000),
+        {"content": "a", "with_pieces": True},
+        "tokens",
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "reply", "body", "member"), LONG)
+def test_a_long_answer_is_sent_in_pieces(
+    path: str, reply: Reply, body: dict[str, Any], member: str
+) -> None:
+    pieces = asyncio.run(in_pieces(replying(reply), path, body))
+    whole = b"".join(pieces)
+    answered = json.loads(whole)[member]
+    asked = reply.vectors if isinstance(reply, Embeddings) else reply.ids  # type: ignore[union-attr]
+    assert len(answered) == len(asked)
+    assert max(map(len, pieces)) < len(whole) / 8
+
+
+@pytest.mark.parametrize(("path", "reply", "body", "member"), LONG)
+def test_no_turn_of_a_long_answer_takes_much_of_its_time(
+    path: str, reply: Reply, body: dict[str, Any], member: str
+) -> None:
+    async def go() -> tuple[float, float]:
+        """The longest time between two turns of a whole answer, and the time of it all."""
+        app = replying(reply)
+        await app.start()
+        turns = [time.perf_counter()]
+
+        async def note() -> None:
             while True:
-                turns += 1
+                turns.append(time.perf_counter())
                 await asyncio.sleep(0)
 
-        async with client_of(make_app(service)) as client:
-            await client.get("/healthz")
-            counting = asyncio.create_task(count())
-            answer = await client.post(
-                "/embed",
-                content=json.dumps({"input": ["a"] * 512}),
-                headers={"content-type": "application/json"},
-            )
-            counting.cancel()
-        assert len(answer.json()["embeddings"]) == 512
-        assert turns > 512 / 16
+        noting = asyncio.create_task(note())
+        await in_pieces(app, path, body)
+        noting.cancel()
+        return max(map(operator.sub, turns[1:], turns)), turns[-1] - turns[0]
 
-    asyncio.run(go())
+    longest, whole = min(asyncio.run(go()) for _ in range(3))
+    assert longest < whole / 3, (longest, whole)

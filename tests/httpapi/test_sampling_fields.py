@@ -41,7 +41,7 @@ NUMBERS: list[tuple[str, float, float, list[Any]]] = [
     ("dry_base", 1, 10, [0.9, 10.1]),
     ("dry_allowed_length", 1, 2**20, [0, 2**20 + 1, 2.5]),
     ("dry_penalty_last_n", -1, 2**20, [-2, 2**20 + 1]),
-    ("seed", 0, 2**32 - 2, [-1, 2**32 - 1, 2**70]),
+    ("seed", 0, 2**32 - 2, [-2, 2**32 - 1, 2**70]),
 ]
 NO_NUMBER = [math.inf, -math.inf, math.nan, 2**63, 10**400, True, "5", [1], {}]
 
@@ -120,11 +120,15 @@ def test_at_most_300_tokens_have_a_bias() -> None:
         meant(logit_bias={str(token): 1 for token in range(301)})
 
 
-def test_breakers_are_at_most_16_texts_of_64_characters() -> None:
+def test_a_seed_of_minus_1_is_random_as_none_is() -> None:
+    assert meant(seed=-1).seed is None
+
+
+def test_breakers_are_at_most_16_texts_of_40_bytes() -> None:
     assert meant(dry_sequence_breakers=[]).dry_sequence_breakers == ()
-    longest = ["x" * 64] * 16
+    longest = [*["x" * 40] * 15, "é" * 20]
     assert meant(dry_sequence_breakers=longest).dry_sequence_breakers == tuple(longest)
-    for wrong in ([*longest, "y"], ["x" * 65], [""], "x", [1]):
+    for wrong in ([*longest, "y"], ["x" * 41], ["é" * 21], [""], "x", [1]):
         with pytest.raises(InvalidRequestError, match="dry_sequence_breakers"):
             meant(dry_sequence_breakers=wrong)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import operator
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
@@ -113,7 +115,7 @@ def test_each_probability_is_sent_once(formatter: OutputFormatter) -> None:
             Token(text="a", logprobs=logprobs[:2]),
             Token(text="b"),
             Token(text="c", logprobs=logprobs[2:3]),
-            replace(DONE, logprobs=logprobs),
+            replace(DONE, logprobs=logprobs[3:]),
         )
         wire = Wire()
         await played(wire, *script, formatter=formatter)
@@ -125,6 +127,30 @@ def test_each_probability_is_sent_once(formatter: OutputFormatter) -> None:
             assert found == [[0, 1, 2, 3]]
 
     asyncio.run(go())
+
+
+def test_a_whole_answer_with_many_probabilities_blocks_nobody() -> None:
+    top = tuple(LikelyToken(id=number, piece=b"word", logprob=-0.5) for number in range(20))
+    logprobs = (TokenLogprobs(chosen=top[0], top=top),) * 16
+    turns = []
+
+    async def note() -> None:
+        while True:
+            turns.append(time.perf_counter())
+            await asyncio.sleep(0)
+
+    async def go() -> tuple[float, float]:
+        wire = Wire()
+        turns[:] = [time.perf_counter()]
+        noting = asyncio.create_task(note())
+        script = (*(Token(text="a", logprobs=logprobs) for _ in range(200)), DONE)
+        await played(wire, *script, formatter=PlainJson())
+        noting.cancel()
+        assert len(json.loads(wire.bodies[-1])["logprobs"]) == 3200
+        return max(map(operator.sub, turns[1:], turns)), turns[-1] - turns[0]
+
+    longest, whole = min(asyncio.run(go()) for _ in range(3))
+    assert longest < whole / 3, (longest, whole)
 
 
 @pytest.mark.parametrize(

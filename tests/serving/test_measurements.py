@@ -5,9 +5,12 @@ import asyncio
 
 import pytest
 
-from modeld.events import ModelEvicted, ModelLoaded
+from modeld.errors import InvalidModelError
+from modeld.events import ModelEvicted, ModelLoaded, ModelLoadFailed
+from modeld.serving.cooldown import FIRST_S
 from modeld.serving.instance import Place
-from modeld.serving.loader import log
+from modeld.serving.need import RETRY_S
+from modeld.serving.pool import log
 from tests.serving.fakes import MIB, a_place
 from tests.serving.stage import Stage, a_stage
 from tests.serving.virtual_time import run_virtually, settle
@@ -75,7 +78,7 @@ def test_rule_7_a_model_that_was_measured_too_large_is_refused_and_nobody_is_evi
 
 
 @pytest.mark.parametrize("result", [None, ValueError("no"), MemoryError()])
-def test_without_a_measurement_the_estimate_stays_and_nobody_asks_again(
+def test_without_a_measurement_the_estimate_stays_and_nobody_asks_again_at_once(
     result: Exception | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def main() -> None:
@@ -109,7 +112,7 @@ def test_a_measurement_that_does_not_end_is_given_up_after_the_loads_timeout(
             assert stage.backend.started == ["a"]
 
     run_virtually(main())
-    assert "a was not measured, its estimate counts: TimeoutError()" in caplog.text
+    assert "LoadFailedError('the measurement took longer than 30 s')" in caplog.text
 
 
 def test_all_who_wait_share_one_measurement_and_the_line_counts_them() -> None:
@@ -208,5 +211,98 @@ def test_closing_stops_a_measurement() -> None:
             await stage.pool.aclose()
             assert await client.outcome() == "draining"
             assert stage.backend.measurements == {}
+
+    run_virtually(main())
+
+
+def test_a_measurement_that_failed_in_passing_is_made_again_later() -> None:
+    async def main() -> None:
+        async with a_stage(budget_mb=100) as stage:
+            place = unmeasured(stage)
+            client = await stage.client(place)
+            await stage.end_measurement("a", ValueError("no"))
+            await stage.end_load("a")
+            await client.leave()
+            await stage.pool.unload(place)
+            await asyncio.sleep(RETRY_S)
+            again = await stage.client(place)
+            assert stage.backend.measured == ["a", "a"]
+            await stage.end_measurement("a", 60)
+            assert stage.turns.ledger.held_bytes == 60 * MIB
+            await stage.end_load("a")
+            assert again.runs
+
+    run_virtually(main())
+
+
+def test_a_model_is_not_refused_for_good_because_one_measurement_failed() -> None:
+    async def main() -> None:
+        async with a_stage(budget_mb=200) as stage:
+            await stage.resident("b", 150)
+            place = unmeasured(stage, size_mb=300)
+            clients = [await stage.client(place) for _ in range(2)]
+            await stage.end_measurement("a", MemoryError("killed"))
+            for client in [*clients, await stage.client(place)]:
+                assert await client.outcome() == "load_failed"
+            assert "MemoryError: killed" in str(place.last_error)
+            assert stage.seen(ModelEvicted) == []
+            (told,) = stage.seen(ModelLoadFailed)
+            assert (told.model, told.reason, told.retry_after_s) == ("a", "load_failed", FIRST_S)
+            await asyncio.sleep(FIRST_S)
+            client = await stage.client(place)
+            assert stage.backend.measured == ["a", "a"]
+            await stage.end_measurement("a", 50)
+            await stage.end_load("a")
+            assert client.runs
+
+    run_virtually(main())
+
+
+def test_a_measurement_that_keeps_failing_is_made_less_and_less_often() -> None:
+    async def main() -> None:
+        async with a_stage(budget_mb=100) as stage:
+            place = unmeasured(stage, size_mb=300)
+            for wait_s in (FIRST_S, 2 * FIRST_S, 4 * FIRST_S):
+                client = await stage.client(place)
+                await stage.end_measurement("a", ValueError("no"))
+                assert await client.outcome() == "load_failed"
+                assert stage.seen(ModelLoadFailed)[-1].retry_after_s == wait_s
+                await asyncio.sleep(wait_s)
+
+    run_virtually(main())
+
+
+def test_a_measurement_that_proves_the_model_unusable_is_a_failed_load_and_evicts_nobody() -> None:
+    async def main() -> None:
+        async with a_stage(budget_mb=200) as stage:
+            await stage.resident("b", 150)
+            place = unmeasured(stage)
+            clients = [await stage.client(place) for _ in range(2)]
+            await stage.end_measurement("a", InvalidModelError("no such tensor"))
+            for client in [*clients, await stage.client(place)]:
+                assert await client.outcome() == "invalid_model"
+            assert "no such tensor" in str(place.last_error)
+            assert stage.backend.started == ["b"]
+            assert stage.seen(ModelEvicted) == []
+            assert [event.reason for event in stage.seen(ModelLoadFailed)] == ["invalid_model"]
+            await asyncio.sleep(FIRST_S)
+            await stage.client(place)
+            assert stage.backend.measured == ["a", "a"]
+
+    run_virtually(main())
+
+
+def test_a_measurement_of_a_file_that_has_changed_since_fails_nobody() -> None:
+    async def main() -> None:
+        async with a_stage(budget_mb=100) as stage:
+            place = unmeasured(stage)
+            client = await stage.client(place)
+            old = stage.backend.measurements.pop("a")
+            place.renew(a_place(stage.backend, "a", size_mb=50))
+            old.set_exception(InvalidModelError("no such tensor"))
+            stage.backend.measurements["a"] = old
+            await settle()
+            await stage.end_load("a")
+            assert client.runs
 
     run_virtually(main())

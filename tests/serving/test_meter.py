@@ -44,21 +44,13 @@ def test_the_last_chunk_carries_the_whole_answer() -> None:
     assert (done.finish_reason, done.usage) == (a_done().finish_reason, a_done().usage)
 
 
-def test_the_last_chunk_carries_all_logprobs_in_their_order() -> None:
+def test_no_logprobs_are_gathered_and_the_last_chunk_keeps_its_own() -> None:
     meter = a_meter()
     meter.token(Token(text="a", logprobs=some_logprobs(1)))
     meter.token(Token(text="b"))
-    meter.token(Token(text="cd", logprobs=some_logprobs(2, 3)))
     last = Done(finish_reason=FinishReason.STOP, usage=Usage(), logprobs=some_logprobs(4))
 
-    assert meter.done(last).logprobs == some_logprobs(1, 2, 3, 4)
-
-
-def test_where_no_logprobs_came_there_are_none() -> None:
-    meter = a_meter()
-    meter.token(Token(text="a"))
-
-    assert meter.done(a_done()).logprobs == ()
+    assert meter.done(last).logprobs == some_logprobs(4)
 
 
 def test_the_start_is_told_with_the_time_in_line() -> None:

@@ -364,6 +364,6 @@ def test_the_models_that_are_ready_are_listed() -> None:
             await stage.client(stage.place("b"))
             drained, _engine, _client = await stage.busy("c")
             stage.pool.drain(drained, EvictionReason.FILE_CHANGED)
-            assert stage.pool.loaded_places() == [ready]
+            assert stage.turns.ready() == [ready]
 
     run_virtually(main())

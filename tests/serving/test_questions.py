@@ -13,11 +13,17 @@ from modeld.errors import (
     WorkerCrashedError,
 )
 from modeld.events import RequestFinished, RequestRefused, RequestStarted
-from modeld.questions import EmbedQuestion, RerankQuestion, TokenizeQuestion, Tokens
-from modeld.values import InstanceState
+from modeld.questions import (
+    AnyQuestion,
+    EmbedQuestion,
+    RerankQuestion,
+    TokenizeQuestion,
+    Tokens,
+)
+from modeld.values import GenerateRequest, InstanceState
 from tests.serving.counter import Counter, a_counter, a_shelf, until, until_running
 
-ONE_TWO = Tokens(ids=(0, 1), pieces=(b"one", b"two"))
+ONE_TWO = Tokens(ids=(0, 1))
 
 
 def tokenize(text: str, model: str = "a") -> TokenizeQuestion:
@@ -162,5 +168,32 @@ def test_rule_11_a_cancelled_question_leaves_nothing_behind(stage: str) -> None:
             assert finished == ["cancelled"] * (stage != "loading")
             counter.backend.may_load.set()
             assert await counter.service.ask(tokenize("one two")) == ONE_TWO
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("question", "counts"),
+    [
+        (tokenize("one two"), False),
+        (RerankQuestion(query="q", documents=("d",), model="a"), True),
+        (GenerateRequest(prompt="one", model="a"), True),
+    ],
+)
+def test_only_what_the_model_computes_goes_into_the_forecast(
+    question: AnyQuestion | GenerateRequest, *, counts: bool
+) -> None:
+    """A thousand texts cut into tokens say nothing of how long an answer takes."""
+
+    async def main() -> None:
+        async with a_counter(a_shelf()) as counter:
+            await counter.service.load("a")
+            before_s = counter.line("a").forecast_s()
+            if isinstance(question, GenerateRequest):
+                async for _chunk in counter.service.infer(question):
+                    pass
+            else:
+                await counter.service.ask(question)
+            assert (counter.line("a").forecast_s() != before_s) is counts
 
     asyncio.run(main())

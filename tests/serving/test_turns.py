@@ -184,7 +184,8 @@ def test_a_failed_load_frees_its_bytes_and_tells_everybody_in_line(new_desk: New
     desk.decide()
     error = LoadFailedError("the file is a poem")
 
-    desk.turns.load_failed(a, error)
+    desk.turns.gone(a)
+    desk.turns.turn_away(a, error)
 
     assert [error_of(ticket) for ticket in tickets] == [error] * 3
     assert desk.turns.ledger.held_bytes == 0
@@ -221,7 +222,8 @@ def test_while_a_model_cools_down_the_failure_that_began_it_is_told_again(
     a = desk.place("a")
     desk.request(a)
     a.cooldown.load_failed(desk.clock.now_s)
-    desk.turns.load_failed(a, failure("the file is a poem"))
+    desk.turns.gone(a)
+    desk.turns.turn_away(a, failure("the file is a poem"))
 
     with pytest.raises(failure, match="the file is a poem") as caught:
         desk.arrive(a)

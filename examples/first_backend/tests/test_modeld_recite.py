@@ -56,7 +56,9 @@ def test_it_knows_the_tokens_of_what_it_has_read_and_answers_nothing_else(tmp_pa
     async def main() -> None:
         async with serving(tmp_path) as service:
             tokens = await service.ask(TokenizeQuestion(text="of Spain"))
-            assert tokens == Tokens(ids=(2, 9), pieces=(b"of", b"Spain"))
+            assert tokens == Tokens(ids=(2, 9))
+            written = await service.ask(TokenizeQuestion(text="of Spain", with_pieces=True))
+            assert written == Tokens(ids=(2, 9), pieces=(b"of", b"Spain"))
             with pytest.raises(InvalidRequestError, match="never read 'Italy'"):
                 await service.ask(TokenizeQuestion(text="of Italy"))
             with pytest.raises(NotSupportedError):

@@ -37,23 +37,22 @@ class Answer:
         sampler.accept_prompt(sequence.tokens)
         self._tokens = 0
 
-    def take(self, rows: Rows, guesses: SequenceOf[int]) -> tuple[list[Token | Done], int]:
+    def take(self, rows: Rows, guesses: SequenceOf[int], chunks: list[Token | Done]) -> int:
         """Choose the next token, and one more for each guess that turns out right.
 
-        ``rows`` are the logits after the last token and after each guess. Returns what is certain
-        of the text, and how many guesses were right.
+        ``rows`` are the logits after the last token and after each guess. What is certain of the
+        text is added to ``chunks``; returns how many guesses were right.
 
         Raises:
             InvalidRequestError: the request's grammar and bans leave no token.
         """
-        chunks: list[Token | Done] = []
         right = 0
         while True:
             row = rows[right]
             token = self._sampler.choose(row)
             self._account(token, row, chunks)
             if self.ended or right == len(guesses) or guesses[right] != token:
-                return chunks, right
+                return right
             right += 1
 
     def close(self) -> None:
@@ -66,7 +65,7 @@ class Answer:
         return Usage(
             prompt_tokens=self._prompt_tokens,
             completion_tokens=self._tokens,
-            cached_tokens=self.sequence.cached,
+            cached_tokens=self.sequence.cached or 0,
         )
 
     def _account(self, token: int, row: Row, chunks: list[Token | Done]) -> None:

@@ -55,7 +55,8 @@ class Answers:
             add_special=question.add_special,
             parse_special=question.parse_special,
         )
-        return Tokens(ids=tuple(ids), pieces=tuple(map(self._vocabulary.written, ids)))
+        written = map(self._vocabulary.written, ids if question.with_pieces else ())
+        return Tokens(ids=tuple(ids), pieces=tuple(written))
 
     def _text(self, tokens: tuple[int, ...]) -> Text:
         size = self._vocabulary.size

@@ -28,14 +28,17 @@ class LlamaCpp(Backend):
     def estimate(self, spec: ModelSpec, options: Options) -> MemoryEstimate:
         """By formula, from the header alone; see :mod:`modeld_llama_cpp.memory`."""
         assert isinstance(options, LlamaOptions)
-        return memory.estimate(spec, options)
+        return _with_kept(memory.estimate(spec, options), spec, options)
 
     async def measure(
         self, spec: ModelSpec, options: Options, host: EngineHost
     ) -> MemoryEstimate | None:
         """Laid out in a worker, without memory; see :mod:`modeld_llama_cpp.dry_run`."""
+        assert isinstance(options, LlamaOptions)
         measured = await host.call("modeld_llama_cpp.dry_run:measure", spec, options)
-        return None if measured is None else msgspec.convert(measured, MemoryEstimate)
+        if measured is None:
+            return None
+        return _with_kept(msgspec.convert(measured, MemoryEstimate), spec, options)
 
     async def load(self, spec: ModelSpec, options: Options, host: EngineHost) -> Engine:
         """Start the engine for text or the one for vectors in a worker."""
@@ -45,3 +48,9 @@ class LlamaCpp(Backend):
         else:
             engine = "modeld_llama_cpp.engine:LlamaEngine"
         return await host.start(engine, spec, options)
+
+
+def _with_kept(made: MemoryEstimate, spec: ModelSpec, options: LlamaOptions) -> MemoryEstimate:
+    """What the engine keeps of ended requests comes on top of what llama.cpp holds."""
+    kept = memory.kept_bytes(spec, options)
+    return msgspec.structs.replace(made, kv_bytes=made.kv_bytes + kept)

@@ -22,15 +22,21 @@ class Candidates:
         self._tokens = np.zeros(vocabulary_size, _TOKEN_DATA)
         self._ids = self._tokens["id"]
         self._logits = self._tokens["logit"]
+        self._probabilities = self._tokens["p"]
         self._data = self._tokens.ctypes.data_as(llama_cpp.llama_token_data_p)
         self._array = llama_cpp.llama_token_data_array(data=self._data)
         self._reference = ctypes.byref(self._array)
         self.count = 0
 
     def fill(self, row: Row, ids: Ids) -> None:
-        """Make these tokens the candidates, with their logits."""
+        """Make these tokens the candidates, with their logits.
+
+        The probabilities that the chain before has left are wiped out, as not every chain computes
+        them.
+        """
         count = self.count = ids.size
         self._ids[:count] = ids
+        self._probabilities[:count] = 0.0
         self._logits[:count] = row if count == row.size else row[ids]
 
     def ids(self) -> Ids:
@@ -40,12 +46,12 @@ class Candidates:
     def drop_refused(self, grammar: int) -> None:
         """Leave only those that can come next by a grammar."""
         self._apply(grammar)
-        kept = self._tokens[: self.count][self._logits[: self.count] != -np.inf]
-        self.count = kept.size
-        self._tokens[: self.count] = kept
+        left = self._tokens[: self.count][self._logits[: self.count] != -np.inf]
+        self.count = left.size
+        self._tokens[: self.count] = left
 
-    def choose(self, chain: int) -> int | None:
-        """The token that a chain chooses. The candidates are spent.
+    def run(self, chain: int) -> int | None:
+        """The token that is left when a chain has gone over the candidates, which are spent then.
 
         ``None`` if its arithmetic has overflowed, which llama.cpp would answer with the worst.
         """

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from collections.abc import Iterator
 from typing import TypeAlias
 
 import llama_cpp
@@ -52,64 +53,67 @@ class Chains:
         return not choice.stops_repetition or self._key(choice) in self._prototypes
 
     def make(self, choice: Choice) -> int:
-        """A new chain, which the caller frees. Its last sampler chooses a token."""
+        """A new chain, which the caller frees. Its last sampler chooses a token.
+
+        Each sampler is made only when the chain has taken the one before, so that none is lost.
+        """
         chain: int = llama_cpp.llama_sampler_chain_init(
             llama_cpp.llama_sampler_chain_default_params()
         )
-        for sampler in [*self._changes(choice), *self._choices(choice)]:
-            llama_cpp.llama_sampler_chain_add(chain, sampler)
+        try:
+            for samplers in (self._changing(choice), self._choosing(choice)):
+                for sampler in samplers:
+                    llama_cpp.llama_sampler_chain_add(chain, sampler)
+        except BaseException:
+            llama_cpp.llama_sampler_free(chain)  # and with it those added
+            raise
         return chain
 
-    def _changes(self, choice: Choice) -> list[int]:
+    def _changing(self, choice: Choice) -> Iterator[int]:
         """What changes the logits of single tokens."""
-        samplers = []
         if choice.logit_bias:
             biases = (llama_cpp.llama_logit_bias * len(choice.logit_bias))(
                 *(llama_cpp.llama_logit_bias(token, bias) for token, bias in choice.logit_bias)
             )
-            samplers.append(
-                llama_cpp.llama_sampler_init_logit_bias(self._vocabulary_size, len(biases), biases)
+            yield llama_cpp.llama_sampler_init_logit_bias(
+                self._vocabulary_size, len(biases), biases
             )
         if choice.penalises:
-            samplers.append(
-                llama_cpp.llama_sampler_init_penalties(
-                    self._vocabulary_size,
-                    self.window(choice.repeat_last_n),
-                    choice.repeat_penalty,
-                    choice.frequency_penalty,
-                    choice.presence_penalty,
-                )
+            yield llama_cpp.llama_sampler_init_penalties(
+                self._vocabulary_size,
+                self.window(choice.repeat_last_n),
+                choice.repeat_penalty,
+                choice.frequency_penalty,
+                choice.presence_penalty,
             )
         if choice.stops_repetition:
-            samplers.append(self._dry(choice))
-        return samplers
+            yield self._dry(choice)
 
-    def _choices(self, choice: Choice) -> list[int]:
+    def _choosing(self, choice: Choice) -> Iterator[int]:
         """What drops tokens, and what chooses one in the end."""
-        if choice.greedy:
-            return [llama_cpp.llama_sampler_init_greedy()]
         temperature = choice.temperature
-        if choice.mirostat == 1:
-            mirostat = llama_cpp.llama_sampler_init_mirostat(
-                self._vocabulary_size,
-                choice.seed,
-                choice.mirostat_tau,
-                choice.mirostat_eta,
-                _MIROSTAT_TOKENS,
-            )
-            return [llama_cpp.llama_sampler_init_temp(temperature), mirostat]
-        if choice.mirostat == 2:
-            mirostat = llama_cpp.llama_sampler_init_mirostat_v2(
-                choice.seed, choice.mirostat_tau, choice.mirostat_eta
-            )
-            return [llama_cpp.llama_sampler_init_temp(temperature), mirostat]
-        return [
-            *_filters(choice),
-            llama_cpp.llama_sampler_init_temp_ext(
+        if choice.greedy:
+            yield llama_cpp.llama_sampler_init_greedy()
+        elif choice.mirostat:
+            yield llama_cpp.llama_sampler_init_temp(temperature)
+            yield self._mirostat(choice)
+        else:
+            yield from _filters(choice)
+            yield llama_cpp.llama_sampler_init_temp_ext(
                 temperature, choice.dynatemp_range, choice.dynatemp_exponent
-            ),
-            llama_cpp.llama_sampler_init_dist(choice.seed),
-        ]
+            )
+            yield llama_cpp.llama_sampler_init_dist(choice.seed)
+
+    def _mirostat(self, choice: Choice) -> int:
+        settings = (choice.seed, choice.mirostat_tau, choice.mirostat_eta)
+        sampler: int
+        if choice.mirostat == 1:
+            sampler = llama_cpp.llama_sampler_init_mirostat(
+                self._vocabulary_size, *settings, _MIROSTAT_TOKENS
+            )
+        else:
+            sampler = llama_cpp.llama_sampler_init_mirostat_v2(*settings)
+        return sampler
 
     def _dry(self, choice: Choice) -> int:
         key = self._key(choice)
@@ -153,22 +157,18 @@ def _copy(sampler: int) -> int:
     return copy
 
 
-def _filters(choice: Choice) -> list[int]:
-    samplers = []
+def _filters(choice: Choice) -> Iterator[int]:
     if choice.top_n_sigma > 0.0:
-        samplers.append(llama_cpp.llama_sampler_init_top_n_sigma(choice.top_n_sigma))
+        yield llama_cpp.llama_sampler_init_top_n_sigma(choice.top_n_sigma)
     if choice.top_k:
-        samplers.append(llama_cpp.llama_sampler_init_top_k(choice.top_k))
+        yield llama_cpp.llama_sampler_init_top_k(choice.top_k)
     if choice.typical_p < 1.0:
-        samplers.append(llama_cpp.llama_sampler_init_typical(choice.typical_p, _MIN_KEEP))
+        yield llama_cpp.llama_sampler_init_typical(choice.typical_p, _MIN_KEEP)
     if choice.top_p < 1.0:
-        samplers.append(llama_cpp.llama_sampler_init_top_p(choice.top_p, _MIN_KEEP))
+        yield llama_cpp.llama_sampler_init_top_p(choice.top_p, _MIN_KEEP)
     if choice.min_p > 0.0:
-        samplers.append(llama_cpp.llama_sampler_init_min_p(choice.min_p, _MIN_KEEP))
+        yield llama_cpp.llama_sampler_init_min_p(choice.min_p, _MIN_KEEP)
     if choice.xtc_probability > 0.0:
-        samplers.append(
-            llama_cpp.llama_sampler_init_xtc(
-                choice.xtc_probability, choice.xtc_threshold, _MIN_KEEP, choice.seed
-            )
+        yield llama_cpp.llama_sampler_init_xtc(
+            choice.xtc_probability, choice.xtc_threshold, _MIN_KEEP, choice.seed
         )
-    return samplers

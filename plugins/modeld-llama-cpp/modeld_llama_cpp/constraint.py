@@ -25,15 +25,15 @@ class Constraint:
         Raises:
             InvalidRequestError: llama.cpp does not take it.
         """
+        self._token = (llama_cpp.llama_token_data * 1)()
+        array = llama_cpp.llama_token_data_array(data=self._token, size=1, selected=-1)
+        self._array = ctypes.byref(array)
         sampler = llama_cpp.llama_sampler_init_grammar(vocab, _encoded(grammar), _ROOT)
         if not sampler:
             raise InvalidRequestError(
                 "grammar: llama.cpp cannot parse it; see its grammars/README.md", field="grammar"
             )
         self.sampler: int = sampler
-        self._token = (llama_cpp.llama_token_data * 1)()
-        array = llama_cpp.llama_token_data_array(data=self._token, size=1, selected=-1)
-        self._array = ctypes.byref(array)
 
     def allows(self, token: int) -> bool:
         """Whether this token may come next. An end token may where the grammar is finished."""

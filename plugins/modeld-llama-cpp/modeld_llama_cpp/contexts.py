@@ -84,7 +84,7 @@ def most_positions(weights: int, context: int) -> int:
 def shape_for_text(weights: int, options: LlamaOptions) -> Shape:
     """The shape of a context that writes text with these weights."""
     trained = llama_cpp.llama_model_n_ctx_train(weights)
-    return shape.for_text(options, trained, can_share=can_cut(weights))
+    return shape.for_text(options, trained)
 
 
 def shape_for_vectors(weights: int, options: LlamaOptions) -> Shape:

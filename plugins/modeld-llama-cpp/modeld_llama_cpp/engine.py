@@ -6,19 +6,30 @@ Each step decides (:mod:`.scheduler`), does (:mod:`.runner`) and accounts (:mod:
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import msgspec
 
-from modeld import Failed, GenerateRequest, ModeldError, ModelSpec, StepChunk, StepEngine
+from modeld import (
+    Done,
+    Failed,
+    GenerateRequest,
+    ModeldError,
+    ModelSpec,
+    StepChunk,
+    StepEngine,
+    Token,
+)
 from modeld.errors import InternalError, InvalidRequestError, NotSupportedError
 from modeld.interfaces import ReportProgress
 from modeld.questions import AnyQuestion, EmbedQuestion, Reply, RerankQuestion, Text, Tokens
+from modeld_llama_cpp import memory
 from modeld_llama_cpp import model as models
-from modeld_llama_cpp import session
 from modeld_llama_cpp.answer import Answer
 from modeld_llama_cpp.asking import Answers
+from modeld_llama_cpp.kept import KeptSequences, SavedSequence
 from modeld_llama_cpp.lookup import Lookup
 from modeld_llama_cpp.options import LlamaOptions
 from modeld_llama_cpp.preparation import Preparation
@@ -29,12 +40,17 @@ from modeld_llama_cpp.sampling import decide
 from modeld_llama_cpp.scheduler import Scheduler
 from modeld_llama_cpp.sequence import Part
 from modeld_llama_cpp.sequence import Sequence as TokenSequence
-from modeld_llama_cpp.session import SavedSequence
 from modeld_llama_cpp.template import ChatTemplate
 from modeld_llama_cpp.vocabulary import Vocabulary
 
-WAIT_S = 0.05
-"""How long a step waits for a request to be read when there is nothing else to do."""
+WAIT_S = 0.005
+"""How long a step waits for a request to be read when there is nothing else to do: no longer than a
+request that comes meanwhile may wait."""
+
+MOST_KEPT = 256
+"""Ended requests that are kept. Each new request is compared with all of them."""
+
+MOST_LOGPROBS = 20
 
 Produced: TypeAlias = tuple[int, StepChunk | Reply]
 
@@ -44,10 +60,9 @@ class LlamaEngine(StepEngine):
 
     close_before_exit = False  # the model's memory and the children go with the worker's process
 
-    def __init__(self, model: models.Model, options: LlamaOptions) -> None:
+    def __init__(self, model: models.Model, options: LlamaOptions, kept_bytes: int) -> None:
         self.slots = options.slots
-        self.held_bytes = model.held_bytes
-        self._options = options
+        self.held_bytes = model.held_bytes + kept_bytes
         self._model = model
         self._vocabulary = Vocabulary(model.weights)
         self._samplers = Samplers(model.weights, model.context_length)
@@ -59,14 +74,18 @@ class LlamaEngine(StepEngine):
         )
         self._questions = Answers(self._vocabulary, template)
         self._preparation: Preparation[Reading | Tokens | Text] = Preparation()
+        self._kept = KeptSequences(
+            options.kept_tokens(model.context_length),
+            options.slots if not model.can_cut else MOST_KEPT,
+            in_parts=model.can_cut,
+        )
         self._scheduler = Scheduler(
             cells=model.cells,
             slots=options.slots,
             batch=model.batch,
             chunk=options.prefill_chunk,
-            kept=model.sequences - options.slots,
-            kept_cells=options.cache_tokens,
-            in_parts=model.can_share,
+            kept=self._kept,
+            in_parts=model.can_cut,
             guesses=options.draft_tokens if model.can_cut else 0,
         )
         self._runner = Runner(model, self._vocabulary.size)
@@ -83,7 +102,8 @@ class LlamaEngine(StepEngine):
             ModeldError: the file cannot be used or there is not enough memory; it says why.
         """
         checked = msgspec.convert(options, LlamaOptions)
-        return cls(models.load(spec, checked, progress), checked)
+        kept_bytes = memory.kept_bytes(spec, checked)
+        return cls(models.load(spec, checked, progress), checked, kept_bytes)
 
     def submit(self, request_id: int, request: GenerateRequest) -> None:
         """Check a request and take it on. What takes longer to read is read beside the steps.
@@ -121,8 +141,10 @@ class LlamaEngine(StepEngine):
         if not self._scheduler.busy:
             return produced
         plan = self._scheduler.plan()
-        if plan.edits:
-            self._runner.edit(plan.edits)
+        while plan.edits and (failed := self._runner.edit(plan.edits)):
+            self._kept.clear()  # what llama.cpp does not take back is of no use to anybody
+            self._scheduler.start_over(failed)
+            plan = self._scheduler.plan()
         match self._runner.compute(plan.parts):
             case Outcome.DONE:
                 self._scheduler.account(plan)
@@ -147,13 +169,13 @@ class LlamaEngine(StepEngine):
         """Stop the running step if it reads this request's prompt."""
         self._runner.interrupt(request_id)
 
-    def save_sequences(self, max_bytes: int) -> list[SavedSequence]:
-        """The sequences kept for later requests, as many as fit into ``max_bytes``, as bytes."""
-        return session.save(self._scheduler, self._runner, max_bytes)
+    def save_sequences(self) -> list[SavedSequence]:
+        """What is kept of ended requests, the most recently used first."""
+        return list(self._kept)
 
     def restore_sequences(self, saved: Iterable[SavedSequence]) -> int:
-        """Keep saved sequences again, as far as there is room; return how many."""
-        return session.restore(self._scheduler, self._runner, saved)
+        """Keep what another engine of this model has saved, as far as there is room; how many."""
+        return self._kept.extend(saved)
 
     def close(self) -> None:
         """Give back the model, the running requests and the children."""
@@ -191,23 +213,35 @@ class LlamaEngine(StepEngine):
             limit = min(limit, len(prompt) + request.max_tokens)
         salt = request.cache_salt if request.cache_prompt else None
         sequence = TokenSequence(request_id, prompt, limit, salt)
-        if self._options.draft_tokens:
+        if self._scheduler.guesses:
             sequence.lookup = Lookup()
         sampler = self._samplers.new(reading.choice, reading.grammar)
-        self._answers[request_id] = Answer(sequence, request, sampler, self._vocabulary)
+        try:
+            answer = Answer(sequence, request, sampler, self._vocabulary)
+        except BaseException:
+            sampler.close()
+            raise
+        self._answers[request_id] = answer
         self._scheduler.add(sequence)
 
     def _choose(self, part: Part, rows: Rows, produced: list[Produced]) -> None:
-        """Let an answer take what was computed for it."""
+        """Let an answer take what was computed for it. Its faults end it and nobody else."""
         request_id = part.sequence.request_id
         answer = self._answers[request_id]
+        chunks: list[Token | Done] = []
+        error: ModeldError | None = None
         try:
-            chunks, right = answer.take(rows, part.guesses)
-        except ModeldError as exc:  # of this answer only: nothing may be chosen for it
-            produced.append((request_id, _failed(exc)))
-            self._end(request_id)
-            return
+            right = answer.take(rows, part.guesses, chunks)
+        except ModeldError as exc:  # nothing may be chosen for it
+            error = exc
+        except Exception as exc:  # noqa: BLE001  (one request's fault must not end the others)
+            traceback.print_exc()
+            error = InternalError(f"no token could be chosen: {exc!r}")
         produced.extend([(request_id, chunk) for chunk in chunks])
+        if error is not None:
+            produced.append((request_id, _failed(error)))
+            self._end(request_id, keep=False)
+            return
         if part.guesses:
             self._scheduler.accept(part, right)
             assert part.sequence.seq_id is not None
@@ -224,13 +258,28 @@ class LlamaEngine(StepEngine):
     def _end(self, request_id: int, *, keep: bool = True) -> None:
         answer = self._answers.pop(request_id)
         answer.close()
-        self._scheduler.remove(answer.sequence, keep=keep)
+        if keep:
+            self._keep(answer.sequence)
+        self._scheduler.remove(answer.sequence)
+
+    def _keep(self, sequence: TokenSequence) -> None:
+        """Keep what is computed of a sequence for others, if that is allowed and of any use."""
+        tokens = tuple(sequence.tokens[: sequence.computed])
+        salt, seq_id = sequence.salt, sequence.seq_id
+        if salt is not None and seq_id is not None and self._kept.wants(tokens, salt):
+            state = self._runner.save(seq_id)
+            self._kept.add(SavedSequence(tokens=tokens, salt=salt, state=state))
 
 
 def _check(request: GenerateRequest) -> None:
     if request.max_tokens is not None and request.max_tokens < 1:
         raise InvalidRequestError(
             f"max_tokens is {request.max_tokens}; it must be at least 1", field="max_tokens"
+        )
+    if request.logprobs is not None and not 0 <= request.logprobs <= MOST_LOGPROBS:
+        raise InvalidRequestError(
+            f"logprobs is {request.logprobs}; it must be from 0 to {MOST_LOGPROBS}",
+            field="logprobs",
         )
     if "" in request.stop:
         raise InvalidRequestError("a stop string is empty", field="stop")

@@ -1,133 +1,110 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The sequences of ended requests, kept for others that begin alike. Pure."""
+"""What ended requests have computed, kept in main memory for others that begin alike. Pure."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from modeld_llama_cpp.cells import Holding, together
-
-WORTH_KEEPING = 32
-"""A kept sequence was of use if it saved a request at least so many tokens."""
-
-_PATIENCE = 512
-"""Nothing is kept after so many misses in a row, each counted as often as others run beside it: 33
-requests that run all at once, or 170 that run four at a time; with one at a time it never ends."""
-
-_REMEMBERED = 64
-_REMEMBERED_TOKENS = 512
+WORTH_KEEPING = 16
+"""Computing fewer tokens than this again costs no more than looking for them."""
 
 
-@dataclass(slots=True, eq=False)
-class Kept:
-    """Computed tokens, the cells that hold them, and whose they are."""
+@dataclass(slots=True, frozen=True, kw_only=True)
+class SavedSequence:
+    """Computed tokens, whose they are, and their state as the runtime writes it.
 
-    tokens: list[int]
+    The state fits the same file, options and build of the runtime only.
+    """
+
+    tokens: tuple[int, ...]
     salt: str
-    holding: Holding
-    seq_id: int
+    state: bytes
 
 
 class KeptSequences:
-    """Kept sequences, the least recently used first: at most ``most`` with ``most_cells`` cells.
+    """At most ``most`` saved sequences with at most ``most_tokens`` together.
 
-    Whatever lies in memory takes time from every running answer in every step, of use or not, and
-    a few cells far back take as much as many. So where many requests run and none of them comes
-    back to what is kept, nothing is kept, until a request comes that would have found something.
-    What was dropped lately is remembered for that, without its cells.
+    The least recently used go first. ``in_parts`` says whether the beginning of one is of use. If
+    not, only a whole one is.
     """
 
-    def __init__(self, most: int, most_cells: int) -> None:
+    def __init__(self, most_tokens: int, most: int = 256, *, in_parts: bool = True) -> None:
+        self._most_tokens = most_tokens
         self._most = most
-        self._most_cells = most_cells
-        self._kept: list[Kept] = []
-        self._misses = 0
-        self._gone: deque[tuple[str, list[int]]] = deque(maxlen=_REMEMBERED)
+        self._in_parts = in_parts
+        self._kept: list[SavedSequence] = []
 
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    def __iter__(self) -> Iterator[Kept]:
-        return iter(self._kept)
+    def __iter__(self) -> Iterator[SavedSequence]:
+        """The most recently used first."""
+        return reversed(self._kept)
 
     @property
-    def cells(self) -> int:
-        """How many cells they hold together."""
-        return together(one.holding for one in self._kept)
+    def tokens(self) -> int:
+        """How many tokens are kept."""
+        return sum(len(one.tokens) for one in self._kept)
 
-    @property
-    def are_of_use(self) -> bool:
-        """Whether somebody came back lately, or too few came to tell."""
-        return self._misses < _PATIENCE
+    def wants(self, tokens: Sequence[int], salt: str) -> bool:
+        """Whether a sequence is worth saving: it may be kept, and no kept one goes on from it."""
+        if not WORTH_KEEPING <= len(tokens) <= self._most_tokens:
+            return False
+        if not self._in_parts:
+            return True
+        best, common = self.longest(tokens, salt)
+        return best is None or common < len(tokens)
 
-    @property
-    def are_too_many(self) -> bool:
-        """Whether the oldest must go."""
-        if not self.are_of_use:
-            return bool(self._kept)
-        return len(self._kept) > self._most or self.cells > self._most_cells
+    def add(self, saved: SavedSequence) -> None:
+        """Keep one more, as the one used last, in place of those that it goes on from."""
+        if self._in_parts:
+            self._kept = [one for one in self._kept if not _begins_with(saved, one)]
+        self._kept.append(saved)
+        while len(self._kept) > self._most or self.tokens > self._most_tokens:
+            del self._kept[0]
 
-    def have_room(self, cells: int) -> bool:
-        """Whether one more of so many cells may be kept."""
-        return len(self._kept) < self._most and self.cells + cells <= self._most_cells
+    def extend(self, saved: Iterable[SavedSequence]) -> int:
+        """Keep some that come from elsewhere, the most recently used first, as far as there is
+        room; how many these are."""
+        count = 0
+        room = self._most_tokens - self.tokens
+        for one in saved:
+            if len(one.tokens) <= room and len(self._kept) < self._most:
+                room -= len(one.tokens)
+                self._kept.insert(0, one)
+                count += 1
+        return count
 
-    def add(self, kept: Kept) -> None:
-        """Keep one more, as the one used last."""
-        self._kept.append(kept)
+    def clear(self) -> None:
+        """Keep nothing any longer."""
+        self._kept = []
 
-    def take(self, kept: Kept) -> None:
-        """Hand one over to a request that goes on from it."""
-        self._kept.remove(kept)
-
-    def drop(self, kept: Kept) -> None:
-        """Keep it no longer."""
-        self._kept.remove(kept)
-        self._gone.append((kept.salt, kept.tokens[:_REMEMBERED_TOKENS]))
-
-    def used(self, kept: Kept) -> None:
-        """Note that it was of use now."""
-        self._kept.remove(kept)
-        self._kept.append(kept)
-
-    def oldest(self) -> Kept:
-        """The one that was not used for longest."""
-        return self._kept[0]
-
-    def longest(
-        self, tokens: Sequence[int], salt: str, *, whole: bool = False
-    ) -> tuple[Kept | None, int]:
+    def longest(self, tokens: Sequence[int], salt: str) -> tuple[SavedSequence | None, int]:
         """The one with the most tokens in common from the beginning, and how many these are.
 
-        ``whole`` considers only those of which all tokens are in common.
+        Of several the most recently used, which then counts as used.
         """
-        best, most = None, 0
-        for kept in self._kept:
-            if kept.salt != salt:
+        wanted = tuple(tokens)
+        best, most = None, WORTH_KEEPING - 1
+        for one in reversed(self._kept):
+            if one.salt != salt:
                 continue
-            common = common_prefix(kept.tokens, tokens)
-            if common > most and (not whole or common == len(kept.tokens)):
-                best, most = kept, common
+            common = common_prefix(one.tokens, wanted)
+            if common > most and (self._in_parts or common == len(one.tokens)):
+                best, most = one, common
+        if best is None:
+            return None, 0
+        self._kept = [*(one for one in self._kept if one is not best), best]
         return best, most
 
-    def learn(
-        self, tokens: Sequence[int], salt: str, used: Kept | None, cached: int, running: int
-    ) -> None:
-        """Learn from a request that found ``cached`` of its tokens, ``used`` being one of the kept
-        if it was that, with ``running`` others beside it. Only what no other has counts for one."""
-        others = [one.tokens for one in self._kept if one.salt == salt and one is not used]
-        elsewhere = max((common_prefix(one, tokens) for one in others), default=0)
-        gone = [common_prefix(one, tokens) for whose, one in self._gone if whose == salt]
-        lost = max(gone, default=0) - cached
-        gained = cached - elsewhere if used is not None else 0
-        self._misses = 0 if max(gained, lost) >= WORTH_KEEPING else self._misses + running
+
+def _begins_with(saved: SavedSequence, other: SavedSequence) -> bool:
+    return saved.salt == other.salt and saved.tokens[: len(other.tokens)] == other.tokens
 
 
 def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
     """How many tokens two sequences have in common from their beginning.
 
-    Compares slices, which is done in C: ever longer ones, and shorter ones again where they differ.
+    Both are lists or both are tuples: slices are compared, which is done in C, ever longer ones,
+    and shorter ones again where they differ.
     """
     end = min(len(first), len(second))
     start, step = 0, 16

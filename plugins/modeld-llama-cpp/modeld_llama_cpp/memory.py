@@ -63,8 +63,7 @@ def shape_of(spec: ModelSpec, header: Header, options: LlamaOptions) -> Shape:
             pooling=header.number("pooling_type"),
             causal=header.causal,
         )
-    recurrent = any(header.recurrent_layers())
-    return shape.for_text(options, spec.context_length, can_share=not recurrent)
+    return shape.for_text(options, spec.context_length)
 
 
 def kv_bytes(header: Header, options: LlamaOptions, made: Shape) -> int:
@@ -75,16 +74,30 @@ def kv_bytes(header: Header, options: LlamaOptions, made: Shape) -> int:
     """
     if not header.causal:
         return 0
+    return tokens_bytes(header, options, cells_for(made.context), made.sequences)
+
+
+def kept_bytes(spec: ModelSpec, options: LlamaOptions) -> int:
+    """What the engine keeps of ended requests at most, in bytes, beside the model itself."""
+    header = Header(spec)
+    if families.makes_vectors(spec, options) or not header.causal:
+        return 0
+    tokens = options.kept_tokens(options.context_for(spec.context_length))
+    return tokens_bytes(header, options, tokens, options.slots if tokens else 0)
+
+
+def tokens_bytes(header: Header, options: LlamaOptions, tokens: int, sequences: int) -> int:
+    """Keys and values of so many tokens, and the recurrent state of so many sequences."""
     of_key, of_value = BLOCK_BYTES[options.cache_type_k], BLOCK_BYTES[options.cache_type_v]
-    per_cell = sum(
+    per_token = sum(
         key * of_key + value * of_value
         for kept, (key, value) in zip(
             header.attention_layers(), header.key_and_value_widths(), strict=True
         )
         if kept
     )
-    states = made.sequences * sum(header.recurrent_layers()) * header.state_values()
-    return cells_for(made.context) * per_cell // VALUES_PER_BLOCK + states * STATE_VALUE_BYTES
+    states = sequences * sum(header.recurrent_layers()) * header.state_values()
+    return tokens * per_token // VALUES_PER_BLOCK + states * STATE_VALUE_BYTES
 
 
 def buffers_bytes(header: Header, options: LlamaOptions, made: Shape) -> int:

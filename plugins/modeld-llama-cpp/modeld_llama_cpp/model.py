@@ -25,8 +25,8 @@ class Model:
 
     ``context_length`` is the most tokens of one request, ``cells`` the size of the KV cache in
     tokens, ``sequences`` how many sequence ids there are. ``can_cut`` says whether the end of a
-    sequence can be taken out of memory and ``can_share`` whether another one can have a part of
-    it, neither of which a recurrent state allows. ``pooling`` is how the tokens' vectors become
+    sequence can be taken out of memory or shared with another one, which a recurrent state does
+    not allow. ``pooling`` is how the tokens' vectors become
     one, ``None`` for a model that writes text; ``batch`` is the most tokens of one call.
     """
 
@@ -37,7 +37,6 @@ class Model:
     batch: int
     sequences: int
     can_cut: bool
-    can_share: bool
     chat_template: str | None
     pooling: Pooling | None
     adapters: Sequence[int]
@@ -103,7 +102,6 @@ def _load(
         batch=made.batch,
         sequences=made.sequences,
         can_cut=can_cut,
-        can_share=can_cut,
         chat_template=_template_of(weights) if template is None else template,
         pooling=made.pooling,
         adapters=adapters,

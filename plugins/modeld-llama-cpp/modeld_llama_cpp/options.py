@@ -173,8 +173,8 @@ class LlamaOptions(Options, frozen=True, kw_only=True):
     cache_tokens: Annotated[
         Annotated[int, Meta(ge=0, le=1 << 24)] | None,
         Meta(
-            description="most tokens of ended requests that are kept for reuse; all that nobody"
-            " else needs unless set, 0 keeps none"
+            description="most tokens of ended requests that are kept in main memory for requests"
+            " that begin alike; as many as `context` unless set, 0 keeps none"
         ),
     ] = None
     draft_tokens: Annotated[
@@ -195,6 +195,10 @@ class LlamaOptions(Options, frozen=True, kw_only=True):
         if self.context is not None:
             return self.context
         return min(trained or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
+
+    def kept_tokens(self, context: int) -> int:
+        """Most tokens of ended requests that are kept beside a context of so many tokens."""
+        return context if self.cache_tokens is None else self.cache_tokens
 
     @property
     def step_tokens(self) -> int:

@@ -27,7 +27,11 @@ class Reading:
 
 
 class RequestReader:
-    """Reads the requests for one model, on one thread at a time."""
+    """Reads the requests for one model.
+
+    Quick ones may be read on any thread, the others on one thread at a time: they go through the
+    processes for templates and grammars.
+    """
 
     def __init__(
         self,
@@ -58,7 +62,7 @@ class RequestReader:
             ModeldError: its prompt, its chat or its grammar cannot be used; ``field`` says which.
         """
         grammar = self._grammars.read(request)
-        self._samplers.prepare(choice)
+        self._samplers.prepare(choice, grammar)
         return Reading(self._prompts.read(request), choice, grammar)
 
     def close(self) -> None:

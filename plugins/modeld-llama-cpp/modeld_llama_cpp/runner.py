@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from modeld_llama_cpp import native_log
 from modeld_llama_cpp.abort import AbortFlag
+from modeld_llama_cpp.kept import SavedSequence
 from modeld_llama_cpp.logits import Logits
 from modeld_llama_cpp.model import Model
-from modeld_llama_cpp.sequence import Copy, Edit, Forget, Part
+from modeld_llama_cpp.sequence import Copy, Edit, Forget, Part, Restore
 
 Rows: TypeAlias = NDArray[np.float32]
 """The logits of some positions: a row for each, a column for each token of the vocabulary."""
@@ -153,38 +154,49 @@ class Runner:
         rows = self._logits.rows(self._batch.rows)
         return [(part, rows[first : first + 1 + len(part.guesses)]) for part, first in self._asked]
 
-    def edit(self, edits: Iterable[Edit]) -> None:
-        """Change what sequences are in memory."""
+    def edit(self, edits: Iterable[Edit]) -> set[int]:
+        """Change what sequences are in memory; return the ids that could not be brought back."""
+        failed: set[int] = set()
         for edit in edits:
             match edit:
                 case Copy(source=source, target=target, count=count):
                     llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, count)
+                    if source in failed:
+                        failed.add(target)
+                case Restore(saved=saved, seq_id=seq_id, count=count):
+                    if not self.restore(seq_id, saved):
+                        failed.add(seq_id)
+                    elif count < len(saved.tokens):
+                        self.cut(seq_id, count)
                 case Forget(seq_id=seq_id):
                     llama_cpp.llama_memory_seq_rm(self._memory, seq_id, -1, -1)
+                    failed.discard(seq_id)
                 case _:
                     assert_never(edit)
+        return failed
 
     def cut(self, seq_id: int, start: int) -> None:
         """Take a sequence's tokens from ``start`` on out of memory."""
         llama_cpp.llama_memory_seq_rm(self._memory, seq_id, start, -1)
 
-    def state_bytes(self, seq_id: int) -> int:
-        """How many bytes :meth:`save` gives."""
-        return int(llama_cpp.llama_state_seq_get_size(self._context, seq_id))
-
     def save(self, seq_id: int) -> bytes:
         """A whole sequence as llama.cpp writes it: for the same model, options and build."""
-        size = self.state_bytes(seq_id)
+        size = llama_cpp.llama_state_seq_get_size(self._context, seq_id)
         data = (ctypes.c_uint8 * size)()
         written = llama_cpp.llama_state_seq_get_data(self._context, data, size, seq_id)
         return bytes(memoryview(data)[:written])
 
-    def restore(self, seq_id: int, data: bytes) -> bool:
-        """Bring a saved sequence back into memory; whether that worked."""
-        buffer = (ctypes.c_uint8 * len(data)).from_buffer_copy(data)
+    def restore(self, seq_id: int, saved: SavedSequence) -> bool:
+        """Bring a saved sequence into memory; whether that worked. If not, nothing is there."""
+        size = len(saved.state)
+        data = (ctypes.c_uint8 * size).from_buffer_copy(saved.state)
         with native_log.Withheld():
-            read = llama_cpp.llama_state_seq_set_data(self._context, buffer, len(data), seq_id)
-        return bool(read == len(data))
+            read = llama_cpp.llama_state_seq_set_data(self._context, data, size, seq_id)
+        last = llama_cpp.llama_memory_seq_pos_max(self._memory, seq_id)
+        if read == size and last == len(saved.tokens) - 1:
+            return True
+        llama_cpp.llama_memory_seq_rm(self._memory, seq_id, -1, -1)
+        return False
 
     def interrupt(self, request_id: int) -> None:
         """Stop the running batch if it reads this request's prompt. From any thread.

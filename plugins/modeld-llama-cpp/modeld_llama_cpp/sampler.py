@@ -9,7 +9,6 @@ chain then sees what it would have kept of the whole, in the same order, and so 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
@@ -20,7 +19,8 @@ from modeld.errors import InternalError, InvalidRequestError
 from modeld_llama_cpp.candidates import Candidates
 from modeld_llama_cpp.chain import Chains
 from modeld_llama_cpp.constraint import Constraint
-from modeld_llama_cpp.logits import NO_IDS, Ids, Row, highest
+from modeld_llama_cpp.logits import Ids, Row, highest
+from modeld_llama_cpp.recent import Recent
 from modeld_llama_cpp.sampling import Choice
 
 _WIDENED = (256, 4096)
@@ -53,10 +53,10 @@ class Samplers:
             choice.ignore_eos and "end_tokens" not in vars(self)
         )
 
-    def prepare(self, choice: Choice) -> None:
-        """Do what takes long about a sampler, so that making it soon after is quick."""
+    def prepare(self, choice: Choice, grammar: str | None = None) -> None:
+        """Do what takes long about a sampler, so that making and using it soon after is quick."""
         llama_cpp.llama_sampler_free(self.chains.make(choice))
-        if choice.ignore_eos:
+        if choice.ignore_eos or grammar is not None:
             _ = self.end_tokens
 
     def new(self, choice: Choice, grammar: str | None = None) -> Sampler:
@@ -71,7 +71,12 @@ class Samplers:
                 f"logit_bias: all {len(banned)} tokens of the model are banned", field="logit_bias"
             )
         constraint = None if grammar is None else Constraint(self.vocab, grammar)
-        return Sampler(self, choice, banned, constraint)
+        try:
+            return Sampler(self, choice, banned, constraint)
+        except BaseException:
+            if constraint is not None:
+                constraint.close()
+            raise
 
     def close(self) -> None:
         """Give back what the samplers shared."""
@@ -90,23 +95,27 @@ class Sampler:
     ) -> None:
         self._shared = shared
         self._candidates = shared.candidates
-        self._chain = shared.chains.make(choice)
         self._constraint = constraint
-        self._recent = _recent(shared.chains, choice)
+        self._looks_back = _looks_back(shared.chains, choice)
         self._banned = banned
-        self._biased = frozenset(token for token, _ in choice.logit_bias)
+        self._changed = Recent(self._looks_back, {token for token, _ in choice.logit_bias})
         self._free: np.typing.NDArray[np.bool_] | None = None
         if banned:
             self._free = np.ones(shared.vocabulary_size, np.bool_)
             self._free[list(banned)] = False
-        self._kept = _kept(choice)
-        self._argmax = choice.greedy and self._recent is None and not self._biased
+        self._top = _top(choice)
+        self._only_lowers = _only_lowers(choice)
+        self._argmax = choice.greedy and not self._looks_back and not choice.logit_bias
+        self._chain = shared.chains.make(choice)  # the last that can fail, or it would be lost
 
     def accept_prompt(self, tokens: Sequence[int]) -> None:
         """Show it the prompt, whose end counts as repeated too."""
-        if self._recent is not None and self._recent.maxlen:
-            for token in tokens[-self._recent.maxlen :]:
-                self._remember(token)
+        if self._looks_back:
+            end = tokens[-self._looks_back :]
+            self._changed.extend(end)
+            accept, chain = llama_cpp.llama_sampler_accept, self._chain
+            for token in end:
+                accept(chain, token)
 
     def choose(self, row: Row) -> int:
         """Choose a token by its logits, and remember it. The row is left as it is.
@@ -115,13 +124,14 @@ class Sampler:
             InvalidRequestError: the grammar allows nothing that is not banned.
             InternalError: the logits are not numbers.
         """
-        token = self._choose_freely(row)
+        token = self._choose_of_all(row)
         if self._constraint is not None:
             if not self._constraint.allows(token):
-                token = self._choose_allowed(row, self._constraint)
+                token = self._choose_of_allowed(row, self._constraint)
             self._constraint.accept(token)
-        if self._recent is not None:
-            self._remember(token)
+        if self._looks_back:
+            self._changed.append(token)
+            llama_cpp.llama_sampler_accept(self._chain, token)
         return token
 
     def close(self) -> None:
@@ -130,26 +140,21 @@ class Sampler:
         if self._constraint is not None:
             self._constraint.close()
 
-    def _remember(self, token: int) -> None:
-        assert self._recent is not None
-        self._recent.append(token)
-        llama_cpp.llama_sampler_accept(self._chain, token)
-
-    def _choose_freely(self, row: Row) -> int:
+    def _choose_of_all(self, row: Row) -> int:
+        """Choose as if there were no grammar."""
         if self._argmax:
             token = int(row.argmax())
+            _check(row[token])  # the first that is not a number passes for the highest
             if token not in self._banned:
                 return token
-        ids = None
-        if self._kept is not None:
-            ids = self._highest(row, self._kept, self._changed())
-        if ids is None:
-            _check(row)
-            ids = self._every_id()
+        few = None if self._top is None else self._highest(row, self._top)
+        if few is None:
+            _check(row.max())
+        ids = self._every_id() if few is None else few[0]
         self._candidates.fill(row, ids)
-        return self._choose(row, ids)
+        return self._run_chain(row, ids)
 
-    def _choose_allowed(self, row: Row, constraint: Constraint) -> int:
+    def _choose_of_allowed(self, row: Row, constraint: Constraint) -> int:
         """Choose among what the grammar allows.
 
         Looking through the whole vocabulary can be spared if enough of the highest are allowed.
@@ -161,31 +166,40 @@ class Sampler:
                 break
         if not self._candidates.count:
             return self._end(constraint)
-        return self._choose(row, self._candidates.ids())
+        return self._run_chain(row, self._candidates.ids())
 
     def _ever_more(self, row: Row) -> Iterator[tuple[Ids, int]]:
         """Candidates, and how many of them a grammar must leave so that no others are needed."""
-        if self._kept is not None:
-            changed = self._changed()
+        if self._top is not None:
             for count in _WIDENED:
-                ids = self._highest(row, max(count, self._kept), changed)
-                if ids is not None:
-                    yield ids, self._kept + changed.size
+                few = self._highest(row, max(count, self._top))
+                if few is not None:
+                    ids, changed = few
+                    yield ids, self._top + changed
         yield self._every_id(), 0
 
-    def _choose(self, row: Row, ids: Ids) -> int:
-        token = self._candidates.choose(self._chain)
+    def _run_chain(self, row: Row, ids: Ids) -> int:
+        """The chain's choice of the candidates, or the highest of them if it comes to none."""
+        token = self._candidates.run(self._chain)
         return int(ids[row[ids].argmax()]) if token is None else token
 
-    def _changed(self) -> Ids:
-        """The tokens whose logits the chain changes before it drops any."""
-        changed = self._biased.union(self._recent) if self._recent else self._biased
-        return np.fromiter(changed, np.int64, len(changed)) if changed else NO_IDS
+    def _highest(self, row: Row, count: int) -> tuple[Ids, int] | None:
+        """The ``count`` highest of the tokens neither changed nor banned, and the changed ones.
 
-    def _highest(self, row: Row, count: int, changed: Ids) -> Ids | None:
-        """The ``count`` highest of the tokens neither changed nor banned, and all the changed."""
-        ids = highest(row, count + changed.size + len(self._banned), changed)
-        return ids if ids is None or self._free is None else ids[self._free[ids]]
+        And how many of them are changed. Where these are many, only those are taken that reach the
+        others: if the chain but lowers them, no other of them comes among the highest.
+        """
+        changed, count = self._changed.ids, count + len(self._banned)
+        ids = highest(row, count + changed.size, changed)
+        if ids is None and changed.size and self._only_lowers:
+            others = row.copy()
+            others[changed] = -np.inf
+            if (ids := highest(others, count)) is not None:
+                changed = changed[row[changed] >= row[ids].min()]
+                ids = np.union1d(ids, changed)
+        if ids is None:
+            return None
+        return (ids if self._free is None else ids[self._free[ids]]), changed.size
 
     def _every_id(self) -> Ids:
         every_id = self._shared.every_id
@@ -202,14 +216,14 @@ class Sampler:
         )
 
 
-def _check(row: Row) -> None:
+def _check(highest_logit: np.float32) -> None:
     """Sorting NaN would be undefined, in llama.cpp and here."""
-    if np.isnan(row.max()):
+    if np.isnan(highest_logit):
         raise InternalError("the model has computed something that is not a number")
 
 
-def _kept(choice: Choice) -> int | None:
-    """How many of the highest logits the chain keeps before anything looks at the others."""
+def _top(choice: Choice) -> int | None:
+    """How many of the highest logits the chain goes on with; ``None`` where it looks at all."""
     if choice.greedy:
         return 1
     if choice.mirostat or choice.top_n_sigma > 0.0:
@@ -217,11 +231,15 @@ def _kept(choice: Choice) -> int | None:
     return choice.top_k or None
 
 
-def _recent(chains: Chains, choice: Choice) -> deque[int] | None:
-    """Room for the tokens that penalties look back at, if there are any."""
-    windows = []
-    if choice.penalises:
-        windows.append(chains.window(choice.repeat_last_n))
-    if choice.stops_repetition:
-        windows.append(chains.window(choice.dry_penalty_last_n))
-    return deque(maxlen=max(windows)) if windows else None
+def _only_lowers(choice: Choice) -> bool:
+    """Whether the chain raises no logit. DRY never does."""
+    penalties = (choice.repeat_penalty - 1.0, choice.presence_penalty, choice.frequency_penalty)
+    return min(penalties) >= 0.0 and all(bias <= 0.0 for _, bias in choice.logit_bias)
+
+
+def _looks_back(chains: Chains, choice: Choice) -> int:
+    """How many of the last tokens the chain changes the logits of."""
+    return max(
+        chains.window(choice.repeat_last_n) if choice.penalises else 0,
+        chains.window(choice.dry_penalty_last_n) if choice.stops_repetition else 0,
+    )

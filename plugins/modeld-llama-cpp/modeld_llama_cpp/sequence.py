@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from modeld_llama_cpp.cells import Holding
+from modeld_llama_cpp.kept import SavedSequence
 from modeld_llama_cpp.lookup import Lookup
 
 ROOM = 256
@@ -22,7 +23,9 @@ class Sequence:
     is the most tokens it can come to; it fits into the cache. ``salt`` names those whose cached
     prompts it may use and who may use its; ``None`` keeps it to itself. ``seq_id`` is llama.cpp's
     name for it while it has cells, else ``None``. ``cached`` of its prompt's tokens were found in
-    the cache. It waits for ``awaits`` to have computed ``awaited`` tokens that both begin with.
+    memory when it was admitted first. It waits for ``awaits`` to have computed ``awaited`` tokens
+    that both begin with; ``awaited_from`` is where that one was when last looked at, below 0 if it
+    waits no more.
     ``lookup`` guesses what follows, where that is wanted.
     """
 
@@ -31,12 +34,13 @@ class Sequence:
     limit: int
     salt: str | None = None
     computed: int = 0
-    cached: int = 0
+    cached: int | None = None
     seq_id: int | None = None
     room: int = ROOM
     holding: Holding = field(default_factory=Holding)
     awaits: Sequence | None = None
     awaited: int = 0
+    awaited_from: int = 0
     lookup: Lookup | None = None
 
     @property
@@ -75,13 +79,22 @@ class Copy:
 
 
 @dataclass(slots=True, frozen=True)
+class Restore:
+    """Bring a saved sequence back under an id and cut it to ``count`` tokens."""
+
+    saved: SavedSequence
+    seq_id: int
+    count: int
+
+
+@dataclass(slots=True, frozen=True)
 class Forget:
     """Take a whole sequence out of memory."""
 
     seq_id: int
 
 
-Edit: TypeAlias = Copy | Forget
+Edit: TypeAlias = Copy | Restore | Forget
 
 
 @dataclass(slots=True)

@@ -18,12 +18,6 @@ PIECE = 128
 """Most tokens computed together for a vector that can be made in pieces: llama.cpp lays out the
 logits of each of them (512 MiB for 512 tokens of a vocabulary of 262,144), though nobody asks."""
 
-KEPT_CELLS = 512
-"""One ended request may be kept for every so many cells. llama.cpp sets two rows of logits aside
-for each sequence, used or not, so there is no sense in more than find room."""
-
-MOST_KEPT = 64
-
 TEXTS_AT_ONCE = 32
 """Texts that one batch for vectors may have."""
 
@@ -48,24 +42,16 @@ class Shape(Value, frozen=True, kw_only=True):
     pooling: Pooling | None = None
 
 
-def for_text(options: LlamaOptions, trained: int | None, *, can_share: bool) -> Shape:
-    """One sequence per slot, and one for each ended request that may be kept.
-
-    Nothing is kept where ``cache_tokens`` is 0 or the model's memory cannot be shared.
-    """
+def for_text(options: LlamaOptions, trained: int | None) -> Shape:
+    """One sequence for each slot."""
     context = options.context_for(trained)
-    kept = 0
-    if can_share and options.cache_tokens != 0:
-        kept = max(options.slots, min(cells_for(context) // KEPT_CELLS, MOST_KEPT))
-    sequences = min(options.slots + kept, MOST_SEQUENCES)
     batch = min(options.step_tokens, context)  # llama.cpp takes no more tokens in one call
     return Shape(
         context=context,
-        sequences=sequences,
+        sequences=options.slots,
         batch=batch,
         ubatch=min(options.ubatch, batch),
-        # llama.cpp aborts where there are fewer than sequences
-        outputs=max(min(options.slots * (1 + options.draft_tokens), batch), sequences),
+        outputs=min(options.slots * (1 + options.draft_tokens), batch),
     )
 
 

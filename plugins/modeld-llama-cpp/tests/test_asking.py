@@ -30,10 +30,14 @@ def answers(scripted: Path) -> Iterator[Answers]:
 
 
 def test_a_text_has_tokens_and_each_token_its_bytes(answers: Answers) -> None:
-    assert answers.answer(TokenizeQuestion(text="é ")) == Tokens(
+    assert answers.answer(TokenizeQuestion(text="é ", with_pieces=True)) == Tokens(
         ids=(BOS, token_of(0xC3), token_of(0xA9), token_of(b" ")),
         pieces=(b"<s>", b"\xc3", b"\xa9", b" "),
     )
+
+
+def test_nobody_gets_the_bytes_who_does_not_ask_for_them(answers: Answers) -> None:
+    assert answers.answer(TokenizeQuestion(text="a")) == Tokens(ids=(BOS, token_of(b"a")))
 
 
 def test_special_tokens_are_added_and_read_where_that_is_asked_for(answers: Answers) -> None:

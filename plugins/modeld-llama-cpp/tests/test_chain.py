@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-only
 from __future__ import annotations
 
+import ctypes
+
 import llama_cpp
 import pytest
 from modeld_llama_cpp.chain import Chains
@@ -90,3 +92,41 @@ def test_what_takes_long_about_a_sampler_can_be_done_before(wide_model: int) -> 
     assert fresh.is_quick(slow)
     assert not fresh.is_quick(Choice(dry_multiplier=0.6))
     fresh.close()
+
+
+@pytest.mark.parametrize("fields", [{"grammar": "root ::= [a]"}, {}])
+def test_the_end_tokens_are_looked_for_before_a_grammar_needs_them(
+    fields: dict[str, str], wide_model: int
+) -> None:
+    fresh = Samplers(wide_model, CONTEXT_LENGTH)
+    fresh.prepare(Choice(), **fields)
+    assert ("end_tokens" in vars(fresh)) == ("grammar" in fields)
+    fresh.close()
+
+
+def test_what_is_made_of_a_sampler_is_freed_if_the_rest_cannot_be(
+    samplers: Samplers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, freed = [], []
+
+    def watch(name: str) -> None:
+        real = getattr(llama_cpp, name)
+
+        def call(*args: object) -> object:
+            result = real(*args)
+            if name == "llama_sampler_free":
+                freed.append(args[0])
+            else:
+                made.append(result)
+            return result
+
+        monkeypatch.setattr(llama_cpp, name, call)
+
+    for name in ("llama_sampler_chain_init", "llama_sampler_init_grammar", "llama_sampler_free"):
+        watch(name)
+    choice = Choice(repeat_penalty=1.1, dry_multiplier=1.0, dry_sequence_breakers=("\ud800",))
+    with pytest.raises(UnicodeEncodeError):
+        samplers.new(choice, "root ::= [a]")
+    addresses = [ctypes.cast(sampler, ctypes.c_void_p).value for sampler in [*freed, *made]]
+    assert sorted(addresses[:2]) == sorted(addresses[2:])
+    assert len(made) == 2

@@ -34,7 +34,7 @@ def chosen(path: Path, **options: object) -> NDArray[np.float32]:
 
 def parameters(**options: object) -> llama_cpp.llama_context_params:
     wanted = LlamaOptions(**options)
-    return contexts.parameters(wanted, for_text(wanted, 4096, can_share=True))
+    return contexts.parameters(wanted, for_text(wanted, 4096))
 
 
 @pytest.mark.parametrize(

@@ -249,7 +249,7 @@ def test_a_query_without_documents_is_refused(start: Start) -> None:
 
 def test_texts_and_tokens_are_answered_for(start: Start) -> None:
     tokens, text, failed = start("mean").run(
-        TokenizeQuestion(text="a cat"),
+        TokenizeQuestion(text="a cat", with_pieces=True),
         DetokenizeQuestion(tokens=(2, 6)),
         ApplyTemplateQuestion(messages=(Message(role="user", content="a"),)),
     )

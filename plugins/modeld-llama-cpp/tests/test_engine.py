@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from modeld_llama_cpp import runner as runners
 from modeld_llama_cpp import sequence
-from modeld_llama_cpp.cells import together
 from test_runner import positions
 from tiny_gguf import EOS, SILENT, circle, write_random, write_scripted
 
@@ -25,13 +24,12 @@ Start = Callable[..., Driver]
 
 
 def is_clean(driver: Driver) -> bool:
-    """Whether nothing of any request is left but what is kept for others."""
-    engine, kept = driver.engine, driver.engine._scheduler.kept
-    engine._runner.edit(engine._scheduler.take_edits())
-    expected = {one.seq_id: len(one.tokens) - 1 for one in kept}
+    """Whether nothing of any request is left."""
+    engine = driver.engine
+    engine._runner.edit(engine._scheduler.plan().edits)
     return (
-        positions(driver) == [expected.get(seq_id, -1) for seq_id in range(engine._model.sequences)]
-        and engine._scheduler.cells.used == together(one.holding for one in kept)
+        set(positions(driver)) == {-1}
+        and engine._scheduler.cells.used == 0
         and not engine._scheduler.busy
         and not engine._answers
         and not engine._preparing

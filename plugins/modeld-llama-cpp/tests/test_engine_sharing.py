@@ -10,11 +10,11 @@ import llama_cpp
 import pytest
 from driver import Driver, ask
 from modeld_llama_cpp import runner as runners
-from modeld_llama_cpp.session import SavedSequence
+from modeld_llama_cpp.kept import SavedSequence
 from test_engine import PROMPTS, is_clean
-from tiny_gguf import circle, write_scripted
+from tiny_gguf import circle, token_of, write_scripted
 
-from modeld import GenerateRequest
+from modeld import GenerateRequest, Sampling
 from modeld.errors import InvalidRequestError, NotSupportedError
 from modeld.questions import (
     ApplyTemplateQuestion,
@@ -63,7 +63,7 @@ def test_answers_are_the_same_with_and_without_a_cache(random: Path, start: Star
     for _ in range(3):
         answers = sharing.run(*[ask(prompt, max_tokens=24) for prompt in PROMPTS])
         assert [answer.text for answer in answers] == [answer.text for answer in alone]
-    assert all(answer.cached for answer in answers)
+    assert answers[1].cached, "the longest prompt"
     for prompt, expected in zip(PROMPTS, alone, strict=True):
         together = sharing.run(*[ask(prompt, max_tokens=24)] * 4)
         assert {answer.text for answer in together} == {expected.text}
@@ -122,7 +122,7 @@ def test_a_saved_sequence_goes_on_as_if_it_had_never_left(random: Path, start: S
     here = start(random, context=512)
     first = here.read(ask(COMMON, max_tokens=20))
     following = ask(COMMON + first.text + "x", max_tokens=24)
-    saved = here.engine.save_sequences(1 << 30)
+    saved = here.engine.save_sequences()
     expected = here.read(following)
     there = start(random, context=512)
     assert there.engine.restore_sequences(saved) == 1
@@ -132,23 +132,64 @@ def test_a_saved_sequence_goes_on_as_if_it_had_never_left(random: Path, start: S
     assert is_clean(there)
 
 
-def test_a_state_that_does_not_fit_the_model_is_left_out(random: Path, start: Start) -> None:
-    driver = start(random, context=512)
-    broken = SavedSequence(tokens=(1, 2, 3), salt="", state=b"no state")
-    assert driver.engine.restore_sequences([broken]) == 0
-    assert driver.read(ask(COMMON, max_tokens=2)).cached == 0
+@pytest.mark.parametrize("broken", ["state", "tokens"])
+def test_a_state_that_does_not_fit_its_tokens_is_computed_again(
+    random: Path, start: Start, broken: str
+) -> None:
+    driver = start(random, context=1024)
+    expected = driver.read(ask(COMMON, max_tokens=8))
+    (saved,) = driver.engine.save_sequences()
+    bad = {
+        "state": SavedSequence(tokens=saved.tokens, salt="", state=b"no state"),
+        "tokens": SavedSequence(tokens=(*saved.tokens, 7, 8), salt="", state=saved.state),
+    }[broken]
+    other = start(random, context=1024)
+    assert other.engine.restore_sequences([bad]) == 1
+    answers = other.run(*[ask(COMMON, max_tokens=8)] * 3)
+    assert {answer.text for answer in answers} == {expected.text}
+    assert other.read(ask(COMMON, max_tokens=8)).text == expected.text
+    assert is_clean(other)
+
+
+def test_no_more_is_kept_than_the_context_has_or_what_is_said(random: Path, start: Start) -> None:
+    driver = start(random, context=128)
+    for number in range(3):
+        driver.read(ask(f"{number}" * 60, max_tokens=1))
+    saved = driver.engine.save_sequences()
+    assert [len(one.tokens) for one in saved] == [61, 61]
+    assert start(random, context=120).engine.restore_sequences(saved) == 1
+    assert start(random, cache_tokens=1000).engine.restore_sequences(saved) == 2
+
+
+# A fault in the middle of guesses
+
+
+def test_a_grammar_that_leaves_nothing_in_the_middle_of_guesses_ends_its_request_only(
+    tmp_path: Path, start: Start
+) -> None:
+    path = write_scripted(tmp_path / "m.gguf", circle(b"abcdef"))
+    driver = start(path, draft_tokens=8, context=512)
+    beside = driver.submit(ask("abcdef" * 5, max_tokens=100))
+    stuck = driver.submit(
+        ask(
+            "abcdef" * 5,
+            max_tokens=40,
+            grammar='root ::= "abcdefabcdef" "x"',
+            sampling=Sampling(temperature=0.0, logit_bias=((token_of(b"x"), None),)),
+        )
+    )
+    answer = driver.finish(stuck)[0]
+    assert (answer.end.code, answer.end.field) == (InvalidRequestError.code, "grammar")
+    assert answer.text == "abcdefabcdef"
+    assert driver.read(ask("abcdef" * 5 + "abcdef", max_tokens=7)).text == "abcdefa"
+    driver.finish(beside)
     assert is_clean(driver)
 
 
-def test_no_more_is_saved_than_asked_for_nor_restored_than_fits(random: Path, start: Start) -> None:
-    driver = start(random, context=512)
-    for number in range(3):
-        driver.read(ask(f"{number}" * 100, max_tokens=1))
-    saved = driver.engine.save_sequences(1 << 30)
-    assert len(saved) == 3
-    assert driver.engine.save_sequences(len(saved[0].state)) == saved[:1]
-    assert driver.engine.save_sequences(10) == []
-    assert start(random, context=256).engine.restore_sequences(saved) == 2
+@pytest.mark.parametrize("count", [-1, 21])
+def test_wrong_logprobs_are_refused(random: Path, start: Start, count: int) -> None:
+    with pytest.raises(InvalidRequestError, match="from 0 to 20"):
+        start(random).submit(ask("abc", logprobs=count))
 
 
 # Probabilities, grammars, questions
@@ -200,7 +241,7 @@ def test_a_bad_grammar_fails_its_request_only(
 def test_questions_are_answered_beside_a_running_answer(scripted: Path, start: Start) -> None:
     driver = start(scripted)
     running = driver.submit(ask("a", max_tokens=20))
-    tokens = driver.ask(TokenizeQuestion(text="abc"))
+    tokens = driver.ask(TokenizeQuestion(text="abc", with_pieces=True))
     assert isinstance(tokens, Tokens)
     assert b"".join(tokens.pieces).endswith(b"abc")
     assert driver.ask(DetokenizeQuestion(tokens=tokens.ids[1:])) == Text(text="abc")

@@ -5,8 +5,7 @@ import itertools
 
 from hypothesis import given
 from hypothesis import strategies as st
-from modeld_llama_cpp.cells import Cells, Holding
-from modeld_llama_cpp.kept import Kept, KeptSequences, common_prefix
+from modeld_llama_cpp.kept import WORTH_KEEPING, KeptSequences, SavedSequence, common_prefix
 
 tokens = st.lists(st.integers(0, 2), max_size=80)
 
@@ -33,110 +32,100 @@ def test_a_difference_is_found_at_every_place() -> None:
     assert common_prefix(whole, whole) == 300
 
 
-def kept(seq_id: int, *content: int, salt: str = "") -> Kept:
-    return Kept(list(content), salt, Holding(), seq_id)
+def saved(*content: int, salt: str = "", times: int = 1) -> SavedSequence:
+    return SavedSequence(tokens=tuple(content) * times, salt=salt, state=b"")
+
+
+def numbers(count: int, start: int = 0) -> tuple[int, ...]:
+    return tuple(range(start, start + count))
 
 
 def test_the_longest_match_under_the_same_salt_is_found() -> None:
-    all_kept = KeptSequences(8, 1000)
-    entries = [kept(1, 1, 2), kept(2, 1, 2, 3, 9), kept(3, 1, 2, 3, 4, salt="x"), kept(4, 7)]
+    kept = KeptSequences(1000)
+    entries = [
+        saved(*numbers(20)),
+        saved(*numbers(30), 99),
+        saved(*numbers(40), salt="x"),
+        saved(*numbers(40, 500)),
+    ]
     for one in entries:
-        all_kept.add(one)
-    assert all_kept.longest([1, 2, 3, 4], "") == (entries[1], 3)
-    assert all_kept.longest([1, 2, 3, 4], "x") == (entries[2], 4)
-    assert all_kept.longest([5], "") == (None, 0)
+        kept.add(one)
+    assert kept.longest(list(numbers(50)), "") == (entries[1], 30)
+    assert kept.longest(list(numbers(50)), "x") == (entries[2], 40)
+    assert kept.longest([1, 2, 3], "") == (None, 0)
 
 
-def test_what_was_used_lately_is_not_the_oldest() -> None:
-    all_kept = KeptSequences(8, 1000)
-    first, second = kept(1, 1), kept(2, 2)
-    all_kept.add(first)
-    all_kept.add(second)
-    assert all_kept.oldest() is first
-    all_kept.used(first)
-    assert all_kept.oldest() is second
-    all_kept.take(second)
-    assert list(all_kept) == [first]
+def test_a_few_tokens_in_common_are_no_match() -> None:
+    kept = KeptSequences(1000)
+    kept.add(saved(1, times=50))
+    assert kept.longest([1] * (WORTH_KEEPING - 1) + [2] * 50, "") == (None, 0)
+    assert kept.longest([1] * WORTH_KEEPING + [2] * 50, "")[1] == WORTH_KEEPING
 
 
-def keep(cells: Cells, seq_id: int, tokens: list[int]) -> Kept:
-    holding = Holding()
-    cells.extend(holding, len(tokens))
-    return Kept(tokens, "", holding, seq_id)
+def test_only_whole_ones_are_found_where_parts_are_of_no_use() -> None:
+    kept = KeptSequences(1000, in_parts=False)
+    short, branch = saved(*numbers(20)), saved(*numbers(30), 99)
+    kept.add(short)
+    kept.add(branch)
+    assert kept.longest(list(numbers(50)), "") == (short, 20)
 
 
-def test_only_what_is_in_common_as_a_whole_counts_where_that_is_asked_for() -> None:
-    all_kept = KeptSequences(8, 1000)
-    short, branch = kept(1, 1, 2), kept(2, 1, 2, 3, 9)
-    all_kept.add(short)
-    all_kept.add(branch)
-    assert all_kept.longest([1, 2, 3, 4], "", whole=True) == (short, 2)
+def test_the_least_recently_used_go_first() -> None:
+    kept = KeptSequences(100)
+    first, second, third = (saved(number, times=40) for number in (1, 2, 3))
+    kept.add(first)
+    kept.add(second)
+    assert kept.longest([1] * 50, "")[0] is first
+    kept.add(third)
+    assert list(kept) == [third, first]
+    assert kept.tokens == 80
 
 
-def test_number_and_cells_are_limited() -> None:
-    cells = Cells(1000)
-    all_kept = KeptSequences(2, 100)
-    all_kept.add(keep(cells, 1, [1] * 60))
-    assert not all_kept.are_too_many
-    assert all_kept.have_room(40)
-    assert not all_kept.have_room(41)
-    all_kept.add(keep(cells, 2, [2] * 60))
-    assert all_kept.are_too_many
-    all_kept.drop(all_kept.oldest())
-    assert not all_kept.are_too_many
-    for seq_id in (3, 4):
-        all_kept.add(keep(cells, seq_id, [seq_id]))
-    assert all_kept.are_too_many
+def test_what_was_used_last_is_found_first_among_equals() -> None:
+    kept = KeptSequences(1000)
+    for tail in (1, 2, 3):
+        kept.add(saved(*numbers(30), tail))
+    assert kept.longest([*numbers(30), 9], "")[0].tokens[-1] == 3
 
 
-def missed(all_kept: KeptSequences, requests: int, running: int) -> None:
-    for number in range(requests):
-        all_kept.learn([number] * 50, "", None, 0, running)
+def test_a_sequence_takes_the_place_of_those_it_goes_on_from() -> None:
+    kept = KeptSequences(1000)
+    for one in (saved(*numbers(20)), saved(*numbers(25)), saved(*numbers(20), salt="x")):
+        kept.add(one)
+    longer = saved(*numbers(40))
+    kept.add(longer)
+    assert [len(one.tokens) for one in kept] == [40, 20]
 
 
-def test_nothing_is_kept_where_many_run_and_nobody_comes_back() -> None:
-    all_kept = KeptSequences(8, 4000)
-    all_kept.add(keep(Cells(100), 1, [7] * 40))
-    missed(all_kept, 33, 15)
-    assert all_kept.are_of_use
-    assert not all_kept.are_too_many
-    missed(all_kept, 2, 15)
-    assert not all_kept.are_of_use
-    assert all_kept.are_too_many
-    all_kept.drop(all_kept.oldest())
-    assert not all_kept.are_too_many
+def test_what_is_covered_too_short_or_too_long_is_not_wanted() -> None:
+    kept = KeptSequences(100)
+    assert not kept.wants([1] * (WORTH_KEEPING - 1), "")
+    assert not kept.wants([1] * 101, "")
+    assert kept.wants([1] * 50, "")
+    kept.add(saved(1, times=60))
+    assert not kept.wants([1] * 50, "")
+    assert kept.wants([1] * 50, "x")
+    assert not KeptSequences(0).wants([1] * 50, "")
 
 
-def test_one_at_a_time_keeps_what_there_is() -> None:
-    all_kept = KeptSequences(8, 4000)
-    missed(all_kept, 5000, 0)
-    assert all_kept.are_of_use
+def test_their_number_is_limited_too() -> None:
+    kept = KeptSequences(1000, 2)
+    for number in range(4):
+        kept.add(saved(number, times=20))
+    assert [one.tokens[0] for one in kept] == [3, 2]
 
 
-def test_a_request_that_comes_back_brings_keeping_back() -> None:
-    all_kept = KeptSequences(8, 4000)
-    missed(all_kept, 40, 15)
-    all_kept.learn([7] * 50, "", keep(Cells(100), 1, [7] * 40), 40, 15)
-    assert all_kept.are_of_use
+def test_what_comes_from_elsewhere_takes_the_room_that_is_left_in_its_order() -> None:
+    kept = KeptSequences(100)
+    own = saved(9, times=30)
+    kept.add(own)
+    others = [saved(1, times=40), saved(2, times=50), saved(3, times=20)]
+    assert kept.extend(others) == 2
+    assert [one.tokens[0] for one in kept] == [9, 1, 3]
 
 
-def test_a_request_for_what_was_dropped_counts_as_coming_back() -> None:
-    all_kept = KeptSequences(8, 4000)
-    missed(all_kept, 40, 15)
-    dropped = keep(Cells(100), 1, [7] * 40)
-    all_kept.add(dropped)
-    all_kept.drop(dropped)
-    all_kept.learn([7] * 50, "other salt", None, 0, 15)
-    assert not all_kept.are_of_use
-    all_kept.learn([7] * 50, "", None, 0, 15)
-    assert all_kept.are_of_use
-
-
-def test_what_several_have_in_common_speaks_for_none_of_them() -> None:
-    all_kept = KeptSequences(8, 4000)
-    same = [keep(Cells(100), seq_id, [7] * 40 + [seq_id]) for seq_id in (1, 2)]
-    for one in same:
-        all_kept.add(one)
-    for _ in range(40):
-        all_kept.learn([7] * 40 + [3], "", same[0], 40, 15)
-    assert not all_kept.are_of_use
+def test_nothing_is_left_after_clearing() -> None:
+    kept = KeptSequences(100)
+    kept.add(saved(1, times=40))
+    kept.clear()
+    assert (list(kept), kept.tokens) == ([], 0)

@@ -45,34 +45,23 @@ def test_a_loaded_model_knows_its_context_and_template(tmp_path: Path) -> None:
     model = load(path)
     assert (model.context_length, model.cells) == (300, 512)
     assert model.chat_template == "{{ 1 }}"
-    assert (model.can_cut, model.can_share) == (True, True)
+    assert model.can_cut
     assert (model.pooling, model.batch) == (None, 300)
     model.close()
 
 
 def test_a_recurrent_memory_can_neither_be_cut_nor_shared(tmp_path: Path) -> None:
     model = load(write_mamba(tmp_path / "mamba.gguf"))
-    assert (model.can_cut, model.can_share) == (False, False)
+    assert not model.can_cut
     assert model.sequences == 4
     model.close()
 
 
-@pytest.mark.parametrize(
-    ("options", "sequences"),
-    [
-        ({}, 8),
-        ({"context": 8192}, 20),
-        ({"slots": 100}, 200),
-        ({"slots": 256}, 256),
-        ({"cache_tokens": 0}, 4),
-    ],
-)
-def test_there_are_sequences_for_slots_and_for_what_is_kept(
-    scripted: Path, options: dict[str, object], sequences: int
-) -> None:
-    model = load(scripted, **options)
-    assert model.sequences == sequences
-    assert llama_cpp.llama_n_seq_max(model.context) == sequences
+@pytest.mark.parametrize("slots", [1, 4, 256])
+def test_there_is_a_sequence_for_every_slot(scripted: Path, slots: int) -> None:
+    model = load(scripted, slots=slots)
+    assert model.sequences == slots
+    assert llama_cpp.llama_n_seq_max(model.context) == slots
     model.close()
 
 

@@ -94,6 +94,18 @@ def test_arithmetic_that_overflows_in_llama_cpp_gives_the_best_token(
     assert sampler.choose(logits) == A
 
 
+@pytest.mark.parametrize("fields", [{"repeat_penalty": 2.0}, {"logit_bias": ((A, -3.0),)}])
+def test_arithmetic_that_has_overflowed_does_not_touch_the_next_request(
+    fields: dict[str, object], sampler_for: SamplerFor
+) -> None:
+    logits = row(dict.fromkeys(range(300, 400), 0.0) | {A: 30.0, B: 5.0})
+    wild = sampler_for(**(OFF | {"top_k": 40}), dynatemp_range=1.0, dynatemp_exponent=4.0)
+    wild.choose(logits)
+    sampler = sampler_for(temperature=0.0, **fields)
+    sampler.accept_prompt([A])
+    assert sampler.choose(row({A: 5.0, B: 4.0})) == B
+
+
 @pytest.mark.parametrize("version", [1, 2])
 def test_mirostat_takes_the_place_of_what_drops_tokens(
     version: int, sampler_for: SamplerFor
@@ -283,9 +295,20 @@ def test_a_seed_repeats_a_choice_and_another_does_not(sampler_for: SamplerFor) -
     assert first == same != other
 
 
-@pytest.mark.parametrize("fields", [{}, {"mirostat": 1}, {"mirostat": 2}, {"top_k": 500}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"mirostat": 1},
+        {"mirostat": 2},
+        {"top_k": 500},
+        {"temperature": 0.0},
+        {"temperature": 0.0, "logit_bias": ((0, None),)},
+        {"temperature": 0.0, "presence_penalty": 1.0},
+    ],
+)
 def test_logits_that_are_no_numbers_are_an_error(
-    fields: dict[str, int], sampler_for: SamplerFor
+    fields: dict[str, object], sampler_for: SamplerFor
 ) -> None:
     logits = np.full(SIZE, np.nan, np.float32)
     with pytest.raises(InternalError, match="not a number"):

@@ -10,7 +10,7 @@ import pytest
 from modeld_llama_cpp.logits import Logits, Row
 from modeld_llama_cpp.model import load
 from modeld_llama_cpp.options import LlamaOptions
-from modeld_llama_cpp.sampler import Samplers
+from modeld_llama_cpp.sampler import Sampler, Samplers
 from modeld_llama_cpp.sampling import Choice, decide
 from sampler_rig import noise
 from wide_vocabulary import SIZE
@@ -80,7 +80,18 @@ SAMPLINGS = {
     "negative penalties": Sampling(
         repeat_penalty=0.5, presence_penalty=-2.0, frequency_penalty=-1.0, repeat_last_n=30
     ),
-    "the whole context": Sampling(repeat_penalty=1.4, repeat_last_n=-1),
+    "the whole context lowered": Sampling(repeat_penalty=1.4, repeat_last_n=-1),
+    "the whole context lowered at random": Sampling(
+        presence_penalty=1.0,
+        repeat_last_n=-1,
+        temperature=5.0,
+        top_p=1.0,
+        min_p=0.0,
+        top_k=100,
+        logit_bias=((7, -3.0), (8, None)),
+        ignore_eos=True,
+    ),
+    "the whole context raised": Sampling(frequency_penalty=-0.1, repeat_last_n=-1),
     "dry": Sampling(dry_multiplier=2.0, dry_allowed_length=1, dry_penalty_last_n=20),
     "biases": Sampling(
         logit_bias=(*((token, token % 7 * 4.0 - 12.0) for token in range(0, 60, 3)), (5, None))
@@ -98,7 +109,7 @@ SAMPLINGS = {
     "mirostat 2": Sampling(mirostat=2, repeat_penalty=1.2),
 }
 
-NOT_NARROWED = ("too wide", "the whole", "no first", "sigma", "mirostat")
+NOT_NARROWED = ("too wide", "the whole context raised", "no first", "sigma", "mirostat")
 
 
 def changing(number: int) -> Row:
@@ -106,14 +117,20 @@ def changing(number: int) -> Row:
     return noise(0) + noise(number + 1, 0.5)
 
 
+def read(ours: Sampler, reference: Reference, length: int) -> None:
+    """A prompt, which has likely tokens in it too."""
+    likely = np.argsort(-noise(0))[:length:5]
+    prompt = [*np.random.default_rng(9).integers(0, SIZE, length).tolist(), *likely.tolist()]
+    ours.accept_prompt(prompt)
+    for token in prompt:
+        reference.accept(token)
+
+
 @pytest.mark.parametrize("name", SAMPLINGS)
 def test_few_candidates_choose_as_all_of_them_do(name: str, samplers: Samplers) -> None:
     choice = decide(msgspec.structs.replace(SAMPLINGS[name], seed=3), SIZE)
     ours, reference = samplers.new(choice), Reference(samplers, choice)
-    prompt = np.random.default_rng(9).integers(0, SIZE, 50).tolist()
-    ours.accept_prompt(prompt)
-    for token in prompt:
-        reference.accept(token)
+    read(ours, reference, 450 if "whole" in name else 50)
     widest = 0
     for number in range(ROWS):
         row = changing(number)
@@ -134,6 +151,23 @@ def test_so_they_do_with_a_grammar(name: str, letters: str, samplers: Samplers) 
     sampling = msgspec.structs.replace(SAMPLINGS[name], seed=3, typical_p=None, ignore_eos=True)
     choice = decide(sampling, SIZE)
     ours, reference = samplers.new(choice, grammar), Reference(samplers, choice, grammar)
+    for number in range(60):
+        row = changing(number)
+        assert ours.choose(row) == reference.choose(row), number
+    ours.close()
+    reference.close()
+
+
+@pytest.mark.parametrize("letters", ["abc", "a-m", "a-z"])
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(top_p=1.0, min_p=0.0, temperature=3.0)])
+def test_so_they_do_with_a_grammar_and_a_long_memory(
+    letters: str, sampling: Sampling, samplers: Samplers
+) -> None:
+    grammar = f"root ::= ([{letters}] [0-9]*)*"
+    long = {"seed": 3, "repeat_last_n": -1, "presence_penalty": 1.0, "ignore_eos": True}
+    choice = decide(msgspec.structs.replace(sampling, **long), SIZE)
+    ours, reference = samplers.new(choice, grammar), Reference(samplers, choice, grammar)
+    read(ours, reference, 450)
     for number in range(60):
         row = changing(number)
         assert ours.choose(row) == reference.choose(row), number

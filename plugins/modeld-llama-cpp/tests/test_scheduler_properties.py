@@ -8,9 +8,10 @@ import itertools
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from modeld_llama_cpp.kept import KeptSequences, SavedSequence
 from modeld_llama_cpp.lookup import Lookup
 from modeld_llama_cpp.scheduler import Scheduler
-from modeld_llama_cpp.sequence import Copy, Edit, Forget, Plan, Sequence
+from modeld_llama_cpp.sequence import Copy, Edit, Forget, Plan, Restore, Sequence
 
 
 class Memory:
@@ -22,6 +23,7 @@ class Memory:
     def __init__(self) -> None:
         self.cells: dict[int, list[int]] = {}
         self.known: dict[int, tuple[int, ...]] = {}
+        self.most = 0
         self._numbers = itertools.count()
 
     @property
@@ -34,6 +36,11 @@ class Memory:
                 assert not self.cells.get(target)
                 assert len(self.cells[source]) >= count
                 self.cells[target] = self.cells[source][:count]
+            case Restore(saved=saved, seq_id=seq_id, count=count):
+                assert not self.cells.get(seq_id)
+                self.compute(seq_id, list(saved.tokens), 0, len(saved.tokens))
+                self.most = max(self.most, self.used)
+                self.cut(seq_id, count)
             case Forget(seq_id=seq_id):
                 self.cells.pop(seq_id, None)
 
@@ -58,8 +65,7 @@ class Interleavings(RuleBasedStateMachine):
         cells=st.integers(8, 300),
         slots=st.integers(1, 6),
         extra=st.integers(0, 40),
-        kept=st.integers(0, 5),
-        limit=st.integers(0, 300),
+        limit=st.integers(0, 600),
         in_parts=st.booleans(),
         guesses=st.integers(0, 4),
     )
@@ -69,16 +75,16 @@ class Interleavings(RuleBasedStateMachine):
         cells: int,
         slots: int,
         extra: int,
-        kept: int,
         limit: int,
         in_parts: bool,
         guesses: int,
     ) -> None:
-        self.slots, self.batch, self.kept_cells = slots, slots + extra, limit
+        self.slots, self.batch = slots, slots + extra
         self.guesses = guesses if in_parts else 0
+        self.kept = KeptSequences(limit, in_parts=in_parts)
         self.scheduler = Scheduler(
-            cells=cells, slots=slots, batch=self.batch, kept=kept, kept_cells=limit,
-            in_parts=in_parts, guesses=self.guesses,
+            cells=cells, slots=slots, batch=self.batch, kept=self.kept, in_parts=in_parts,
+            guesses=self.guesses,
         )  # fmt: skip
         self.memory = Memory()
         self.live: dict[int, Sequence] = {}
@@ -112,6 +118,7 @@ class Interleavings(RuleBasedStateMachine):
         plan = self.scheduler.plan()
         for edit in plan.edits:
             self.memory.edit(edit)
+        assert self.memory.most <= self.scheduler.cells.size
         self.check(plan)
         if not works:
             return
@@ -141,24 +148,12 @@ class Interleavings(RuleBasedStateMachine):
     def cancel(self, data: st.DataObject, keep: bool) -> None:
         self.take_out(self.live[data.draw(st.sampled_from(sorted(self.live)))], keep=keep)
 
-    @rule(length=st.integers(1, 40), salt=st.sampled_from(["", "x"]), works=st.booleans())
-    def adopt(self, length: int, salt: str, works: bool) -> None:
-        """A saved sequence comes back, or cannot be read."""
-        self.make_edits()
-        seq_id = self.scheduler.adopt([0] * length, salt)
-        if seq_id is None:
-            return
-        self.memory.compute(seq_id, [0] * length, 0, length)
-        if not works:
-            self.scheduler.abandon(seq_id)
-
     def take_out(self, one: Sequence, *, keep: bool) -> None:
         del self.live[one.request_id]
-        self.scheduler.remove(one, keep=keep)
-
-    def make_edits(self) -> None:
-        for edit in self.scheduler.take_edits():
-            self.memory.edit(edit)
+        tokens = tuple(one.tokens[: one.computed])
+        if keep and one.salt is not None and self.kept.wants(tokens, one.salt):
+            self.kept.add(SavedSequence(tokens=tokens, salt=one.salt, state=b""))
+        self.scheduler.remove(one)
 
     def check(self, plan: Plan) -> None:
         """What every plan keeps to."""
@@ -176,7 +171,7 @@ class Interleavings(RuleBasedStateMachine):
     def nobody_sees_what_is_under_another_salt(self) -> None:
         if hasattr(self, "scheduler"):
             for one in self.live.values():
-                assert one.salt is not None or one.cached == 0
+                assert one.salt is not None or not one.cached
             assert self.scheduler.busy == bool(self.live)
 
     def teardown(self) -> None:
@@ -189,9 +184,9 @@ class Interleavings(RuleBasedStateMachine):
                 break
             self.step(True, set(), 0)
         assert not self.live
-        self.make_edits()
-        assert self.memory.used == self.scheduler.cells.used
-        assert self.scheduler.cells.used <= min(self.kept_cells, self.scheduler.cells.size)
+        for edit in self.scheduler.plan().edits:
+            self.memory.edit(edit)
+        assert self.memory.used == self.scheduler.cells.used == 0
 
 
 TestInterleavings = Interleavings.TestCase

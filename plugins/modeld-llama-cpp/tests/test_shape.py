@@ -6,8 +6,8 @@ from modeld_llama_cpp.options import LlamaOptions
 from modeld_llama_cpp.shape import Shape, cells_for, for_text, for_vectors
 
 
-def text(*, trained: int = 8192, can_share: bool = True, **options: object) -> Shape:
-    return for_text(LlamaOptions(**options), trained, can_share=can_share)
+def text(*, trained: int = 8192, **options: object) -> Shape:
+    return for_text(LlamaOptions(**options), trained)
 
 
 def vectors(*, pooling: int = 0, causal: bool = True, **options: object) -> Shape:
@@ -18,23 +18,13 @@ def test_cells_come_in_steps_of_256() -> None:
     assert [cells_for(context) for context in (1, 256, 257, 4096)] == [256, 256, 512, 4096]
 
 
-def test_there_is_a_sequence_for_every_slot_and_every_kept_request() -> None:
-    assert text().sequences == 4 + 8
-    assert text(context=512).sequences == 4 + 4
-    assert text(context=20_000).sequences == 4 + 39
-    assert text(context=1 << 20).sequences == 4 + 64
-    assert text(slots=100).sequences == 100 + 100
-    assert text(slots=200).sequences == 256
-
-
-def test_nothing_is_kept_where_it_cannot_or_must_not_be() -> None:
-    assert text(can_share=False).sequences == 4
-    assert text(cache_tokens=0).sequences == 4
-    assert text(cache_tokens=1).sequences == 12
+def test_there_is_a_sequence_for_every_slot() -> None:
+    assert text().sequences == 4
+    assert text(slots=200).sequences == 200
 
 
 def test_every_sequence_and_every_guess_has_an_output() -> None:
-    assert text().outputs == 12
+    assert text().outputs == 4
     assert text(draft_tokens=9).outputs == 40
     assert text(draft_tokens=64).outputs == 260
     assert text(draft_tokens=64, batch=128).outputs == 128

@@ -31,21 +31,24 @@ def to(question: AnyQuestion) -> Reply:
         case RerankQuestion(query=query, documents=documents):
             scores = tuple(score(query, document) for document in documents)
             return Ranking(scores=scores, usage=usage(query, *documents))
-        case TokenizeQuestion(text=text, add_special=add_special):
-            return tokens(text, add_special=add_special)
+        case TokenizeQuestion():
+            return tokens(question)
         case DetokenizeQuestion(tokens=ids):
-            pieces = (BEGIN_PIECE if token == BEGIN else bytes((token,)) for token in ids)
-            return Text(text=b"".join(pieces).decode(errors="replace"))
+            return Text(text=b"".join(map(piece, ids)).decode(errors="replace"))
         case ApplyTemplateQuestion(messages=messages):
             return Text(text="".join(f"<{each.role}>{each.content}\n" for each in messages))
 
 
-def tokens(text: str, *, add_special: bool) -> Tokens:
+def tokens(question: TokenizeQuestion) -> Tokens:
     """A token for each byte."""
-    encoded = text.encode()
-    pieces = tuple(bytes((byte,)) for byte in encoded)
-    begin = add_special
-    return Tokens(ids=(BEGIN,) * begin + tuple(encoded), pieces=(BEGIN_PIECE,) * begin + pieces)
+    encoded = question.text.encode()
+    ids = (BEGIN,) * question.add_special + tuple(encoded)
+    return Tokens(ids=ids, pieces=tuple(map(piece, ids)) if question.with_pieces else ())
+
+
+def piece(token: int) -> bytes:
+    """What it stands for."""
+    return BEGIN_PIECE if token == BEGIN else bytes((token,))
 
 
 def vector(text: str, *, normalize: bool) -> tuple[float, ...]:
