@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, cast
 
 from modeld.errors import WorkerCrashedError
 from modeld.hosting.frames import Command, FrameError, encode, report_reader
@@ -165,8 +165,8 @@ class WorkerProcess(Link, asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the way to the worker."""
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        # A cast: uvloop's transports write and are of no class of asyncio's.
+        self._transport = cast("asyncio.WriteTransport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Cut into reports and pass them on; nonsense ends the worker, after what came before."""

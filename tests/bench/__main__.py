@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-only
 """Runs the benchmarks and prints a row for each figure.
 
-    python -m tests.bench [--repeats N] [startup|streams|steps|swap …]
+    python -m tests.bench [--repeats N] [--threads N] [NAME …]
 
-`swap` needs llama-server, whose path is given with --llama-server, and `steps` and `swap` need
-the models. `make bench` brings both; llama-server takes it about 13 minutes, once.
+All but `startup` and `streams` need the models. `swap`, `throughput`, `first-token`,
+`shared-prefix` and `long-prompt` need llama-server too, whose path is given with --llama-server.
+`make bench` brings both; llama-server takes it about 13 minutes, once.
 """
 
 import argparse
@@ -13,9 +14,13 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from tests.bench import startup, streams, swap
+from modeld_llama_cpp.cores import usable_cores
+
+from tests.bench import peer, reading, startup, streams, swap
+from tests.bench.contest import Contest
 from tests.real_models import SMOLLM2, models_folder
 
 ROOT = Path(__file__).parents[2]
@@ -29,19 +34,42 @@ def steps() -> list[str]:
     return done.stdout.splitlines()
 
 
+def figures(contest: Contest) -> dict[str, Callable[[], list[str]]]:
+    """What can be measured, by name; each returns its rows."""
+    repeats = contest.repeats
+    return {
+        "startup": partial(startup.measure, repeats),
+        "streams": partial(streams.measure, repeats),
+        "steps": steps,
+        "swap": lambda: swap.measure(repeats, contest.llama_server, models_folder()),
+        "throughput": partial(peer.throughput, contest),
+        "first-token": partial(peer.first_token, contest),
+        "shared-prefix": partial(peer.shared_prefix, contest),
+        "long-prompt": partial(peer.long_prompt, contest),
+        "second-turn": partial(reading.second_turn, contest),
+        "cancel": partial(reading.cancel, contest),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help="startup, streams, steps, swap")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="what to measure; all unless given"
+    )
     parser.add_argument("--repeats", type=int, default=7, help="measurements for each median")
+    parser.add_argument("--threads", type=int, default=usable_cores(), help="of both servers")
     parser.add_argument("--llama-server", default=os.environ.get("LLAMA_SERVER", "llama-server"))
     given = parser.parse_args()
-    repeats = given.repeats
-    rows: dict[str, Callable[[], list[str]]] = {
-        "startup": lambda: startup.measure(repeats),
-        "streams": lambda: streams.measure(repeats),
-        "steps": steps,
-        "swap": lambda: swap.measure(repeats, given.llama_server, models_folder()),
-    }
+    rows = figures(
+        Contest(
+            repeats=given.repeats,
+            llama_server=given.llama_server,
+            threads=given.threads,
+        )
+    )
+    unknown = sorted(set(given.names) - set(rows))
+    if unknown:
+        parser.error(f"no such figure: {', '.join(unknown)}; there are {', '.join(rows)}")
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores,", end=" ")
     print(f"Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}")
     for name in given.names or rows:

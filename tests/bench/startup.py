@@ -9,7 +9,7 @@ import time
 
 import psutil
 
-from tests.bench.swap import free_port, get
+from tests.bench.servers import free_port, get
 
 
 def _seconds(repeats: int, *arguments: str) -> float:

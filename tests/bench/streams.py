@@ -61,27 +61,27 @@ async def request(port: int, tokens: int) -> int:
 async def streams(port: int, process: psutil.Process, tokens: int) -> Run:
     """All streams at once."""
     await request(port, 1)
-    cpu = process.cpu_times()
+    before_s = _cpu_s(process)
     began_s = time.perf_counter()
     lines = sum(await asyncio.gather(*(request(port, tokens) for _ in range(STREAMS))))
     seconds = time.perf_counter() - began_s
     assert lines >= STREAMS * tokens, f"{lines} lines of {STREAMS * tokens}"
-    return Run(lines / seconds, _cpu_since(process, cpu))
+    return Run(lines / seconds, _cpu_s(process) - before_s)
 
 
 async def requests(port: int, process: psutil.Process) -> Run:
     """Many short requests, eight at a time."""
     await request(port, 1)
-    cpu = process.cpu_times()
+    before_s = _cpu_s(process)
     began_s = time.perf_counter()
     for _ in range(REQUESTS // 8):
         await asyncio.gather(*(request(port, 1) for _ in range(8)))
-    return Run(REQUESTS / (time.perf_counter() - began_s), _cpu_since(process, cpu))
+    return Run(REQUESTS / (time.perf_counter() - began_s), _cpu_s(process) - before_s)
 
 
-def _cpu_since(process: psutil.Process, before: "psutil._pslinux.pcputimes") -> float:
+def _cpu_s(process: psutil.Process) -> float:
     now = process.cpu_times()
-    return float(now.user + now.system - before.user - before.system)
+    return float(now.user + now.system)
 
 
 def measure(repeats: int) -> list[str]:

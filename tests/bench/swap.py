@@ -8,28 +8,22 @@ worker waiting. llama-server is started anew each time, with the same file, cont
 import asyncio
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
+from tests.bench.servers import DEADLINE_S, free_port, get
+from tests.real_models import SMOLLM2
+
 CONTEXT = 2048
 THREADS = 1
 PROMPT = "Once upon a time"
-DEADLINE_S = 60.0
 SPARE_S = 2.0  # a spare worker has imported its runtime by then
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 async def first_token_s(port: int, path: str, body: dict[str, object], began_s: float) -> float:
@@ -60,13 +54,6 @@ async def first_token_s(port: int, path: str, body: dict[str, object], began_s: 
     raise TimeoutError(f"no first token within {DEADLINE_S} s")
 
 
-def get(port: int, path: str) -> bytes:
-    """The body of a small answer."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=DEADLINE_S) as answer:
-        body: bytes = answer.read()
-        return body
-
-
 @contextmanager
 def modeld_server(folder: Path, model: Path) -> Iterator[int]:
     """`modeld serve` with two copies of the model and room for one."""
@@ -76,7 +63,7 @@ def modeld_server(folder: Path, model: Path) -> Iterator[int]:
     options = json.dumps({"*": {"context": CONTEXT, "threads": THREADS, "slots": 1}})
     command = [
         *(sys.executable, "-m", "modeld.cli.main", "serve", "--addr", f"127.0.0.1:{port}"),
-        *("--models-dir", str(folder), "--vram-budget-mb", "200", "--log-level", "error"),
+        *("--models-dir", str(folder), "--vram-budget-mb", "300", "--log-level", "error"),
         *("--min-residence-s", "0", "--models", options),
     ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
@@ -118,7 +105,7 @@ def _fresh(binary: str, model: Path, *extra: str) -> float:
 
 def measure(repeats: int, llama_server: str, models: Path) -> list[str]:
     """Measure both, turn by turn, and return the rows of the table."""
-    model = models / MODEL
+    model = models / SMOLLM2
     fresh, bare, swaps = [], [], []
     with (
         tempfile.TemporaryDirectory(dir=models.resolve()) as folder,

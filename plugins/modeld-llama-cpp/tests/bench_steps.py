@@ -70,7 +70,8 @@ def _measure(
     for number in range(sequences):
         topic = TOPICS[number % len(TOPICS)]
         prompt = f"{number}. Here is all that I know about {topic} and where they come from. " * 5
-        request = GenerateRequest(prompt=prompt, max_tokens=tokens, sampling=Sampling(seed=number))
+        sampling = Sampling(seed=number, ignore_eos=True)
+        request = GenerateRequest(prompt=prompt, max_tokens=tokens, sampling=sampling)
         engine.submit(number, request)
     steps: list[tuple[float, float, float]] = []
     running = sequences

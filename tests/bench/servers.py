@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""modeld and llama.cpp's own server, each a process with one model in memory."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+DEADLINE_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """What every server is given: tokens of context in total, slots, threads to compute with."""
+
+    context: int
+    slots: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server. ``path`` is where it writes text, ``limit`` is its word for max_tokens."""
+
+    name: str
+    port: int
+    pid: int
+    path: str
+    limit: str
+
+    def body(self, prompt: str, tokens: int, **fields: object) -> dict[str, object]:
+        """A request for exactly so many tokens, as a stream."""
+        body = {"prompt": prompt, self.limit: tokens, "stream": True, "ignore_eos": True}
+        return body | {"temperature": 0.8, "seed": 1} | fields
+
+    def cpu_s(self) -> float:
+        """Processor time that it and its workers have taken so far, in seconds."""
+        server = psutil.Process(self.pid)
+        times = [each.cpu_times() for each in (server, *server.children(recursive=True))]
+        return float(sum(each.user + each.system for each in times))
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def get(port: int, path: str) -> bytes:
+    """The body of a small answer."""
+    return _ask(f"http://127.0.0.1:{port}{path}")
+
+
+def _ask(request: str | urllib.request.Request) -> bytes:
+    with urllib.request.urlopen(request, timeout=DEADLINE_S) as answer:
+        body: bytes = answer.read()
+        return body
+
+
+@contextmanager
+def modeld(model: Path, size: Size) -> Iterator[Server]:
+    """`modeld serve` with the model in memory."""
+    port = free_port()
+    options = {"context": size.context, "slots": size.slots, "threads": size.threads}
+    command = [
+        *(sys.executable, "-m", "modeld.cli.main", "serve", "--addr", f"127.0.0.1:{port}"),
+        *("--models-dir", str(model.parent), "--default-model", model.name, "--log-level", "off"),
+        *("--spare-workers", "0", "--models", json.dumps({model.name: options})),
+    ]
+    with _running(command, port, "/healthz") as pid:
+        load = f"http://127.0.0.1:{port}/models/{model.name}/load"
+        _ask(urllib.request.Request(load, method="POST"))
+        yield Server("modeld", port, pid, "/infer", "max_tokens")
+
+
+@contextmanager
+def llama_server(name: str, binary: str, model: Path, size: Size, *flags: str) -> Iterator[Server]:
+    """llama.cpp's own server with the same model and size, and what is further asked of it."""
+    port = free_port()
+    command = [
+        *(binary, "-m", str(model), "--host", "127.0.0.1", "--port", str(port)),
+        *("-c", str(size.context), "-np", str(size.slots), "-t", str(size.threads), *flags),
+    ]
+    with _running(command, port, "/health") as pid:
+        yield Server(name, port, pid, "/completion", "n_predict")
+
+
+@contextmanager
+def _running(command: list[str], port: int, ready: str) -> Iterator[int]:
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=quiet, stderr=quiet) as process:
+        try:
+            _wait_until_ready(process, port, ready)
+            yield process.pid
+        finally:
+            process.terminate()
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, path: str) -> None:
+    until_s = time.monotonic() + DEADLINE_S
+    while time.monotonic() < until_s:
+        try:
+            get(port, path)
+        except (urllib.error.URLError, ConnectionError):
+            if process.poll() is not None:
+                raise RuntimeError(f"{process.args!r} ended: {process.returncode}") from None
+            time.sleep(0.05)
+        else:
+            return
+    raise TimeoutError(f"{process.args!r} was not ready within {DEADLINE_S} s")
+
+
+def computed_tokens(last: dict[str, Any]) -> tuple[int, int]:
+    """How many tokens of prompt and answer were computed, by an answer's last event."""
+    if "timings" in last:
+        return last["timings"]["prompt_n"], last["timings"]["predicted_n"]
+    usage = last["usage"]
+    return usage["prompt_tokens"] - usage["cached_tokens"], usage["completion_tokens"]
