@@ -14,6 +14,9 @@ import msgspec
 MAX_GRAMMAR_BYTES = 16_384
 MAX_SCHEMA_BYTES = 65_536
 
+MAX_SCHEMA_NESTING = 64
+"""As deep as a request's body may be: how deep Python's readers get differs between its versions."""
+
 
 def fault_of_grammar(grammar: str) -> str | None:
     """What is wrong with a grammar; ``None`` if nothing is."""
@@ -26,6 +29,8 @@ def fault_of_grammar(grammar: str) -> str | None:
 
 def fault_of_schema(schema: Mapping[str, Any]) -> str | None:
     """What is wrong with a schema; ``None`` if nothing is."""
+    if _is_deeper(schema, MAX_SCHEMA_NESTING):
+        return f"is nested more than {MAX_SCHEMA_NESTING} levels deep"
     if len(msgspec.json.encode(schema)) > MAX_SCHEMA_BYTES:
         return f"is longer than {MAX_SCHEMA_BYTES} bytes as JSON"
     try:
@@ -33,3 +38,19 @@ def fault_of_schema(schema: Mapping[str, Any]) -> str | None:
     except OverflowError:
         return "has a whole number of more than 64 bits"
     return None
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Whether arrays and objects are nested more than so many levels deep."""
+    level = [value]
+    for _ in range(levels):
+        children: list[object] = []
+        for one in level:
+            if isinstance(one, Mapping):
+                children += one.values()
+            elif isinstance(one, list):
+                children += one
+        level = [child for child in children if isinstance(child, Mapping | list)]
+        if not level:
+            return False
+    return True

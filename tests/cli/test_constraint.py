@@ -65,12 +65,13 @@ def test_a_file_that_is_not_there_is_wrong_usage(tmp_path):
     [
         ('{"type": ', "not a JSON object"),
         ('{"a": NaN}', "not a JSON object"),
-        ('{"a":' * 5000 + "1" + "}" * 5000, "not a JSON object"),
+        ('{"a":' * 5000 + "1" + "}" * 5000, "not a JSON object|more than 64 levels deep"),
+        ('{"a":' * 65 + "1" + "}" * 65, "more than 64 levels deep"),
         ('{"a": "\udcff"}', "not a JSON object"),
         ('{"maximum": 99999999999999999999}', "it has a whole number of more than 64 bits"),
         ('{"const": "' + "x" * 65_536 + '"}', "it is longer than 65536 bytes"),
     ],
-    ids=["cut", "nan", "deep", "no text", "number", "long"],
+    ids=["cut", "nan", "far too deep", "too deep", "no text", "number", "long"],
 )
 def test_what_is_no_schema_is_wrong_usage(schema, message):
     with pytest.raises(click.UsageError, match=message):
