@@ -15,7 +15,7 @@ MAX_GRAMMAR_BYTES = 16_384
 MAX_SCHEMA_BYTES = 65_536
 
 MAX_SCHEMA_NESTING = 64
-"""As deep as a request's body may be: how deep Python's readers get differs between its versions."""
+"""As deep as a request's body may be. How deep Python itself reads differs by its version."""
 
 
 def fault_of_grammar(grammar: str) -> str | None:
