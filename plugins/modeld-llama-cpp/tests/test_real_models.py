@@ -64,6 +64,20 @@ def test_greedy_answers_are_the_same_in_company(smollm2: Path, start: Start) -> 
     assert [answer.text for answer in together] == alone
 
 
+def test_greedy_answers_are_the_same_with_and_without_a_shared_prefix(
+    smollm2: Path, start: Start
+) -> None:
+    prompts = [f"{TALE} {question}" for question in ("Who was there?", "Why?", "And then?")]
+    plain = start(smollm2, cache_tokens=0)
+    alone = [plain.read(ask(one, max_tokens=16, cache_prompt=False)) for one in prompts]
+    assert [answer.cached for answer in alone] == [0, 0, 0]
+    sharing = start(smollm2)
+    for _ in range(2):  # first from one that runs, then from what is kept
+        together = sharing.run(*[ask(one, max_tokens=16) for one in prompts])
+        assert [answer.text for answer in together] == [answer.text for answer in alone]
+    assert min(answer.cached for answer in together) > 500
+
+
 def test_a_prompt_that_was_aborted_half_way_is_read_again_without_a_trace(
     model: Path, start: Start
 ) -> None:
