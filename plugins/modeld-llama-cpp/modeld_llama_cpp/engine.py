@@ -29,7 +29,7 @@ from modeld_llama_cpp import memory
 from modeld_llama_cpp import model as models
 from modeld_llama_cpp.answer import Answer
 from modeld_llama_cpp.asking import Answers
-from modeld_llama_cpp.kept import KeptSequences, SavedSequence
+from modeld_llama_cpp.kept import MOST_KEPT, KeptSequences, SavedSequence
 from modeld_llama_cpp.lookup import Lookup
 from modeld_llama_cpp.options import LlamaOptions
 from modeld_llama_cpp.preparation import Preparation
@@ -38,7 +38,7 @@ from modeld_llama_cpp.runner import Outcome, Rows, Runner
 from modeld_llama_cpp.sampler import Samplers
 from modeld_llama_cpp.sampling import decide
 from modeld_llama_cpp.scheduler import Scheduler
-from modeld_llama_cpp.sequence import Part
+from modeld_llama_cpp.sequence import Part, Restore
 from modeld_llama_cpp.sequence import Sequence as TokenSequence
 from modeld_llama_cpp.template import ChatTemplate
 from modeld_llama_cpp.vocabulary import Vocabulary
@@ -46,9 +46,6 @@ from modeld_llama_cpp.vocabulary import Vocabulary
 WAIT_S = 0.005
 """How long a step waits for a request to be read when there is nothing else to do: no longer than a
 request that comes meanwhile may wait."""
-
-MOST_KEPT = 256
-"""Ended requests that are kept. Each new request is compared with all of them."""
 
 MOST_LOGPROBS = 20
 
@@ -142,7 +139,9 @@ class LlamaEngine(StepEngine):
             return produced
         plan = self._scheduler.plan()
         while plan.edits and (failed := self._runner.edit(plan.edits)):
-            self._kept.clear()  # what llama.cpp does not take back is of no use to anybody
+            for edit in plan.edits:  # what llama.cpp does not take back is of no use to anybody
+                if isinstance(edit, Restore) and edit.seq_id in failed:
+                    self._kept.remove(edit.saved)
             self._scheduler.start_over(failed)
             plan = self._scheduler.plan()
         match self._runner.compute(plan.parts):

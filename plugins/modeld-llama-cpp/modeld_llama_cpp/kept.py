@@ -6,6 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+MOST_KEPT = 256
+"""Each new request is compared with all that are kept."""
+
 WORTH_KEEPING = 16
 """Computing fewer tokens than this again costs no more than looking for them."""
 
@@ -29,7 +32,7 @@ class KeptSequences:
     not, only a whole one is.
     """
 
-    def __init__(self, most_tokens: int, most: int = 256, *, in_parts: bool = True) -> None:
+    def __init__(self, most_tokens: int, most: int = MOST_KEPT, *, in_parts: bool = True) -> None:
         self._most_tokens = most_tokens
         self._most = most
         self._in_parts = in_parts
@@ -73,9 +76,9 @@ class KeptSequences:
                 count += 1
         return count
 
-    def clear(self) -> None:
-        """Keep nothing any longer."""
-        self._kept = []
+    def remove(self, saved: SavedSequence) -> None:
+        """Keep it no longer."""
+        self._kept = [one for one in self._kept if one is not saved]
 
     def longest(self, tokens: Sequence[int], salt: str) -> tuple[SavedSequence | None, int]:
         """The one with the most tokens in common from the beginning, and how many these are.
@@ -92,7 +95,8 @@ class KeptSequences:
                 best, most = one, common
         if best is None:
             return None, 0
-        self._kept = [*(one for one in self._kept if one is not best), best]
+        self.remove(best)
+        self._kept.append(best)
         return best, most
 
 

@@ -124,8 +124,10 @@ def test_what_comes_from_elsewhere_takes_the_room_that_is_left_in_its_order() ->
     assert [one.tokens[0] for one in kept] == [9, 1, 3]
 
 
-def test_nothing_is_left_after_clearing() -> None:
+def test_what_is_removed_is_kept_no_longer() -> None:
     kept = KeptSequences(100)
-    kept.add(saved(1, times=40))
-    kept.clear()
-    assert (list(kept), kept.tokens) == ([], 0)
+    gone, stays = saved(1, times=40), saved(2, times=40)
+    kept.add(gone)
+    kept.add(stays)
+    kept.remove(gone)
+    assert (list(kept), kept.tokens) == ([stays], 40)
