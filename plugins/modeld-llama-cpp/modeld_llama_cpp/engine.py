@@ -115,7 +115,7 @@ class LlamaEngine(StepEngine):
             self._begin(request_id, request, self._reader.read(request, choice))
         else:
             self._preparing[request_id] = request
-            self._preparation.start(request_id, lambda: self._reader.read(request, choice))
+            self._preparation.start(request_id, lambda: self._reader.read_aside(request, choice))
 
     def ask(self, request_id: int, question: AnyQuestion) -> None:
         """Take on a question about texts and tokens; it is answered beside the steps.
@@ -263,9 +263,11 @@ class LlamaEngine(StepEngine):
 
     def _keep(self, sequence: TokenSequence) -> None:
         """Keep what is computed of a sequence for others, if that is allowed and of any use."""
-        tokens = tuple(sequence.tokens[: sequence.computed])
         salt, seq_id = sequence.salt, sequence.seq_id
-        if salt is not None and seq_id is not None and self._kept.wants(tokens, salt):
+        if salt is None or seq_id is None:
+            return
+        tokens = tuple(sequence.tokens[: sequence.computed])
+        if self._kept.wants(tokens, salt):
             state = self._runner.save(seq_id)
             self._kept.add(SavedSequence(tokens=tokens, salt=salt, state=state))
 

@@ -62,8 +62,17 @@ class RequestReader:
             ModeldError: its prompt, its chat or its grammar cannot be used; ``field`` says which.
         """
         grammar = self._grammars.read(request)
-        self._samplers.prepare(choice, grammar)
         return Reading(self._prompts.read(request), choice, grammar)
+
+    def read_aside(self, request: GenerateRequest, choice: Choice) -> Reading:
+        """As :meth:`read`, and whatever takes long about its sampler: not for the stepping thread.
+
+        Raises:
+            ModeldError: as :meth:`read`.
+        """
+        reading = self.read(request, choice)
+        self._samplers.prepare(choice, reading.grammar)
+        return reading
 
     def close(self) -> None:
         """End the processes that render and check, and whatever is read in them."""
