@@ -19,6 +19,7 @@ from modeld.interfaces import (
     ModelService,
     Observer,
     OutputFormatter,
+    PublicRoute,
     RegistrySource,
 )
 from modeld.settings import Settings
@@ -60,8 +61,13 @@ def modeld_register_observers(settings: Settings) -> Iterable[Observer]:  # type
 
 
 @hookspec
-def modeld_register_routes(settings: Settings, service: ModelService) -> Iterable[BaseRoute]:  # type: ignore[empty-body]
-    """Return Starlette routes to serve beside modeld's own; a path can be taken only once."""
+def modeld_register_routes(  # type: ignore[empty-body]
+    settings: Settings, service: ModelService
+) -> Iterable[BaseRoute | PublicRoute]:
+    """Return Starlette routes to serve beside modeld's own; a path can be taken only once.
+
+    They are behind the API keys, where there are any, unless they are in a ``PublicRoute``.
+    """
 
 
 @hookspec

@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from typing import ClassVar, Literal, Protocol, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypeAlias
 
 from modeld.errors import ModeldError, NotSupportedError, WorkerCrashedError
 from modeld.events import Event
@@ -20,6 +21,7 @@ from modeld.values import (
     Chunk,
     Done,
     Failed,
+    Finding,
     FinishReason,
     GenerateRequest,
     JsonValue,
@@ -34,6 +36,9 @@ from modeld.values import (
     Usage,
     Value,
 )
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
 
 ReportProgress: TypeAlias = Callable[[float], None]
 """Called during a load with the part that is done, from 0.0 to 1.0. Each call proves life."""
@@ -296,6 +301,19 @@ class Backend(ABC):
         """
         return None
 
+    async def examine(
+        self,
+        spec: ModelSpec | None,  # noqa: ARG002  (for those who override it)
+        options: Options,  # noqa: ARG002
+        host: EngineHost,  # noqa: ARG002
+    ) -> Sequence[Finding]:
+        """What the runtime says of its build and of this machine, for ``modeld doctor``.
+
+        With a ``spec`` it may also load that model, to measure how it runs best here; that may take
+        a minute. ``options`` are those of the model, or the defaults. Loads nothing otherwise.
+        """
+        return ()
+
     @abstractmethod
     async def load(self, spec: ModelSpec, options: Options, host: EngineHost) -> Engine:
         """Bring the model into memory; most backends return ``await host.start(...)``.
@@ -370,6 +388,16 @@ class Observer(ABC):
         """Take note of one event. An exception is logged and hurts nobody."""
 
 
+@dataclass(frozen=True, slots=True)
+class PublicRoute:
+    """A route that anybody may ask, without an API key, and that does not start the service.
+
+    It is for pages and files in which there is nothing to protect.
+    """
+
+    route: BaseRoute
+
+
 class ModelService(ABC):
     """The seam between the wire and the models: all that the HTTP side may use.
 
@@ -423,6 +451,10 @@ class ModelService(ABC):
     @abstractmethod
     async def unload(self, model: str) -> None:
         """Let a model's running requests finish, free its memory, then return."""
+
+    @abstractmethod
+    async def pin(self, model: str, *, pinned: bool) -> None:
+        """Say whether a model stays in memory when others need room. It loads nothing."""
 
     @abstractmethod
     async def status(self) -> ServiceStatus:

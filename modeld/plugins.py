@@ -27,6 +27,7 @@ from modeld.interfaces import (
     Observer,
     OutputFormatter,
     PluginKind,
+    PublicRoute,
     RegistrySource,
 )
 from modeld.plugin_guard import PluginFault, expect, guarded
@@ -124,14 +125,14 @@ class PluginHost:
         """The eviction policy that the settings name."""
         return self.eviction_policies[self.settings.eviction_policy]
 
-    def routes(self, service: ModelService) -> list[BaseRoute]:
+    def routes(self, service: ModelService) -> list[BaseRoute | PublicRoute]:
         """The plugins' routes for this service. Called once, at assembly."""
-        routes: list[BaseRoute] = []
+        routes: list[BaseRoute | PublicRoute] = []
         for plugin in self._active():
             try:
                 found = self._call(plugin, "modeld_register_routes", service=service)
                 for route in found:
-                    expect(hasattr(route, "matches"), route, "a Starlette route")
+                    expect(hasattr(_bare(route), "matches"), route, "a Starlette route")
                 self._claim(plugin, [("route", _path(route), route) for route in found])
             except PluginFault as fault:
                 self._break(plugin, str(fault))
@@ -311,7 +312,12 @@ def _instance(plugin: object) -> object:
     return plugin() if isinstance(plugin, type) else plugin
 
 
+def _bare(route: object) -> object:
+    return route.route if isinstance(route, PublicRoute) else route
+
+
 def _path(route: object) -> str:
+    route = _bare(route)
     return str(getattr(route, "path", None) or route)
 
 

@@ -259,7 +259,8 @@ class InstanceStatus(Value, frozen=True, kw_only=True):
     """One model's place in memory, as ``/status`` shows it.
 
     ``held_bytes`` is the larger of the estimate and what was measured after the load.
-    ``last_used_unix`` is in seconds; 0 means never.
+    ``last_used_unix`` is in seconds; 0 means never. A ``pinned`` model makes room for no other.
+    The tokens are those since the start; ``completion_tokens_total`` grows while answers run.
     """
 
     model_id: str
@@ -270,8 +271,11 @@ class InstanceStatus(Value, frozen=True, kw_only=True):
     inflight: int
     max_queue_depth: int
     slots: int
+    pinned: bool = False
     pid: int | None = None
     loads_total: int = 0
+    prompt_tokens_total: int = 0
+    completion_tokens_total: int = 0
     last_error: str | None = None
     log_tail: tuple[str, ...] = ()
 
@@ -309,6 +313,20 @@ class Readiness(Value, frozen=True, kw_only=True):
 
     ready: bool
     reason: str
+
+
+class Finding(Value, frozen=True, kw_only=True):
+    """One thing that an examination of this machine has found out.
+
+    ``subject`` is a word or two for what was looked at, ``message`` what was found. ``fix`` says
+    what to do where ``level`` is not ``ok``. ``facts`` are the numbers behind it, as plain data.
+    """
+
+    subject: str
+    level: Literal["ok", "warning", "error"]
+    message: str
+    fix: str | None = None
+    facts: Mapping[str, JsonValue] = {}
 
 
 class PluginStatus(Value, frozen=True, kw_only=True):

@@ -29,7 +29,7 @@ from modeld.httpapi.problems import Problems
 from modeld.httpapi.questions import Questions
 from modeld.httpapi.status import Status
 from modeld.httpapi.swagger import swagger_route
-from modeld.interfaces import ModelService
+from modeld.interfaces import ModelService, PublicRoute
 from modeld.plugins import PluginHost
 from modeld.serving.service import LocalService
 from modeld.settings import Settings, resolve
@@ -119,11 +119,12 @@ class ModeldApp:
         operations = self._operations()
         brought = self.plugins.routes(self.service)
         _refuse_taken_paths(operations, brought)
-        described = OpenApi(operations, brought, keys=bool(self._keys))
+        plain = [_plain(route) for route in brought]
+        described = OpenApi(operations, plain, keys=bool(self._keys))
         return [
             *(self._served(operation) for operation in (*operations, *described.operations())),
             GatedRoute(swagger_route(), self._gate, "/swagger/{path}", needs_service=False),
-            *(GatedRoute(route, self._gate, _template(route)) for route in brought),
+            *(self._gated(route) for route in brought),
         ]
 
     def _operations(self) -> tuple[Operation, ...]:
@@ -149,6 +150,11 @@ class ModeldApp:
             needs_service=operation.needs_service,
         )
 
+    def _gated(self, brought: BaseRoute | PublicRoute) -> GatedRoute:
+        route, public = _plain(brought), isinstance(brought, PublicRoute)
+        template = _template(route)
+        return GatedRoute(route, self._gate, template, public=public, needs_service=not public)
+
     def _wrapped(self, app: ASGIApp) -> ASGIApp:
         """``app`` in its layers. Plugins' middleware sees finished answers, errors among them."""
         layers = [
@@ -166,9 +172,15 @@ def _template(route: BaseRoute) -> str:
     return str(getattr(route, "path", None) or type(route).__name__)
 
 
-def _refuse_taken_paths(operations: Sequence[Operation], brought: Sequence[BaseRoute]) -> None:
+def _plain(route: BaseRoute | PublicRoute) -> BaseRoute:
+    return route.route if isinstance(route, PublicRoute) else route
+
+
+def _refuse_taken_paths(
+    operations: Sequence[Operation], brought: Sequence[BaseRoute | PublicRoute]
+) -> None:
     taken = {operation.path for operation in operations} | {"/openapi.json", "/swagger"}
-    for route in brought:
+    for route in map(_plain, brought):
         if _template(route) in taken:
             raise ConfigurationError(
                 f"a plugin brings the route {_template(route)!r}, which is modeld's own;"

@@ -10,7 +10,13 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from modeld.errors import DrainingError, ModelNotFoundError
+from modeld.errors import (
+    BackendUnavailableError,
+    DrainingError,
+    InvalidModelError,
+    LoadFailedError,
+    ModelNotFoundError,
+)
 from modeld.httpapi.answers import document
 from modeld.httpapi.exchange import exchange_of
 from modeld.httpapi.failures import LOAD_ERRORS
@@ -46,6 +52,13 @@ class ModelState(BaseModel):
     state: Literal["ready", "absent"]
 
 
+class ModelPin(BaseModel):
+    """Whether a model stays in memory when others need room."""
+
+    model: str
+    pinned: bool
+
+
 _EXAMPLE = {
     "id": "llama-3.1-8b-q4_k_m.gguf",
     "name": "Llama 3.1 8B",
@@ -55,6 +68,13 @@ _EXAMPLE = {
     "size_bytes": 4920739232,
     "context_length": 131072,
 }
+PIN_ERRORS = (
+    ModelNotFoundError,
+    InvalidModelError,
+    BackendUnavailableError,
+    LoadFailedError,
+    DrainingError,
+)
 _ID = Parameter(name="id", place="path", description="id from GET /models, percent-encoded")
 
 
@@ -84,11 +104,25 @@ class Models:
         await self._service.unload(model)
         return document(ModelState(model=model, state="absent"))
 
+    async def pin(self, request: Request) -> Response:
+        """Keep a model in memory when others need room."""
+        return await self._pinned(request, pinned=True)
+
+    async def unpin(self, request: Request) -> Response:
+        """Let a model make room again."""
+        return await self._pinned(request, pinned=False)
+
+    async def _pinned(self, request: Request, *, pinned: bool) -> Response:
+        model = _model(request)
+        await self._service.pin(model, pinned=pinned)
+        return document(ModelPin(model=model, pinned=pinned))
+
     def operations(self) -> tuple[Operation, ...]:
         """The rows of the route table."""
+        return (*self._listings(), *self._moves(), *self._pins())
+
+    def _listings(self) -> tuple[Operation, ...]:
         listing = _answer("The models", ModelList, {"models": [_EXAMPLE]})
-        loaded = _answer("It is ready", ModelState, {"model": _EXAMPLE["id"], "state": "ready"})
-        absent = _answer("It is gone", ModelState, {"model": _EXAMPLE["id"], "state": "absent"})
         return (
             Operation(
                 method="GET",
@@ -106,6 +140,12 @@ class Models:
                 summary="Look for models again and list them",
                 answers=(listing,),
             ),
+        )
+
+    def _moves(self) -> tuple[Operation, ...]:
+        loaded = _answer("It is ready", ModelState, {"model": _EXAMPLE["id"], "state": "ready"})
+        absent = _answer("It is gone", ModelState, {"model": _EXAMPLE["id"], "state": "absent"})
+        return (
             Operation(
                 method="POST",
                 path="/models/{id}/load",
@@ -126,6 +166,31 @@ class Models:
                 answers=(absent,),
                 raises=(ModelNotFoundError, DrainingError),
             ),
+        )
+
+    def _pins(self) -> tuple[Operation, ...]:
+        verbs = (
+            ("pin", self.pin, "Keep a model in memory when others need room"),
+            ("unpin", self.unpin, "Let a model make room again"),
+        )
+        return tuple(
+            Operation(
+                method="POST",
+                path=f"/models/{{id}}/{verb}",
+                endpoint=endpoint,
+                name=f"{verb}_model",
+                summary=summary,
+                parameters=(_ID,),
+                answers=(
+                    _answer(
+                        "It is so from now on",
+                        ModelPin,
+                        {"model": _EXAMPLE["id"], "pinned": verb == "pin"},
+                    ),
+                ),
+                raises=PIN_ERRORS,
+            )
+            for verb, endpoint, summary in verbs
         )
 
 

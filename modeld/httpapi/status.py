@@ -26,8 +26,11 @@ class InstanceItem(BaseModel):
     inflight: int = Field(description="requests that it works on")
     max_queue_depth: int
     slots: int = Field(description="requests that it can work on at once")
+    pinned: bool = Field(description="whether it stays when others need room")
     pid: int | None = Field(None, description="the process that runs it")
     loads_total: int
+    prompt_tokens_total: int = Field(description="tokens of prompts since the start")
+    completion_tokens_total: int = Field(description="tokens generated since the start")
     last_error: str | None = None
     log_tail: list[str] = Field(description="the last lines that its runtime has logged")
 
@@ -107,8 +110,11 @@ def _item(instance: InstanceStatus) -> InstanceItem:
         inflight=instance.inflight,
         max_queue_depth=instance.max_queue_depth,
         slots=instance.slots,
+        pinned=instance.pinned,
         pid=instance.pid,
         loads_total=instance.loads_total,
+        prompt_tokens_total=instance.prompt_tokens_total,
+        completion_tokens_total=instance.completion_tokens_total,
         last_error=instance.last_error,
         log_tail=list(instance.log_tail),
     )

@@ -10,6 +10,7 @@ from modeld.interfaces import Backend, Candidate, Engine
 from modeld.serving.admission import Line
 from modeld.serving.budget import Reservation
 from modeld.serving.cooldown import Cooldown
+from modeld.serving.meter import Tally
 from modeld.serving.need import Need
 from modeld.values import EvictionReason, InstanceState, InstanceStatus, ModelSpec, Options
 
@@ -71,10 +72,12 @@ class Place:
         self.instance: Instance | None = None
         self.victims: set[Instance] = set()
         self.has_claim = False
+        self.pinned = False
         self.failure_code = LoadFailedError.code
         self.overtaken_since_s: float | None = None
         self.load_seconds = 0.0
         self.loads_total = 0
+        self.tally = Tally()
         self.last_used_unix = 0
         self.last_error: str | None = None
         self.log_tail: tuple[str, ...] = ()
@@ -130,8 +133,11 @@ class Place:
             inflight=len(self.line.running),
             max_queue_depth=self.line.max_depth,
             slots=self.line.slots,
+            pinned=self.pinned,
             pid=engine.pid if engine else None,
             loads_total=self.loads_total,
+            prompt_tokens_total=self.tally.prompt_tokens,
+            completion_tokens_total=self.tally.completion_tokens,
             last_error=self.last_error,
             log_tail=engine.log_tail() if engine else self.log_tail,
         )

@@ -12,6 +12,17 @@ from modeld.questions import Embeddings, Ranking, Reply
 from modeld.values import Done, Token, Usage
 
 
+class Tally:
+    """How many tokens one model has read and written since the start.
+
+    ``completion_tokens`` counts pieces of text while an answer runs, and its tokens at its end.
+    """
+
+    def __init__(self) -> None:
+        self.prompt_tokens = 0
+        self.completion_tokens = 0
+
+
 class Meter:
     """Collects the answer and the times of one request. Times are on a monotonic clock.
 
@@ -23,14 +34,19 @@ class Meter:
         self._clock = clock
         self._arrived_s = clock()
         self._model: str | None = None
+        self._tally = Tally()
         self._texts: list[str] = []
         self._stamps_s: list[float] = []
         self._usage: Usage | None = None
         self.outcome = "cancelled"
 
-    def started(self, model: str) -> RequestStarted:
-        """Note that it has a slot of ``model``; returns the event for observers."""
+    def started(self, model: str, tally: Tally) -> RequestStarted:
+        """Note that it has a slot of ``model``, whose ``tally`` it adds to.
+
+        Returns the event for observers.
+        """
         self._model = model
+        self._tally = tally
         waited_s = self._clock() - self._arrived_s
         return RequestStarted(request_id=self._request_id, model=model, queue_wait_s=waited_s)
 
@@ -38,6 +54,7 @@ class Meter:
         """Note one piece of the answer."""
         self._texts.append(token.text)
         self._stamps_s.append(self._clock())
+        self._tally.completion_tokens += 1
 
     def done(self, done: Done) -> Done:
         """Note the good end; returns it with the whole answer in it.
@@ -45,7 +62,8 @@ class Meter:
         Its ``logprobs`` stay those after the last text: gathered, they would be kept for all.
         """
         self.outcome = str(done.finish_reason)
-        self._usage = done.usage
+        self._use(done.usage)
+        self._tally.completion_tokens -= len(self._stamps_s)
         return Done(
             finish_reason=done.finish_reason,
             usage=done.usage,
@@ -57,7 +75,7 @@ class Meter:
         """Note the reply to a question, and return it."""
         self.outcome = "answered"
         if isinstance(reply, Embeddings | Ranking):
-            self._usage = reply.usage
+            self._use(reply.usage)
         return reply
 
     def ended(self, asked_for: str) -> RequestFinished | RequestRefused:
@@ -80,3 +98,8 @@ class Meter:
             completion_tokens=usage.completion_tokens,
             gaps_s=tuple(later - earlier for earlier, later in itertools.pairwise(stamps)),
         )
+
+    def _use(self, usage: Usage) -> None:
+        self._usage = usage
+        self._tally.prompt_tokens += usage.prompt_tokens
+        self._tally.completion_tokens += usage.completion_tokens

@@ -116,6 +116,11 @@ class Pool:
             self.drain(place, EvictionReason.UNLOAD_REQUESTED)
             await self._until(lambda: place.instance is not instance)
 
+    def pin(self, place: Place, *, pinned: bool) -> None:
+        """Keep the model in memory whoever needs room, once it is there; or no longer."""
+        place.pinned = pinned
+        self._decide()
+
     def drain(self, place: Place, reason: EvictionReason) -> None:
         """Take a model out of memory as soon as its running requests are over."""
         if place.instance is not None:

@@ -25,6 +25,14 @@ def never_fits(place: Place, ledger: Ledger) -> ModelExceedsBudgetError:
     )
 
 
+def pinned_in_the_way(place: Place, pinned_bytes: int) -> BudgetExceededError:
+    """Whatever else makes room, the pinned models leave too little."""
+    return BudgetExceededError(
+        f"model {place.spec.id!r} needs {place.need.size_bytes >> 20} MiB, and the pinned models"
+        f" hold {pinned_bytes >> 20} MiB of the budget; unpin one of them, or raise the budget"
+    )
+
+
 def has_grown(place: Place, instance: Instance) -> BudgetExceededError:
     """The model holds more than was reserved, and there is no room for the rest."""
     return BudgetExceededError(

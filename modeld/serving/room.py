@@ -21,7 +21,8 @@ class Room:
 
     Only idle models are victims: nobody runs on them, nobody waits for them, and they have been
     loaded for ``min_residence_s``. A place whose requests were overtaken for ``max_overtake_s``
-    may also claim busy ones; these finish what runs and take nothing new.
+    may also claim busy ones; these finish what runs and take nothing new. Pinned models are
+    nobody's victims.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Room:
         overdue = now_s >= self._overdue_s(place)
         chosen = self._choose(self._idle(now_s), short)
         if not chosen and overdue:
-            chosen = self._choose(self.ready(), short)
+            chosen = self._choose(self._movable(), short)
         return self._claim(place, chosen) or overdue
 
     def make_to_grow(self, place: Place, growth_bytes: int, free: float) -> bool:
@@ -60,12 +61,13 @@ class Room:
         short = growth_bytes - free - held_bytes(place.victims)
         if short <= 0:
             return True
-        idle = [other for other in self.ready() if other.is_idle]
+        idle = [other for other in self._movable() if other.is_idle]
         return self._claim(place, self._choose(idle, short))
 
     def next_chance_s(self, place: Place, now_s: float) -> float:
         """When :meth:`make` may find more than now, apart from models becoming idle."""
-        residents = (self._resident_until_s(other) for other in self.ready() if other.is_idle)
+        idle = (other for other in self._movable() if other.is_idle)
+        residents = map(self._resident_until_s, idle)
         times = [*residents, self._overdue_s(place)]
         return min((time_s for time_s in times if time_s > now_s), default=math.inf)
 
@@ -77,6 +79,10 @@ class Room:
             if place.instance is not None and place.instance.state is InstanceState.READY
         ]
 
+    def pinned_bytes(self) -> int:
+        """What the models hold that make room for no other."""
+        return held_bytes([p.instance for p in self.ready() if p.pinned and p.instance is not None])
+
     def release_unwanted(self) -> None:
         """Who waits no longer owns no victims; they go all the same."""
         for place in self._places.values():
@@ -84,6 +90,9 @@ class Room:
                 place.victims.clear()
                 place.has_claim = False
                 place.overtaken_since_s = None
+
+    def _movable(self) -> list[Place]:
+        return [place for place in self.ready() if not place.pinned]
 
     def _overdue_s(self, place: Place) -> float:
         if place.overtaken_since_s is None:
@@ -130,7 +139,7 @@ class Room:
     def _idle(self, now_s: float) -> list[Place]:
         return [
             place
-            for place in self.ready()
+            for place in self._movable()
             if place.is_idle and self._resident_until_s(place) <= now_s
         ]
 

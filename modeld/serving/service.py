@@ -149,7 +149,7 @@ class LocalService(ModelService):
                 max_wait_s=self._settings.max_wait_s,
                 in_forecast=not isinstance(request, UNCOMPUTED),
             ) as engine:
-                self._plugins.notify(meter.started(place.spec.id))
+                self._plugins.notify(meter.started(place.spec.id, place.tally))
                 yield engine, meter
         except Exception as exc:
             meter.outcome = exc.code if isinstance(exc, ModeldError) else InternalError.code
@@ -179,6 +179,14 @@ class LocalService(ModelService):
             self._registry.known(model)
         else:
             await self._pool.unload(place)
+
+    async def pin(self, model: str, *, pinned: bool) -> None:
+        """Keep a model in memory whoever needs room, or no longer. It loads nothing."""
+        place = self._turns.places.get(model)
+        if place is None and not pinned:
+            self._registry.known(model)
+            return
+        self._pool.pin(place or await self._place(model), pinned=pinned)
 
     async def status(self) -> ServiceStatus:
         """A snapshot of everything."""

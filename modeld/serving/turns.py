@@ -232,6 +232,8 @@ class Turns:
             elif place.need.size_bytes <= free:
                 free -= place.need.size_bytes
                 self._start(place, now_s, decision)
+            elif not self._fits_beside_pinned(place):
+                place.line.fail(refusals.pinned_in_the_way(place, self._room.pinned_bytes()))
             elif self._room.make(place, free, now_s):
                 free -= min(free, max(0, place.need.size_bytes - held_bytes(place.victims)))
             else:
@@ -242,6 +244,9 @@ class Turns:
         if place.need.is_open(self.ledger.free_bytes, now_s):
             return False
         return not self.ledger.can_ever_hold(place.need.size_bytes)
+
+    def _fits_beside_pinned(self, place: Place) -> bool:
+        return self.ledger.can_ever_hold(place.need.size_bytes + self._room.pinned_bytes())
 
     def _have_measured(self, place: Place, decision: Decision) -> None:
         """Its turn comes again when it is measured; nobody else waits for that."""

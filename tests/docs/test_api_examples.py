@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Every example of docs/api.md is run: a command, then status and media type, then the answer.
+"""Every example of the API page is run: a command, then status and media type, then the answer.
 
 The server's models are the rig's, under the names that the page uses. So the texts differ from the
 page's, which were made by real models; status, media type and the shape of each answer must not.
@@ -55,7 +55,7 @@ def examples() -> list[Example]:
             match["language"],
             match["body"] or "",
         )
-        for match in EXAMPLE.finditer(read("api.md"))
+        for match in EXAMPLE.finditer(read("reference/api.md"))
     ]
 
 
@@ -151,4 +151,6 @@ def contained(said: Any, real: Any) -> bool:
 
 
 def test_every_curl_command_of_the_page_is_an_example() -> None:
-    assert len(examples()) == len(re.findall(r"^curl ", read("api.md"), re.MULTILINE)) > 12
+    assert (
+        len(examples()) == len(re.findall(r"^curl ", read("reference/api.md"), re.MULTILINE)) > 12
+    )

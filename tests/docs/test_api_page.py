@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""docs/api.md has every route, every field of a request and every member of an answer."""
+"""docs/reference/api.md has every route, every field of a request and every member of an answer."""
 
 from __future__ import annotations
 
@@ -57,19 +57,21 @@ def routes() -> set[str]:
 
 def test_every_route_has_a_section_and_a_row() -> None:
     sections = [
-        heading for heading in headings("api.md") if re.match(r"(GET|POST|PUT|DELETE) /", heading)
+        heading
+        for heading in headings("reference/api.md")
+        if re.match(r"(GET|POST|PUT|DELETE) /", heading)
     ]
     assert sorted(sections) == sorted(routes())
-    listed = re.findall(r"^\| \[`([A-Z]+ /[^`]*)`\]", read("api.md"), re.MULTILINE)
+    listed = re.findall(r"^\| \[`([A-Z]+ /[^`]*)`\]", read("reference/api.md"), re.MULTILINE)
     assert sorted(listed) == sorted(routes())
 
 
 def fields_of(heading: str, model: type[BaseModel]) -> dict[str, Sequence[str]]:
     """The rows that a section has for a request, by the field's name."""
-    table = [row for row in rows(section("api.md", heading)) if row[0].startswith("`")]
+    table = [row for row in rows(section("reference/api.md", heading)) if row[0].startswith("`")]
     if issubclass(model, QuestionRequest):
         table = [row for row in table if row[0].strip("`") in model.model_fields]
-        table += rows(section("api.md", "Questions"))[1:]
+        table += rows(section("reference/api.md", "Questions"))[1:]
     return {row[0].strip("`"): row for row in table}
 
 
@@ -118,7 +120,7 @@ def test_every_limit_of_a_field_is_in_its_row(heading: str, model: type[BaseMode
     ],
 )
 def test_every_member_of_an_answer_is_explained(heading: str, model: type[BaseModel]) -> None:
-    listed = {row[0] for row in rows(section("api.md", heading))}
+    listed = {row[0] for row in rows(section("reference/api.md", heading))}
     names = set(model.model_fields)
     if "usage" in names:
         usage = UsageNumbers if model is DoneLine else PromptUsage

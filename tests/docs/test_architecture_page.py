@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""docs/architecture.md names parts that exist, and tests that show each of the fifteen rules."""
+"""The architecture page names parts that exist, and tests that show each of the fifteen rules."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HELPERS = {"__init__.py", "backend_choice.py", "plugin_guard.py"}
 
 def shown() -> list[tuple[int, list[str]]]:
     """The number of each rule and the tests that are named beside it."""
-    table = rows(section("architecture.md", "The fifteen rules"))
+    table = rows(section("explanation/architecture.md", "The fifteen rules"))
     return [
         (int(rule.partition(".")[0]), re.findall(r"`([^`]+)`", tests))
         for rule, tests in table
@@ -44,7 +44,9 @@ def test_each_rule_is_shown_by_tests_that_exist(number: int, tests: list[str]) -
 def test_the_order_of_imports_is_that_of_the_contract() -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     (layers,) = [each["layers"] for each in contracts["contracts"] if each["type"] == "layers"]
-    (said,) = [block.text for block in blocks("text", "architecture.md") if "→" in block.text]
+    (said,) = [
+        block.text for block in blocks("text", "explanation/architecture.md") if "→" in block.text
+    ]
     order = [name for layer in said.strip().split(" → ") for name in layer.split(", ")]
     real = [re.findall(r"modeld\.(\w+)", layer) for layer in layers]
     assert order == [name for layer in real for name in layer if name in order]
@@ -52,7 +54,7 @@ def test_the_order_of_imports_is_that_of_the_contract() -> None:
 
 
 def test_every_part_of_the_core_is_listed() -> None:
-    parts = section("architecture.md", "The parts")
+    parts = section("explanation/architecture.md", "The parts")
     for entry in sorted((ROOT / "modeld").iterdir()):
         if is_part(entry):
             assert f"`modeld/{entry.name}{'/' if entry.is_dir() else ''}`" in parts, entry.name

@@ -110,7 +110,7 @@ def test_a_settings_file_can_be_used(block: Block, tmp_path: Path) -> None:
 def test_the_three_settings_files_mean_the_same(tmp_path: Path) -> None:
     found = []
     for block in settings_files():
-        if block.page == "build-and-run.md":
+        if block.page == "how-to/build-and-run.md":
             file = tmp_path / str(block.title)
             file.write_text(block.text)
             found.append(resolve({}, {}, str(file)).settings)

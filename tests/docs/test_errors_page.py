@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""docs/errors.md has every error with its status."""
+"""docs/reference/errors.md has every error with its status."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def meaning(cls: type[errors.ModeldError]) -> str:
 
 
 def test_every_error_is_listed_with_its_status_and_what_it_means() -> None:
-    _header, *found = rows(section("errors.md", "Errors of requests"))
+    _header, *found = rows(section("reference/errors.md", "Errors of requests"))
     codes = errors.error_codes()
     wanted = [
         (f"`{code}`", str(status), "yes" if codes[code].retryable else "no", meaning(codes[code]))
@@ -47,7 +47,7 @@ def test_everything_that_the_protocol_refuses_is_listed() -> None:
         if isinstance(call, ast.Call) and ast.unparse(call.func) == "RefusedError"
     ]
     refused = {(ast.literal_eval(call.args[1]), ast.literal_eval(call.args[0])) for call in calls}
-    _header, *found = rows(section("errors.md", "Refused before they are requests"))
+    _header, *found = rows(section("reference/errors.md", "Refused before they are requests"))
     assert {(row[0].strip("`"), int(row[1])) for row in found} == refused
     assert len(refused) > 3
 

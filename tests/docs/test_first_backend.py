@@ -70,7 +70,7 @@ def test_its_own_tests_pass(installed: Installed) -> None:
 
 def test_the_page_shows_what_it_prints(installed: Installed) -> None:
     (script,) = [
-        block.text for block in blocks("sh", "writing-a-backend.md") if "echo" in block.text
+        block.text for block in blocks("sh", "how-to/writing-a-backend.md") if "echo" in block.text
     ]
     found = re.search(r'^echo "(.*)" > texts/facts\.txt$', script, re.MULTILINE)
     assert found is not None
@@ -82,7 +82,7 @@ def test_the_page_shows_what_it_prints(installed: Installed) -> None:
     where = ("--models-dir", str(texts))
     done = installed.run("modeld.cli.main", "run", "facts.txt", question, *where)
     assert done.returncode == 0, done.stderr
-    assert f"```text\n{done.stdout}```" in section("writing-a-backend.md", "Run it")
+    assert f"```text\n{done.stdout}```" in section("how-to/writing-a-backend.md", "Run it")
 
 
 def test_a_wrong_option_is_named_at_the_start(installed: Installed, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib
+import posixpath
 import re
 
 import pytest
@@ -24,7 +25,7 @@ def test_links_lead_to_pages_and_headings_that_exist(page: str) -> None:
             continue
         assert "://" not in target, f"{page}: {target} leads elsewhere"
         name, _, fragment = target.partition("#")
-        goal = name or page
+        goal = posixpath.normpath(posixpath.join(posixpath.dirname(page), name)) if name else page
         assert (DOCS / goal).is_file(), f"{page}: {target}"
         if fragment:
             assert fragment in map(anchor, headings(goal)), f"{page}: {target}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""docs/metrics.md has every metric with its type, its labels and its own help text."""
+"""docs/reference/metrics.md has every metric with its type, its labels and its own help text."""
 
 from __future__ import annotations
 
@@ -109,13 +109,13 @@ def metrics() -> Iterator[tuple[str, str, str, str]]:
 
 
 def test_every_metric_is_listed_with_all_it_says() -> None:
-    found = [row for row in rows(read("metrics.md")) if row[0].startswith("`modeld_")]
+    found = [row for row in rows(read("reference/metrics.md")) if row[0].startswith("`modeld_")]
     assert sorted((row[0], row[1], listed(row[2]), row[3]) for row in found) == sorted(metrics())
     assert len(found) > 20
 
 
 def test_the_values_of_fixed_labels_are_listed() -> None:
-    text = read("metrics.md")
+    text = read("reference/metrics.md")
     for words in (EvictionReason, BACKPRESSURE, EXIT_CAUSES):
         for word in words:
             assert f"`{word}`" in text

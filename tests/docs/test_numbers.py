@@ -36,46 +36,64 @@ def one_line(text: str) -> str:
 @pytest.mark.parametrize(
     ("page", "sentence"),
     [
-        ("api.md", f"nested at most {bodies.MAX_NESTING} levels deep"),
-        ("api.md", f"at most {bodies.MAX_CONTAINERS:,} arrays and objects"),
-        ("api.md", f"long ({DEFAULTS.max_body_bytes // MIB} MiB)"),
-        ("api.md", f"the status {exchange.CLIENT_LEFT} if nothing had been sent"),
-        ("api.md", f"at most every {registry.RESCAN_INTERVAL_S:g} s"),
-        ("api.md", f"the last {native_log.KEPT_LINES} lines that its runtime has logged"),
-        ("api.md", f"`role` has 1 to {64} characters"),
-        ("architecture.md", f"msgpack of at most {frames.MAX_FRAME_BYTES // MIB} MiB"),
+        ("reference/api.md", f"nested at most {bodies.MAX_NESTING} levels deep"),
+        ("reference/api.md", f"at most {bodies.MAX_CONTAINERS:,} arrays and objects"),
+        ("reference/api.md", f"long ({DEFAULTS.max_body_bytes // MIB} MiB)"),
+        ("reference/api.md", f"the status {exchange.CLIENT_LEFT} if nothing had been sent"),
+        ("reference/api.md", f"at most every {registry.RESCAN_INTERVAL_S:g} s"),
+        ("reference/api.md", f"the last {native_log.KEPT_LINES} lines that its runtime has logged"),
+        ("reference/api.md", f"`role` has 1 to {64} characters"),
+        ("explanation/architecture.md", f"msgpack of at most {frames.MAX_FRAME_BYTES // MIB} MiB"),
         (
-            "architecture.md",
+            "explanation/architecture.md",
             f"with {template.TIME_LIMIT_S} s, {confinement.MEMORY_BYTES // MIB} MiB",
         ),
-        ("architecture.md", f"and {rendering.MAX_TEXT_CHARS:,} characters"),
-        ("build-and-run.md", f"at most {native_log.LINES_PER_SECOND} lines a second"),
-        ("build-and-run.md", f"the last {native_log.KEPT_LINES} lines of each model"),
-        ("errors.md", f"longer than {request_head.MAX_TARGET_BYTES:,} bytes"),
-        ("errors.md", f"{protocol.EXTRA_CONNECTIONS} at a time are told so"),
-        ("memory-and-scheduling.md", f"moves by {admission.SMOOTHING} of the difference"),
+        ("explanation/architecture.md", f"and {rendering.MAX_TEXT_CHARS:,} characters"),
+        ("how-to/build-and-run.md", f"at most {native_log.LINES_PER_SECOND} lines a second"),
+        ("how-to/build-and-run.md", f"the last {native_log.KEPT_LINES} lines of each model"),
+        ("reference/errors.md", f"longer than {request_head.MAX_TARGET_BYTES:,} bytes"),
+        ("reference/errors.md", f"{protocol.EXTRA_CONNECTIONS} at a time are told so"),
         (
-            "memory-and-scheduling.md",
+            "explanation/memory-and-scheduling.md",
+            f"moves by {admission.SMOOTHING} of the difference",
+        ),
+        (
+            "explanation/memory-and-scheduling.md",
             f"after {cooldown.FIRST_S:g} s, then 10, 20, 40 and at most {cooldown.LONGEST_S:g} s",
         ),
-        ("grammars.md", f"| size | {constraint_limits.MAX_GRAMMAR_BYTES:,} bytes |"),
-        ("grammars.md", f"| size as JSON | {constraint_limits.MAX_SCHEMA_BYTES:,} bytes |"),
-        ("embeddings.md", f"or else `ubatch` ({options.DEFAULT_UBATCH}); no more than"),
+        ("reference/grammars.md", f"| size | {constraint_limits.MAX_GRAMMAR_BYTES:,} bytes |"),
         (
-            "embeddings.md",
+            "reference/grammars.md",
+            f"| size as JSON | {constraint_limits.MAX_SCHEMA_BYTES:,} bytes |",
+        ),
+        ("how-to/embeddings.md", f"or else `ubatch` ({options.DEFAULT_UBATCH}); no more than"),
+        (
+            "how-to/embeddings.md",
             f"no more than {model_shape.PIECE} where a model reads from left to right",
         ),
-        ("api.md", f"object of up to {constraint_limits.MAX_SCHEMA_BYTES:,} bytes"),
-        ("security.md", f"ends after {gguf_files.MAX_FILES:,} model files or"),
-        ("security.md", f"or {gguf_files.MAX_ENTRIES:,} entries"),
-        ("security.md", f"requests sent ahead on one connection | {protocol.MAX_AHEAD} |"),
-        ("security.md", f"path and query | {request_head.MAX_TARGET_BYTES:,} bytes"),
-        ("security.md", f"arrays and objects in the body | {bodies.MAX_CONTAINERS:,} |"),
-        ("security.md", f"msgpack of at most {frames.MAX_FRAME_BYTES // MIB} MiB"),
-        ("security.md", f"{template.TIME_LIMIT_S} s and {confinement.MEMORY_BYTES // MIB} MiB"),
-        ("settings.md", f"its prompt and {sequence.ROOM} tokens of answer fit"),
-        ("llama-cpp.md", f"its prompt and room for {sequence.ROOM} tokens of answer fit"),
-        ("llama-cpp.md", f"if that saves at least {scheduler.WORTH_WAITING} tokens"),
+        ("reference/api.md", f"object of up to {constraint_limits.MAX_SCHEMA_BYTES:,} bytes"),
+        ("explanation/security.md", f"ends after {gguf_files.MAX_FILES:,} model files or"),
+        ("explanation/security.md", f"or {gguf_files.MAX_ENTRIES:,} entries"),
+        (
+            "explanation/security.md",
+            f"requests sent ahead on one connection | {protocol.MAX_AHEAD} |",
+        ),
+        ("explanation/security.md", f"path and query | {request_head.MAX_TARGET_BYTES:,} bytes"),
+        (
+            "explanation/security.md",
+            f"arrays and objects in the body | {bodies.MAX_CONTAINERS:,} |",
+        ),
+        ("explanation/security.md", f"msgpack of at most {frames.MAX_FRAME_BYTES // MIB} MiB"),
+        (
+            "explanation/security.md",
+            f"{template.TIME_LIMIT_S} s and {confinement.MEMORY_BYTES // MIB} MiB",
+        ),
+        ("reference/settings.md", f"its prompt and {sequence.ROOM} tokens of answer fit"),
+        (
+            "explanation/llama-cpp.md",
+            f"its prompt and room for {sequence.ROOM} tokens of answer fit",
+        ),
+        ("explanation/llama-cpp.md", f"if that saves at least {scheduler.WORTH_WAITING} tokens"),
     ],
 )
 def test_a_number_is_that_of_the_code(page: str, sentence: str) -> None:
@@ -90,11 +108,11 @@ def test_a_role_is_as_long_as_the_page_says() -> None:
 def test_the_folders_are_searched_as_deep_as_the_page_says() -> None:
     words = {8: "eight"}
     said = f"Folders are searched {words[gguf_files.MAX_DEPTH]} levels deep"
-    assert said in read("build-and-run.md")
+    assert said in read("how-to/build-and-run.md")
 
 
 def test_the_exit_codes_are_those_of_the_server() -> None:
-    table = rows(section("build-and-run.md", "How it stops"))
+    table = rows(section("how-to/build-and-run.md", "How it stops"))
     codes = {int(row[0]) for row in table if row[0].isdigit()}
     assert codes == {
         server.STOPPED,
@@ -107,7 +125,7 @@ def test_the_exit_codes_are_those_of_the_server() -> None:
 
 def test_the_limits_on_requests_are_the_defaults() -> None:
     units = {"KiB": 1 << 10, "MiB": MIB, "s": 1, "": 1}
-    limits = rows(section("security.md", "What a request may be"))
+    limits = rows(section("explanation/security.md", "What a request may be"))
     checked = 0
     for _what, value, setting, _answer in limits[1:]:
         if name := setting.strip("`"):
@@ -119,7 +137,11 @@ def test_the_limits_on_requests_are_the_defaults() -> None:
 
 
 def test_the_environment_of_a_worker_is_told_in_full() -> None:
-    (row,) = [row for row in rows(section("security.md", "Workers")) if row[0] == "environment"]
+    (row,) = [
+        row
+        for row in rows(section("explanation/security.md", "Workers"))
+        if row[0] == "environment"
+    ]
     told = set(re.findall(r"`(\w+)`", row[1]))
     assert told == process.KEPT_VARIABLES | set(process.KEPT_PREFIXES)
 
@@ -131,7 +153,7 @@ def test_the_floors_are_those_that_are_declared() -> None:
         for requirement in project_table["dependencies"]:
             name, _, floor = requirement.partition(">=")
             declared[name] = floor
-    _header, *floors = rows(section("security.md", "Floors"))
+    _header, *floors = rows(section("explanation/security.md", "Floors"))
     for name, floor, _why in floors:
         assert declared[name.strip("`")] == floor
     assert {name.strip("`") for name, _, _ in floors} >= {"starlette", "uvicorn", "httptools"}
@@ -140,12 +162,12 @@ def test_the_floors_are_those_that_are_declared() -> None:
 def test_what_is_locked_beside_the_floors_is_as_the_page_says() -> None:
     locked = (ROOT / "requirements" / "runtime.txt").read_text()
     (version,) = re.findall(r"^h11==([\d.]+)", locked, re.MULTILINE)
-    assert f"`h11` comes with uvicorn and is locked at {version}" in read("security.md")
+    assert f"`h11` comes with uvicorn and is locked at {version}" in read("explanation/security.md")
     assert "python-multipart" not in locked
 
 
 def test_the_models_that_are_fetched_have_the_sizes_that_are_told() -> None:
-    text = read("build-and-run.md")
+    text = read("how-to/build-and-run.md")
     for file in (ROOT / "models").glob("*.gguf"):
         assert f"{file.stat().st_size:,} bytes" in text
 
@@ -161,7 +183,7 @@ def test_the_version_of_the_pages_is_the_version() -> None:
 def test_markers_and_verbs_of_the_testing_page_exist() -> None:
     options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]
     markers = [line.partition(":")[0] for line in options["ini_options"]["markers"]]
-    table = rows(section("testing.md", "The suites"))
+    table = rows(section("how-to/testing.md", "The suites"))
     listed = [row[0].strip("`") for row in table]
     assert set(markers) <= set(listed)
     folders = {f"tests/{path.name}" for path in (ROOT / "tests").iterdir() if is_suite(path.name)}

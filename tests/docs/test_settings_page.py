@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""docs/settings.md has every setting as it is, and numbers in the text are the defaults."""
+"""The settings page has every setting as it is, and numbers in the text are the defaults."""
 
 from __future__ import annotations
 
@@ -70,7 +70,9 @@ def test_every_setting_is_in_its_sections_table_with_all_it_says() -> None:
         title = SECTIONS.get(row.name, title)
         wanted.setdefault(title, []).append(expected(row))
     for title, each in wanted.items():
-        _header, *found = [row for row in rows(section("settings.md", title)) if len(row) == 6]
+        _header, *found = [
+            row for row in rows(section("reference/settings.md", title)) if len(row) == 6
+        ]
         assert found == each
 
 
@@ -81,7 +83,7 @@ def test_every_option_of_the_llama_cpp_backend_is_in_its_table() -> None:
         hint = hints[field.name]
         description = get_args(hint)[-1].description
         wanted.append((f"`{field.name}`", kind(hint), shown(field.default), description))
-    _header, *found = rows(section("settings.md", "Options of the llama.cpp backend"))
+    _header, *found = rows(section("reference/settings.md", "Options of the llama.cpp backend"))
     assert found == wanted
 
 
@@ -94,4 +96,4 @@ def test_a_number_behind_a_settings_name_is_its_default(page: str) -> None:
 
 
 def test_some_page_does_say_a_default_in_its_text() -> None:
-    assert "[`max_wait_s`](settings.md#queues-and-fairness) (120 s)" in read("api.md")
+    assert "[`max_wait_s`](settings.md#queues-and-fairness) (120 s)" in read("reference/api.md")

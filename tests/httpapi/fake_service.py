@@ -143,6 +143,10 @@ class FakeService(ModelService):
         self._known(model)
         self.calls.append(f"unload {model}")
 
+    async def pin(self, model: str, *, pinned: bool) -> None:
+        self._known(model)
+        self.calls.append(f"{'pin' if pinned else 'unpin'} {model}")
+
     async def status(self) -> ServiceStatus:
         return self.snapshot
 

@@ -15,6 +15,7 @@ import modeld.httpapi
 from modeld.errors import ConfigurationError
 from modeld.httpapi.app import ModeldApp
 from modeld.httpapi.keys import Keys
+from modeld.interfaces import PublicRoute
 from modeld.settings import Settings
 from tests.httpapi.fake_service import FakeService, ask, client_of, connect, make_app
 
@@ -171,3 +172,22 @@ def test_no_decision_is_taken_from_an_address_that_a_host_header_can_bend() -> N
 
 def test_keys_are_not_kept_in_memory_as_they_are(guarded: Settings) -> None:
     assert KEY.encode() not in repr(vars(Keys.from_file(guarded.api_key_file))).encode()
+
+
+def test_a_plugins_public_route_needs_no_key_and_does_not_start_the_service(
+    guarded: Settings,
+) -> None:
+    service = FakeService()
+    app = make_app(service, guarded, routes=[PublicRoute(Route("/page", brought))])
+
+    assert ask(app, "GET", "/page").text == "brought"
+    assert service.calls == []
+    assert ask(app, "GET", "/status").status_code == 401
+
+
+def test_a_public_route_still_refuses_other_names(tmp_path: Path) -> None:
+    app = make_app(
+        FakeService(), routes=[PublicRoute(Route("/page", brought))], trusted_hosts=["localhost"]
+    )
+    answer = ask(app, "GET", "/page", headers={"host": "evil.example"})
+    assert answer.status_code == 403

@@ -84,3 +84,21 @@ def test_a_model_that_cannot_be_loaded_says_why() -> None:
     answer = ask(make_app(Full()), "POST", "/models/a.gguf/load")
     assert answer.status_code == 507
     assert answer.json()["reason"] == "model_exceeds_budget"
+
+
+@pytest.mark.parametrize("model", ["a.gguf", *STRANGE])
+@pytest.mark.parametrize(("verb", "pinned"), [("pin", True), ("unpin", False)])
+def test_a_model_is_pinned_and_unpinned_by_any_id(model: str, verb: str, pinned: bool) -> None:
+    spec = ModelSpec(id=model, name="A", path="/models/a.gguf")
+    service = FakeService(models=[spec])
+
+    answer = ask(make_app(service), "POST", f"/models/{quote(model, safe='')}/{verb}")
+
+    assert answer.json() == {"model": model, "pinned": pinned}
+    assert f"{verb} {model}" in service.calls
+
+
+@pytest.mark.parametrize("verb", ["pin", "unpin"])
+def test_an_unknown_model_can_be_neither_pinned_nor_unpinned(verb: str) -> None:
+    answer = ask(make_app(FakeService()), "POST", f"/models/no.gguf/{verb}")
+    assert (answer.status_code, answer.json()["reason"]) == (404, "model_not_found")

@@ -16,8 +16,11 @@ READY = InstanceStatus(
     inflight=1,
     max_queue_depth=32,
     slots=4,
+    pinned=True,
     pid=77,
     loads_total=2,
+    prompt_tokens_total=30,
+    completion_tokens_total=20,
     last_error="the worker ended",
     log_tail=("one", "two"),
 )
@@ -28,6 +31,7 @@ EMPTY = {
     "inflight": 0,
     "max_queue_depth": 0,
     "slots": 1,
+    "pinned": False,
 }
 BUSY = ServiceStatus(
     state=ServiceState.RUNNING,
@@ -85,8 +89,11 @@ def test_the_status_has_every_field_under_its_name() -> None:
         "inflight": 1,
         "max_queue_depth": 32,
         "slots": 4,
+        "pinned": True,
         "pid": 77,
         "loads_total": 2,
+        "prompt_tokens_total": 30,
+        "completion_tokens_total": 20,
         "last_error": "the worker ended",
         "log_tail": ["one", "two"],
     }

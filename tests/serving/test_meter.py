@@ -4,7 +4,7 @@ import pytest
 from modeld import Done, FinishReason, Token, Usage
 from modeld.events import RequestFinished, RequestRefused, RequestStarted
 from modeld.questions import Embeddings, Ranking, Reply, Text, Tokens
-from modeld.serving.meter import Meter
+from modeld.serving.meter import Meter, Tally
 from modeld.values import LikelyToken, TokenLogprobs
 from tests.serving.fakes import Clock
 
@@ -17,7 +17,7 @@ def a_done(reason: FinishReason = FinishReason.STOP) -> Done:
 def a_meter(clock: Clock | None = None) -> Meter:
     """Of a request that has started."""
     meter = Meter("r", clock or Clock())
-    meter.started("m")
+    meter.started("m", Tally())
     return meter
 
 
@@ -58,7 +58,7 @@ def test_the_start_is_told_with_the_time_in_line() -> None:
     meter = Meter("r", clock)
     clock.now_s += 2
 
-    assert meter.started("m") == RequestStarted(request_id="r", model="m", queue_wait_s=2)
+    assert meter.started("m", Tally()) == RequestStarted(request_id="r", model="m", queue_wait_s=2)
 
 
 @pytest.mark.parametrize("outcome", ["cancelled", "queue_full"])
@@ -131,3 +131,24 @@ def test_a_request_without_a_token_has_no_first_one() -> None:
 
     assert event.first_token_s is None
     assert event.gaps_s == ()
+
+
+def test_a_models_tally_grows_while_an_answer_runs_and_is_exact_at_its_end() -> None:
+    tally, meter = Tally(), Meter("r", Clock())
+    meter.started("m", tally)
+    meter.token(Token(text="two tokens in one piece"))
+    meter.token(Token(text="x"))
+    assert (tally.prompt_tokens, tally.completion_tokens) == (0, 2)
+
+    meter.done(a_done())
+
+    assert (tally.prompt_tokens, tally.completion_tokens) == (7, 3)
+
+
+def test_a_models_tally_has_the_tokens_of_questions_too() -> None:
+    tally, meter = Tally(), Meter("r", Clock())
+    meter.started("m", tally)
+
+    meter.replied(Ranking(scores=(0.5,), usage=Usage(prompt_tokens=4)))
+
+    assert (tally.prompt_tokens, tally.completion_tokens) == (4, 0)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from modeld import MemoryEstimate
 from modeld.errors import LoadFailedError, ModeldError
-from modeld.serving.instance import Place
+from modeld.serving.instance import Instance, Place
 from modeld.serving.pool import Pool
+from modeld.values import EvictionReason, InstanceState
 from tests.serving.fakes import MIB, Clock, FakeBackend, FakeEngine, NoHosting, a_place, some_turns
 
 MODELS = {"a": 100, "b": 150, "c": 60, "d": 400}
@@ -46,6 +47,7 @@ class World:
         self.broken: list[BaseException] = []
         self.sent = 0
         self.closing = False
+        self.stays: dict[Place, Instance] = {}
 
     async def client(self, place: Place, finish: asyncio.Event, *, needs_slot: bool) -> str:
         try:
@@ -116,6 +118,19 @@ class World:
         place = self.random.choice(self.places)
         self.pool._tasks.spawn(self.pool.unload(place), "unload")
 
+    def toggle_pin(self) -> None:
+        place = self.random.choice(self.places)
+        self.pool.pin(place, pinned=not place.pinned)
+        self.stays.pop(place, None)
+
+    def check_pins(self) -> None:
+        for instance in self.stays.values():
+            assert instance.drain_reason is not EvictionReason.MAKE_ROOM, "a pinned model went"
+        for place in self.places:
+            instance = place.instance
+            if place.pinned and instance and instance.state is InstanceState.READY:
+                self.stays[place] = instance
+
     def toggle_closing(self) -> None:
         for engine in self.engines:
             self.random.choice([engine.may_close.set, engine.may_close.clear])()
@@ -128,6 +143,7 @@ class World:
         for _ in range(self.random.choice([0, 1, 3, 12])):
             await asyncio.sleep(0)
             self.turns.check()
+            self.check_pins()
 
     async def close(self) -> None:
         self.closing = True
@@ -164,6 +180,7 @@ OPERATIONS: list[Callable[[World], None]] = [
     World.fail_load,
     World.kill_engine,
     World.unload,
+    World.toggle_pin,
     World.toggle_closing,
     World.move_clock,
 ]

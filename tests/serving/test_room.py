@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from modeld.errors import BudgetExceededError
 from modeld.serving.cooldown import FIRST_S
 from modeld.values import EvictionReason, InstanceState
 from tests.serving.desk import Desk, drained, runs, state_of
@@ -378,3 +379,54 @@ def test_making_room_for_one_model_holds_no_other_up(new_desk: NewDesk) -> None:
     desk.arrive(small)
 
     assert desk.decide().loads == [small]
+
+
+def test_a_pinned_model_is_no_victim_and_the_others_go(new_desk: NewDesk) -> None:
+    desk = new_desk(budget_mb=200)
+    pinned, other = desk.resident("a"), desk.resident("b")
+    pinned.pinned = True
+
+    desk.request(desk.place("c"))
+
+    assert drained(pinned, other) == ["b"]
+
+
+def test_a_pinned_model_stays_when_a_request_is_overdue(new_desk: NewDesk) -> None:
+    desk = new_desk(budget_mb=200, max_overtake_s=5)
+    pinned, other = desk.resident("a"), desk.resident("b", slots=2)
+    pinned.pinned = True
+    desk.request(pinned)
+    desk.request(other)
+    desk.request(desk.place("c"))
+    desk.clock.now_s += 1
+    assert runs(desk.request(other)), "it overtakes"
+
+    desk.decide(after_s=60)
+
+    assert drained(pinned, other) == ["b"]
+
+
+def test_a_model_that_does_not_fit_beside_the_pinned_ones_is_refused_with_the_numbers(
+    new_desk: NewDesk,
+) -> None:
+    desk = new_desk(budget_mb=250)
+    desk.resident("a").pinned = True
+    big = desk.place("big", size_mb=200)
+
+    ticket = desk.arrive(big)
+    desk.decide()
+
+    error = ticket.granted.exception()
+    assert isinstance(error, BudgetExceededError)
+    assert "needs 200 MiB, and the pinned models hold 100 MiB" in error.message
+
+
+def test_an_unpinned_model_makes_room_again(new_desk: NewDesk) -> None:
+    desk = new_desk(budget_mb=100)
+    a = desk.resident("a")
+    a.pinned = True
+    a.pinned = False
+
+    desk.request(desk.place("b"))
+
+    assert drained(a) == ["a"]

@@ -10,6 +10,7 @@ import pytest
 from modeld import Done, FinishReason, GenerateRequest, Token, Usage
 from modeld.errors import (
     BackendUnavailableError,
+    BudgetExceededError,
     InvalidModelError,
     InvalidRequestError,
     LoadFailedError,
@@ -235,6 +236,33 @@ def test_load_and_unload_by_name() -> None:
             assert [event.reason for event in counter.notebook.of(ModelEvicted)] == [
                 EvictionReason.UNLOAD_REQUESTED
             ]
+
+    asyncio.run(main())
+
+
+def test_a_model_is_pinned_before_it_is_loaded_and_stays_when_another_needs_room() -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf(), vram_budget_mb=150) as counter:
+            await counter.service.pin("a", pinned=True)
+            assert await counter.states() == {"a": "absent"}
+            await counter.ask("hi", model="a")
+            with pytest.raises(BudgetExceededError, match="unpin one of them"):
+                await counter.ask("hi", model="b")
+            await counter.service.pin("a", pinned=False)
+            await counter.ask("hi", model="b")
+            assert await counter.states() == {"a": "absent", "b": "ready"}
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_an_unknown_model_is_not_pinned(pinned: bool) -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf()) as counter:
+            with pytest.raises(ModelNotFoundError):
+                await counter.service.pin("nobody", pinned=pinned)
+            await counter.service.pin("a", pinned=False)
+            assert await counter.states() == {}
 
     asyncio.run(main())
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""docs/sampling.md says what the code does."""
+"""docs/reference/sampling.md says what the code does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from test_chain import EVERYTHING, names
 
 from modeld import Sampling
 
-PAGE = (Path(__file__).parents[3] / "docs" / "sampling.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "reference/sampling.md").read_text(encoding="utf-8")
 
 SAMPLERS = {
     "logit_bias": "logit-bias",
