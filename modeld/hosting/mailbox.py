@@ -11,7 +11,7 @@ from modeld.errors import ClientTooSlowError, ModeldError
 from modeld.hosting.frames import Sent
 from modeld.values import Token
 
-MAX_WAITING_CHUNKS: Final = 16_384
+MAX_WAITING_CHUNKS: Final = 4096
 """Most chunks and logprobs that wait for one client; one that falls further behind is given up."""
 
 

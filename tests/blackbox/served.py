@@ -49,6 +49,11 @@ class Served:
                 return found
         raise AssertionError(f"no instance of {model}")
 
+    def instance_or_none(self, model: str, member: str) -> Any:
+        """One member of a model's instance, or nothing while there is no instance."""
+        found = [each for each in self.status()["instances"] if each["model_id"] == model]
+        return found[0][member] if found else None
+
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
@@ -101,6 +106,17 @@ async def until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline_s, "it never came to that"
         await asyncio.sleep(0.01)
+
+
+def client() -> httpx.AsyncClient:
+    """A client with as many connections as a test asks for."""
+    limits = httpx.Limits(max_connections=None)
+    return httpx.AsyncClient(timeout=DEADLINE_S * 4, limits=limits)
+
+
+def script(**plan: object) -> dict[str, object]:
+    """A request that tells the rig what to do."""
+    return {"prompt": json.dumps(plan)}
 
 
 class Ledger:

@@ -1,27 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What happens when there is too much to do, when clients leave, and when workers die."""
+"""What happens when there is too much to do, and when clients leave."""
 
 import asyncio
 import json
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 
-from tests.blackbox.served import DEADLINE_S, Ledger, Served, ask, lines, serving, until
-
-
-def client() -> httpx.AsyncClient:
-    limits = httpx.Limits(max_connections=None)
-    return httpx.AsyncClient(timeout=DEADLINE_S * 4, limits=limits)
-
-
-def script(**plan: object) -> dict[str, object]:
-    return {"prompt": json.dumps(plan)}
+from tests.blackbox.served import Ledger, Served, ask, client, script, serving, until
 
 
 @pytest.mark.parametrize(("slots", "depth", "over"), [(1, 0, 3), (2, 3, 5), (4, 8, 10)])
@@ -149,103 +137,3 @@ def test_a_client_that_leaves_the_queue_is_never_started(rig_models: Path, tmp_p
 
     with serving(rig_models, "--default-model", "a.gguf", "--models", options) as served:
         asyncio.run(scenario(served))
-
-
-def test_a_killed_worker_costs_its_own_requests_and_nothing_else(
-    rig_models: Path, tmp_path: Path
-) -> None:
-    gate = tmp_path / "gate"
-    stuck = script(tokens=5, gate=str(gate), gate_at=2)
-
-    async def scenario(served: Served) -> None:
-        async with client() as http:
-            other = asyncio.create_task(
-                ask(http, served.url, Ledger(), {"model": "b.gguf", **stuck})
-            )
-            victim = lines(http, served.url, {"model": "a.gguf", **stuck})
-            assert [await anext(victim), await anext(victim)] == [
-                {"token": "t0 "},
-                {"token": "t1 "},
-            ]
-            pid = served.instance("a.gguf")["pid"]
-            os.kill(pid, signal.SIGKILL)
-            last = await anext(victim)
-            assert last["reason"] == "worker_crashed"
-            assert "SIGKILL" in last["error"]
-            assert [line async for line in victim] == []
-            answer = await ask(http, served.url, Ledger(), {"model": "a.gguf", "prompt": "again"})
-            assert answer[-1]["content"] == "again "
-            assert served.instance("a.gguf")["pid"] != pid
-            gate.touch()
-            assert (await other)[-1]["content"] == "t0 t1 t2 t3 t4 "
-
-    with serving(rig_models) as served:
-        asyncio.run(scenario(served))
-        assert 'modeld_worker_exits_total{cause="signal"} 1.0' in served.get("/metrics").text
-
-
-def test_a_worker_that_dies_idle_is_not_listed_as_loaded(rig_models: Path) -> None:
-    async def scenario(served: Served) -> None:
-        served.post("/infer", {"prompt": "hello"})
-        os.kill(served.instance("a.gguf")["pid"], signal.SIGKILL)
-        await until(lambda: served.instance("a.gguf")["state"] == "absent")
-        assert served.status()["used_est_mb"] == 0
-
-    with serving(rig_models, "--default-model", "a.gguf") as served:
-        asyncio.run(scenario(served))
-
-
-def test_sigterm_lets_running_requests_finish_and_sends_the_waiting_away(
-    rig_models: Path, tmp_path: Path
-) -> None:
-    gate = tmp_path / "gate"
-    options = json.dumps({"*": {"slots": 1}})
-
-    async def scenario(served: Served) -> None:
-        ledger = Ledger()
-        async with client() as http:
-            running = lines(http, served.url, script(tokens=5, gate=str(gate), gate_at=1))
-            assert await anext(running) == {"token": "t0 "}
-            waiting = asyncio.create_task(ask(http, served.url, ledger, {"prompt": "x"}))
-            await until(lambda: served.instance("a.gguf")["queue_len"] == 1)
-            served.terminate()
-            assert (await waiting)[0]["reason"] == "draining"
-            assert (await http.get(f"{served.url}/readyz")).status_code == 503
-            refused = await http.post(f"{served.url}/infer", json={"prompt": "x"})
-            assert (refused.status_code, refused.json()["reason"]) == (503, "draining")
-            gate.touch()
-            rest = [line async for line in running]
-            assert rest[-1]["content"] == "t0 t1 t2 t3 t4 "
-
-    with serving(rig_models, "--default-model", "a.gguf", "--models", options) as served:
-        workers = psutil.Process(served.process.pid).children(recursive=True)
-        asyncio.run(scenario(served))
-        assert served.exit_code() == 0
-        assert not [worker for worker in workers if worker.is_running()]
-
-
-def test_after_the_drain_time_streams_end_with_an_error_line(
-    rig_models: Path, tmp_path: Path
-) -> None:
-    async def scenario(served: Served) -> list[dict[str, Any]]:
-        async with client() as http:
-            body = script(tokens=5, gate=str(tmp_path / "never"), gate_at=1)
-            running = lines(http, served.url, body)
-            assert await anext(running) == {"token": "t0 "}
-            served.terminate()
-            return [line async for line in running]
-
-    arguments = ("--default-model", "a.gguf", "--drain-timeout-s", "0.3")
-    with serving(rig_models, *arguments) as served:
-        assert [line["reason"] for line in asyncio.run(scenario(served))] == ["draining"]
-        assert served.exit_code() == 0
-
-
-def test_workers_do_not_outlive_a_killed_server(rig_models: Path) -> None:
-    with serving(rig_models, "--default-model", "a.gguf") as served:
-        served.post("/infer", {"prompt": "hello"})
-        workers = psutil.Process(served.process.pid).children(recursive=True)
-        assert len(workers) >= 1
-        served.process.kill()
-        _, alive = psutil.wait_procs(workers, timeout=DEADLINE_S)
-        assert not alive

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""What becomes of requests when a worker dies, hangs, floods or dies again and again."""
+
+import asyncio
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.blackbox.served import Ledger, Served, ask, client, lines, script, serving, until
+
+
+def test_a_killed_worker_costs_its_own_requests_and_nothing_else(
+    rig_models: Path, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    stuck = script(tokens=5, gate=str(gate), gate_at=2)
+
+    async def scenario(served: Served) -> None:
+        async with client() as http:
+            other = asyncio.create_task(
+                ask(http, served.url, Ledger(), {"model": "b.gguf", **stuck})
+            )
+            victim = lines(http, served.url, {"model": "a.gguf", **stuck})
+            assert [await anext(victim), await anext(victim)] == [
+                {"token": "t0 "},
+                {"token": "t1 "},
+            ]
+            pid = served.instance("a.gguf")["pid"]
+            os.kill(pid, signal.SIGKILL)
+            last = await anext(victim)
+            assert last["reason"] == "worker_crashed"
+            assert "SIGKILL" in last["error"]
+            assert [line async for line in victim] == []
+            answer = await ask(http, served.url, Ledger(), {"model": "a.gguf", "prompt": "again"})
+            assert answer[-1]["content"] == "again "
+            assert served.instance("a.gguf")["pid"] != pid
+            gate.touch()
+            assert (await other)[-1]["content"] == "t0 t1 t2 t3 t4 "
+
+    with serving(rig_models) as served:
+        asyncio.run(scenario(served))
+        assert 'modeld_worker_exits_total{cause="signal"} 1.0' in served.get("/metrics").text
+
+
+def test_a_worker_that_dies_idle_is_not_listed_as_loaded(rig_models: Path) -> None:
+    async def scenario(served: Served) -> None:
+        served.post("/infer", {"prompt": "hello"})
+        os.kill(served.instance("a.gguf")["pid"], signal.SIGKILL)
+        await until(lambda: served.instance("a.gguf")["state"] == "absent")
+        assert served.status()["used_est_mb"] == 0
+
+    with serving(rig_models, "--default-model", "a.gguf") as served:
+        asyncio.run(scenario(served))
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [
+        ("SIGSEGV", "signal"),
+        ("SIGABRT", "signal"),
+        ("SIGBUS", "signal"),
+        ("exit 0", "exit"),
+        ("exit 1", "exit"),
+        ("garbage", "garbage"),
+        ("huge", "garbage"),
+    ],
+)
+def test_however_a_worker_ends_its_stream_ends_with_one_error_and_the_next_request_loads_anew(
+    rig_models: Path, fault: str, cause: str
+) -> None:
+    async def scenario(served: Served) -> None:
+        async with client() as http:
+            answer = await ask(http, served.url, Ledger(), script(tokens=9, fault=fault, at=2))
+            assert [line.get("token") for line in answer] == ["t0 ", "t1 ", None]
+            assert answer[-1]["reason"] == "worker_crashed"
+            again = await ask(http, served.url, Ledger(), script(tokens=1))
+            assert again[-1]["done"]
+
+    with serving(rig_models, "--default-model", "a.gguf") as served:
+        asyncio.run(scenario(served))
+        assert served.process.poll() is None
+        assert f'modeld_worker_exits_total{{cause="{cause}"}} 1.0' in served.get("/metrics").text
+
+
+def test_twenty_kills_cost_twenty_streams_and_nothing_else(
+    rig_models: Path, tmp_path: Path
+) -> None:
+    """The cool-down that a second crash brings is cleared by the change of the model's file."""
+    stuck = script(tokens=5, gate=str(tmp_path / "never"), gate_at=2)
+    ledger = Ledger()
+    detected_s: list[float] = []
+
+    async def kill(served: Served, model: Path) -> None:
+        async with client() as http:
+            victim = asyncio.create_task(
+                ask(http, served.url, ledger, {"model": "a.gguf", **stuck})
+            )
+            await until(lambda: served.instance_or_none("a.gguf", "inflight") == 1)
+            os.kill(served.instance("a.gguf")["pid"], signal.SIGKILL)
+            killed_s = time.monotonic()
+            assert (await victim)[-1]["reason"] == "worker_crashed"
+            detected_s.append(time.monotonic() - killed_s)
+            os.utime(model)
+
+    models = tmp_path / "models"
+    models.mkdir()
+    for name in ("a.gguf", "b.gguf"):
+        (models / name).write_bytes((rig_models / name).read_bytes())
+    with serving(models) as served:
+        server = served.process.pid
+        for _ in range(20):
+            asyncio.run(kill(served, models / "a.gguf"))
+        ledger.check()
+        assert ledger.outcomes == {"failed": 20}
+        asyncio.run(until(lambda: served.status()["used_est_mb"] == 0))
+        assert served.process.pid == server
+        assert served.process.poll() is None
+    assert sorted(detected_s)[10] < 0.5, detected_s
+
+
+def test_a_stopped_worker_is_killed_as_hung_and_its_stream_ends_with_an_error(
+    rig_models: Path,
+) -> None:
+    async def scenario(served: Served) -> None:
+        async with client() as http:
+            answer = await ask(http, served.url, Ledger(), script(tokens=9, fault="stop", at=2))
+            assert answer[-1]["reason"] == "worker_crashed"
+            again = await ask(http, served.url, Ledger(), script(tokens=1))
+            assert again[-1]["done"]
+
+    arguments = ("--default-model", "a.gguf", "--stall-timeout-s", "0.5")
+    with serving(rig_models, *arguments) as served:
+        asyncio.run(scenario(served))
+        assert 'modeld_worker_exits_total{cause="stall"} 1.0' in served.get("/metrics").text
+
+
+def test_a_model_that_dies_at_every_load_is_left_alone_and_says_for_how_long(
+    rig_models: Path, tmp_path: Path
+) -> None:
+    journal = tmp_path / "journal"
+    options = json.dumps({"*": {"load_fault": "SIGSEGV", "journal": str(journal)}})
+    arguments = ("--default-model", "a.gguf", "--models", options)
+    with serving(rig_models, *arguments) as served:
+        answers = [served.post("/infer", {"prompt": "x"}) for _ in range(20)]
+        assert {(answer.status_code, answer.json()["reason"]) for answer in answers} == {
+            (503, "load_failed")
+        }
+        assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers)
+        assert served.instance("a.gguf")["state"] == "failed"
+        assert journal.read_text().count("load a.gguf") == 1
+        assert served.status()["used_est_mb"] == 0
+
+
+def test_fifty_requests_share_one_load(rig_models: Path, tmp_path: Path) -> None:
+    journal, gate = tmp_path / "journal", tmp_path / "gate"
+    options = {"journal": str(journal), "load_gate": str(gate), "slots": 4}
+    arguments = ("--default-model", "a.gguf", "--max-queue-depth", "64")
+    ledger = Ledger()
+
+    async def scenario(served: Served) -> None:
+        async with client() as http:
+            tasks = [
+                asyncio.create_task(ask(http, served.url, ledger, script(tokens=1)))
+                for _ in range(50)
+            ]
+            await until(lambda: served.instance_or_none("a.gguf", "queue_len") == 50)
+            assert served.get("/healthz").text.strip() == "ok"
+            gate.touch()
+            await asyncio.gather(*tasks)
+
+    with serving(rig_models, *arguments, "--models", json.dumps({"*": options})) as served:
+        asyncio.run(scenario(served))
+    assert ledger.outcomes == {"completed": 50}
+    assert journal.read_text().count("load a.gguf") == 1
+
+
+def test_a_flood_on_standard_error_delays_no_stream(rig_models: Path) -> None:
+    async def scenario(served: Served) -> None:
+        async with client() as http:
+            flood = script(tokens=3, fault="flood 100000000", at=1)
+            answer = await ask(http, served.url, Ledger(), flood)
+            assert answer[-1]["content"] == "t0 t1 t2 "
+
+    with serving(rig_models, "--default-model", "a.gguf") as served:
+        asyncio.run(scenario(served))
+        assert len(served.log()) < 1_000_000
