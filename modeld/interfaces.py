@@ -310,7 +310,8 @@ class Backend(ABC):
         """What the runtime says of its build and of this machine, for ``modeld doctor``.
 
         With a ``spec`` it may also load that model, to measure how it runs best here; that may take
-        a minute. ``options`` are those of the model, or the defaults. Loads nothing otherwise.
+        a minute. ``options`` are those of the model, or the defaults. Loads nothing otherwise. A
+        fact ``gpu_memory_bytes`` tells how much memory the GPUs have that the backend uses.
         """
         return ()
 

@@ -23,6 +23,8 @@ from modeld.values import Value
 
 ENV_PREFIX = "MODELD_"
 
+_OTHER_VARIABLES = ("CONFIG", "BENCH_API_KEY")  # read elsewhere, so no settings and no mistakes
+
 ModelOptions = dict[str, dict[str, Any]]  # the values are JSON; each backend knows their types
 
 
@@ -299,7 +301,7 @@ def _from_text(row: Setting, text: str, where: str) -> object:
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
-    known = [row.variable for row in TABLE] + [ENV_PREFIX + "CONFIG"]
+    known = [row.variable for row in TABLE] + [ENV_PREFIX + name for name in _OTHER_VARIABLES]
     return tuple(
         f"environment: {name} is no setting and is ignored{nearest(name, known)}"
         for name in sorted(environ)

@@ -42,6 +42,30 @@ class PrometheusPlugin:
         from starlette.routing import Route  # noqa: PLC0415
 
         async def metrics(request: Request) -> Response:
+            """Show all metrics for Prometheus.
+
+            The header `Accept` chooses between Prometheus' own text format and OpenMetrics.
+            ---
+            operationId: metrics
+            tags: [state]
+            responses:
+              200:
+                description: The metrics
+                content:
+                  text/plain:
+                    schema: {type: string}
+                    example: |
+                      # HELP modeld_http_requests_total HTTP requests answered.
+                      # TYPE modeld_http_requests_total counter
+                      modeld_http_requests_total{method="GET",path="/healthz",status="200"} 1.0
+                  application/openmetrics-text:
+                    schema: {type: string}
+                    example: |
+                      # HELP modeld_http_requests HTTP requests answered.
+                      # TYPE modeld_http_requests counter
+                      modeld_http_requests_total{method="GET",path="/healthz",status="200"} 1.0
+                      # EOF
+            """
             encode, media_type = choose_encoder(request.headers.get("accept", ""))
             status = await _status_or_none(service)
             content = encode(_Scrape(self.metrics.registry, status))

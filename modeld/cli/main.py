@@ -28,7 +28,7 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
-COMMANDS: Final = ("serve", "run", "models", "plugins", "version", "completion")
+COMMANDS: Final = ("serve", "run", "models", "plugins", "doctor", "bench", "version", "completion")
 """The subcommands; each is ``command`` in the module of its name, imported when it is asked for."""
 
 

@@ -132,19 +132,21 @@ def listening_sockets(
 ) -> Iterator[Sequence[socket.socket]]:
     """Sockets bound to ``addr``, or those that systemd has opened for this process instead.
 
-    They are closed on leaving, and the files of unix sockets that nobody listens on then removed.
+    They are closed on leaving, and the files of unix sockets that were bound here and that nobody
+    listens on then removed.
 
     Raises:
         ConfigurationError: other machines can reach them, and no API key is asked for.
         StartError: the address is taken, not allowed, or not of this machine.
     """
     sockets = _inherited(environ)
-    if sockets:
+    files = []
+    if sockets:  # trying out whether systemd still listens would make it start the service again
         _check_inherited(sockets, settings)
     else:
         check_exposure(settings)
         sockets = _bound(parse_addr(settings.addr))
-    files = [Path(sock.getsockname()) for sock in sockets if sock.family == socket.AF_UNIX]
+        files = [Path(sock.getsockname()) for sock in sockets if sock.family == socket.AF_UNIX]
     try:
         yield sockets
     finally:
@@ -209,7 +211,9 @@ def _bind_tcp(host: str, port: int) -> list[socket.socket]:
 
 
 def _bind(family: int, target: str | tuple[object, ...]) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio lets small pieces of an answer go at once only where it sees that this is TCP.
+    protocol = 0 if family == socket.AF_UNIX else socket.IPPROTO_TCP
+    sock = socket.socket(family, socket.SOCK_STREAM, protocol)
     try:
         if family != socket.AF_UNIX:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -28,7 +28,7 @@ from modeld.httpapi.plugin_list import Plugins
 from modeld.httpapi.problems import Problems
 from modeld.httpapi.questions import Questions
 from modeld.httpapi.status import Status
-from modeld.httpapi.swagger import swagger_route
+from modeld.httpapi.swagger import swagger_operation, swagger_route
 from modeld.interfaces import ModelService, PublicRoute
 from modeld.plugins import PluginHost
 from modeld.serving.service import LocalService
@@ -119,8 +119,7 @@ class ModeldApp:
         operations = self._operations()
         brought = self.plugins.routes(self.service)
         _refuse_taken_paths(operations, brought)
-        plain = [_plain(route) for route in brought]
-        described = OpenApi(operations, plain, keys=bool(self._keys))
+        described = OpenApi((*operations, swagger_operation()), brought, keys=bool(self._keys))
         return [
             *(self._served(operation) for operation in (*operations, *described.operations())),
             GatedRoute(swagger_route(), self._gate, "/swagger/{path}", needs_service=False),

@@ -71,22 +71,16 @@ class Exchange:
         ``?log=`` wins over ``X-Log-Level``; ``X-Log-Infer: 1`` asks for details of the answer.
 
         Raises:
-            InvalidRequestError: the level is none of the known ones.
+            InvalidRequestError: one of the two is none of the known levels.
         """
         headers = Headers(scope=scope)
-        wanted = QueryParams(scope["query_string"]).get("log") or headers.get("x-log-level")
         self._details = headers.get("x-log-infer") == "1"
         if self._details:
             self._level = logging.INFO
-        if wanted is None:
-            return
-        if wanted not in _LEVELS:
-            raise InvalidRequestError(
-                f"log: must be one of {', '.join(_LEVELS)}; leave it out for the server's level",
-                field="log",
-            )
-        self._level = _LEVELS[wanted]
-        self._details = self._details or wanted == "debug"
+        for wanted in (headers.get("x-log-level"), QueryParams(scope["query_string"]).get("log")):
+            if wanted is not None:
+                self._level = _level(wanted)
+                self._details = self._details or wanted == "debug"
 
     def note_answer(self, fields: Mapping[str, object]) -> None:
         """Log the numbers of an answer, where the request or the server's level asks for them.
@@ -146,6 +140,15 @@ def printable(text: str) -> str:
     """The start of ``text``, with everything escaped that could forge or garble a log line."""
     text = text[:_LONGEST_LOGGED]
     return text if text.isprintable() else ascii(text)[1:-1]
+
+
+def _level(wanted: str) -> int:
+    if wanted not in _LEVELS:
+        raise InvalidRequestError(
+            f"log: must be one of {', '.join(_LEVELS)}; leave it out for the server's level",
+            field="log",
+        )
+    return _LEVELS[wanted]
 
 
 def _request_id(offered: str) -> str:

@@ -10,11 +10,14 @@ from modeld.errors import ModelNotFoundError
 from modeld.httpapi.answers import word
 from modeld.httpapi.operations import Answer, Content, Operation, Parameter
 from modeld.interfaces import ModelService
+from modeld.values import ServiceState
 
 _READINESS = """\
 Ready means that a model is loaded, or with the setting `readiness = "accepting"` that requests are
 taken. `?model=` asks for one model. Asking never loads anything.
 """
+_NOT_RUNNING = (state.value for state in ServiceState if state is not ServiceState.RUNNING)
+_UNREADY = ("loading", "invalid_model", *_NOT_RUNNING)
 
 
 class Health:
@@ -40,6 +43,7 @@ class Health:
                 path="/healthz",
                 endpoint=self.alive,
                 name="healthz",
+                tag="state",
                 summary="Tell whether the process lives",
                 answers=(_word(200, "It does", "ok"),),
                 public=True,
@@ -50,14 +54,20 @@ class Health:
                 path="/readyz",
                 endpoint=self.ready,
                 name="readyz",
+                tag="state",
                 summary="Tell whether requests can be served now",
                 description=_READINESS,
                 parameters=(
-                    Parameter(name="model", place="query", description="id from GET /models"),
+                    Parameter(
+                        name="model",
+                        place="query",
+                        description="id from GET /models; without it any model counts",
+                        example="SmolLM2-135M-Instruct.Q4_1.gguf",
+                    ),
                 ),
                 answers=(
                     _word(200, "They can", "ready"),
-                    _word(503, "They cannot yet, or no longer", "loading"),
+                    _word(503, "They cannot yet, or no longer", *_UNREADY),
                 ),
                 raises=(ModelNotFoundError,),
                 public=True,
@@ -65,6 +75,7 @@ class Health:
         )
 
 
-def _word(status: int, description: str, text: str) -> Answer:
-    contents = (Content(media_type="text/plain", example=text),)
-    return Answer(status=status, description=description, contents=contents)
+def _word(status: int, description: str, *words: str) -> Answer:
+    schema = {"type": "string", "enum": list(words)}
+    content = Content(media_type="text/plain", schema=schema, example=words[0])
+    return Answer(status=status, description=description, contents=(content,))

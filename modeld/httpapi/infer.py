@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-import json
-
+import msgspec
 from msgspec.structs import replace
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
@@ -17,7 +16,7 @@ from modeld.httpapi.exchange import exchange_of
 from modeld.httpapi.failures import WORK_ERRORS
 from modeld.httpapi.infer_answer import DoneLine, StreamLine
 from modeld.httpapi.infer_request import InferRequest
-from modeld.httpapi.operations import Answer, Content, Operation
+from modeld.httpapi.operations import NO_STORE, Answer, Content, Header, Operation
 from modeld.httpapi.streaming import Delivery
 from modeld.interfaces import ModelService
 from modeld.settings import Settings
@@ -29,20 +28,53 @@ instead. The `Accept` header chooses another format; `"stream": false` means one
 A client that closes its connection ends the work at once.
 """
 
+EVENTS = "text/event-stream"
 _ERRORS = (PromptRequiredError, TemplateError, NotAcceptableError, *WORK_ERRORS)
 
 
+_USAGE = {"prompt_tokens": 5, "completion_tokens": 4, "cached_tokens": 0, "total_tokens": 9}
+_DONE = {"done": True, "content": " Paris.\n\n", "finish_reason": "length", "usage": _USAGE}
+_LINES = (*({"token": token} for token in (" Paris", ".", "\n", "\n")), _DONE)
+_BODIES = {
+    "prompt": {"prompt": "The capital of France is", "max_tokens": 4, "temperature": 0},
+    "chat": {
+        "messages": [
+            {"role": "system", "content": "Answer in one word."},
+            {"role": "user", "content": "What is the capital of France?"},
+        ],
+        "max_tokens": 16,
+        "temperature": 0,
+        "stream": False,
+    },
+    "data": {
+        "prompt": "Bob is seven years old. As JSON: ",
+        "json_schema": {
+            "type": "object",
+            "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
+            "required": ["name", "age"],
+        },
+        "max_tokens": 40,
+        "temperature": 0,
+        "stream": False,
+    },
+    "probabilities": {"prompt": "The capital of France is", "max_tokens": 1, "logprobs": 2},
+}
+_NOT_BUFFERED = Header(
+    name="X-Accel-Buffering", value="no", description="a proxy must pass each token on at once"
+)
+
+
 def _content(media_type: str) -> Content:
-    usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7, "cached_tokens": 0}
-    done = {"done": True, "content": "Hi!", "finish_reason": "stop", "usage": usage}
-    lines = [json.dumps(line) for line in ({"token": "Hi"}, {"token": "!"}, done)]
+    lines = [msgspec.json.encode(line).decode() for line in _LINES]
     if media_type == WHOLE_DEFAULT:
-        return Content(media_type=media_type, model=DoneLine, example=done)
+        return Content(media_type=media_type, model=DoneLine, example=_DONE)
     if media_type == STREAMING_DEFAULT:
         example = "".join(f"{line}\n" for line in lines)
         return Content(media_type=media_type, model=StreamLine, example=example)
-    example = "".join(f"data: {line}\n\n" for line in lines)
-    return Content(media_type=media_type, example=example)
+    if media_type == EVENTS:
+        example = "".join(f"data: {line}\n\n" for line in lines)
+        return Content(media_type=media_type, model=StreamLine, example=example)
+    return Content(media_type=media_type)
 
 
 class Infer:
@@ -83,26 +115,17 @@ class Infer:
                 path="/infer",
                 endpoint=self,
                 name="infer",
+                tag="text",
                 summary="Generate text",
                 description=_DESCRIPTION,
                 body=InferRequest,
-                body_examples={
-                    "prompt": {"prompt": "Write a haiku about rain.", "max_tokens": 64},
-                    "chat": {"messages": [{"role": "user", "content": "Hello!"}], "stream": False},
-                    "data": {
-                        "prompt": "A person as JSON: ",
-                        "json_schema": {
-                            "type": "object",
-                            "properties": {"name": {"type": "string"}},
-                            "required": ["name"],
-                        },
-                    },
-                },
+                body_examples=_BODIES,
                 answers=(
                     Answer(
                         status=200,
                         description="The answer; a late error is its last line",
                         contents=tuple(map(_content, self._formatters.media_types)),
+                        headers=(NO_STORE, _NOT_BUFFERED),
                     ),
                 ),
                 raises=_ERRORS,

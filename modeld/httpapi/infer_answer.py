@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, Field, RootModel
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from modeld.httpapi.problems import ErrorBody
 from modeld.values import FinishReason
@@ -29,7 +29,7 @@ class TokenLogprobsItem(LikelyTokenItem):
 class TokenLine(BaseModel):
     """A piece of the answer."""
 
-    token: str
+    token: str = Field(description="whole characters; never empty")
     logprobs: list[TokenLogprobsItem] | None = Field(
         None, description="of the tokens that end with this piece; absent unless asked for"
     )
@@ -39,9 +39,9 @@ class UsageNumbers(BaseModel):
     """What the request cost, in tokens."""
 
     prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-    cached_tokens: int = Field(0, description="tokens of the prompt that were not computed again")
+    completion_tokens: int = Field(description="tokens that were chosen for the answer")
+    total_tokens: int = Field(description="prompt and completion together")
+    cached_tokens: int = Field(description="tokens of the prompt that were not computed again")
 
 
 class DoneLine(BaseModel):
@@ -49,12 +49,20 @@ class DoneLine(BaseModel):
 
     done: Literal[True]
     content: str = Field(description="the whole answer")
-    finish_reason: FinishReason
+    finish_reason: FinishReason = Field(
+        description="stop: the model or a stop text ended it; length: max_tokens or the context did"
+    )
     usage: UsageNumbers
     logprobs: list[TokenLogprobsItem] | None = Field(
         None, description="of all tokens that no line before had; absent unless asked for"
     )
 
 
+def _one_of(schema: dict[str, Any]) -> None:
+    schema["oneOf"] = schema.pop("anyOf")
+
+
 class StreamLine(RootModel[TokenLine | DoneLine | ErrorBody]):
-    """One object of a streamed answer."""
+    """One object of a streamed answer: a piece of it, its end, or what went wrong half-way."""
+
+    model_config = ConfigDict(json_schema_extra=_one_of)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from modeld.errors import InvalidRequestError, PromptRequiredError
@@ -51,9 +51,26 @@ def _refuse(fault: str | None) -> None:
 
 
 Grammar = Annotated[
-    str, Field(min_length=1, max_length=MAX_GRAMMAR_BYTES), AfterValidator(_usable_grammar)
+    str,
+    Field(min_length=1, max_length=MAX_GRAMMAR_BYTES, json_schema_extra={"pattern": r"\S"}),
+    AfterValidator(_usable_grammar),
 ]
 JsonSchema = Annotated[dict[str, Any], AfterValidator(_usable_schema)]
+
+
+_PAIRS: dict[str, Any] = {
+    "if": {"properties": {"prompt": {"type": "string", "minLength": 1}}, "required": ["prompt"]},
+    "then": {"properties": {"messages": {"anyOf": [{"type": "null"}, {"maxItems": 0}]}}},
+    "else": {
+        "properties": {"messages": {"type": "array", "minItems": 1}},
+        "required": ["messages"],
+    },
+    "not": {
+        "properties": {"grammar": {"type": "string"}, "json_schema": {"type": "object"}},
+        "required": ["grammar", "json_schema"],
+    },
+}
+"""What :meth:`InferRequest.to_generate_request` checks, as JSON Schema says it."""
 
 
 class TextRequest(ModelRequest):
@@ -82,6 +99,8 @@ class InferRequest(SamplingFields, TextRequest):
 
     A field that is left out or null has the model's own default.
     """
+
+    model_config = ConfigDict(json_schema_extra=_PAIRS)
 
     grammar: Grammar | None = Field(
         None, description="GBNF grammar that the answer conforms to; not together with json_schema"

@@ -16,6 +16,8 @@ from modeld.errors import (
     InvalidModelError,
     LoadFailedError,
     ModelNotFoundError,
+    NotFoundError,
+    WorkerCrashedError,
 )
 from modeld.httpapi.answers import document
 from modeld.httpapi.exchange import exchange_of
@@ -30,11 +32,11 @@ class ModelItem(BaseModel):
     """One model."""
 
     id: str = Field(description="what requests name the model by")
-    name: str
-    path: str
-    quant: str
-    family: str
-    size_bytes: int
+    name: str = Field(description="the name that the file gives itself, or the file's own name")
+    path: str = Field(description="the file")
+    quant: str = Field(description="quantisation; empty if unknown")
+    family: str = Field(description="architecture; empty if unknown")
+    size_bytes: int = Field(description="the size of all files of the model")
     context_length: int | None = Field(None, description="longest context it was trained for")
     problem: str | None = Field(None, description="why the model cannot be used; absent if it can")
 
@@ -60,13 +62,22 @@ class ModelPin(BaseModel):
 
 
 _EXAMPLE = {
-    "id": "llama-3.1-8b-q4_k_m.gguf",
-    "name": "Llama 3.1 8B",
-    "path": "~/models/llm/llama-3.1-8b-q4_k_m.gguf",
-    "quant": "Q4_K_M",
+    "id": "SmolLM2-135M-Instruct.Q4_1.gguf",
+    "name": "Smollm2 135M 8k Lc100K Mix1 Ep2",
+    "path": "/home/me/models/SmolLM2-135M-Instruct.Q4_1.gguf",
+    "quant": "Q4_1",
     "family": "llama",
-    "size_bytes": 4920739232,
-    "context_length": 131072,
+    "size_bytes": 98362432,
+    "context_length": 8192,
+}
+_BROKEN = {
+    "id": "broken.gguf",
+    "name": "broken",
+    "path": "/home/me/models/broken.gguf",
+    "quant": "",
+    "family": "",
+    "size_bytes": 4,
+    "problem": "the file begins with b'GGML', not with b'GGUF': it is no GGUF file",
 }
 PIN_ERRORS = (
     ModelNotFoundError,
@@ -75,7 +86,12 @@ PIN_ERRORS = (
     LoadFailedError,
     DrainingError,
 )
-_ID = Parameter(name="id", place="path", description="id from GET /models, percent-encoded")
+_ID = Parameter(
+    name="id",
+    place="path",
+    description="id from GET /models, percent-encoded",
+    example="SmolLM2-135M-Instruct.Q4_1.gguf",
+)
 
 
 class Models:
@@ -122,13 +138,14 @@ class Models:
         return (*self._listings(), *self._moves(), *self._pins())
 
     def _listings(self) -> tuple[Operation, ...]:
-        listing = _answer("The models", ModelList, {"models": [_EXAMPLE]})
+        listing = _answer("The models", ModelList, {"models": [_EXAMPLE, _BROKEN]})
         return (
             Operation(
                 method="GET",
                 path="/models",
                 endpoint=self.list,
                 name="list_models",
+                tag="models",
                 summary="List the models",
                 answers=(listing,),
             ),
@@ -137,6 +154,7 @@ class Models:
                 path="/models/refresh",
                 endpoint=self.refresh,
                 name="refresh_models",
+                tag="models",
                 summary="Look for models again and list them",
                 answers=(listing,),
             ),
@@ -151,27 +169,29 @@ class Models:
                 path="/models/{id}/load",
                 endpoint=self.load,
                 name="load_model",
+                tag="models",
                 summary="Load a model and wait until it is ready",
                 parameters=(_ID,),
                 answers=(loaded,),
-                raises=LOAD_ERRORS,
+                raises=(*LOAD_ERRORS, NotFoundError, WorkerCrashedError),
             ),
             Operation(
                 method="POST",
                 path="/models/{id}/unload",
                 endpoint=self.unload,
                 name="unload_model",
+                tag="models",
                 summary="Unload a model once its running requests are done",
                 parameters=(_ID,),
                 answers=(absent,),
-                raises=(ModelNotFoundError, DrainingError),
+                raises=(ModelNotFoundError, NotFoundError, DrainingError),
             ),
         )
 
     def _pins(self) -> tuple[Operation, ...]:
         verbs = (
-            ("pin", self.pin, "Keep a model in memory when others need room"),
-            ("unpin", self.unpin, "Let a model make room again"),
+            ("pin", self.pin, PIN_ERRORS, "Keep a model in memory when others need room"),
+            ("unpin", self.unpin, (ModelNotFoundError,), "Let a model make room again"),
         )
         return tuple(
             Operation(
@@ -179,6 +199,7 @@ class Models:
                 path=f"/models/{{id}}/{verb}",
                 endpoint=endpoint,
                 name=f"{verb}_model",
+                tag="models",
                 summary=summary,
                 parameters=(_ID,),
                 answers=(
@@ -188,9 +209,9 @@ class Models:
                         {"model": _EXAMPLE["id"], "pinned": verb == "pin"},
                     ),
                 ),
-                raises=PIN_ERRORS,
+                raises=(*errors, NotFoundError),
             )
-            for verb, endpoint, summary in verbs
+            for verb, endpoint, errors, summary in verbs
         )
 
 

@@ -3,78 +3,78 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import msgspec
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
-from modeld.errors import (
-    DrainingError,
-    ForbiddenError,
-    InternalError,
-    InvalidRequestError,
-    ModeldError,
-    UnauthorizedError,
+from modeld.errors import ModeldError
+from modeld.httpapi.openapi_failures import (
+    ERROR_HEADERS,
+    Failures,
+    error_examples,
+    gate_errors,
 )
-from modeld.httpapi.operations import Answer, Content, Operation, Parameter
-from modeld.httpapi.problems import STATUS, ErrorBody
+from modeld.httpapi.openapi_headers import described_headers, header_components
+from modeld.httpapi.openapi_parameters import SHARED, described_parameter, shared_parameters
+from modeld.httpapi.openapi_plugins import TAG, plugin_paths
+from modeld.httpapi.openapi_schemas import reference, schemas
+from modeld.httpapi.operations import Answer, Content, Header, Operation
+from modeld.interfaces import PublicRoute
 
 Json: TypeAlias = dict[str, Any]
-_Mode: TypeAlias = Literal["validation", "serialization"]
 
-_EVERYWHERE = (InvalidRequestError, ForbiddenError, InternalError)
-_REF = "#/components/schemas/{model}"
-_REQUEST_ID = {
-    "description": "names the request in the server's log; taken over from the request if sane",
-    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+TAGS: Mapping[str, str] = {
+    "text": "Text from a model.",
+    "questions": "What can be asked of a model besides text.",
+    "models": "Which models there are, and which of them are in memory.",
+    "state": "How the server is. No request of these loads a model.",
+    "description": "This API itself.",
+    TAG: "What plugins have brought.",
 }
-_RETRY_AFTER = {
-    "description": "seconds after which trying again is likely to help",
-    "schema": {"type": "integer", "minimum": 1},
-}
-_LOGGING = (
-    Parameter(
-        name="log",
-        place="query",
-        description="how much is logged about this request; wins over X-Log-Level",
-        choices=("off", "error", "info", "debug"),
-    ),
-    Parameter(
-        name="X-Log-Level",
-        place="header",
-        description="how much is logged about this request",
-        choices=("off", "error", "info", "debug"),
-    ),
-    Parameter(
-        name="X-Log-Infer",
-        place="header",
-        description="1 logs how an answer was made, never what was asked or answered",
-        choices=("0", "1"),
-    ),
-    Parameter(
-        name="X-Request-ID",
-        place="header",
-        description="name for the request in the server's log: letters, digits, . _ -; at most 64",
-    ),
+"""The groups of operations, in the order in which they are shown."""
+
+_DESCRIPTION = """\
+Serves many local language models inside a memory budget.
+
+Every error is one JSON object (`ErrorBody`) with a stable `reason`. What no operation here says: a
+path that is not here is answered with 404 `not_found`, a method that a path does not have with 405
+`method_not_allowed` and the header `Allow`, both as the same object.
+
+The schema of `application/x-ndjson` is that of one line, and the schema of `text/event-stream` that
+of the data of one event. The header `Accept` chooses among the media types of an answer.
+"""
+_NO_CACHE = Header(
+    name="Cache-Control", value="no-cache", description="caches must ask before they use it again"
 )
+_ANY_DOCUMENT = {
+    "type": "object",
+    "required": ["openapi", "info", "paths"],
+    "properties": {"openapi": {"type": "string", "pattern": r"^3\.1\."}},
+}
 
 
 class OpenApi:
-    """Serves the description of ``operations`` and of the plugins' routes."""
+    """Serves the description of ``operations`` and of the routes that plugins have ``brought``.
+
+    ``keys`` says whether requests need an API key.
+    """
 
     def __init__(
-        self, operations: Sequence[Operation], plugin_routes: Sequence[BaseRoute], *, keys: bool
+        self,
+        operations: Sequence[Operation],
+        brought: Sequence[BaseRoute | PublicRoute],
+        *,
+        keys: bool,
     ) -> None:
         self._operations = (*operations, *self.operations())
-        self._plugin_routes = plugin_routes
+        self._brought = brought
         self._keys = keys
         self._document: Json | None = None
 
@@ -88,63 +88,86 @@ class OpenApi:
 
     def operations(self) -> tuple[Operation, ...]:
         """The rows of the route table; the second is where the seed has it."""
+        example = {"openapi": "3.1.0", "info": {"title": "modeld", "version": "0.1.0"}, "paths": {}}
+        content = Content(media_type="application/json", schema=_ANY_DOCUMENT, example=example)
+        answer = Answer(
+            status=200, description="This document", contents=(content,), headers=(_NO_CACHE,)
+        )
         return tuple(
             Operation(
                 method="GET",
                 path=path,
                 endpoint=self.show,
                 name=name,
-                summary="Describe this API",
-                answers=(
-                    Answer(
-                        status=200,
-                        description="This document",
-                        contents=(Content(media_type="application/json"),),
-                    ),
-                ),
+                tag="description",
+                summary=summary,
+                answers=(answer,),
                 needs_service=False,
             )
-            for path, name in (("/openapi.json", "openapi"), ("/swagger/doc.json", "swagger_doc"))
+            for path, name, summary in (
+                ("/openapi.json", "openapi", "Describe this API"),
+                ("/swagger/doc.json", "swagger_doc", "Describe this API, where modeld-go does"),
+            )
         )
 
     def _make(self) -> Json:
+        failures = Failures()
         paths: dict[str, Json] = {}
         for operation in self._operations:
-            paths.setdefault(operation.path, {})[operation.method.lower()] = self._row(operation)
-        for route in self._plugin_routes:
-            if isinstance(route, Route) and route.include_in_schema:
-                paths.setdefault(route.path_format, {}).update(_plugin_rows(route))
-        components: Json = {"schemas": _schemas(self._operations)}
+            row = self._row(operation, failures)
+            paths.setdefault(operation.path, {})[operation.method.lower()] = row
+        for path, item in plugin_paths(self._brought, failures, keys=self._keys).items():
+            paths.setdefault(path, {}).update(item)
         document: Json = {
             "openapi": "3.1.0",
             "info": {
                 "title": "modeld",
                 "version": version("modeld"),
-                "description": "Serves many local language models inside a memory budget.",
-                "license": {"name": "GPL-3.0-only", "identifier": "GPL-3.0-only"},
+                "summary": "The HTTP API of modeld",
+                "description": _DESCRIPTION,
+                "license": {
+                    "name": "GNU General Public License v3.0 only",
+                    "identifier": "GPL-3.0-only",
+                },
             },
-            "paths": paths,
-            "components": components,
+            "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
+            "paths": {path: _with_head(item) for path, item in paths.items()},
+            "components": self._components(failures),
+        }
+        if self._keys:
+            document["security"] = [{"bearer": []}, {"header": []}]
+        return document
+
+    def _components(self, failures: Failures) -> Json:
+        answers = [answer for operation in self._operations for answer in operation.answers]
+        headers = [header for answer in answers for header in answer.headers]
+        components: Json = {
+            "schemas": schemas(self._operations),
+            "responses": failures.components,
+            "examples": error_examples(),
+            "headers": header_components((*headers, *ERROR_HEADERS)),
+            "parameters": {shared.name: described_parameter(shared) for shared in SHARED},
         }
         if self._keys:
             components["securitySchemes"] = {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             }
-            document["security"] = [{"bearer": []}, {"header": []}]
-        return document
+        return components
 
-    def _row(self, operation: Operation) -> Json:
-        errors = [*operation.raises, *_EVERYWHERE]
-        if self._keys and not operation.public:
-            errors.append(UnauthorizedError)
-        if operation.needs_service:
-            errors.append(DrainingError)
+    def _row(self, operation: Operation, failures: Failures) -> Json:
+        gate = gate_errors(
+            keys=self._keys, public=operation.public, needs_service=operation.needs_service
+        )
         row: Json = {
             "operationId": operation.name,
+            "tags": [operation.tag],
             "summary": operation.summary,
-            "parameters": [_parameter(p) for p in (*operation.parameters, *_LOGGING)],
-            "responses": _responses(operation.answers, errors),
+            "parameters": [
+                *map(described_parameter, operation.parameters),
+                *shared_parameters(),
+            ],
+            "responses": _responses(operation.answers, operation.raises + gate, failures),
         }
         if operation.description:
             row["description"] = operation.description
@@ -155,100 +178,62 @@ class OpenApi:
         return row
 
 
-def _plugin_rows(route: Route) -> Json:
-    """What is known of a plugin's route: its methods, its parameters, its endpoint's docstring."""
-    summary = (inspect.getdoc(route.endpoint) or f"Served by a plugin: {route.name}").split("\n")[0]
-    parameters = [
-        _parameter(Parameter(name=name, place="path", description="part of the address"))
-        for name in route.param_convertors
-    ]
-    return {
-        method.lower(): {
-            "operationId": f"{route.name}_{method.lower()}",
-            "summary": summary,
-            "parameters": parameters,
-            "responses": {"default": {"description": "See the plugin's documentation"}},
-        }
-        for method in sorted(route.methods or ())
-        if method != "HEAD"
+def _with_head(item: Json) -> Json:
+    """A path's rows, and one for HEAD where there is GET: the same answers without a body."""
+    if "get" not in item:
+        return item
+    get = item["get"]
+    responses = {
+        status: {name: part for name, part in answer.items() if name != "content"}
+        for status, answer in get["responses"].items()
     }
-
-
-def _parameter(parameter: Parameter) -> Json:
-    schema: Json = {"type": "string"}
-    if parameter.choices:
-        schema["enum"] = list(parameter.choices)
-    return {
-        "name": parameter.name,
-        "in": parameter.place,
-        "required": parameter.place == "path",
-        "description": parameter.description,
-        "schema": schema,
+    head = {
+        "operationId": f"head_{get['operationId']}",
+        "summary": f"{get['summary']}: the head of the answer only",
+        "responses": responses,
     }
+    return {**item, "head": {**get, **head}}
 
 
 def _request_body(model: type[BaseModel], examples: Mapping[str, Any]) -> Json:
-    content: Json = {"schema": _reference(model)}
+    content: Json = {"schema": reference(model)}
     if examples:
         content["examples"] = {name: {"value": value} for name, value in examples.items()}
     return {"required": True, "content": {"application/json": content}}
 
 
-def _responses(answers: Iterable[Answer], errors: Iterable[type[ModeldError]]) -> Json:
-    responses: Json = {}
-    by_status: dict[int, list[type[ModeldError]]] = {}
-    for error in dict.fromkeys(errors):
-        by_status.setdefault(STATUS[error.code], []).append(error)
-    for status, classes in sorted(by_status.items()):
-        responses[str(status)] = _error_response(status, classes)
+def _responses(
+    answers: Sequence[Answer], errors: Sequence[type[ModeldError]], failures: Failures
+) -> Json:
+    responses = failures.of(errors)
     for answer in answers:
-        content = {c.media_type: _content(c) for c in answer.contents}
-        shared = responses.get(str(answer.status), {}).get("content", {})
-        responses[str(answer.status)] = {
-            "description": answer.description,
-            "headers": {"X-Request-ID": _REQUEST_ID},
-            "content": {**shared, **content},
-        }
-    return responses
+        status = str(answer.status)
+        response = _response(answer)
+        if status in responses:
+            response = _either(response, failures.behind(responses[status]))
+        responses[status] = response
+    return dict(sorted(responses.items()))
 
 
-def _error_response(status: int, classes: Sequence[type[ModeldError]]) -> Json:
-    headers: Json = {"X-Request-ID": _REQUEST_ID}
-    if any(cls.retryable for cls in classes):
-        headers["Retry-After"] = _RETRY_AFTER
-    examples = {
-        cls.code: {
-            "summary": (inspect.getdoc(cls) or cls.code).split("\n")[0],
-            "value": {"error": "…", "code": status, "reason": cls.code},
-        }
-        for cls in classes
+def _response(answer: Answer) -> Json:
+    response: Json = {
+        "description": answer.description,
+        "headers": described_headers(answer.headers),
     }
+    if answer.contents:
+        response["content"] = {c.media_type: _content(c) for c in answer.contents}
+    return response
+
+
+def _either(answer: Json, failure: Json) -> Json:
+    """One status that is an answer at one time and a failure at another."""
     return {
-        "description": ", ".join(examples),
-        "headers": headers,
-        "content": {"application/json": {"schema": _reference(ErrorBody), "examples": examples}},
+        "description": f"{answer['description']}; or an error. {failure['description']}",
+        "headers": failure["headers"] | answer["headers"],
+        "content": answer["content"] | failure["content"],
     }
 
 
 def _content(content: Content) -> Json:
-    described: Json = {"schema": _reference(content.model) if content.model else {}}
-    if content.example is not None:
-        described["example"] = content.example
-    return described
-
-
-def _reference(model: type[BaseModel]) -> Json:
-    return {"$ref": _REF.format(model=model.__name__)}
-
-
-def _schemas(operations: Iterable[Operation]) -> Json:
-    """The schemas of all models that the operations name, requests as they are checked."""
-    contents = [c for operation in operations for a in operation.answers for c in a.contents]
-    answers: list[type[BaseModel]] = [ErrorBody]
-    answers += [model for content in contents if (model := content.model) is not None]
-    bodies = [body for operation in operations if (body := operation.body) is not None]
-    asked: list[tuple[type[BaseModel], _Mode]] = [(model, "validation") for model in bodies]
-    answered: list[tuple[type[BaseModel], _Mode]] = [(model, "serialization") for model in answers]
-    _, definitions = models_json_schema([*asked, *answered], ref_template=_REF)
-    schemas: Json = definitions["$defs"]
-    return schemas
+    schema = reference(content.model) if content.model else dict(content.schema)
+    return {"schema": schema} | ({} if content.example is None else {"example": content.example})

@@ -11,6 +11,8 @@ from starlette.types import Scope
 from modeld.errors import ForbiddenError
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_FOREIGN = frozenset({"cross-site", "same-site"})
+"""What browsers call pages of other sites, and those of another port or a neighbouring name."""
 
 
 class Origins:
@@ -34,8 +36,8 @@ class Origins:
             names = ", ".join(sorted(self._hosts))
             raise ForbiddenError(f"the Host header is not one of this server's names: {names}")
         reading = scope.get("method", "GET") in _READING and scope["type"] == "http"
-        if not reading and headers.get("sec-fetch-site") == "cross-site":
-            raise ForbiddenError("a page of another site may not change anything here")
+        if not reading and headers.get("sec-fetch-site") in _FOREIGN:
+            raise ForbiddenError("a page of another origin may not change anything here")
 
 
 def _name(host: str) -> str:

@@ -18,11 +18,13 @@ from modeld.values import PluginStatus
 class PluginItem(BaseModel):
     """One installed plugin."""
 
-    name: str
-    distribution: str
-    version: str
+    name: str = Field(description="the name of its entry point")
+    distribution: str = Field(
+        description="the installed package that brings it; empty if the application does"
+    )
+    version: str = Field(description="that package's version")
     state: Literal["active", "broken", "blocked"]
-    provides: list[str]
+    provides: list[str] = Field(description="kind and name of each thing that it brings")
     reason: str | None = Field(None, description="why it is broken; absent if it is not")
 
 
@@ -30,6 +32,26 @@ class PluginList(BaseModel):
     """All installed plugins."""
 
     plugins: list[PluginItem]
+
+
+_EXAMPLE = {
+    "plugins": [
+        {
+            "name": "gguf-folder",
+            "distribution": "modeld",
+            "version": "0.1.0",
+            "state": "active",
+            "provides": ["source gguf-folder"],
+        },
+        {
+            "name": "llama-cpp",
+            "distribution": "modeld-llama-cpp",
+            "version": "0.1.0",
+            "state": "active",
+            "provides": ["backend llama-cpp"],
+        },
+    ]
+}
 
 
 class Plugins:
@@ -44,13 +66,14 @@ class Plugins:
 
     def operations(self) -> tuple[Operation, ...]:
         """The one row of the route table."""
-        content = Content(media_type="application/json", model=PluginList)
+        content = Content(media_type="application/json", model=PluginList, example=_EXAMPLE)
         return (
             Operation(
                 method="GET",
                 path="/plugins",
                 endpoint=self.list,
                 name="list_plugins",
+                tag="state",
                 summary="List the installed plugins",
                 answers=(Answer(status=200, description="The plugins", contents=(content,)),),
             ),

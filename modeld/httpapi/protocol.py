@@ -260,7 +260,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _refuse(self, refused: RefusedError) -> None:
         """Read nothing more, and end the connection when no answer is owed."""
-        logger.debug("refused %s: %s", self.client, refused.message)
+        logger.debug("refused %s: %s id=%s", self.client, refused.message, refused.request_id)
         self._disarm()
         self.refusal = refused
         if self.receiving_body:

@@ -46,7 +46,8 @@ from modeld.settings import Settings
 Body = TypeVar("Body", bound=QuestionRequest)
 Wanted = TypeVar("Wanted", bound=Reply)
 
-_MODEL = "model.gguf"
+_MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
+_RERANKER = "bge-reranker-v2-m3-q4_k_m.gguf"
 _DESCRIPTION = """\
 The model is loaded if it is not in memory, and the request waits for its turn as one for text
 does. A model that cannot do this is refused with `not_supported`. A client that closes its
@@ -146,20 +147,28 @@ class Questions:
         return (*self._of_likeness(), *self._of_tokens(), self._of_templates())
 
     def _of_likeness(self) -> tuple[Operation, Operation]:
-        usage = {"prompt_tokens": 8, "total_tokens": 8}
-        results = [{"index": 1, "score": 0.98}, {"index": 0, "score": 0.02}]
+        results = [
+            {"index": 1, "score": 6.71, "document": "A cat purrs."},
+            {"index": 0, "score": -10.2, "document": "A dog barks."},
+        ]
         return (
             Operation(
                 method="POST",
                 path="/embed",
                 endpoint=self.embed,
                 name="embed",
+                tag="questions",
                 summary="Turn texts into vectors",
                 description=_DESCRIPTION,
                 body=EmbedRequest,
                 body_examples={"one": {"input": "a cat"}, "several": {"input": ["a cat", "a dog"]}},
                 answers=_answer(
-                    EmbedAnswer, {"model": _MODEL, "usage": usage, "embeddings": [[0.6, 0.8]]}
+                    EmbedAnswer,
+                    {
+                        "model": _MODEL,
+                        "usage": {"prompt_tokens": 4, "total_tokens": 4},
+                        "embeddings": [[-0.0247, -0.0104, 0.0261], [-0.0123, 0.0073, 0.0155]],
+                    },
                 ),
                 raises=WORK_ERRORS,
             ),
@@ -168,29 +177,51 @@ class Questions:
                 path="/rerank",
                 endpoint=self.rerank,
                 name="rerank",
+                tag="questions",
                 summary="Order documents by how relevant they are for a query",
                 description=_DESCRIPTION,
                 body=RerankRequest,
-                body_examples={"pets": {"query": "what purrs?", "documents": ["a dog", "a cat"]}},
+                body_examples={
+                    "pets": {
+                        "model": _RERANKER,
+                        "query": "which animal purrs?",
+                        "documents": ["A dog barks.", "A cat purrs."],
+                        "return_documents": True,
+                    }
+                },
                 answers=_answer(
-                    RerankAnswer, {"model": _MODEL, "results": results, "usage": usage}
+                    RerankAnswer,
+                    {
+                        "model": _RERANKER,
+                        "results": results,
+                        "usage": {"prompt_tokens": 26, "total_tokens": 26},
+                    },
                 ),
                 raises=WORK_ERRORS,
             ),
         )
 
     def _of_tokens(self) -> tuple[Operation, Operation]:
-        tokens = [{"id": 64, "piece": "a"}, {"id": 2644, "piece": " cat"}]
+        tokens = [
+            {"id": 81, "piece": "a"},
+            {"id": 15107, "piece": [32, 240, 159]},
+            {"id": 116, "piece": [166]},
+            {"id": 243, "piece": [153]},
+        ]
         return (
             Operation(
                 method="POST",
                 path="/tokenize",
                 endpoint=self.tokenize,
                 name="tokenize",
+                tag="questions",
                 summary="Turn text into tokens",
                 description=_DESCRIPTION,
                 body=TokenizeRequest,
-                body_examples={"text": {"content": "a cat", "with_pieces": True}},
+                body_examples={
+                    "ids": {"content": "A llama 🦙"},
+                    "pieces": {"content": "a 🦙", "with_pieces": True},
+                },
                 answers=_answer(TokenizeAnswer, {"tokens": tokens}),
                 raises=WORK_ERRORS,
             ),
@@ -199,22 +230,27 @@ class Questions:
                 path="/detokenize",
                 endpoint=self.detokenize,
                 name="detokenize",
+                tag="questions",
                 summary="Turn tokens into text",
                 description=_DESCRIPTION,
                 body=DetokenizeRequest,
-                body_examples={"tokens": {"tokens": [64, 2644]}},
-                answers=_answer(DetokenizeAnswer, {"content": "a cat"}),
+                body_examples={"tokens": {"tokens": [49, 116, 81]}},
+                answers=_answer(DetokenizeAnswer, {"content": "A\ufffda"}),
                 raises=WORK_ERRORS,
             ),
         )
 
     def _of_templates(self) -> Operation:
-        prompt = "<|im_start|>user\nHello!<|im_end|>\n<|im_start|>assistant\n"
+        prompt = (
+            "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by"
+            " Hugging Face<|im_end|>\n<|im_start|>user\nHello!<|im_end|>\n<|im_start|>assistant\n"
+        )
         return Operation(
             method="POST",
             path="/apply-template",
             endpoint=self.apply_template,
             name="apply_template",
+            tag="questions",
             summary="Turn a chat into a prompt by the model's chat template",
             description=_DESCRIPTION,
             body=ApplyTemplateRequest,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Sequence
 
 import httptools
@@ -28,6 +29,7 @@ class RefusedError(Exception):
         self.status = status
         self.reason = reason
         self.message = message
+        self.request_id = uuid.uuid4().hex
 
     def answer(self, headers: Headers) -> bytes:
         """The whole response: ``headers``, those of a last answer, and modeld's error body."""
@@ -36,6 +38,9 @@ class RefusedError(Exception):
         )
         lines = [
             *headers,
+            (b"x-request-id", self.request_id.encode()),
+            (b"x-content-type-options", b"nosniff"),
+            (b"cache-control", b"no-store"),
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
             (b"connection", b"close"),

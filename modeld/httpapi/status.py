@@ -54,6 +54,39 @@ class StatusDocument(BaseModel):
     server_time_unix: int
 
 
+_EXAMPLE = {
+    "state": "running",
+    "instances": [
+        {
+            "model_id": "SmolLM2-135M-Instruct.Q4_1.gguf",
+            "state": "ready",
+            "last_used_unix": 1795365543,
+            "est_vram_mb": 190,
+            "queue_len": 0,
+            "inflight": 0,
+            "max_queue_depth": 32,
+            "slots": 4,
+            "pinned": False,
+            "pid": 28956,
+            "loads_total": 1,
+            "prompt_tokens_total": 5,
+            "completion_tokens_total": 4,
+            "log_tail": [],
+        }
+    ],
+    "budget_mb": 600,
+    "used_est_mb": 190,
+    "margin_mb": 50,
+    "loads_total": 1,
+    "evictions_total": 0,
+    "warmups_in_progress": 0,
+    "draining_count": 0,
+    "spare_workers": 0,
+    "uptime_seconds": 20.331,
+    "server_time_unix": 1795365543,
+}
+
+
 class Status:
     """Serves ``GET /status``."""
 
@@ -66,13 +99,14 @@ class Status:
 
     def operations(self) -> tuple[Operation, ...]:
         """The one row of the route table."""
-        content = Content(media_type="application/json", model=StatusDocument)
+        content = Content(media_type="application/json", model=StatusDocument, example=_EXAMPLE)
         return (
             Operation(
                 method="GET",
                 path="/status",
                 endpoint=self.show,
                 name="show_status",
+                tag="state",
                 summary="Show what is loaded and how much room there is",
                 description="A snapshot. It never loads a model and never counts as a use.",
                 answers=(Answer(status=200, description="The snapshot", contents=(content,)),),

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,8 @@ DOCS = ROOT / "docs"
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
 
 _FENCE = re.compile(
-    r"^```(?P<language>\w+)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<text>.*?)^```$",
+    r"^(?P<indent> *)```(?P<language>\w+)(?: title=\"(?P<title>[^\"]+)\")?\n"
+    r"(?P<text>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -45,14 +46,21 @@ def prose(page: str) -> str:
 
 def blocks(language: str, *pages: str) -> list[Block]:
     """The blocks of one language, on these pages or on all of them."""
-    found = []
-    for page in pages or PAGES:
-        text = read(page)
-        for match in _FENCE.finditer(text):
-            if match["language"] == language:
-                line = text.count("\n", 0, match.start()) + 1
-                found.append(Block(page, line, language, match["title"], match["text"]))
-    return found
+    return [
+        block
+        for page in pages or PAGES
+        for block in every_block(page)
+        if block.language == language
+    ]
+
+
+def every_block(page: str) -> Iterator[Block]:
+    """All blocks of a page in their order; those in a tab without its indentation."""
+    text = read(page)
+    for match in _FENCE.finditer(text):
+        line = text.count("\n", 0, match.start()) + 1
+        cut = re.sub(rf"^{match['indent']}", "", match["text"], flags=re.MULTILINE)
+        yield Block(page, line, match["language"], match["title"], cut)
 
 
 def headings(page: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from importlib.metadata import entry_points
 from typing import Any
 
 import pytest
@@ -47,9 +48,11 @@ REQUESTS = [
 
 
 def routes() -> set[str]:
-    """Method and template of everything that is served."""
+    """Method and template of all that modeld serves without other distributions' plugins."""
+    plugins = entry_points(group="modeld")
+    others = tuple(each.name for each in plugins if not each.value.startswith("modeld.builtin."))
     found = set()
-    for route in create_app(Settings(models_dir="/nowhere")).routes:
+    for route in create_app(Settings(models_dir="/nowhere", block_plugins=others)).routes:
         methods = getattr(route.route, "methods", None) or {"GET"}
         found |= {f"{method} {route.template}" for method in methods - {"HEAD"}}
     return found

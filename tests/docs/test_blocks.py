@@ -2,7 +2,8 @@
 """Every block of code on the pages is what it says: it runs, parses, or is cut from its file.
 
 A block of Python without a title is run, together with the others of its page in their order. One
-with a title is a piece of the file that the title names.
+with a title is a piece of the file that the title names; in a tutorial it is a file that the reader
+writes (tests/docs/test_tutorials.py).
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from pathlib import Path
 import click
 import pytest
 import yaml
+from modeld_llama_cpp.backend import LlamaCpp
 
 from modeld.cli.main import COMMANDS, cli
+from modeld.serving.options import options_for
 from modeld.settings import resolve
 from tests.docs.pages import PAGES, ROOT, Block, blocks
 
-LANGUAGES = {"json", "jsonl", "python", "sh", "text", "toml", "yaml"}
+LANGUAGES = {"diff", "json", "jsonl", "python", "sh", "text", "toml", "yaml"}
 SETTINGS_FILES = ("modeld.yaml", "modeld.json", "modeld.toml")
 
 
@@ -35,7 +38,9 @@ def cut() -> list[Block]:
         block
         for language in LANGUAGES
         for block in blocks(language)
-        if block.title is not None and block.title not in SETTINGS_FILES
+        if block.title is not None
+        and block.title not in SETTINGS_FILES
+        and not block.page.startswith("tutorials/")
     ]
 
 
@@ -47,8 +52,8 @@ def settings_files() -> list[Block]:
 def test_every_fence_has_a_language_that_is_checked() -> None:
     for page in PAGES:
         text = (ROOT / "docs" / page).read_text()
-        opened = re.findall(r"^```(.+)$", text, re.MULTILINE)
-        assert len(re.findall(r"^```", text, re.MULTILINE)) == 2 * len(opened), page
+        opened = re.findall(r"^ *```(.+)$", text, re.MULTILINE)
+        assert len(re.findall(r"^ *```", text, re.MULTILINE)) == 2 * len(opened), page
         assert {fence.split()[0] for fence in opened} <= LANGUAGES, page
 
 
@@ -104,7 +109,10 @@ def test_toml_parses(block: Block) -> None:
 def test_a_settings_file_can_be_used(block: Block, tmp_path: Path) -> None:
     file = tmp_path / str(block.title)
     file.write_text(block.text)
-    assert resolve({}, {}, str(file)).settings.models
+    settings = resolve({}, {}, str(file)).settings
+    assert settings.models
+    for pattern in settings.models:
+        assert options_for(pattern, settings.models, LlamaCpp())
 
 
 def test_the_three_settings_files_mean_the_same(tmp_path: Path) -> None:
@@ -142,10 +150,10 @@ def test_every_command_and_flag_exists() -> None:
 
 def test_every_verb_of_make_exists() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    verbs = set(re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE))
+    verbs = set(re.findall(r"^([a-z][a-z0-9-]*):.*## ", makefile, re.MULTILINE))
     said = {word for _, words in commands("make") for word in words[:1]}
     for page in PAGES:
         text = (ROOT / "docs" / page).read_text()
-        said |= set(re.findall(r"`make ([a-z]+)", text))
+        said |= set(re.findall(r"`make ([a-z][a-z0-9-]*)", text))
     assert len(said) > 8
     assert said <= verbs

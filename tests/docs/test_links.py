@@ -15,7 +15,10 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 SOURCES = ("https://arxiv.org/abs/", "https://github.com/")
 """Where pages may lead to: papers, and the projects that something was taken from."""
 
-FOLDERS = ("modeld", "tests", "examples", "plugins", "requirements", "docs")
+FOLDERS = ("modeld", "tests", "examples", "plugins", "requirements", "docs", "scripts")
+
+SUFFIXES = ("conf", "json", "service", "slice", "socket", "toml", "yaml", "yml")
+"""Of files that are called as the package is."""
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -38,8 +41,22 @@ def test_anchors_are_unique_and_the_same_for_every_renderer(page: str) -> None:
     assert not [each for each in anchors if "--" in each or each.startswith("-")]
 
 
-def test_the_index_leads_to_every_page() -> None:
-    assert set(LINK.findall(prose("index.md"))) >= set(PAGES) - {"index.md"}
+def leads_to(page: str) -> set[str]:
+    """The pages that one page links to."""
+    targets = {target.partition("#")[0] for target in LINK.findall(prose(page))}
+    return {posixpath.normpath(posixpath.join(posixpath.dirname(page), each)) for each in targets}
+
+
+def test_the_index_leads_to_every_kind_and_each_kinds_first_page_to_all_of_its_pages() -> None:
+    first_pages = {page for page in PAGES if page.endswith("/index.md")}
+    top = {page for page in PAGES if "/" not in page}
+    assert leads_to("index.md") >= first_pages | top - {"index.md"}
+    for first in first_pages:
+        kind = {page for page in PAGES if page.startswith(f"{posixpath.dirname(first)}/")}
+        assert leads_to(first) >= kind - {first}
+    assert {page.partition("/")[0] for page in PAGES} - top == {
+        posixpath.dirname(first) for first in first_pages
+    }
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -53,6 +70,8 @@ def test_paths_of_this_repository_exist(page: str) -> None:
 def test_names_of_the_code_exist(page: str) -> None:
     for name in re.findall(r"`(modeld(?:\.\w+)+)`", read(page)):
         module, _, attribute = name.rpartition(".")
+        if attribute in SUFFIXES:
+            continue
         try:
             importlib.import_module(name)
         except ModuleNotFoundError:

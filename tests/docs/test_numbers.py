@@ -27,6 +27,7 @@ from tests.docs.pages import PAGES, ROOT, read, rows, section
 
 MIB = 1 << 20
 DEFAULTS = Settings()
+LLAMA = options.LlamaOptions()
 
 
 def one_line(text: str) -> str:
@@ -44,6 +45,25 @@ def one_line(text: str) -> str:
         ("reference/api.md", f"the last {native_log.KEPT_LINES} lines that its runtime has logged"),
         ("reference/api.md", f"`role` has 1 to {64} characters"),
         ("explanation/architecture.md", f"msgpack of at most {frames.MAX_FRAME_BYTES // MIB} MiB"),
+        (
+            "explanation/process-per-model.md",
+            f"msgpack of at most {frames.MAX_FRAME_BYTES // MIB} MiB",
+        ),
+        (
+            "explanation/life-of-a-request.md",
+            f"at most every {registry.RESCAN_INTERVAL_S:g} s",
+        ),
+        ("explanation/life-of-a-request.md", f"status {exchange.CLIENT_LEFT} in the log"),
+        (
+            "how-to/slots-and-threads.md",
+            f"prompt and {sequence.ROOM} tokens of answer fit beside the others",
+        ),
+        ("how-to/slots-and-threads.md", f"`slots` ({LLAMA.slots} unless set)"),
+        (
+            "how-to/slots-and-threads.md",
+            f"| `prefill_chunk` | {LLAMA.prefill_chunk} |",
+        ),
+        ("how-to/slots-and-threads.md", f"| `ubatch` | {options.DEFAULT_UBATCH} |"),
         (
             "explanation/architecture.md",
             f"with {template.TIME_LIMIT_S} s, {confinement.MEMORY_BYTES // MIB} MiB",
@@ -98,6 +118,15 @@ def one_line(text: str) -> str:
 )
 def test_a_number_is_that_of_the_code(page: str, sentence: str) -> None:
     assert sentence in one_line(read(page))
+
+
+def test_the_llama_cpp_that_is_built_for_gpus_is_the_one_that_is_tested() -> None:
+    (pin,) = re.findall(
+        r"^llama-cpp-python==[\d.]+",
+        (ROOT / "requirements" / "llama-cpp-python.txt").read_text(),
+        re.MULTILINE,
+    )
+    assert f"--no-binary llama-cpp-python {pin}\n" in read("how-to/gpu.md")
 
 
 def test_a_role_is_as_long_as_the_page_says() -> None:

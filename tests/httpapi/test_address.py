@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-only
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import Iterator
@@ -196,3 +197,37 @@ def test_sockets_that_systemd_opened_for_another_process_are_not_ours() -> None:
     environ = {"LISTEN_PID": str(os.getpid() + 1), "LISTEN_FDS": "1"}
     with listening_sockets(Settings(addr=":0"), environ) as sockets:
         assert url(sockets[0]).startswith("http://127.0.0.1:")
+
+
+def test_a_unix_socket_of_systemd_gets_no_connection_and_keeps_its_file(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as held:
+        held.bind(str(tmp_path / "modeld.sock"))
+        held.listen()
+        held.settimeout(0)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("modeld.httpapi.address._FIRST_INHERITED_FD", os.dup(held.fileno()))
+            environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
+            with listening_sockets(Settings(), environ) as sockets:
+                assert url(sockets[0]) == f"unix:{tmp_path}/modeld.sock"
+        assert (tmp_path / "modeld.sock").is_socket()
+        with pytest.raises(BlockingIOError):
+            held.accept()
+
+
+def test_small_pieces_of_an_answer_are_sent_at_once() -> None:
+    async def nodelay(sock: socket.socket) -> int:
+        accepted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def accept(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            ours = writer.get_extra_info("socket")
+            accepted.set_result(ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        async with await asyncio.start_server(accept, sock=sock):
+            _, writer = await asyncio.open_connection(*sock.getsockname()[:2])
+            result = await accepted
+            writer.close()
+            return result
+
+    with listening_sockets(Settings(addr=":0"), {}) as sockets:
+        assert asyncio.run(nodelay(sockets[0])) == 1

@@ -156,6 +156,18 @@ def test_the_query_wins_over_the_header(lines: Any) -> None:
     assert lines() == []
 
 
+@pytest.mark.parametrize(
+    "ask_by",
+    [
+        {"params": {"log": ""}},
+        {"headers": {"x-log-level": "loud"}},
+        {"params": {"log": "off"}, "headers": {"x-log-level": "loud"}},
+    ],
+)
+def test_each_level_that_is_given_has_to_exist(ask_by: dict[str, Any]) -> None:
+    assert post(FakeService(), **ask_by).status_code == 400
+
+
 def test_a_level_that_does_not_exist_is_refused(lines: Any) -> None:
     answer = post(FakeService(), params={"log": "loud"})
     assert answer.status_code == 400

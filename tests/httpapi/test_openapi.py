@@ -2,6 +2,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +15,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
-from modeld.errors import QueueFullError
+from modeld.errors import QueueFullError, error_codes
+from modeld.httpapi import request_head
 from modeld.httpapi.infer_request import InferRequest
+from modeld.httpapi.openapi_failures import REFUSALS
 from modeld.settings import Settings
 from modeld.values import ModelSpec
 from tests.httpapi.fake_service import FakeService, ask, client_of, make_app
 from tests.httpapi.test_status import BUSY
 
-EVERY_STATUS = {"200", "400", "403", "404", "406", "413", "415", "422", "429", "500", "503"}
-EVERY_STATUS |= {"504", "507"}
+EVERY_STATUS = {"200", "400", "403", "404", "406", "408", "413", "414", "415", "422", "429", "431"}
+EVERY_STATUS |= {"500", "503", "504", "507"}
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +34,47 @@ def document() -> dict[str, Any]:
     return described
 
 
+def resolved(document: dict[str, Any], node: Any) -> Any:
+    """What a reference leads to; anything else as it is."""
+    if "$ref" not in node:
+        return node
+    _, kind, name = node["$ref"].rsplit("/", 2)
+    return document["components"][kind][name]
+
+
 def schema_for(document: dict[str, Any], path: str, method: str, status: str) -> Any:
-    content = document["paths"][path][method]["responses"][status]["content"]
-    return {**content["application/json"]["schema"], "components": document["components"]}
+    response = resolved(document, document["paths"][path][method]["responses"][status])
+    schema = response["content"]["application/json"]["schema"]
+    return {**schema, "components": document["components"]}
+
+
+def operations(document: dict[str, Any]) -> dict[str, Any]:
+    """All operations by method and path; what another plugin has mounted here has none."""
+    return {
+        f"{method} {path}": row
+        for path, item in document["paths"].items()
+        for method, row in item.items()
+        if method not in {"summary", "parameters"}
+    }
+
+
+def responses(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Each answer of each operation, with its place."""
+    for place, row in operations(document).items():
+        for status, response in row["responses"].items():
+            yield f"{place} {status}", resolved(document, response)
+
+
+def values(document: dict[str, Any], media_type: str, text: Any) -> list[Any]:
+    """What an example says: each object of a stream, or one value."""
+    match media_type:
+        case "application/x-ndjson":
+            return [json.loads(line) for line in text.splitlines()]
+        case "text/event-stream":
+            events = text.removesuffix("\n\n").split("\n\n")
+            return [json.loads(event.removeprefix("data: ")) for event in events]
+        case _:
+            return [text]
 
 
 def test_the_document_is_valid_openapi(document: dict[str, Any]) -> None:
@@ -60,16 +103,18 @@ def test_every_route_is_described_with_its_methods() -> None:
     )
     document = ask(app, "GET", "/openapi.json").json()
     OpenAPIV31SpecValidator(document).validate()
+    assert document["paths"]["/brought/{part}"]["get"]["summary"] == "Tell something. More of it."
     for gated in app.routes:
         route = gated.route
-        if isinstance(route, Mount) or gated.template == "/hidden":
+        if not getattr(route, "include_in_schema", True):
             assert gated.template not in document["paths"]
+            continue
+        if isinstance(route, Mount):
+            assert gated.template in document["paths"] or route.path_format in document["paths"]
             continue
         assert isinstance(route, Route)
         described = document["paths"][route.path_format]
-        methods = {method.lower() for method in route.methods or ()} - {"head"}
-        assert set(described) == methods
-    assert document["paths"]["/brought/{part}"]["get"]["summary"] == "Tell something. More of it."
+        assert set(described) == {method.lower() for method in route.methods or ()}
 
 
 def test_inference_is_described_with_every_status_and_format(document: dict[str, Any]) -> None:
@@ -80,14 +125,14 @@ def test_inference_is_described_with_every_status_and_format(document: dict[str,
         "application/json",
         "text/event-stream",
     }
-    too_many = row["responses"]["429"]
+    too_many = resolved(document, row["responses"]["429"])
     assert set(too_many["content"]["application/json"]["examples"]) == {
         "queue_full",
         "wait_timeout",
     }
     assert "Retry-After" in too_many["headers"]
-    assert "Retry-After" not in row["responses"]["400"]["headers"]
-    names = {parameter["name"] for parameter in row["parameters"]}
+    assert "Retry-After" not in resolved(document, row["responses"]["400"])["headers"]
+    names = {resolved(document, parameter)["name"] for parameter in row["parameters"]}
     assert names == {"log", "X-Log-Level", "X-Log-Infer", "X-Request-ID"}
 
 
@@ -99,17 +144,98 @@ def test_every_field_of_a_request_says_what_it_is(document: dict[str, Any]) -> N
         assert field["description"], name
 
 
-def test_the_examples_are_valid(document: dict[str, Any]) -> None:
-    for rows in document["paths"].values():
-        for row in rows.values():
-            contents = [r.get("content", {}) for r in row["responses"].values()]
-            contents.append(row.get("requestBody", {}).get("content", {}))
-            for media in (c["application/json"] for c in contents if "application/json" in c):
-                schema = {**media["schema"], "components": document["components"]}
-                examples = [e["value"] for e in media.get("examples", {}).values()]
-                examples += [media["example"]] if "example" in media else []
-                for example in examples:
-                    Draft202012Validator(schema).validate(example)
+def test_every_answer_has_an_example_and_it_is_valid(document: dict[str, Any]) -> None:
+    for place, response in responses(document):
+        if place.startswith("head "):
+            continue
+        for media_type, media in response.get("content", {}).items():
+            given = [
+                resolved(document, each)["value"] for each in media.get("examples", {}).values()
+            ]
+            given += [media["example"]] if "example" in media else []
+            assert given, f"{place} {media_type}"
+            schema = {**media["schema"], "components": closed(document)["components"]}
+            for example in given:
+                for value in values(document, media_type, example):
+                    Draft202012Validator(schema).validate(value)
+
+
+def closed(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with nothing allowed in an object that is not said."""
+    document = copy.deepcopy(document)
+    for schema in document["components"]["schemas"].values():
+        if schema.get("type") == "object":
+            schema.setdefault("additionalProperties", False)
+    return document
+
+
+def test_every_body_has_an_example_and_it_is_valid(document: dict[str, Any]) -> None:
+    rows = [row for item in document["paths"].values() for row in item.values()]
+    bodies = [
+        row["requestBody"]["content"]["application/json"] for row in rows if "requestBody" in row
+    ]
+    assert len(bodies) == 6
+    for body in bodies:
+        schema = {**body["schema"], "components": document["components"]}
+        assert body["examples"]
+        for example in body["examples"].values():
+            Draft202012Validator(schema).validate(example["value"])
+
+
+def test_every_answer_has_the_headers_that_all_have(document: dict[str, Any]) -> None:
+    for place, response in responses(document):
+        assert {"X-Request-ID", "X-Content-Type-Options"} <= set(response["headers"]), place
+
+
+def test_every_reason_of_an_error_is_shown(document: dict[str, Any]) -> None:
+    """All of modeld's own, but for those that no operation here can answer with."""
+    own = {code for code, cls in error_codes().items() if cls.__module__ == "modeld.errors"}
+    shown = set(document["components"]["examples"])
+    assert shown >= own - {"client_too_slow", "method_not_allowed"}
+    for name, response in document["components"]["responses"].items():
+        assert set(response["content"]["application/json"]["examples"]) == set(name.split("-"))
+
+
+def test_the_refusals_are_those_of_the_server(document: dict[str, Any]) -> None:
+    real = [
+        request_head.too_slow("body", 30),
+        request_head.target_too_long(),
+        request_head.header_too_large("head", 32 << 10),
+        request_head.too_many_headers(101, 100),
+        request_head.too_many_connections(2048),
+    ]
+    assert {each.reason: (each.status, each.message) for each in real} == REFUSALS
+    for each in real:
+        value = document["components"]["examples"][each.reason]["value"]
+        assert value == {"error": each.message, "code": each.status, "reason": each.reason}
+
+
+def test_operations_have_names_of_their_own_and_known_groups(document: dict[str, Any]) -> None:
+    rows = operations(document).values()
+    names = [row["operationId"] for row in rows]
+    assert len(set(names)) == len(names) >= 29
+    assert {tag for row in rows for tag in row["tags"]} <= {tag["name"] for tag in document["tags"]}
+    assert all(row["summary"] for row in rows)
+
+
+def test_an_answer_is_never_said_to_be_null(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    answers = {name: s for name, s in schemas.items() if s.get("additionalProperties") is not False}
+    assert {"ErrorBody", "StatusDocument", "DoneLine", "ModelItem"} <= set(answers)
+    assert "null" not in json.dumps(answers).replace("not null", "")
+
+
+def test_the_document_names_the_prefix_under_which_it_is_asked_for() -> None:
+    app = make_app(FakeService())
+    host: Any = Mount("/llm", app)
+
+    async def go() -> None:
+        async with client_of(host, close=app) as client:
+            described = (await client.get("/llm/openapi.json")).json()
+            OpenAPIV31SpecValidator(described).validate()
+            assert described["servers"] == [{"url": "/llm"}]
+
+    asyncio.run(go())
 
 
 @pytest.mark.parametrize(
@@ -143,6 +269,15 @@ def test_errors_and_whole_answers_are_as_described(document: dict[str, Any]) -> 
 @pytest.mark.parametrize(
     ("body", "valid"),
     [
+        ({}, False),
+        ({"prompt": ""}, False),
+        ({"prompt": None, "messages": []}, False),
+        ({"prompt": "", "messages": [{"role": "user", "content": "x"}]}, True),
+        ({"prompt": "x", "messages": []}, True),
+        ({"prompt": "x", "messages": [{"role": "user", "content": "x"}]}, False),
+        ({"prompt": "x", "grammar": "root ::= x", "json_schema": {}}, False),
+        ({"prompt": "x", "grammar": "root ::= x", "json_schema": None}, True),
+        ({"prompt": "x", "grammar": " "}, False),
         ({"prompt": "x", "stop": "a"}, True),
         ({"prompt": "x", "stop": ["a", "b"], "temperature": None}, True),
         ({"messages": [{"role": "user", "content": "x"}], "max_tokens": 5}, True),

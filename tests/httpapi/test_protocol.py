@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import select
 import socket
 import threading
@@ -192,6 +193,9 @@ def assert_refused(answer: bytes, status: int, reason: str) -> None:
     assert head.startswith(b"HTTP/1.1 %d " % status), answer
     assert b"\r\ncontent-type: application/json" in head
     assert b"\r\nconnection: close" in head
+    assert re.search(rb"\r\nx-request-id: [0-9a-f]{32}\r\n", head)
+    assert b"\r\nx-content-type-options: nosniff" in head
+    assert b"\r\ncache-control: no-store" in head
     assert b"\r\ncontent-length: %d" % len(body) in head
     content = json.loads(body)
     assert (content["code"], content["reason"]) == (status, reason)

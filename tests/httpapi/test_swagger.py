@@ -54,11 +54,26 @@ def test_nothing_else_is_served(path: str) -> None:
     assert answer.json()["reason"] == "not_found"
 
 
+@pytest.mark.parametrize("range_", ["bytes=0-3", "bytes=9999999-", "lines=1", "bytes=x"])
+def test_a_file_is_sent_as_a_whole_whatever_part_is_asked_for(range_: str) -> None:
+    app = make_app(FakeService())
+    answer = ask(app, "GET", "/swagger/init.js", headers={"range": range_})
+    assert (answer.status_code, answer.content) == (200, (FOLDER / "init.js").read_bytes())
+    assert "accept-ranges" not in answer.headers
+
+
+def test_a_copy_at_hand_is_not_sent_again() -> None:
+    app = make_app(FakeService())
+    tag = ask(app, "GET", "/swagger/init.js").headers["etag"]
+    again = ask(app, "GET", "/swagger/init.js", headers={"if-none-match": tag})
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+
+
 def test_thousands_of_ranges_cost_no_time() -> None:
     headers = {"range": "bytes=" + ",".join("0-" for _ in range(5000))}
     begun_s = time.perf_counter()
     answer = ask(make_app(FakeService()), "GET", "/swagger/swagger-ui-bundle.js", headers=headers)
-    assert answer.status_code in {200, 206, 400, 416}
+    assert answer.status_code == 200
     assert time.perf_counter() - begun_s < 5
 
 

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
-from modeld import Backend, Engine, EngineHost, MemoryEstimate, ModelSpec, Options
-from modeld_llama_cpp import families, memory
+from modeld import Backend, Engine, EngineHost, Finding, MemoryEstimate, ModelSpec, Options
+from modeld_llama_cpp import examination, families, memory
 from modeld_llama_cpp.options import LlamaOptions
 
 
@@ -39,6 +41,13 @@ class LlamaCpp(Backend):
         if measured is None:
             return None
         return _with_kept(msgspec.convert(measured, MemoryEstimate), spec, options)
+
+    async def examine(
+        self, spec: ModelSpec | None, options: Options, host: EngineHost
+    ) -> Sequence[Finding]:
+        """The build against this machine, and the fastest threads; see :mod:`.examination`."""
+        assert isinstance(options, LlamaOptions)
+        return await examination.examine(spec, options, host)
 
     async def load(self, spec: ModelSpec, options: Options, host: EngineHost) -> Engine:
         """Start the engine for text or the one for vectors in a worker."""

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""A report as a picture, drawn with matplotlib."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Literal
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from modeld.cli.benchmark.distribution import Distribution
+from modeld.cli.benchmark.report import Report, number_text, share_text
+from modeld.cli.benchmark.summary import Summary
+from modeld.cli.visible import visible
+
+Format = Literal["svg", "png"]
+
+_INK: Final = "#1f2933"
+_FAINT: Final = "#9aa5b1"
+_BLUE: Final = "#1f6feb"
+_PALE: Final = "#cfe0fc"
+_RED: Final = "#c2410c"
+_DOT: Final = {"marker": "o", "markersize": 4, "markerfacecolor": _RED, "markeredgewidth": 0}
+_LOG_FROM: Final = 30.0
+"""Where the longest time shown is this many times the shortest, the axis is logarithmic."""
+
+_STYLE: Final[dict[Any, Any]] = {
+    "font.family": "sans-serif",
+    "font.size": 9.5,
+    "text.color": _INK,
+    "text.parse_math": False,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _FAINT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "grid.color": "#e4e7eb",
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "svg.fonttype": "none",  # letters stay letters: they can be searched, read aloud and copied
+    "svg.hashsalt": "modeld",
+}
+
+
+def drawn(report: Report, kind: Format, *, titled: bool = True) -> bytes:
+    """Rates, times to the first token and gaps, by the number of clients, as an image file.
+
+    ``titled`` puts the model and the server above it.
+    """
+    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # a name in letters the font has not
+        layout = ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.12)
+        figure = Figure(figsize=(10, 6.4), dpi=150, layout=layout, facecolor="white")
+        if titled:
+            figure.suptitle(_title(report), x=0.015, ha="left", fontsize=12)
+        axes = figure.subplot_mosaic([["rate", "rate"], ["first", "gap"]])
+        _rates(axes["rate"], report.levels)
+        _times(axes["first"], report.levels, "time to first token", lambda each: each.first_token_s)
+        _times(axes["gap"], report.levels, "gap between tokens", lambda each: each.gap_s)
+        image = io.BytesIO()
+        # Without these the file would name the moment and the drawing program's web page.
+        nobody = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[kind]
+        figure.savefig(image, format=kind, metadata=nobody)
+    return image.getvalue()
+
+
+def _title(report: Report) -> str:
+    name = visible(report.model or "the server's default model")
+    return f"{name} at {visible(report.plan.url)}"
+
+
+def _rates(axes: Axes, levels: Sequence[Summary]) -> None:
+    places = range(len(levels))
+    rates = [level.tokens_per_s for level in levels]
+    bars = axes.bar(places, rates, width=0.5, color=_BLUE)
+    axes.bar_label(bars, [number_text(rate) for rate in rates], padding=2)
+    axes.set(title="tokens generated per second", ylabel="tokens/s")
+    axes.set_ylim(0, max(rates, default=0) * 1.12 or 1)
+    _by_clients(axes, levels, _rate_label)
+
+
+def _times(
+    axes: Axes,
+    levels: Sequence[Summary],
+    what: str,
+    times_of: Callable[[Summary], Distribution | None],
+) -> None:
+    """A box for each level: its middle half and median, whiskers at 5 and 95 %, a dot at 99 %."""
+    found = [
+        (place, times)
+        for place, level in enumerate(levels)
+        if (times := times_of(level)) is not None
+    ]
+    longest = max((times.p99 for _, times in found), default=0.0)
+    scale, unit = (1000, "ms") if longest < 1 else (1, "s")
+    if found:
+        axes.bxp(
+            [_box(times, scale) for _, times in found],
+            positions=[place for place, _ in found],
+            widths=0.4,
+            showfliers=True,
+            patch_artist=True,
+            boxprops={"facecolor": _PALE, "edgecolor": _BLUE},
+            medianprops={"color": _BLUE, "linewidth": 2},
+            whiskerprops={"color": _BLUE},
+            capprops={"color": _BLUE},
+            flierprops=_DOT,
+            manage_ticks=False,
+        )
+    # Pieces that come together have no gap to speak of, which a logarithmic axis would be full of.
+    shortest = min((max(times.p5, times.p50 / 10) for _, times in found), default=0.0)
+    if shortest > 0 and longest / shortest > _LOG_FROM:
+        axes.set_yscale("log")
+        axes.set_ylim(shortest * scale * 0.8, longest * scale * 1.3)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    else:
+        axes.set_ylim(0, longest * scale * 1.08 or 1)
+    axes.set(title=what, ylabel=f"{what} ({unit})")
+    _by_clients(axes, levels)
+
+
+def _box(times: Distribution, scale: float) -> dict[str, Any]:
+    return {
+        "whislo": times.p5 * scale,
+        "q1": times.p25 * scale,
+        "med": times.p50 * scale,
+        "q3": times.p75 * scale,
+        "whishi": times.p95 * scale,
+        "fliers": [times.p99 * scale],
+    }
+
+
+def _clients_label(level: Summary) -> str:
+    return str(level.concurrency)
+
+
+def _rate_label(level: Summary) -> str:
+    """The clients, and the share of failures where there are some."""
+    return (
+        f"{level.concurrency}\nfailed:\n{share_text(level.failed_share)}"
+        if level.failed
+        else _clients_label(level)
+    )
+
+
+def _by_clients(
+    axes: Axes, levels: Sequence[Summary], label_of: Callable[[Summary], str] = _clients_label
+) -> None:
+    axes.set_xticks(range(len(levels)), [label_of(level) for level in levels])
+    axes.set_xlim(-0.6, len(levels) - 0.4)
+    axes.set_xlabel("clients at once")
+    axes.tick_params(axis="x", length=0)

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""The API that OpenAI has and many servers copy."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from modeld.cli.benchmark.api import Api, Fault, Part, decoded, word
+from modeld.cli.benchmark.outcome import Usage
+from modeld.cli.benchmark.payloads import Events
+
+
+class _Delta(msgspec.Struct):
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    text: str | None = None
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+
+
+class _PromptDetails(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class _OpenAIUsage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _PromptDetails | None = None
+
+
+class _OpenAIEvent(msgspec.Struct):
+    choices: list[_Choice] = msgspec.field(default_factory=list)
+    usage: _OpenAIUsage | None = None
+    error: Any = None
+
+
+_END: Final = Part(ends=True)
+_openai_event: Final = msgspec.json.Decoder(_OpenAIEvent)
+
+
+class OpenAIApi(Api):
+    """The API that OpenAI has and many servers copy: server-sent events."""
+
+    name = "openai"
+    media_type = "text/event-stream"
+    payloads = Events
+
+    @property
+    def path(self) -> str:
+        """Completions go on with a text; chat completions answer a message."""
+        return "/v1/chat/completions" if self.wish.chat else "/v1/completions"
+
+    def body(self, prompt: str) -> bytes:
+        """A request whose stream ends with the usage, where the server can do that."""
+        options = {"stream_options": {"include_usage": True}}
+        return msgspec.json.encode(self._question(prompt) | self._sampling() | options)
+
+    def read(self, payload: bytes) -> Part:
+        """A piece of text, the end of the text, the usage after it, or an error."""
+        if payload.strip() == b"[DONE]":
+            return _END
+        event = decoded(_openai_event, payload)
+        if event.error is not None:
+            return Part(fault=_openai_fault(event.error))
+        return Part(
+            text=any(map(_has_text, event.choices)),
+            ends=any(choice.finish_reason is not None for choice in event.choices),
+            usage=None if event.usage is None else _openai_usage(event.usage),
+        )
+
+    def fault(self, body: bytes) -> Fault:
+        """The ``error`` of an error answer."""
+        try:
+            return _openai_fault(_openai_event.decode(body).error)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return Fault(reason="", message="")
+
+
+def _has_text(choice: _Choice) -> bool:
+    delta = choice.delta
+    if delta is None:
+        return bool(choice.text)
+    return bool(choice.text or delta.content or delta.reasoning_content or delta.reasoning)
+
+
+def _openai_usage(usage: _OpenAIUsage) -> Usage:
+    details = usage.prompt_tokens_details
+    return Usage(
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        cached_tokens=details.cached_tokens if details else None,
+    )
+
+
+def _openai_fault(error: Any) -> Fault:
+    """``code`` is a word at OpenAI and a status at others, which have the word in ``type``."""
+    if not isinstance(error, dict):
+        return Fault(reason="", message=error if isinstance(error, str) else "")
+    code, kind = error.get("code"), error.get("type")
+    message = error.get("message")
+    reason = word(code if isinstance(code, str) else kind)
+    return Fault(reason=reason, message=message if isinstance(message, str) else "")

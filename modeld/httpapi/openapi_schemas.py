@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""The JSON schemas of requests and answers, as the OpenAPI document has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal, TypeAlias
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from modeld.httpapi.operations import Operation
+from modeld.httpapi.problems import ErrorBody
+
+Json: TypeAlias = dict[str, Any]
+_Mode: TypeAlias = Literal["validation", "serialization"]
+
+_REF = "#/components/schemas/{model}"
+_NULL = {"type": "null"}
+
+
+def reference(model: type[BaseModel]) -> Json:
+    """What stands for the schema of ``model``."""
+    return {"$ref": _REF.format(model=model.__name__)}
+
+
+def schemas(operations: Iterable[Operation]) -> Json:
+    """The schemas of all models that the operations name, requests as they are checked."""
+    operations = tuple(operations)
+    contents = [c for operation in operations for a in operation.answers for c in a.contents]
+    answers: list[type[BaseModel]] = [ErrorBody]
+    answers += [model for content in contents if (model := content.model) is not None]
+    bodies = [body for operation in operations if (body := operation.body) is not None]
+    answered = {n: _never_null(s) for n, s in _definitions(answers, "serialization").items()}
+    return dict(sorted((_definitions(bodies, "validation") | answered).items()))
+
+
+def _definitions(models: Iterable[type[BaseModel]], mode: _Mode) -> Json:
+    _, document = models_json_schema([(model, mode) for model in models], ref_template=_REF)
+    definitions: Json = document["$defs"]
+    return definitions
+
+
+def _never_null(schema: Json) -> Json:
+    """An answer's schema: what may be missing is left out, so nothing is ever null."""
+    if "properties" not in schema:
+        return schema
+    return schema | {"properties": {n: _present(p) for n, p in schema["properties"].items()}}
+
+
+def _present(schema: Json) -> Json:
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != _NULL]
+    if len(kinds) != 1:
+        return schema
+    kept: Json = {name: value for name, value in schema.items() if name not in {"anyOf", "default"}}
+    kept |= kinds[0]
+    return kept

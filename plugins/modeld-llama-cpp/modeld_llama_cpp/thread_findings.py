@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""What the measured speeds mean for the settings ``threads`` and ``threads_batch``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+from modeld import Finding, ModelSpec
+from modeld.values import JsonValue
+from modeld_llama_cpp.examined import Measured, Samples
+from modeld_llama_cpp.thread_choice import Certainty, Choice, choose
+
+MOST_OTHERS: Final = 0.25
+"""How many processors' time other programs may take during a measurement that tells something."""
+
+_Verdict: TypeAlias = tuple[Literal["ok", "warning"], str, str | None]
+_AGAIN: Final = "measure again when nothing else runs (`top` shows what does)"
+
+
+def finding(spec: ModelSpec, measured: Measured) -> Finding:
+    """The fastest numbers of threads, what to write into the settings, or that it is unclear."""
+    level, remark, fix = _verdict(spec, measured)
+    return Finding(
+        subject="threads",
+        level=level,
+        message=f"{spec.id}: {_table(measured.samples)}; {remark}",
+        fix=fix,
+        facts=_facts(spec, measured),
+    )
+
+
+def _verdict(spec: ModelSpec, measured: Measured) -> _Verdict:
+    """The level, what the speeds tell, and the fix."""
+    read = {each.threads: each.read for each in measured.samples}
+    written = {each.threads: each.written for each in measured.samples if each.written}
+    if not all(read.values()):
+        return "warning", "no round was finished in time", "measure with a smaller model (--model)"
+    if measured.others > MOST_OTHERS:
+        remark = (
+            f"other programs took the time of {measured.others:.1f} processors meanwhile, so this"
+            " does not tell which is fastest"
+        )
+        return "warning", remark, _AGAIN
+    reading = choose(read, measured.threads_batch)
+    writing = choose(written, measured.threads) if written else None
+    if change := _change(writing, reading, measured):
+        pattern = "*" if writing is not None else spec.id  # one of texts tells of others
+        fix = f"in the settings, models: {{{json.dumps(pattern)}: {change}}}"
+        return "warning", _gains(writing, reading), fix
+    if Certainty.UNCLEAR in (reading.certainty, (writing or reading).certainty):
+        remark = "the speeds of the rounds differ too much to tell which is fastest"
+        return "warning", remark, _AGAIN
+    now = str(measured.threads)
+    if measured.threads_batch != measured.threads:
+        now += f" (and {measured.threads_batch} to read)"
+    return "ok", f"none is more than 10 % faster than {now}, which is in use", None
+
+
+def _change(writing: Choice | None, reading: Choice, measured: Measured) -> str:
+    """The options to write, as YAML; nothing where they can stay."""
+    leading = reading if writing is None else writing
+    if Certainty.CHANGE not in (leading.certainty, reading.certainty):
+        return ""
+    threads = leading.best if leading.certainty is Certainty.CHANGE else measured.threads
+    batch = measured.threads_batch
+    if reading.certainty is Certainty.CHANGE or reading.best == threads:
+        batch = reading.best
+    rows = {"threads": threads} if threads != measured.threads else {}
+    if batch != threads or measured.threads_batch != measured.threads:
+        rows["threads_batch"] = batch
+    return "{" + ", ".join(f"{name}: {value}" for name, value in rows.items()) + "}"
+
+
+def _gains(writing: Choice | None, reading: Choice) -> str:
+    parts = [
+        f"{verb} with {choice.best} is {choice.gain:.2f} times as fast as with {choice.current}"
+        for verb, choice in (("writing", writing), ("reading", reading))
+        if choice is not None and choice.certainty is Certainty.CHANGE
+    ]
+    return ", ".join(parts)
+
+
+def _table(samples: Sequence[Samples]) -> str:
+    return ", ".join(
+        f"{each.threads} {'thread' if each.threads == 1 else 'threads'} {_speeds(each)}"
+        for each in samples
+    )
+
+
+def _speeds(each: Samples) -> str:
+    read = f"{median(each.read):.0f}" if each.read else "?"
+    if not each.written:
+        return f"{read} tokens/s read"
+    return f"{median(each.written):.1f} tokens/s written and {read} read"
+
+
+def _facts(spec: ModelSpec, measured: Measured) -> Mapping[str, JsonValue]:
+    return {
+        "model": spec.id,
+        "threads": measured.threads,
+        "threads_batch": measured.threads_batch,
+        "prompt_tokens": measured.prompt_tokens,
+        "others": round(measured.others, 2),
+        "samples": msgspec.to_builtins(measured.samples),
+    }

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""The OpenAPI document against a running server: what it allows, what it forbids, what it promises.
+
+Schemathesis makes requests from docs/reference/openapi.json, valid ones and broken ones, and holds
+each answer to the document. MODELD_SCHEMATHESIS_EXAMPLES says how many it makes for an operation,
+beside the fixed ones at the edges of what is allowed.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from schemathesis import Case, CheckContext, DeserializationContext, HookContext, Response
+from schemathesis.config import SchemathesisConfig
+
+from tests.blackbox.served import Served, serving
+from tests.openapi_document import FILE, document
+
+EXAMPLES = int(os.environ.get("MODELD_SCHEMATHESIS_EXAMPLES", "8"))
+GUARDED_EXAMPLES = max(2, EXAMPLES // 4)
+KEY = "a-key-of-some-length"
+MODELS = ["a.gguf", "b.gguf", "broken.gguf", "none.gguf"]
+STREAMS = {"application/x-ndjson", "text/event-stream"}
+LAST_TOKEN = 256  # of the rig
+FORMS = (
+    "*/*",
+    "application/x-ndjson",
+    "text/event-stream",
+    "application/json",
+    "application/openmetrics-text, */*;q=0.1",
+)
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60 + 10 * EXAMPLES)]
+
+
+def lines_of(response: Response) -> list[Any]:
+    """The objects of a stream."""
+    text = response.content.decode()
+    if response.headers["content-type"][0].startswith("text/event-stream"):
+        events = text.removesuffix("\n\n").split("\n\n")
+        assert all(event.startswith("data: ") and "\n" not in event for event in events), text
+        return [json.loads(event.removeprefix("data: ")) for event in events]
+    assert text.endswith("\n"), text
+    return [json.loads(line) for line in text.removesuffix("\n").split("\n")]
+
+
+@schemathesis.deserializer("application/x-ndjson")
+def read_lines(_context: DeserializationContext, response: Response) -> Any:
+    return lines_of(response)
+
+
+@schemathesis.check
+def a_stream_ends_once(_context: CheckContext, response: Response, _case: Case) -> None:
+    """Only the last object of a stream says that it is done, or what went wrong."""
+    media_type = response.headers.get("content-type", [""])[0].partition(";")[0]
+    if media_type in STREAMS and response.content:
+        *tokens, last = lines_of(response)
+        assert all("token" in line for line in tokens), tokens
+        assert last.get("done") is True or last["code"] >= 400, last
+
+
+def narrowed(described: dict[str, Any]) -> dict[str, Any]:
+    """The document with the server's models for names, and with nothing allowed that is not said.
+
+    A random name would be refused before anything of the request is looked at. Answers may get new
+    members without breaking a client; here each member has to be in the document. The schema of a
+    stream is that of one line, and Schemathesis checks a body as a whole.
+    """
+    described = copy.deepcopy(described)
+    schemas = described["components"]["schemas"]
+    for name, schema in schemas.items():
+        if schema.get("type") == "object":
+            schema.setdefault("additionalProperties", False)
+        if name.endswith("Request") and "model" in schema["properties"]:
+            schema["properties"]["model"] = {"enum": [*MODELS, None]}
+    schemas["DetokenizeRequest"]["properties"]["tokens"]["items"]["maximum"] = LAST_TOKEN
+    for item in described["paths"].values():
+        for row in (row for row in item.values() if isinstance(row, dict)):
+            for parameter in row["parameters"]:
+                if parameter.get("name") == "id":
+                    parameter["schema"] = {"enum": MODELS}
+                    parameter["example"] = MODELS[0]
+    content = described["paths"]["/infer"]["post"]["responses"]["200"]["content"]
+    line = content["application/x-ndjson"]["schema"]
+    content["application/x-ndjson"]["schema"] = {"type": "array", "items": line, "minItems": 1}
+    data = {"type": "string", "contentMediaType": "application/json", "contentSchema": line}
+    content["text/event-stream"]["schema"] = {"type": "object", "properties": {"data": data}}
+    return described
+
+
+def configuration(examples: int, **more: Any) -> SchemathesisConfig:
+    return SchemathesisConfig.from_dict(
+        {
+            **more,
+            "seed": 1,
+            "output": {"sanitization": {"enabled": False}},
+            "generation": {"mode": "all", "max-examples": examples, "deterministic": True},
+            "checks": {
+                # What the document says about 503, 504 and 507 is an answer; 500 never is.
+                "not_a_server_error": {
+                    "expected-statuses": ["2xx", "3xx", "4xx", "503", "504", "507"]
+                },
+                # 404 and 422: not every model is there or sound; 406: not every form is.
+                "positive_data_acceptance": {
+                    "expected-statuses": ["2xx", "3xx", "404", "406", "422", "503", "504", "507"]
+                },
+            },
+        }
+    )
+
+
+def whole(value: Any) -> Any:
+    """Whole numbers written as such: to JSON Schema 5.0 is an integer too, to the server it is not.
+
+    No schema can say that; docs/reference/openapi.md does.
+    """
+    match value:
+        case dict():
+            return {name: whole(member) for name, member in value.items()}
+        case list():
+            return [whole(member) for member in value]
+        case float() if value.is_integer() and abs(value) < 2**53:
+            return int(value)
+        case _:
+            return value
+
+
+def is_plan(body: Any) -> bool:
+    """Whether a text of the body is one that the rig takes for its orders."""
+    match body:
+        case dict() | list():
+            return any(map(is_plan, body.values() if isinstance(body, dict) else body))
+        case _:
+            return isinstance(body, str) and body.startswith("{")
+
+
+def filter_body(context: HookContext, body: Any) -> bool:
+    return not is_plan(body)
+
+
+def map_body(context: HookContext, body: Any) -> Any:
+    return whole(body)
+
+
+def accepted(case: Case) -> str:
+    """One form of an answer after the other; now and then one that there is not.
+
+    What an operation accepts is no parameter in OpenAPI, so Schemathesis does not vary it.
+    """
+    length = len(repr(case.body)) + len(repr(case.query))
+    return "image/png" if length % 16 == 0 else FORMS[length % len(FORMS)]
+
+
+def loaded(described: dict[str, Any], config: SchemathesisConfig) -> Any:
+    schema = schemathesis.openapi.from_dict(narrowed(described), config=config)
+    for hook in (filter_body, map_body):
+        schema.hook(hook)
+    return schema
+
+
+schema = loaded(json.loads(FILE.read_text(encoding="utf-8")), configuration(EXAMPLES))
+guarded = loaded(
+    document(keys=KEY),
+    configuration(GUARDED_EXAMPLES, auth={"openapi": {"bearer": {"bearer": KEY}}}),
+)
+
+
+@pytest.fixture(scope="module")
+def server(rig_models: Path) -> Iterator[Served]:
+    with serving(rig_models, "--default-model", "a.gguf") as served:
+        yield served
+        faults = [line for line in served.log().splitlines() if "Traceback" in line]
+        assert not faults
+
+
+@schema.parametrize()
+def test_the_server_does_what_the_document_says(case: Case, server: Served) -> None:
+    case.call_and_validate(base_url=server.url, headers={"Accept": accepted(case)})
+
+
+@pytest.fixture(scope="module")
+def guarded_server(rig_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    keys = tmp_path_factory.mktemp("keys") / "keys"
+    keys.write_text(KEY)
+    arguments = ("--default-model", "a.gguf", "--api-key-file", str(keys))
+    with serving(rig_models, *arguments) as served:
+        yield served
+
+
+@guarded.parametrize()
+def test_a_server_with_keys_answers_nobody_without_one(case: Case, guarded_server: Served) -> None:
+    case.call_and_validate(base_url=guarded_server.url, headers={"Accept": accepted(case)})
