@@ -72,15 +72,18 @@ def trusted_hosts(address: str, settings: Settings) -> tuple[str, ...] | None:
     """The names that requests may address the server by; ``None`` where any will do.
 
     A page that a browser has from elsewhere can make its own name point to this machine, and
-    would then be let in by a server that listens on loopback and asks for no key.
+    would then be let in by a server that listens on loopback and asks for no key. A socket of
+    systemd counts as one on loopback, because it needs a key where other machines reach it.
     """
     if settings.trusted_hosts:
         return settings.trusted_hosts
     host = address.rpartition(":")[0].strip("[]")
-    is_loopback = host in _LOOPBACK or host.startswith("127.")
-    if settings.api_key_file or not is_loopback or "LISTEN_FDS" in os.environ:
+    if settings.api_key_file:
         return None
-    return (*_LOOPBACK, host)
+    if "LISTEN_FDS" in os.environ:
+        return None if settings.insecure_no_auth else _LOOPBACK
+    is_loopback = host in _LOOPBACK or host.startswith("127.")
+    return (*_LOOPBACK, host) if is_loopback else None
 
 
 def _announcer(settings: Settings) -> Callable[[str], None]:

@@ -160,7 +160,10 @@ def listening_sockets(
 def _inherited(environ: Mapping[str, str]) -> list[socket.socket]:
     if environ.get("LISTEN_PID") != str(os.getpid()):
         return []
-    last = _FIRST_INHERITED_FD + int(environ.get("LISTEN_FDS", "0"))
+    count = environ.get("LISTEN_FDS", "0")
+    if not count.isdecimal():
+        raise StartError(f"LISTEN_FDS is {count!r}, which is not a number of sockets")
+    last = _FIRST_INHERITED_FD + int(count)
     return [socket.socket(fileno=fd) for fd in range(_FIRST_INHERITED_FD, last)]
 
 

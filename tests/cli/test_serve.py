@@ -153,6 +153,23 @@ def test_names_are_checked_where_no_key_and_no_other_machine_is_expected(
 
 
 @pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, {"localhost", "127.0.0.1", "::1"}),
+        ({"trusted_hosts": ("modeld.lan",)}, {"modeld.lan"}),
+        ({"api_key_file": "keys"}, None),
+        ({"insecure_no_auth": True}, None),
+    ],
+)
+def test_a_socket_of_systemd_without_keys_answers_to_loopbacks_names(
+    settings, expected, monkeypatch
+):
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    found = trusted_hosts("0.0.0.0:8080", Settings(**settings))
+    assert found is None if expected is None else set(found or ()) == expected
+
+
+@pytest.mark.parametrize(
     ("url", "settings", "expected"),
     [
         ("http://127.0.0.1:1", {}, "curl -N http://127.0.0.1:1/models"),

@@ -15,7 +15,7 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 SOURCES = ("https://arxiv.org/abs/", "https://github.com/")
 """Where pages may lead to: papers, and the projects that something was taken from."""
 
-FOLDERS = ("modeld", "tests", "examples", "plugins", "requirements", "docs", "scripts")
+FOLDERS = ("modeld", "tests", "examples", "plugins", "requirements", "docs", "scripts", "deploy")
 
 SUFFIXES = ("conf", "json", "service", "slice", "socket", "toml", "yaml", "yml")
 """Of files that are called as the package is."""

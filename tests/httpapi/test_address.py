@@ -231,3 +231,12 @@ def test_small_pieces_of_an_answer_are_sent_at_once() -> None:
 
     with listening_sockets(Settings(addr=":0"), {}) as sockets:
         assert asyncio.run(nodelay(sockets[0])) == 1
+
+
+def test_a_number_of_sockets_that_is_none_is_a_start_failure() -> None:
+    environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "two"}
+    with (
+        pytest.raises(StartError, match="not a number of sockets"),
+        listening_sockets(Settings(addr=":0"), environ),
+    ):
+        pass
