@@ -2,56 +2,83 @@
 # `make` lists the verbs. Each is one command that a person runs here and that CI runs too.
 
 PORT ?= 8080
-PYTHONS ?= 3.11 3.12 3.13
+PYTHONS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
-BENCH_ARGS ?=
 LOCK_ARGS ?=
-COVERAGE_MIN ?= 80
+COVERAGE_MIN ?= 90
+E2E ?= mock live
 
 BIN := .venv/bin
 BOOTSTRAP := python3 scripts/bootstrap.py
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 SOURCES := modeld scripts tests plugins examples
-TESTS := tests $(wildcard plugins/*/tests)
+SHELL_SCRIPTS = $(shell git ls-files --cached --others --exclude-standard '*.sh' .ci/run)
+DOCKERFILES = $(shell git ls-files --cached --others --exclude-standard '*Dockerfile')
+# All tests, unless PYTEST_ARGS names some.
+CHOSEN := $(filter tests/% plugins/%,$(PYTEST_ARGS))
+TESTS := $(if $(CHOSEN),,tests $(wildcard plugins/*/tests))
+WITHOUT_PACKAGES := -m "not debian and not browser"
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help run models test coverage matrix bench debian lint types contracts format lock apt clean dev
+.PHONY: help run dev models test test-all coverage matrix js debian e2e bench lint types contracts \
+  format docs swagger wheels lock apt clean
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' \
+	  $(MAKEFILE_LIST)
 
 run: ## serve a small model on 127.0.0.1:8080 (PORT=…), from nothing if need be
 	@$(BOOTSTRAP) run --port $(PORT)
 
+dev: ## make .venv with everything that testing and checking need
+	@$(BOOTSTRAP) dev
+
 models: ## bring the two small models that the tests use into models/
 	@$(BOOTSTRAP) models
 
-test: dev models ## run all tests, from nothing if need be (PYTEST_ARGS=…)
-	$(BIN)/python -m pytest $(TESTS) -m "not debian" $(PYTEST_ARGS)
+test: dev models ## run all tests but those below, from nothing if need be (PYTEST_ARGS=…)
+	$(BIN)/python -m pytest $(TESTS) $(WITHOUT_PACKAGES) $(PYTEST_ARGS)
 
-coverage: dev models ## run all tests and measure which lines and branches they reach
-	$(BIN)/python -m pytest $(TESTS) -m "not debian" --cov --cov-report=term:skip-covered \
-	  --cov-fail-under=$(COVERAGE_MIN) $(PYTEST_ARGS)
+test-all: apt dev ## install what all suites need and run them, in a browser too
+	$(BIN)/python -m tests.testctl install all
+	$(BIN)/python -m tests.testctl test all auto -- $(PYTEST_ARGS)
 
-matrix: models ## run all tests on each supported Python (PYTHONS="3.11 3.12")
-	@$(BOOTSTRAP) matrix --versions $(PYTHONS) -- $(TESTS) $(PYTEST_ARGS)
+coverage: models ## run the tests on the installed wheels; at least 90 % (COVERAGE_MIN=…)
+	@$(BOOTSTRAP) coverage --minimum $(COVERAGE_MIN) -- \
+	  $(TESTS) $(WITHOUT_PACKAGES) $(PYTEST_ARGS)
+
+matrix: models ## run the tests on each Python of this machine (PYTHONS="3.11 3.12")
+	@$(BOOTSTRAP) matrix --versions "$(PYTHONS)" -- $(TESTS) $(WITHOUT_PACKAGES) $(PYTEST_ARGS)
+
+js: ## install, check and test the JavaScript of the dashboard, with node
+	@sh scripts/js.sh
+
+debian: apt dev models ## run the tests that need Debian packages, which it installs
+	$(BIN)/python -m pytest $(TESTS) -m "debian and not browser" $(PYTEST_ARGS)
+
+e2e: apt dev models ## run the tests in a browser, mocked and live (E2E=mock for one)
+	@failed=0; for mode in $(E2E); do \
+	  $(BIN)/python -m tests.testctl test web $$mode --models-dir models -- $(PYTEST_ARGS) \
+	  || failed=1; done; exit $$failed
 
 bench: models ## run the benchmarks against llama-server (BENCH_ARGS="--repeats 3 swap")
 	@$(BOOTSTRAP) bench -- $(BENCH_ARGS)
 
-debian: apt dev ## run the tests that need Debian packages, which it installs
-	$(BIN)/python -m pytest $(TESTS) -m debian $(PYTEST_ARGS)
-
-lint: dev ## check style, format and lock files
+lint: dev ## check style, format, workflows, shell scripts, Dockerfiles, hygiene and lock files
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/python scripts/hygiene.py
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/actionlint
+	$(BIN)/shellcheck $(SHELL_SCRIPTS)
+	$(if $(DOCKERFILES),$(BIN)/hadolint $(DOCKERFILES))
 	@$(BOOTSTRAP) lock --check
 
-types: dev ## check the types of core, plugins and scripts
+types: dev ## check the types of core, plugins, scripts and testctl
 	$(BIN)/mypy
 	MYPYPATH=scripts $(BIN)/mypy scripts/*.py
+	$(BIN)/mypy --exclude '/test_' tests/testctl
 	@set -e; for plugin in $(PLUGINS); do \
 	  echo "$(BIN)/mypy $$plugin"; $(BIN)/mypy --exclude '/tests/' $$plugin; done
 
@@ -62,16 +89,24 @@ format: dev ## write all files in the one format
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
+docs: dev ## check that the OpenAPI document is current, and build the pages into site/
+	$(BIN)/python -m tests.openapi_document --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+swagger: dev ## write the OpenAPI document docs/reference/openapi.json anew
+	$(BIN)/python -m tests.openapi_document
+
+wheels: ## build the wheels of core and plugins into dist/
+	@$(BOOTSTRAP) wheels
+
 lock: ## write requirements/*.txt anew (LOCK_ARGS=--upgrade for newer versions)
 	@$(BOOTSTRAP) lock $(LOCK_ARGS)
 
-apt: ## install the Debian packages that the tests need (promtool)
+apt: ## install the Debian packages that tests need: promtool, chromium, nginx, systemd, fonts
 	@sh scripts/apt.sh
 
 clean: ## remove what was built here; the wheel and the models outside stay
 	rm -rf .venv .venv-* build dist site .coverage .coverage.* .hypothesis .pytest_cache \
-	  .mypy_cache .ruff_cache .import_linter_cache .benchmarks models tests/artifacts
+	  .mypy_cache .ruff_cache .import_linter_cache .benchmarks models tests/artifacts \
+	  plugins/*/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-
-dev:
-	@$(BOOTSTRAP) dev

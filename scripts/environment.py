@@ -15,8 +15,9 @@ import llama_wheel
 from checkout import REQUIREMENTS, ROOT, alone, fail, projects, pyproject, say, shown
 from commands import run
 
-Extent = Literal["runtime", "dev"]
-"""What is installed: what serving needs, or also what testing and checking need."""
+Extent = Literal["runtime", "dev", "packages"]
+"""What is installed: what serving needs, or also what testing and checking need, each with this
+checkout; or the latter without it."""
 
 _STAMP = "bootstrap.json"
 _INSTALLING = ("project", "build-system")
@@ -59,9 +60,9 @@ def _create(venv: Path, base: str) -> None:
 
 def _is_current(extent: Extent, venv: Path) -> bool:
     have = _read(venv / _STAMP)
-    return (venv / "bin" / "python").exists() and (
-        have.get(extent) == _fingerprint(extent, venv)
-        or have.get("dev") == _fingerprint("dev", venv)
+    enough: set[Extent] = {"runtime", "dev"} if extent == "runtime" else {extent}
+    return (venv / "bin" / "python").exists() and any(
+        have.get(each) == _fingerprint(each, venv) for each in enough
     )
 
 
@@ -71,7 +72,7 @@ def _install(extent: Extent, venv: Path) -> None:
     pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     had_wheel = _read(stamp).get("wheel")
     stamp.unlink(missing_ok=True)
-    lock = REQUIREMENTS / f"{extent}.txt"
+    lock = _lock(extent)
     say(f"installing {_count(lock)} packages of {shown(lock)}")
     run([*pip, "--require-hashes", "-r", str(lock)], log=log, what="installing packages")
     if had_wheel != llama_wheel.folder().name:
@@ -79,15 +80,24 @@ def _install(extent: Extent, venv: Path) -> None:
         say(f"installing {llama_wheel.requirement()}")
         command = [*pip, "--no-deps", "--no-index", "--force-reinstall", str(built)]
         run(command, log=log, what="installing llama-cpp-python")
+    if extent != "packages":
+        _install_checkout(pip, log)
+    run([str(python), "-m", "pip", "check"], log=log, what="checking the installed packages")
+    stamp.write_text(
+        json.dumps({extent: _fingerprint(extent, venv), "wheel": llama_wheel.folder().name})
+    )
+
+
+def _install_checkout(pip: list[str], log: Path) -> None:
     names = [pyproject(project)["project"]["name"] for project in projects()]
     say(f"installing {', '.join(names)} from this checkout")
     editable = [part for project in projects() for part in ("-e", str(project))]
     command = [*pip, "--no-deps", "--no-index", "--no-build-isolation", *editable]
     run(command, log=log, what="installing the checkout")
-    run([str(python), "-m", "pip", "check"], log=log, what="checking the installed packages")
-    stamp.write_text(
-        json.dumps({extent: _fingerprint(extent, venv), "wheel": llama_wheel.folder().name})
-    )
+
+
+def _lock(extent: Extent) -> Path:
+    return REQUIREMENTS / ("runtime.txt" if extent == "runtime" else "dev.txt")
 
 
 def _count(lock: Path) -> int:
@@ -104,8 +114,7 @@ def _read(stamp: Path) -> dict[str, Any]:
 
 def _fingerprint(extent: Extent, venv: Path) -> str:
     """A hash of everything that decides what is installed, and where."""
-    locks = [REQUIREMENTS / f"{extent}.txt", llama_wheel.PIN]
-    parts = [path.read_text() for path in locks]
+    parts = [path.read_text() for path in (_lock(extent), llama_wheel.PIN)]
     parts += [llama_wheel.folder().name, os.fspath(venv)]
     for project in projects():
         declared = pyproject(project)

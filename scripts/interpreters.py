@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 OLDEST = (3, 11)
-SUPPORTED = ("3.11", "3.12", "3.13")
+SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
 
 _PROBE = "import ensurepip, sys, venv; print('%d.%d' % sys.version_info[:2])"
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 
 import environment
-import interpreters
 import lock
+import matrix
 import peer
 import weights
-from checkout import ROOT, fail, say
+import wheel_tests
+import wheels
+from checkout import ROOT, say
 
 
 def main() -> None:
@@ -25,9 +26,13 @@ def main() -> None:
     bench.add_argument("arguments", nargs="*", help="arguments for tests.bench, after --")
     serve = verbs.add_parser("run", help="serve SmolLM2")
     serve.add_argument("--port", type=int, default=8080)
-    matrix = verbs.add_parser("matrix", help="run the tests on several Pythons")
-    matrix.add_argument("--versions", nargs="+", default=interpreters.SUPPORTED)
-    matrix.add_argument("pytest", nargs="*", help="arguments for pytest, after --")
+    several = verbs.add_parser("matrix", help="run the tests on several Pythons")
+    several.add_argument("--versions", default="", help="default: those that this machine has")
+    several.add_argument("pytest", nargs="*", help="arguments for pytest, after --")
+    verbs.add_parser("wheels", help="build the wheels of core and plugins into dist/")
+    covered = verbs.add_parser("coverage", help="run the tests on the installed wheels")
+    covered.add_argument("--minimum", type=float, required=True, help="in per cent")
+    covered.add_argument("pytest", nargs="*", help="arguments for pytest, after --")
     locking = verbs.add_parser("lock", help="write the lock files anew")
     locking.add_argument("--check", action="store_true", help="only say whether they are current")
     locking.add_argument("--upgrade", action="store_true", help="take the newest versions")
@@ -42,7 +47,13 @@ def main() -> None:
         case "run":
             run(options.port)
         case "matrix":
-            run_matrix(options.versions, options.pytest)
+            matrix.run(options.versions.split(), options.pytest)
+        case "wheels":
+            wheels.build(environment.ensure("dev"))
+        case "coverage":
+            built = wheels.build(environment.ensure("dev"))
+            python = wheels.environment_of(built)
+            wheel_tests.run(python, options.pytest, minimum=options.minimum)
         case "lock":
             lock.check() if options.check else lock.write(upgrade=options.upgrade)
 
@@ -70,29 +81,3 @@ def run(port: int) -> None:
     where = ["--addr", f"127.0.0.1:{port}", "--models-dir", str(model.parent)]
     say(f"starting modeld on port {port}; Ctrl-C ends it")
     os.execv(modeld, [modeld, "serve", *where, "--default-model", model.name])
-
-
-def run_matrix(versions: list[str], pytest: list[str]) -> None:
-    """Run the tests on each Python, each in an environment of its own."""
-    found = {version: interpreters.find(version) for version in versions}
-    missing = [version for version, path in found.items() if path is None]
-    if missing:
-        fail(
-            f"no Python {', '.join(missing)} was found on PATH or among pyenv's; install it, or"
-            ' choose others, for example `make matrix PYTHONS="3.11 3.12"`'
-        )
-    failed = [
-        version for version, path in found.items() if path and not _passes(version, path, pytest)
-    ]
-    say("matrix: " + ", ".join(f"{v} {'failed' if v in failed else 'passed'}" for v in versions))
-    if failed:
-        fail(f"the tests failed on Python {', '.join(failed)}")
-
-
-def _passes(version: str, base: str, pytest: list[str]) -> bool:
-    python = environment.ensure("dev", f".venv-{version}", base)
-    say(f"testing on Python {version}")
-    return (
-        subprocess.run([str(python), "-m", "pytest", *pytest], cwd=ROOT, check=False).returncode
-        == 0
-    )

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -34,7 +35,9 @@ def module(name: str) -> ModuleType:
 
 
 def verbs_of_the_makefile() -> set[str]:
-    return set(re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    return set(
+        re.findall(r"^([a-z][a-z0-9-]*):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    )
 
 
 def test_make_alone_lists_every_verb_with_a_line():
@@ -45,12 +48,62 @@ def test_make_alone_lists_every_verb_with_a_line():
     assert all(len(line.split()) > 3 for line in shown)
 
 
-def test_the_checks_run_verbs_that_exist_and_none_twice():
-    script = (ROOT / ".ci" / "run").read_text()
-    verbs = re.findall(r"^check ([a-z]+)", script, re.MULTILINE)
-    assert set(verbs) <= verbs_of_the_makefile()
-    assert len(set(verbs)) == len(verbs)
-    assert {"lint", "types", "contracts", "coverage", "matrix"} <= set(verbs)
+def checks() -> dict[str, str]:
+    """Verb to arguments, as ``.ci/run`` runs them."""
+    script = (ROOT / ".ci" / "run").read_text().replace("\\\n", " ")
+    lines = re.findall(r"^check (\S+)(.*)$", script, re.MULTILINE)
+    assert len(dict(lines)) == len(lines), "none twice"
+    return dict(lines)
+
+
+def test_the_checks_are_the_verbs_that_check_something():
+    assert set(checks()) <= verbs_of_the_makefile()
+    assert {"lint", "types", "contracts", "docs", "js", "test", "coverage", "debian", "e2e"} <= set(
+        checks()
+    )
+
+
+def test_the_checks_end_with_a_line_that_counts_them(tmp_path):
+    fake_python(tmp_path / "make", '[ "$1" != coverage ]')
+    done = subprocess.run(
+        ["bash", ROOT / ".ci" / "run"],
+        env={"PATH": f"{tmp_path}:/bin:/usr/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    *_, last = done.stdout.splitlines()
+    assert last == f"verbs: {len(checks()) - 1} passed, 1 failed"
+    summed_up = done.stdout.partition("=== summary\n")[2].splitlines()[:-1]
+    told = [re.fullmatch(r"(\w+) after \d+ s: make (\S+).*", line) for line in summed_up]
+    assert [each.group(2) for each in told if each] == list(checks())
+    assert [each.group(2) for each in told if each and each.group(1) == "FAILED"] == ["coverage"]
+
+
+def test_the_checks_test_the_other_pythons_without_the_slow_tests():
+    assert "PYTHONS='3.12 3.13'" in checks()["matrix"]
+    assert "not slow and not debian and not browser" in checks()["matrix"]
+
+
+def makes(*words: str) -> str:
+    """The commands that make would run, whatever the make that runs these tests was told."""
+    return subprocess.run(
+        ["make", "--dry-run", *words],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+@pytest.mark.parametrize("verb", ["test", "coverage", "matrix"])
+def test_all_tests_run_unless_some_are_named(verb):
+    assert re.search(r" tests plugins/\S+/tests ", makes(verb))
+    narrowed = makes(verb, "PYTEST_ARGS=tests/serving -k lease")
+    assert " tests/serving -k lease" in narrowed
+    assert not re.search(r" tests |plugins/\S+/tests", narrowed)
 
 
 @pytest.mark.parametrize("name", ["bootstrap.py", "interpreters.py"])
@@ -94,6 +147,34 @@ def test_a_python_is_found_on_the_path_and_among_pyenvs(scripts, monkeypatch):
     wanted = scripts / "pyenv" / "versions" / "9.8.3" / "bin" / "python9.8"
     fake_python(wanted, "echo 9.8")
     assert find("9.8") == str(wanted)
+
+
+PYTHONS = {"3.11": "/a", "3.12": None, "3.13": "/b"}
+
+
+def test_a_matrix_takes_the_pythons_that_are_there_and_says_which_are_not(scripts, capsys):
+    matrix = module("matrix")
+    assert matrix.choose(PYTHONS, named=False) == {"3.11": "/a", "3.13": "/b"}
+    assert "no Python 3.12 was found, so it will not be tested" in capsys.readouterr().out
+    line = matrix.summary({"3.11": True, "3.13": False}, untested=["3.12"])
+    assert line == "3.11 passed, 3.13 failed, 3.12 not found and not tested"
+
+
+def test_a_python_that_is_named_and_missing_is_an_error(scripts):
+    with pytest.raises(SystemExit, match=r"no Python 3\.12 was found"):
+        module("matrix").choose(PYTHONS, named=True)
+
+
+def test_one_python_is_no_matrix_unless_it_is_named(scripts):
+    choose = module("matrix").choose
+    assert choose({"3.11": "/a"}, named=True) == {"3.11": "/a"}
+    with pytest.raises(SystemExit, match=r"needs 2 Pythons and this machine has 3\.11 of"):
+        choose({"3.11": "/a", "3.12": None}, named=False)
+
+
+def test_every_python_that_is_declared_is_in_the_matrix(scripts):
+    declared = re.findall(r":: Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text())
+    assert list(module("interpreters").SUPPORTED) == declared
 
 
 def package(path: Path, member: str, content: bytes) -> None:

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Tests of the wheels: they run what is installed, and notice if they do not."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+SCRIPTS = Path(__file__).parent.parent / "scripts"
+PROJECT = """\
+[project]
+name = "modeld"
+[tool.pytest.ini_options]
+pythonpath = ["."]
+[tool.coverage.run]
+branch = true
+source_pkgs = ["modeld"]
+patch = ["subprocess"]
+[tool.coverage.paths]
+modeld = ["modeld", "*/site-packages/modeld"]
+"""
+
+
+@pytest.fixture
+def wheel_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script, on a checkout with one package that is installed as a wheel too."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    found = __import__("wheel_tests")
+    checkout = tmp_path / "checkout"
+    for place in (checkout, tmp_path / "venv" / "site-packages"):
+        (place / "modeld").mkdir(parents=True)
+        (place / "modeld" / "__init__.py").write_text("def work():\n    return 1\n")
+    (checkout / "pyproject.toml").write_text(PROJECT)
+    (checkout / "tests").mkdir()
+    for script in (found, __import__("checkout")):
+        monkeypatch.setattr(script, "ROOT", checkout)
+    monkeypatch.setattr(found, "_SETTINGS", checkout / "pyproject.toml")
+    # The measurement of this test itself must not reach its processes.
+    for name in [name for name in os.environ if name.startswith("COV")]:
+        monkeypatch.delenv(name)
+    return found
+
+
+def run(wheel_tests: ModuleType, folder: Path, code: str) -> None:
+    """Run one test on the wheel, whose files are reached by nine tenths at least."""
+    (folder / "checkout" / "tests" / "test_it.py").write_text(code)
+    python = folder / "venv" / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text(
+        f'#!/bin/sh\nPYTHONPATH={folder}/venv/site-packages exec {sys.executable} "$@"\n'
+    )
+    python.chmod(0o755)
+    arguments = ["tests/test_it.py", "-q", "-p", "no:cacheprovider"]
+    wheel_tests.run(python, arguments, minimum=90)
+
+
+def test_tests_run_on_the_wheels_and_the_report_names_the_checkouts_files(
+    wheel_tests, tmp_path, capfd
+):
+    code = "import modeld\ndef test_it():\n    assert 'site-packages' in modeld.__file__\n"
+    run(wheel_tests, tmp_path, code + "    assert modeld.work()\n")
+    told = capfd.readouterr().out
+    assert "1 files of the installed wheels were measured, none of the checkout's" in told
+    assert re.search(r"^TOTAL .* 100%$", told, re.MULTILINE)
+
+
+def test_a_test_that_runs_the_checkouts_package_is_an_error_also_in_another_process(
+    wheel_tests, tmp_path
+):
+    code = (
+        "import os, pathlib, subprocess, sys\n"
+        "def test_it():\n"
+        "    environ = os.environ | {'PYTHONPATH': str(pathlib.Path(__file__).parents[1])}\n"
+        "    command = [sys.executable, '-c', 'import modeld; modeld.work()']\n"
+        "    subprocess.run(command, env=environ, check=True)\n"
+    )
+    with pytest.raises(SystemExit, match="1 files of the checkout ran where those of the wheels"):
+        run(wheel_tests, tmp_path, code)
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("import modeld\ndef test_it(): pass\n", "`coverage report` failed"),
+        ("import modeld\ndef test_it(): assert not modeld.work()\n", "the tests failed"),
+    ],
+)
+def test_too_little_reached_and_tests_that_fail_are_errors(wheel_tests, tmp_path, code, why):
+    with pytest.raises(SystemExit, match=why):
+        run(wheel_tests, tmp_path, code)
