@@ -337,7 +337,8 @@ def _parse(path: Path, content: bytes) -> object:
             try:
                 return yaml.safe_load(content)
             except yaml.YAMLError as exc:
-                raise ConfigurationError(f"{path}: not valid YAML: {exc}") from exc
+                where = " ".join(str(exc).split())
+                raise ConfigurationError(f"{path}: not valid YAML: {where}") from exc
         case ".json":
             try:
                 return msgspec.json.decode(content)

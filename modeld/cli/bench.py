@@ -14,8 +14,8 @@ from modeld.cli.benchmark import files
 from modeld.cli.benchmark.key import VARIABLE, api_key
 from modeld.cli.benchmark.options import benchmark_options, plan_of, url_of
 from modeld.cli.benchmark.plan import Plan
-from modeld.cli.benchmark.progress import Progress, Quiet
 from modeld.cli.benchmark.report import Report
+from modeld.cli.progress import progress, silence
 from modeld.cli.visible import visible
 from modeld.errors import ConfigurationError
 
@@ -80,7 +80,7 @@ def command(
     from modeld.cli.benchmark.discovery import NotMeasurableError  # noqa: PLC0415
     from modeld.cli.benchmark.measurement import Measurement  # noqa: PLC0415
 
-    measurement = Measurement(plan, key, Quiet() if quiet else Progress())
+    measurement = Measurement(plan, key, silence if quiet else progress)
     started = datetime.now(UTC)
     interrupted = False
     try:

@@ -43,6 +43,8 @@ def command(*, as_json: bool, no_measure: bool, model: str | None, **given: Any)
       modeld doctor --model llama-3.1-8b-q4_k_m.gguf
       modeld doctor --json | jq -r '.findings[] | select(.level != "ok") | .fix'
     """
+    if no_measure and model is not None:
+        raise click.UsageError("give --model or --no-measure, not both")
     found = resolved(given)
     logs.configure(_quiet(found), sys.stderr)
     # The checks import the web stack, as the server does; help and completion need none.

@@ -18,6 +18,11 @@ def rows_as_text(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     )
 
 
+def count_text(number: int, noun: str) -> str:
+    """A number of things, like ``1 client`` and ``4 clients``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def size_text(size_bytes: int) -> str:
     """A size in the unit that keeps it short, like ``93.8 MiB``."""
     size, units = float(size_bytes), iter(("B", "KiB", "MiB", "GiB"))

@@ -37,10 +37,9 @@ def _check(pattern: str, row: Mapping[str, JsonValue], backend: Backend) -> None
     for name, value in row.items():
         where = f"models[{pattern!r}].{name}"
         if name not in known:
+            advice = nearest(name, known) or f"; it has {', '.join(sorted(known))}"
             raise ConfigurationError(
-                f"{where}: backend {backend.name!r} has no such option{nearest(name, known)}"
-                f"; it has {', '.join(sorted(known))}",
-                field="models",
+                f"{where}: backend {backend.name!r} has no such option{advice}", field="models"
             )
         try:
             msgspec.convert({name: value}, backend.options_type)

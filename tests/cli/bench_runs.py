@@ -7,7 +7,7 @@ import json
 from typing import Any, NamedTuple
 
 from modeld.cli.benchmark.api import Wish
-from modeld.cli.benchmark.level import AfterRequests, Level
+from modeld.cli.benchmark.level import End, Level
 from modeld.cli.benchmark.outcome import Answered, Failed, Outcome, Usage
 from modeld.cli.benchmark.plan import Plan
 from modeld.cli.benchmark.prompts import Prompts, Words
@@ -62,7 +62,7 @@ def level(concurrency: int, *outcomes: Outcome, cpu_share: float = 0.1) -> Level
     async def ask() -> Outcome:
         raise AssertionError
 
-    done = Level(concurrency, AfterRequests(len(outcomes)), ask)
+    done = Level(concurrency, End(requests=len(outcomes)), ask)
     done.outcomes.extend(outcomes)
     done.begun = len(outcomes)
     done.complete = True

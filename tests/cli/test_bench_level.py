@@ -6,7 +6,7 @@ import asyncio
 import pytest
 
 from modeld.cli.benchmark import level as level_module
-from modeld.cli.benchmark.level import AfterRequests, AfterSeconds, Level
+from modeld.cli.benchmark.level import End, Level
 from modeld.cli.benchmark.outcome import Outcome
 from modeld.cli.benchmark.prompts import Text, Words
 from tests.cli.bench_runs import answered, failed
@@ -24,7 +24,7 @@ def test_exactly_so_many_requests_are_sent_and_never_more_at_once_than_clients(c
         under_way -= 1
         return answered(1.0)
 
-    level = Level(clients, AfterRequests(requests), ask)
+    level = Level(clients, End(requests=requests), ask)
     asyncio.run(level.run(lambda _: None))
     assert len(level.outcomes) == level.begun == requests
     assert most == min(clients, requests)
@@ -44,7 +44,7 @@ def test_a_client_waits_after_a_failure_so_that_refusals_are_no_flood(monkeypatc
             await asyncio.Event().wait()
 
     monkeypatch.setattr(level_module.asyncio, "sleep", sleep)
-    level = Level(1, AfterRequests(4), ask)
+    level = Level(1, End(requests=4), ask)
     asyncio.run(level.run(lambda _: None))
     assert len(pauses) == 2
     assert len(level.outcomes) == 4
@@ -60,7 +60,7 @@ def test_what_has_ended_before_an_interruption_is_kept():
                 await asyncio.Event().wait()
             return answered(1.0)
 
-        level = Level(2, AfterRequests(9), ask)
+        level = Level(2, End(requests=9), ask)
         running = asyncio.create_task(level.run(lambda _: None))
         await stuck.wait()
         running.cancel()
@@ -75,12 +75,19 @@ def test_what_has_ended_before_an_interruption_is_kept():
 
 
 def test_the_end_by_the_clock_has_a_bound_on_requests():
-    end = AfterSeconds(10)
+    end = End(duration_s=10)
     assert not end.reached(5, 9.9)
     assert end.reached(5, 10.0)
     assert end.reached(level_module.MAX_REQUESTS, 1.0)
     assert end.fraction(5, 2.5) == 0.25
     assert end.fraction(5, 99.0) == 1.0
+
+
+def test_the_end_by_a_number_of_requests_does_not_look_at_the_clock():
+    end = End(requests=4)
+    assert not end.reached(3, 1e9)
+    assert end.reached(4, 0.0)
+    assert end.fraction(1, 1e9) == 0.25
 
 
 def test_made_prompts_differ_from_their_first_words_on():

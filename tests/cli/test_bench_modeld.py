@@ -160,6 +160,9 @@ def test_a_server_with_keys_is_told_one_and_the_report_is_not(folder, tmp_path):
         without = modeld("bench", served.url, "--prompt", "hi")
         assert without.returncode == ExitCode.FAILED
         assert "answers 401: it wants a key; give it with --api-key-file" in without.stderr
+        (tmp_path / "other").write_text("open\n")
+        wrong = modeld("bench", served.url, "--api-key-file", str(tmp_path / "other"))
+        assert "answers 401: it refuses the key that was given" in wrong.stderr
         args = ("--model", "a.gguf", "--prompt", "hi", "--requests", "1")
         run = bench(served.url, "--api-key-file", str(tmp_path / "keys"), *args)
     assert run.code == ExitCode.OK

@@ -102,9 +102,11 @@ def test_a_server_of_another_kind_is_said_to_be_one():
     fake = FakeOpenAI()
     fake.app.router.routes.clear()
     with running(fake) as url:
-        done = modeld("bench", url)
-    assert done.returncode == ExitCode.FAILED
+        done, deeper = modeld("bench", url), modeld("bench", f"{url}/a/v1")
+    assert done.returncode == deeper.returncode == ExitCode.FAILED
     assert "no API that is known here: /models answers 404; /v1/models answers 404" in done.stderr
+    assert "path" not in done.stderr
+    assert f"Is its path right, or is it {url}?" in deeper.stderr
 
 
 def test_ctrl_c_shows_what_was_measured_until_then(tmp_path):
@@ -116,7 +118,7 @@ def test_ctrl_c_shows_what_was_measured_until_then(tmp_path):
         assert fake.stuck.wait(DEADLINE_S)
         terminal.type(CTRL_C)
         terminal.wait_for("requests answered")
-        terminal.wait_for("interrupted with 1 requests under way")
+        terminal.wait_for("interrupted with 1 request under way")
         assert terminal.wait() == ExitCode.INTERRUPTED
     run = json.loads(document.read_text())
     (level,) = run["levels"]

@@ -30,8 +30,8 @@ def test_rates_are_over_the_time_from_the_first_request_to_the_last_end():
     found = summarise(
         level(
             2,
-            answered(1.0, 2.0, sent_s=0.5, usage=usage(2, prompt=10, cached=4)),
             answered(3.0, 4.5, sent_s=2.0, usage=usage(6, prompt=20, cached=6)),
+            answered(1.0, 2.0, sent_s=0.5, usage=usage(2, prompt=10, cached=4)),
         )
     )
     assert found.wall_s == 4.0
@@ -80,7 +80,7 @@ def test_notes_say_how_tokens_were_counted():
     counted = answered(1.0, 2.0, usage=usage(2))
     assert notes(level(1, counted)) == ""
     said = notes(level(1, counted, answered(1.0)))
-    assert "did not count the tokens of 1 answers" in said
+    assert "did not count the tokens of 1 answer;" in said
     assert "held 2.00 tokens on average" in notes(level(1, answered(1.0, usage=usage(2))))
 
 
@@ -92,12 +92,21 @@ def test_notes_say_when_the_client_was_busy():
 
 def test_notes_say_what_failed_and_what_was_left_out():
     cut = level(4, failed("429 queue_full", "line\x1b is full", 2.0))
-    cut.begun = 4
+    cut.begun = 4  # the other three were under way
     said = report(cut, interrupted=True, prompts=Text(text="hi")).as_text()
     assert "4 clients: 1 failed: 429 queue_full (line\\x1b is full); Retry-After 2 s" in said
     assert "interrupted with 3 requests under way" in said
     assert "all prompts were the same" in said
     assert "the run was interrupted" in said
+
+
+def test_notes_say_where_there_were_fewer_requests_than_clients():
+    counted = answered(1.0, usage=usage(1))
+    said = notes(level(3, counted, counted))
+    assert said == (
+        "3 clients: only 2 requests, so never more than that at once; set --requests higher"
+    )
+    assert notes(level(2, counted, counted)) == ""
 
 
 def test_the_table_has_a_column_for_each_level():

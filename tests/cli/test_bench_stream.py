@@ -178,7 +178,7 @@ def test_chat_completions_are_read_and_a_role_is_no_token():
     assert outcome.tokens == 2
 
 
-@pytest.mark.parametrize("end", [[END], [LAST], [END, b"data: [DONE]"]])
+@pytest.mark.parametrize("end", [[END], [LAST], [END, b"data: [DONE]"], [END, USAGE]])
 def test_a_stream_may_end_with_a_reason_or_with_done(end):
     assert isinstance(received(OPENAI, text("a"), *end), Answered)
 

@@ -129,6 +129,12 @@ def test_settings_that_cannot_be_read_are_wrong_usage(tmp_path):
     assert "cannot be read" in done.stderr
 
 
+def test_a_model_to_measure_with_and_no_measurement_contradict_each_other():
+    done = modeld("doctor", "--no-measure", "--model", "tiny.gguf")
+    assert (done.returncode, done.stdout) == (ExitCode.USAGE, "")
+    assert "--model or --no-measure, not both" in done.stderr
+
+
 def test_a_file_name_that_could_garble_the_terminal_is_escaped(rig, tmp_path, free_port):
     (tmp_path / "a\x1b[2J.gguf").write_bytes(b"")
     done = modeld("doctor", "--models-dir", str(tmp_path), "--addr", f":{free_port}")

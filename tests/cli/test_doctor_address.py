@@ -106,6 +106,16 @@ def test_nobody_listens_on_a_port_that_is_free():
     assert owner_of(port, Machine()) is None
 
 
+def test_who_still_has_a_connection_on_a_port_does_not_listen_there():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = taken.getsockname()
+        client = socket.create_connection(address)
+        accepted, _ = taken.accept()
+    with client, accepted:
+        assert accepted.getsockname() == address
+        assert owner_of(address[1], Machine()) is None
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder whose name is short enough for a socket's."""

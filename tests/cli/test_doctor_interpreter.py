@@ -74,7 +74,7 @@ def test_a_library_below_its_floor_is_an_error(floor, installed):
 
 
 def test_a_missing_library_is_an_error():
-    finding = only(bad(libraries(["a>=1.2"])))
+    finding = only(libraries(["a>=1.2", "b"], b="1"))
     assert (finding.subject, finding.level) == ("a", "error")
     assert "missing" in finding.message
 

@@ -45,6 +45,8 @@ def test_a_soft_limit_of_open_files_is_raised_by_the_server_itself(tmp_path):
     assert found["open files"].level == "ok"
     assert "the server raises that" in found["open files"].message
     assert found["locked memory"].facts["memlock_bytes"] == 8 * MIB
+    unlimited = by_subject(check_limits(Settings(), machine(tmp_path)))["locked memory"]
+    assert unlimited.facts["memlock_bytes"] is None
 
 
 @pytest.mark.parametrize(
@@ -114,7 +116,7 @@ def test_less_than_one_processor_is_a_warning(tmp_path):
     ("row", "quota", "says"),
     [
         ({"threads": 4}, None, None),
-        ({"threads": 5}, None, "threads is 5, more than cores (4)"),
+        ({"threads": 5}, None, "threads is 5, more than the cores (4)"),
         ({"threads": 4}, 2.5, "threads is 4, more than the control group's quota (2.5)"),
         ({"threads_batch": 8}, None, "threads_batch is 8"),
         ({"slots": 8}, 1.0, None),

@@ -137,6 +137,11 @@ def test_a_model_that_never_fits_is_an_error_and_its_fix_lets_it_fit():
     assert bad(needs(vram_budget_mb=proposed, vram_margin_mb=100)) == []
 
 
+def test_a_model_that_needs_the_whole_budget_fits():
+    assert bad(needs(vram_budget_mb=3000)) == []
+    assert len(bad(needs(vram_budget_mb=2999))) == 1
+
+
 @pytest.mark.parametrize(
     ("budget_mb", "says"),
     [(0, "2 models need 3.9 GiB together"), (4000, "at once within 3.9 GiB"), (3500, "take turns")],

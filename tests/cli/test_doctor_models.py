@@ -124,6 +124,12 @@ def test_models_of_one_size_with_other_content_are_no_copies(tmp_path):
     assert list(check_duplicates(read(tmp_path))) == []
 
 
+def test_files_that_cannot_be_used_are_no_copies(tmp_path):
+    for name in ("a.gguf", "b.gguf"):
+        (tmp_path / name).write_bytes(b"GGUX" * 9)
+    assert list(check_duplicates(read(tmp_path))) == []
+
+
 def test_a_model_that_another_source_hides_is_named():
     listed = Catalogue(specs=[spec("a.gguf")], hidden={"a.gguf": "hub"})
     assert "the source hub" in only(bad(check_duplicates(listed))).message
@@ -162,9 +168,10 @@ nonsense
 @pytest.mark.parametrize(
     ("path", "kind"), [("/srv/my models/llm", "nfs4"), ("/srv/my", "ext4"), ("/srv", "ext4")]
 )
-def test_the_file_system_is_that_of_the_deepest_mount(tmp_path, path, kind):
-    here = machine(tmp_path, {"/proc/self/mountinfo": MOUNTS})
-    found = mount_of(Path(path), here)
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_file_system_is_that_of_the_deepest_mount(tmp_path, path, kind, order):
+    mounts = "\n".join(MOUNTS.splitlines()[::order])
+    found = mount_of(Path(path), machine(tmp_path, {"/proc/self/mountinfo": mounts}))
     assert found is not None
     assert found.kind == kind
 
@@ -196,11 +203,16 @@ def test_files_and_folders_that_everybody_may_write_are_a_warning(tmp_path):
     tmp_path.chmod(0o755)
     listed = read(tmp_path)
     assert list(check_permissions(tmp_path, listed.specs)) == []
-    Path(model or tmp_path / "a.gguf").chmod(0o666)
+    model.chmod(0o666)
     finding = only(bad(check_permissions(tmp_path, listed.specs)))
     assert str(tmp_path / "a.gguf") in finding.message
     tmp_path.chmod(0o777)
     assert "and 1 more" in only(check_permissions(tmp_path, listed.specs)).message
+
+
+def test_in_a_folder_with_the_sticky_bit_nobody_replaces_the_file_of_another(tmp_path):
+    tmp_path.chmod(0o1777)
+    assert list(check_permissions(tmp_path, [])) == []
 
 
 def test_models_are_sorted_by_what_they_need():

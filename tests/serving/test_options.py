@@ -75,13 +75,18 @@ def test_matching_tells_upper_from_lower_case() -> None:
     assert options_for("Qwen", {"qwen": {"context": 100}}, Tunable()) == Knobs()
 
 
-def test_an_unknown_option_names_its_row_the_nearest_and_all_that_there_are() -> None:
+def test_an_unknown_option_names_its_row_and_the_nearest_one() -> None:
     message = refusal({"qwen*": {"contex": 100}}, "qwen-7b")
 
     assert message == (
         "models['qwen*'].contex: backend 'tunable' has no such option; did you mean 'context'?"
-        "; it has context, slots, threads"
     )
+
+
+def test_an_unknown_option_like_no_other_names_all_that_there_are() -> None:
+    message = refusal({"*": {"zzz": 100}}, "qwen-7b")
+
+    assert message.endswith("has no such option; it has context, slots, threads")
 
 
 @pytest.mark.parametrize("value", ["long", 1.5, None, 7, [1], True])

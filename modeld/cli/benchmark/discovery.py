@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -54,10 +55,10 @@ async def _found(http: httpx.AsyncClient, plan: Plan) -> _Found:
     for api in _LISTS if plan.api is None else (plan.api,):
         status, document = await _get(http, plan, _LISTS[api])
         if status in {401, 403}:
-            raise NotMeasurableError(
-                f"{plan.url}{_LISTS[api]} answers {status}: it wants a key; give it with"
-                " --api-key-file or MODELD_BENCH_API_KEY"
-            )
+            why = "it wants a key; give it with --api-key-file or MODELD_BENCH_API_KEY"
+            if "authorization" in http.headers:
+                why = "it refuses the key that was given"
+            raise NotMeasurableError(f"{plan.url}{_LISTS[api]} answers {status}: {why}")
         if status == 503:
             raise NotMeasurableError(f"{plan.url}{_LISTS[api]} answers 503: it is not ready yet")
         models = _models(api, document) if status == 200 else None
@@ -65,9 +66,14 @@ async def _found(http: httpx.AsyncClient, plan: Plan) -> _Found:
             return _Found(api=api, models=models)
         said.append(f"{_LISTS[api]} answers {status}{', but no such list' * (status == 200)}")
     raise NotMeasurableError(
-        f"{plan.url} has no API that is known here: {'; '.join(said)}. Give the URL without a path,"
-        " and --api with --model if it does not list its models"
+        f"{plan.url} has no API that is known here: {'; '.join(said)}."
+        f"{_other_path(plan.url)} If the server does not list its models, give --api and --model"
     )
+
+
+def _other_path(url: str) -> str:
+    parts = urlsplit(url)
+    return f" Is its path right, or is it {parts.scheme}://{parts.netloc}?" if parts.path else ""
 
 
 async def _get(http: httpx.AsyncClient, plan: Plan, path: str) -> tuple[int, Any]:

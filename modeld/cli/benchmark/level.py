@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import Final
 
 from modeld.cli.benchmark.outcome import Failed, Outcome
+from modeld.cli.progress import Show
 
 MAX_REQUESTS: Final = 10_000
 PAUSE_S: Final = 0.1
@@ -16,48 +19,21 @@ PAUSE_S: Final = 0.1
 
 _TICK_S: Final = 0.25
 
-Show = Callable[[float], None]
-"""Is told now and then which part of the work is done, from 0 to 1."""
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """When no more requests are sent; what is under way then is waited for."""
 
-class End(Protocol):
-    """Decides when the last request has been sent."""
+    requests: int = MAX_REQUESTS
+    duration_s: float = math.inf
 
     def reached(self, begun: int, elapsed_s: float) -> bool:
-        """Whether no more requests are to be sent."""
+        """Whether as many requests were sent, or as much time is over."""
+        return begun >= self.requests or elapsed_s >= self.duration_s
 
     def fraction(self, ended: int, elapsed_s: float) -> float:
         """Which part of the work is done, from 0 to 1."""
-
-
-class AfterRequests:
-    """The end after a number of requests."""
-
-    def __init__(self, requests: int) -> None:
-        self._requests = requests
-
-    def reached(self, begun: int, elapsed_s: float) -> bool:  # noqa: ARG002
-        """Whether all have been sent."""
-        return begun >= self._requests
-
-    def fraction(self, ended: int, elapsed_s: float) -> float:  # noqa: ARG002
-        """The part that has ended."""
-        return ended / self._requests
-
-
-class AfterSeconds:
-    """The end after a time; what is under way then is waited for."""
-
-    def __init__(self, duration_s: float) -> None:
-        self._duration_s = duration_s
-
-    def reached(self, begun: int, elapsed_s: float) -> bool:
-        """Whether the time is over, or as many requests were sent as are kept count of."""
-        return elapsed_s >= self._duration_s or begun >= MAX_REQUESTS
-
-    def fraction(self, ended: int, elapsed_s: float) -> float:  # noqa: ARG002
-        """The part of the time that is over."""
-        return min(1.0, elapsed_s / self._duration_s)
+        return min(1.0, max(ended / self.requests, elapsed_s / self.duration_s))
 
 
 class Level:
@@ -85,7 +61,6 @@ class Level:
                         clients.create_task(self._client())
                 ticking.cancel()
             self.complete = True
-            show(1.0)
         finally:
             self.cpu_share = (time.process_time() - cpu_s) / self._elapsed_s()
 

@@ -4,24 +4,22 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import TypeAlias
 
 from modeld.cli.benchmark.api import Api
 from modeld.cli.benchmark.client import Client, http_client
 from modeld.cli.benchmark.discovery import NotMeasurableError, discover
-from modeld.cli.benchmark.level import AfterRequests, AfterSeconds, End, Level, Show
+from modeld.cli.benchmark.level import End, Level
 from modeld.cli.benchmark.outcome import MESSAGE_CHARS, Failed
 from modeld.cli.benchmark.plan import Plan
-from modeld.cli.benchmark.report import clients_text
 from modeld.cli.benchmark.summary import Summary, summarise
+from modeld.cli.progress import Show
+from modeld.cli.table import count_text
 
-
-class Display(Protocol):
-    """Shows a person how far the work is."""
-
-    def part(self, label: str) -> AbstractContextManager[Show]:
-        """One part of the work begins."""
+Display: TypeAlias = Callable[[str], AbstractContextManager[Show]]
+"""Shows a person one part of the work, by its name, and how far it is."""
 
 
 class Measurement:
@@ -55,7 +53,7 @@ class Measurement:
     async def _warm_up(self, client: Client) -> None:
         if not self._plan.warmup:
             return
-        with self._display.part("warming up") as show:
+        with self._display("warming up") as show:
             for done in range(self._plan.warmup):
                 outcome = await client.ask(self._next_prompt())
                 if isinstance(outcome, Failed):
@@ -66,7 +64,7 @@ class Measurement:
 
     async def _measure(self, client: Client, concurrency: int) -> None:
         level = Level(concurrency, self._end(concurrency), lambda: client.ask(self._next_prompt()))
-        with self._display.part(clients_text(concurrency)) as show:
+        with self._display(count_text(concurrency, "client")) as show:
             try:
                 await level.run(show)
             finally:
@@ -75,8 +73,8 @@ class Measurement:
 
     def _end(self, concurrency: int) -> End:
         if self._plan.duration_s is not None:
-            return AfterSeconds(self._plan.duration_s)
-        return AfterRequests(self._plan.requests_at(concurrency))
+            return End(duration_s=self._plan.duration_s)
+        return End(requests=self._plan.requests_at(concurrency))
 
     def _next_prompt(self) -> str:
         self._number += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import ClassVar, Final, TypeAlias
+from typing import Final, TypeAlias
 
 _WORDS: Final = (
     "time year people way day man thing woman life child world school state family student group"
@@ -25,16 +25,13 @@ class Words:
     first one after them.
     """
 
-    distinct: ClassVar[bool] = True
-
     tokens: int
     shared: int
     seed: int
 
     def prompt(self, number: int) -> str:
-        """The prompt of the request with this number."""
-        # One more than the number: the common words are what a request 0 would begin with.
-        own = _words(self.tokens - self.shared, f"{self.seed} {number + 1}")
+        """The prompt of the request with this number, from 1 on; 0 makes the common words."""
+        own = _words(self.tokens - self.shared, f"{self.seed} {number}")
         return " ".join(_words(self.shared, f"{self.seed} 0") + own)
 
     def described(self) -> str:
@@ -47,8 +44,6 @@ class Words:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
     """The same text for every request."""
-
-    distinct: ClassVar[bool] = False
 
     text: str
 

@@ -13,7 +13,7 @@ from modeld.cli.benchmark.distribution import Distribution
 from modeld.cli.benchmark.plan import Plan
 from modeld.cli.benchmark.prompts import Text
 from modeld.cli.benchmark.summary import Failures, Summary
-from modeld.cli.table import rows_as_text
+from modeld.cli.table import count_text, rows_as_text
 from modeld.cli.visible import visible
 
 BUSY_SHARE: Final = 0.5
@@ -38,7 +38,7 @@ class Report:
         return any(level.failed for level in self.levels)
 
     def as_json(self) -> bytes:
-        """All figures, and what is needed to measure them again. Times are in seconds."""
+        """All figures and how they were measured, but no prompt. Times are in seconds."""
         document = {
             "modeld_version": self.version,
             "started": self.started,
@@ -71,7 +71,7 @@ class Report:
     def table(self) -> tuple[list[str], list[list[str]]]:
         """The header and the rows: a column for each level, a row for each figure."""
         columns = [_column(level) for level in self.levels]
-        header = ["", *(clients_text(level.concurrency) for level in self.levels)]
+        header = ["", *(count_text(level.concurrency, "client") for level in self.levels)]
         names = list(columns[0])
         return header, [[name, *(column[name] for column in columns)] for name in names]
 
@@ -109,11 +109,6 @@ class Report:
         }
 
 
-def clients_text(concurrency: int) -> str:
-    """A level's name."""
-    return "1 client" if concurrency == 1 else f"{concurrency} clients"
-
-
 def _column(level: Summary) -> dict[str, str]:
     """The figures of one level, by their names."""
     first, gap, total = level.first_token_s, level.gap_s, level.total_s
@@ -142,15 +137,21 @@ def _percentiles(name: str, times: Distribution | None) -> dict[str, str]:
 
 
 def _notes(level: Summary) -> Iterator[str]:
-    who = clients_text(level.concurrency)
+    who = count_text(level.concurrency, "client")
     if level.unfinished:
-        yield f"{who}: interrupted with {level.unfinished} requests under way, which do not count"
+        under_way = count_text(level.unfinished, "request")
+        yield f"{who}: interrupted with {under_way} under way, not counted above"
+    if (begun := level.requests + level.unfinished) < level.concurrency:
+        yield (
+            f"{who}: only {count_text(begun, 'request')}, so never more than that at once; set"
+            " --requests higher"
+        )
     for failures in level.failures:
         yield f"{who}: {_failures_text(failures)}"
     if uncounted := level.answered - level.counted:
         yield (
-            f"{who}: the server did not count the tokens of {uncounted} answers; each piece of text"
-            " counts as one token there"
+            f"{who}: the server did not count the tokens of {count_text(uncounted, 'answer')};"
+            " each piece of text counts as one token there"
         )
     elif level.pieces and level.tokens > level.pieces * 1.05:
         yield (

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from modeld.errors import InternalError, ModeldError
@@ -33,7 +33,7 @@ class Loadable:
     is_measured: bool = False
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
     """What the sources have listed. ``refusals`` says why a usable file cannot be loaded here.
 
@@ -99,13 +99,7 @@ async def measure(catalogue: Catalogue, limit_bytes: int | None, hosting: Hostin
                     loadable[model] = await _measured(each, hosting)
     except TimeoutError:
         pass
-    return Catalogue(
-        specs=catalogue.specs,
-        source_errors=catalogue.source_errors,
-        hidden=catalogue.hidden,
-        loadable=loadable,
-        refusals=catalogue.refusals,
-    )
+    return replace(catalogue, loadable=loadable)
 
 
 def _loadable(spec: ModelSpec, settings: Settings, plugins: PluginHost) -> Loadable:
@@ -123,10 +117,4 @@ async def _measured(each: Loadable, hosting: Hosting) -> Loadable:
         return each
     if made is None:
         return each
-    return Loadable(
-        spec=each.spec,
-        backend=each.backend,
-        options=each.options,
-        need_bytes=made.total_bytes,
-        is_measured=True,
-    )
+    return replace(each, need_bytes=made.total_bytes, is_measured=True)

@@ -30,7 +30,7 @@ from modeld.cli.examination.catalogue import Catalogue, Loadable
 from modeld.cli.examination.group import Group, examine, failed
 from modeld.cli.examination.machine import Machine
 from modeld.cli.examination.memory import Memory
-from modeld.cli.examination.progress import progress
+from modeld.cli.progress import progress
 from modeld.errors import ConfigurationError
 from modeld.hosting.host import hosting
 from modeld.plugin_guard import PluginFault, guarded

@@ -68,14 +68,17 @@ def check_libraries(
     version: Callable[[str], str] = metadata.version,
 ) -> Iterator[Finding]:
     """Whether what these distributions need is installed and new enough."""
-    count = 0
+    count, wrong = 0, 0
     for distribution in distributions:
         for requirement in requires(distribution) or ():
             if ";" in requirement:  # it belongs to an extra, or to another system
                 continue
             count += 1
-            yield from _check_requirement(distribution, requirement, version)
-    yield ok("libraries", f"{count} requirements looked at")
+            for finding in _check_requirement(distribution, requirement, version):
+                wrong += 1
+                yield finding
+    if not wrong:
+        yield ok("libraries", f"all {count} requirements are installed and new enough")
 
 
 def check_imports(

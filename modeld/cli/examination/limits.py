@@ -55,8 +55,9 @@ def check_limits(settings: Settings, machine: Machine) -> Iterator[Finding]:
             "ulimit -c 0, or LimitCORE=0 in the unit",
         )
     locked, _ = machine.limit(resource.RLIMIT_MEMLOCK)
-    shown = "any amount" if locked == resource.RLIM_INFINITY else size_text(locked)
-    yield ok("locked memory", f"{shown} (ulimit -l)", memlock_bytes=max(locked, -1))
+    memlock = None if locked == resource.RLIM_INFINITY else locked
+    shown = "any amount" if memlock is None else size_text(memlock)
+    yield ok("locked memory", f"{shown} (ulimit -l)", memlock_bytes=memlock)
 
 
 def check_address_space(

@@ -76,7 +76,9 @@ def check_threads(found: Processors, settings: Settings) -> Iterator[Finding]:
         for name in ("threads", "threads_batch"):
             threads = row.get(name)
             if isinstance(threads, int) and threads > found.usable:
-                limit = "the control group's quota" if found.usable < found.physical else "cores"
+                limit = (
+                    "the control group's quota" if found.usable < found.physical else "the cores"
+                )
                 yield warning(
                     "threads",
                     f"models[{pattern!r}].{name} is {threads}, more than {limit}"

@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from modeld.cli.examination.group import Group
+from modeld.cli.table import count_text
 from modeld.cli.visible import visible
 from modeld.values import Finding
 
@@ -80,10 +81,6 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 def _sum(found: Counter[str]) -> str:
     return (
-        f"{_count(found['error'], 'error')}, {_count(found['warning'], 'warning')},"
+        f"{count_text(found['error'], 'error')}, {count_text(found['warning'], 'warning')},"
         f" {found['ok']} ok"
     )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

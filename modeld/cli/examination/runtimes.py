@@ -40,10 +40,9 @@ def subject(catalogue: Catalogue, wanted: str | None, room_bytes: int | None) ->
     if wanted is not None:
         return catalogue.loadable.get(wanted) or _cannot_be_measured(catalogue, wanted)
     for each in catalogue.by_size:
-        if each.spec.size_bytes >= LEAST_BYTES:
-            if room_bytes is None or each.need_bytes <= room_bytes:
-                return each
-            break
+        fits = room_bytes is None or each.need_bytes <= room_bytes
+        if fits and each.spec.size_bytes >= LEAST_BYTES:
+            return each
     return ok(
         "threads",
         f"not measured: there is no model of {size_text(LEAST_BYTES)} or more that fits now",

@@ -26,6 +26,9 @@ ROOT: Final = Path("/")
 EXPECTED_S: Final = 30.0
 """How long a measurement takes, for those who watch it."""
 
+LIMIT_S: Final = 100.0
+"""How long it may take; modeld gives up soon after, and what was found before would be lost."""
+
 _TICK_S: Final = 0.2
 _NOBODY: Final = ModelSpec(id="llama.cpp", name="llama.cpp", path="")
 _ARGUMENTS: Final = {"NVIDIA": "-DGGML_CUDA=on", "AMD": "-DGGML_HIP=on"}
@@ -148,7 +151,7 @@ def _files(
     build: Build, spec: ModelSpec | None, options: LlamaOptions, lockable: int
 ) -> Iterator[Finding]:
     able = [name for name, can in (("mmap", build.can_map), ("mlock", build.can_lock)) if can]
-    needed = spec.size_bytes if spec is not None else 1
+    needed = spec.size_bytes if spec is not None else 0
     if options.mlock and not build.can_lock:
         yield Finding(
             subject="mlock",
@@ -171,7 +174,17 @@ def _files(
 
 async def _threads(spec: ModelSpec, options: LlamaOptions, host: EngineHost) -> Sequence[Finding]:
     try:
-        measured = await _watched("modeld_llama_cpp.speed:measure", spec, options, host)
+        async with asyncio.timeout(LIMIT_S):
+            measured = await _watched("modeld_llama_cpp.speed:measure", spec, options, host)
+    except TimeoutError:
+        return [
+            Finding(
+                subject="threads",
+                level="warning",
+                message=f"not measured: {spec.id} was not loaded and run within {LIMIT_S:g} s",
+                fix="measure with a smaller model (--model), or not (--no-measure)",
+            )
+        ]
     except ModeldError as exc:
         return [
             Finding(

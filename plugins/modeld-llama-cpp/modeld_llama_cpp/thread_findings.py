@@ -49,8 +49,8 @@ def _verdict(spec: ModelSpec, measured: Measured) -> _Verdict:
     reading = choose(read, measured.threads_batch)
     writing = choose(written, measured.threads) if written else None
     if change := _change(writing, reading, measured):
-        pattern = "*" if writing is not None else spec.id  # one of texts tells of others
-        fix = f"in the settings, models: {{{json.dumps(pattern)}: {change}}}"
+        row = f"{{{json.dumps(_pattern(spec, writing))}: {change}}}"
+        fix = f"in the settings (after other rows of models, if there are some), models: {row}"
         return "warning", _gains(writing, reading), fix
     if Certainty.UNCLEAR in (reading.certainty, (writing or reading).certainty):
         remark = "the speeds of the rounds differ too much to tell which is fastest"
@@ -59,6 +59,12 @@ def _verdict(spec: ModelSpec, measured: Measured) -> _Verdict:
     if measured.threads_batch != measured.threads:
         now += f" (and {measured.threads_batch} to read)"
     return "ok", f"none is more than 10 % faster than {now}, which is in use", None
+
+
+def _pattern(spec: ModelSpec, writing: Choice | None) -> str:
+    """The models that this one tells of. Another backend's would refuse the options."""
+    is_like_others = writing is not None and spec.id.endswith(".gguf")
+    return "*.gguf" if is_like_others else spec.id
 
 
 def _change(writing: Choice | None, reading: Choice, measured: Measured) -> str:

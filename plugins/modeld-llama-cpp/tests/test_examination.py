@@ -89,6 +89,10 @@ def test_instructions_that_the_build_leaves_unused_are_named_with_the_rebuild(
     assert 'CMAKE_ARGS="-DGGML_NATIVE=on" pip install' in finding.fix
 
 
+def test_a_part_of_what_a_set_of_instructions_takes_is_not_the_set(tmp_path: Path) -> None:
+    assert found(root_with(tmp_path, "avx avx2 avx512f"))["instructions"].level == "ok"
+
+
 def test_a_build_for_another_processor_is_an_error(tmp_path: Path) -> None:
     finding = found(root_with(tmp_path, "avx"))["instructions"]
     assert finding.level == "error"
@@ -140,6 +144,17 @@ def test_a_gpu_that_the_build_cannot_use_is_a_warning(
     assert finding.level == "warning"
     assert says in finding.message
     assert fix in str(finding.fix)
+
+
+def test_a_gpu_that_its_driver_tells_of_is_not_told_again_from_the_bus(tmp_path: Path) -> None:
+    on_bus = {name: text.replace("0x1002", "0x10de") for name, text in ON_BUS.items()}
+    message = found(root_with(tmp_path, **NVIDIA | on_bus))["gpu"].message
+    assert message.count("NVIDIA") == 1
+
+
+def test_what_else_the_makers_of_gpus_make_is_no_gpu(tmp_path: Path) -> None:
+    bridge = {name: text.replace("0x030000", "0x060400") for name, text in ON_BUS.items()}
+    assert "there is none" in found(root_with(tmp_path, **bridge))["gpu"].message
 
 
 def test_graphics_that_compute_no_faster_are_no_reason_to_rebuild(tmp_path: Path) -> None:
@@ -224,27 +239,45 @@ def test_whoever_watches_sees_the_time_go_on(tmp_path: Path) -> None:
     assert 0 < host.fractions[0] < 1
 
 
-def test_giving_up_ends_the_measurement(tmp_path: Path) -> None:
-    ended = []
+class Hanging(Host):
+    """Its measurements have no end of their own."""
 
-    class Hanging(Host):
-        async def call(self, function: str, spec: ModelSpec, options: Options) -> JsonValue:
-            if function.endswith("measure"):
-                try:
-                    await asyncio.Event().wait()
-                finally:
-                    ended.append(function)
-            return await super().call(function, spec, options)
+    def __init__(self) -> None:
+        super().__init__(read=CPU_ONLY)
+        self.ended: list[str] = []
+
+    async def call(self, function: str, spec: ModelSpec, options: Options) -> JsonValue:
+        if function.endswith("measure"):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.ended.append(function)
+        return await super().call(function, spec, options)
+
+
+def test_giving_up_ends_the_measurement(tmp_path: Path) -> None:
+    host = Hanging()
 
     async def give_up() -> None:
         async with asyncio.timeout(0.05):
-            await examination.examine(
-                SPEC, LlamaOptions(), Hanging(read=CPU_ONLY), root_with(tmp_path)
-            )
+            await examination.examine(SPEC, LlamaOptions(), host, root_with(tmp_path))
 
     with pytest.raises(TimeoutError):
         asyncio.run(give_up())
-    assert ended == ["modeld_llama_cpp.speed:measure"]
+    assert host.ended == ["modeld_llama_cpp.speed:measure"]
+
+
+def test_a_model_that_takes_too_long_costs_none_of_the_other_findings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(examination, "LIMIT_S", 0.05)
+    host = Hanging()
+    found = asyncio.run(examination.examine(SPEC, LlamaOptions(), host, root_with(tmp_path)))
+    assert [finding.subject for finding in found[:2]] == ["llama.cpp", "instructions"]
+    assert found[-1].level == "warning"
+    assert "m.gguf was not loaded and run within 0.05 s" in found[-1].message
+    assert "smaller model" in str(found[-1].fix)
+    assert host.ended == ["modeld_llama_cpp.speed:measure"]
 
 
 def test_the_real_build_says_what_it_is() -> None:

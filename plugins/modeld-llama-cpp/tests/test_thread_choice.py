@@ -11,6 +11,7 @@ from modeld_llama_cpp.thread_choice import Certainty, choose
 from modeld import Finding, ModelSpec
 
 SPEC = ModelSpec(id="m.gguf", name="m", path="m.gguf")
+IN_SETTINGS = "in the settings (after other rows of models, if there are some), models: "
 STEADY = (1.0, 1.01, 0.99, 1.02, 1.0, 0.98, 1.0)
 
 
@@ -23,7 +24,9 @@ def told(
     read: dict[int, tuple[float, ...]] | None = None,
     threads: int = 2,
     threads_batch: int | None = None,
+    *,
     others: float = 0.0,
+    spec: ModelSpec = SPEC,
 ) -> Finding:
     read = written if read is None else read
     samples = tuple(
@@ -37,7 +40,7 @@ def told(
         others=others,
         samples=samples,
     )
-    return thread_findings.finding(SPEC, measured)
+    return thread_findings.finding(spec, measured)
 
 
 def test_a_number_that_is_clearly_faster_is_chosen() -> None:
@@ -77,28 +80,33 @@ def test_the_fix_is_a_setting_that_the_backend_takes() -> None:
     assert finding.level == "warning"
     assert "writing with 1 is 2.00 times as fast as with 2" in finding.message
     assert finding.fix is not None
-    text = finding.fix.removeprefix("in the settings, ")
-    rows = yaml.safe_load(text)["models"]
-    assert LlamaOptions(**rows["*"]).threads == 1
-    assert rows == {"*": {"threads": 1}}
+    rows = yaml.safe_load(finding.fix.removeprefix(IN_SETTINGS))
+    assert LlamaOptions(**rows["*.gguf"]).threads == 1
+    assert rows == {"*.gguf": {"threads": 1}}
 
 
 def test_reading_and_writing_may_want_different_numbers() -> None:
     finding = told({1: times(100), 2: times(50)}, {1: times(100), 2: times(200)})
-    assert finding.fix == 'in the settings, models: {"*": {threads: 1, threads_batch: 2}}'
+    assert finding.fix == IN_SETTINGS + '{"*.gguf": {threads: 1, threads_batch: 2}}'
     finding = told({1: times(50), 2: times(100)}, {1: times(300), 2: times(200)})
-    assert finding.fix == 'in the settings, models: {"*": {threads_batch: 1}}'
+    assert finding.fix == IN_SETTINGS + '{"*.gguf": {threads_batch: 1}}'
 
 
 def test_a_number_for_reading_that_is_set_already_is_replaced() -> None:
     finding = told({1: times(100), 2: times(50), 4: times(40)}, threads=4, threads_batch=2)
-    assert finding.fix == 'in the settings, models: {"*": {threads: 1, threads_batch: 1}}'
+    assert finding.fix == IN_SETTINGS + '{"*.gguf": {threads: 1, threads_batch: 1}}'
 
 
 def test_a_model_of_vectors_tells_of_itself_only() -> None:
     finding = told({}, {1: times(300), 2: times(200)})
-    assert finding.fix == 'in the settings, models: {"m.gguf": {threads: 1}}'
+    assert finding.fix == IN_SETTINGS + '{"m.gguf": {threads: 1}}'
     assert "1 thread 300 tokens/s read" in finding.message
+
+
+def test_a_row_for_others_never_matches_a_model_of_another_backend() -> None:
+    spec = ModelSpec(id="shop/tiny", name="tiny", path="blob")
+    finding = told({1: times(100), 2: times(50)}, spec=spec)
+    assert finding.fix == IN_SETTINGS + '{"shop/tiny": {threads: 1}}'
 
 
 def test_the_default_that_is_fast_enough_is_fine() -> None:
