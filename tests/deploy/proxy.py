@@ -120,7 +120,8 @@ def proxied(folder: Path, addr: str = ":0") -> Iterator[Proxy]:
     options = json.dumps({"*": {"journal": str(folder / "journal")}})
     arguments = ("--addr", addr, "--models-dir", str(folder / "models"), "--models", options)
     keys = ("--api-key-file", str(folder / "keys"), "--default-model", "a.gguf")
-    with started(*arguments, *keys) as server:
+    names = ("--trusted-hosts", "localhost,127.0.0.1")  # as in deploy/systemd/modeld.yaml
+    with started(*arguments, *keys, *names) as server:
         direct = server.address()
         port = prepare(folder, direct.removeprefix("http://"))
         with nginx(folder, port):

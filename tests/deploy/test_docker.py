@@ -86,6 +86,18 @@ def test_the_server_in_the_image_is_no_root_and_ends_by_sigterm() -> None:
     assert json.loads(instruction("CMD")[-1]) == ["serve"]
 
 
+def test_the_image_has_what_the_server_needs_to_run_and_no_compiler() -> None:
+    *_, runtime = re.split(r"^FROM ", dockerfile(), flags=re.MULTILINE)
+    (packages,) = re.findall(r"--no-install-recommends (.*?) *&&", runtime)
+    assert set(packages.split()) == {"libgomp1", "tini"}
+
+
+def test_the_image_runs_on_other_processors_than_the_one_that_builds_it() -> None:
+    assert 'CMAKE_ARGS="-DGGML_NATIVE=OFF"' in instruction("ARG")
+    (build,) = [each for each in instruction("RUN") if "llama-cpp-python.txt" in each]
+    assert build.startswith('CMAKE_ARGS="${CMAKE_ARGS}" ')
+
+
 def test_the_settings_of_the_image_ask_for_a_key() -> None:
     found = settings({})
     assert found.addr == "0.0.0.0:8080"
@@ -103,7 +115,12 @@ def health_check(url: str) -> list[str]:
     return [sys.executable, *(word.replace("http://localhost:8080", url) for word in arguments)]
 
 
-def test_the_health_check_finds_a_server_that_lives_and_none_that_does_not() -> None:
+def test_the_health_check_finds_a_server_that_lives_and_none_that_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")  # as Docker's client may set it
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
     with started("--addr", ":0") as server:
         url = server.address()
         assert run(*health_check(url)) == (0, "")
@@ -135,8 +152,26 @@ def test_the_models_leave_memory_for_the_rest_of_the_container() -> None:
 def test_the_container_has_no_privilege() -> None:
     service = compose()["services"]["modeld"]
     assert service["read_only"] is True
+    assert service["ulimits"]["core"] == 0
+    assert service["ulimits"]["nofile"] >= Settings().max_connections + 256
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_the_variable_for_the_models_folder_means_the_same_to_modeld() -> None:
+    (volume,) = compose()["services"]["modeld"]["volumes"]
+    (variable,) = re.findall(r"\$\{(\w+):\?", volume["source"])
+    assert resolve({}, {variable: "/srv"}).settings.models_dir == "/srv"
+
+
+def test_the_container_is_there_after_a_boot() -> None:
+    assert compose()["services"]["modeld"]["restart"] == "unless-stopped"
+
+
+def test_the_keys_are_never_committed() -> None:
+    (secret,) = compose()["secrets"].values()
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    assert f"/{(DOCKER / secret['file']).relative_to(ROOT).as_posix()}" in ignored
 
 
 def test_docker_waits_for_the_drain() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from modeld.httpapi.server import CLOSE_S
 from modeld.settings import Settings, resolve
 
 KUBERNETES = Path(__file__).parents[2] / "deploy" / "kubernetes"
+DOCKERFILE = KUBERNETES.parent / "docker" / "Dockerfile"
 VERSIONS = ("1.30", kubernetes_validate.latest_version())
 RESTRICTED = {
     "allowPrivilegeEscalation": False,
@@ -110,6 +112,26 @@ def test_a_pod_lives_by_healthz_and_serves_by_readyz() -> None:
     }
     assert paths == {"startup": "/healthz", "liveness": "/healthz", "readiness": "/readyz"}
     assert settings().readiness == "accepting"
+
+
+def test_probes_ask_for_a_name_that_the_server_may_have() -> None:
+    for kind in ("startup", "liveness", "readiness"):
+        headers = container()[f"{kind}Probe"]["httpGet"]["httpHeaders"]
+        assert headers == [{"name": "Host", "value": "localhost"}]
+
+
+def test_the_pod_runs_as_the_user_of_the_image_and_may_read_its_keys() -> None:
+    (user,) = re.findall(r"^USER (\d+):(\d+)$", DOCKERFILE.read_text(), re.MULTILINE)
+    context = pod()["securityContext"]
+    assert (str(context["runAsUser"]), str(context["runAsGroup"])) == user
+    assert context["fsGroup"] == context["runAsGroup"]
+    (keys,) = [volume["secret"] for volume in pod()["volumes"] if "secret" in volume]
+    assert keys["defaultMode"] & 0o777 == 0o440
+
+
+def test_two_pods_never_hold_the_memory_at_once() -> None:
+    deployment = load("deployment.yaml")["spec"]
+    assert (deployment["replicas"], deployment["strategy"]["type"]) == (1, "Recreate")
 
 
 def test_kubernetes_waits_for_the_drain() -> None:

@@ -58,6 +58,14 @@ def test_as_many_files_may_be_open_as_connections_need() -> None:
     assert int(value("LimitNOFILE", UNIT)) >= Settings().max_connections + 256
 
 
+def test_the_service_is_nobody_and_its_sockets_are_for_this_machine() -> None:
+    assert value("DynamicUser", UNIT) == "yes"
+    assert value("SocketMode", "modeld.socket") == "0660"
+    tcp, unix = (each for name, each in entries("modeld.socket") if name == "ListenStream")
+    assert tcp.startswith("127.0.0.1:")
+    assert unix.startswith("/run/")
+
+
 def test_the_server_is_started_by_a_command_that_exists() -> None:
     _, command, *_ = value("ExecStart", UNIT).split()
     assert command in COMMANDS

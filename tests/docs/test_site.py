@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from tests.docs.pages import PAGES, ROOT, headings
+from tests.docs.pages import PAGES, ROOT, headings, prose
 
 LOADING = {
     ("script", "src"),
@@ -183,12 +183,26 @@ def test_the_search_has_an_index_of_every_page(site: Path) -> None:
     assert locations == {address(page) for page in PAGES}
 
 
+def test_the_search_finds_words_within_paths_and_code() -> None:
+    (search,) = [each["search"] for each in configuration()["plugins"] if "search" in each]
+    words = re.split(search["separator"], "/models/{id}/pin: 0.3.36, queue_full")
+    assert [word for word in words if word] == ["models", "id", "pin", "0.3.36", "queue_full"]
+
+
 def test_lists_are_lists_in_this_renderer_too(site: Path) -> None:
     """Python-Markdown wants an empty line before a list, other renderers do not."""
     for page in PAGES:
         built = site / address(page) / "index.html"
         text = re.sub(r"<pre>.*?</pre>", "", built.read_text(), flags=re.DOTALL)
         assert not re.search(r"^(?:- |\d+\. |\|)", text, re.MULTILINE), page
+
+
+def test_numbered_steps_stay_one_list(site: Path) -> None:
+    """Python-Markdown ends a list at a block of code that is indented by less than four spaces."""
+    for page in PAGES:
+        begun = len(re.findall(r"^1\. ", prose(page), re.MULTILINE))
+        built = (site / address(page) / "index.html").read_text()
+        assert len(re.findall("<ol>", built)) == begun, page
 
 
 def test_no_page_has_lost_a_heading(site: Path) -> None:
@@ -200,7 +214,7 @@ def test_no_page_has_lost_a_heading(site: Path) -> None:
 
 @pytest.mark.browser
 def test_a_browser_asks_this_server_only(site: Path) -> None:
-    from tests.browser.chromium import chromium
+    from tests.browser.programs import chromium
 
     handler = partial(QuietHandler, directory=str(site))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
