@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-3.0-only
+
+const MOST_EVENTS = 1024;
+
+/**
+ * What has been read of the server's feed so far.
+ *
+ * @typedef {object} FeedState
+ * @property {string} feed which feed this is; another one after the server was started anew
+ * @property {number} sequence
+ * @property {readonly Api.Event[]} events oldest first
+ * @property {Readonly<Record<string, number>>} heldBefore bytes by model before the first change
+ * @property {readonly Api.MemoryChange[]} changes oldest first
+ * @property {number} historyS
+ */
+
+/** @type {FeedState} */
+export const EMPTY = Object.freeze({
+  feed: "",
+  sequence: 0,
+  events: [],
+  heldBefore: {},
+  changes: [],
+  historyS: 1800,
+});
+
+/**
+ * The state after one more answer; `null` if it belongs to another feed and all must be asked for.
+ *
+ * @param {FeedState} before
+ * @param {Api.Feed} answer
+ * @returns {FeedState | null}
+ */
+export function withAnswer(before, answer) {
+  if (before.feed !== "" && before.feed !== answer.feed) return null;
+  const isFirst = before.feed === "";
+  const events = answer.events.filter(event => event.sequence > before.sequence);
+  const heldBefore = { ...(isFirst ? answer.memory.held_before : before.heldBefore) };
+  const all = isFirst ? answer.memory.changes : [...before.changes, ...answer.memory.changes];
+  const beginUnix = answer.server_time_unix - answer.memory.history_s;
+  const fresh = all.findIndex(change => change.time_unix >= beginUnix);
+  const old = fresh === -1 ? all.length : fresh;
+  for (const { model, held_bytes } of all.slice(0, old)) {
+    if (held_bytes > 0) heldBefore[model] = held_bytes;
+    else delete heldBefore[model];
+  }
+  return {
+    feed: answer.feed,
+    sequence: answer.sequence,
+    events: events.length ? [...before.events, ...events].slice(-MOST_EVENTS) : before.events,
+    heldBefore,
+    changes: all.slice(old),
+    historyS: answer.memory.history_s,
+  };
+}

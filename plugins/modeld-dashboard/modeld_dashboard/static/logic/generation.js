@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-3.0-only
+
+/**
+ * One request for text, from sending it to its end, as values. Times are in milliseconds on one
+ * clock. A stopped request is `idle` again and keeps what has come.
+ *
+ * @typedef {"idle" | "requesting" | "success" | "error"} Phase
+ *
+ * @typedef {object} Problem
+ * @property {string} error
+ * @property {string} reason
+ * @property {number} [code]
+ * @property {string} [field]
+ * @property {number | null} [retryAfterS]
+ * @property {string | null} [requestId]
+ *
+ * @typedef {object} Generation
+ * @property {Phase} phase
+ * @property {boolean} stopped
+ * @property {string} log the lines as they came
+ * @property {string} answer
+ * @property {string} result JSON of the last complete response
+ * @property {Problem | null} problem
+ * @property {Api.Usage | null} usage
+ * @property {string | null} finishReason
+ * @property {string | null} requestId
+ * @property {number} pieces lines that had text
+ * @property {number} startedMs
+ * @property {number | null} firstTokenMs
+ * @property {number | null} lastTokenMs
+ * @property {number | null} endedMs
+ */
+
+/** @type {Generation} */
+export const IDLE = Object.freeze({
+  phase: "idle",
+  stopped: false,
+  log: "",
+  answer: "",
+  result: "",
+  problem: null,
+  usage: null,
+  finishReason: null,
+  requestId: null,
+  pieces: 0,
+  startedMs: 0,
+  firstTokenMs: null,
+  lastTokenMs: null,
+  endedMs: null,
+});
+
+/**
+ * @param {number} nowMs
+ * @returns {Generation}
+ */
+export function begun(nowMs) {
+  return { ...IDLE, phase: "requesting", startedMs: nowMs };
+}
+
+/**
+ * The generation after one more line of its stream.
+ *
+ * @param {Generation} before
+ * @param {string} line
+ * @param {number} nowMs
+ * @returns {Generation}
+ */
+export function withLine(before, line, nowMs) {
+  const after = { ...before, log: `${before.log}${line}\n` };
+  const value = parsed(line);
+  if (value === null) {
+    const error = "the server sent a line that is not JSON";
+    return failed(after, { error, reason: "invalid_stream" }, nowMs);
+  }
+  if (typeof value.error === "string") return failed(after, problemOf(value), nowMs);
+  if (value.done === true) return completed(after, value, nowMs);
+  if (typeof value.token === "string") {
+    after.answer += value.token;
+    after.pieces += 1;
+    after.firstTokenMs ??= nowMs;
+    after.lastTokenMs = nowMs;
+  }
+  return after;
+}
+
+/**
+ * The generation after the stream has ended: well only if its last line has come.
+ *
+ * @param {Generation} before
+ * @param {number} nowMs
+ * @returns {Generation}
+ */
+export function atEnd(before, nowMs) {
+  if (before.phase !== "requesting") return before;
+  const error = "the connection was cut before the answer was complete";
+  return failed(before, { error, reason: "connection_cut" }, nowMs);
+}
+
+/**
+ * @param {Generation} before
+ * @param {Problem} problem
+ * @param {number} nowMs
+ * @returns {Generation}
+ */
+export function failed(before, problem, nowMs) {
+  const { retryAfterS, requestId, ...body } = problem;
+  return {
+    ...before,
+    phase: "error",
+    problem: { ...problem, requestId: requestId ?? before.requestId },
+    result: JSON.stringify(body, null, 2),
+    endedMs: nowMs,
+  };
+}
+
+/**
+ * @param {Generation} before
+ * @param {number} nowMs
+ * @returns {Generation}
+ */
+export function stopped(before, nowMs) {
+  if (before.phase !== "requesting") return before;
+  return { ...before, phase: "idle", stopped: true, endedMs: nowMs };
+}
+
+/**
+ * Tokens per second, from the first token on; `null` where nothing can be said.
+ *
+ * While tokens come, each line counts as one; at the end the server's own count is there.
+ *
+ * @param {Generation} generation
+ * @returns {number | null}
+ */
+export function tokensPerSecond({ firstTokenMs, lastTokenMs, startedMs, endedMs, pieces, usage }) {
+  const tokens = usage?.completion_tokens ?? pieces;
+  if (firstTokenMs === null || lastTokenMs === null) {
+    // Without a stream there is only the whole time.
+    if (!usage || endedMs === null || endedMs <= startedMs) return null;
+    return (tokens * 1000) / (endedMs - startedMs);
+  }
+  if (tokens < 2 || lastTokenMs <= firstTokenMs) return null;
+  return ((tokens - 1) * 1000) / (lastTokenMs - firstTokenMs);
+}
+
+/**
+ * An error body, whatever it is that was sent.
+ *
+ * @param {Record<string, unknown>} body
+ * @returns {Problem}
+ */
+export function problemOf(body) {
+  /** @type {Problem} */
+  const problem = {
+    error: typeof body.error === "string" ? body.error : "the server sent no reason",
+    reason: typeof body.reason === "string" ? body.reason : "unknown",
+  };
+  if (typeof body.code === "number") problem.code = body.code;
+  if (typeof body.field === "string") problem.field = body.field;
+  return problem;
+}
+
+/**
+ * @param {Generation} before
+ * @param {Record<string, unknown>} value
+ * @param {number} nowMs
+ * @returns {Generation}
+ */
+function completed(before, value, nowMs) {
+  return {
+    ...before,
+    phase: "success",
+    answer: typeof value.content === "string" ? value.content : before.answer,
+    result: JSON.stringify(value, null, 2),
+    usage: /** @type {Api.Usage | undefined} */ (value.usage) ?? null,
+    finishReason: typeof value.finish_reason === "string" ? value.finish_reason : null,
+    endedMs: nowMs,
+  };
+}
+
+/**
+ * @param {string} line
+ * @returns {Record<string, unknown> | null}
+ */
+function parsed(line) {
+  try {
+    const value = JSON.parse(line);
+    return value !== null && typeof value === "object" ? value : null;
+  } catch {
+    return null;
+  }
+}

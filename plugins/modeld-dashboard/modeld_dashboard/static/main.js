@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-3.0-only
+import { App } from "./app.js";
+import { html, render, useEffect, useLayoutEffect, useState } from "./html.js";
+import { PAGES, parseHash } from "./logic/routes.js";
+import { HealthPage } from "./pages/health.js";
+import { InferPage } from "./pages/infer.js";
+import { ModelsPage } from "./pages/models.js";
+import { OverviewPage } from "./pages/overview.js";
+import { ReadyPage } from "./pages/ready.js";
+import { StatusPage } from "./pages/status.js";
+import { Header } from "./parts/header.js";
+import { KeyForm } from "./parts/key_form.js";
+
+const OFTEN_MS = 1000;
+const SELDOM_MS = 5000;
+
+const VIEWS = {
+  overview: OverviewPage,
+  infer: InferPage,
+  models: ModelsPage,
+  status: StatusPage,
+  health: HealthPage,
+  ready: ReadyPage,
+};
+
+/** @param {{app: App}} props */
+function Shell({ app }) {
+  const [place, setPlace] = useState(() => parseHash(location.hash));
+  useEffect(() => {
+    const follow = () => setPlace(parseHash(location.hash));
+    addEventListener("hashchange", follow);
+    return () => removeEventListener("hashchange", follow);
+  }, []);
+  const title = PAGES.find(({ name }) => name === place.name)?.title ?? "";
+  useLayoutEffect(() => {
+    document.title = `${title} · modeld`;
+  }, [title]);
+  useEffect(() => {
+    const isLively = place.name === "overview" || place.name === "models";
+    app.server.pollEvery(isLively ? OFTEN_MS : SELDOM_MS);
+  }, [place.name]);
+  return html`
+    <${Header} app=${app} page=${place.name} />
+    <main id="content" tabindex="-1">
+      <h1 class="visually-hidden">${title}</h1>
+      <${KeyForm} access=${app.access} />
+      <${VIEWS[place.name]} app=${app} model=${place.model} />
+    </main>
+  `;
+}
+
+const isMock = new URLSearchParams(location.search).get("mock") === "1";
+const root = document.getElementById("app");
+if (root) render(html`<${Shell} app=${new App(isMock ? "mock" : "live")} />`, root);

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-3.0-only
+import { html, useEffect, useStore } from "../html.js";
+import { ComposeForm } from "../parts/compose_form.js";
+import { GenerationView } from "../parts/generation_view.js";
+
+/**
+ * The playground: a request for text, and all that came back.
+ *
+ * @param {{app: import("../app.js").App, model: string}} props
+ */
+export function InferPage({ app, model }) {
+  const { playground } = app;
+  const { models } = useStore(app.server.store);
+  useEffect(() => {
+    if (models === null) app.server.readModels();
+    if (model) playground.form.patch({ model });
+  }, [model]);
+  useEffect(() => {
+    const onKey = (/** @type {KeyboardEvent} */ event) => {
+      if (event.key === "Escape") playground.stop();
+    };
+    addEventListener("keydown", onKey);
+    return () => removeEventListener("keydown", onKey);
+  }, []);
+  return html`
+    <div class="infer">
+      <${ComposeForm} playground=${playground} models=${models ?? []} />
+      <${GenerationView} playground=${playground} />
+    </div>
+  `;
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-3.0-only
+import { RequestError } from "../server/client.js";
+import { Store } from "./store.js";
+
+/** @typedef {"load" | "unload" | "pin" | "unpin"} Verb */
+
+/** What is being done to models from this page, and what went wrong with it. */
+export class Moves {
+  /** @type {Store<Readonly<Record<string, Verb>>>} the model to what is being done to it */
+  running = new Store({});
+  /** @type {Store<Readonly<Record<string, string>>>} the model to why the last move failed */
+  problems = new Store({});
+  /** @type {import("../server/client.js").Client} */
+  #client;
+  /** @type {import("./server.js").Server} */
+  #server;
+
+  /**
+   * @param {import("../server/client.js").Client} client
+   * @param {import("./server.js").Server} server
+   */
+  constructor(client, server) {
+    this.#client = client;
+    this.#server = server;
+  }
+
+  /**
+   * @param {string} model
+   * @param {Verb} verb
+   */
+  async move(model, verb) {
+    if (this.running.value[model]) return;
+    this.running.patch({ [model]: verb });
+    this.problems.value = without(this.problems.value, model);
+    try {
+      const done = this.#client.move(model, verb);
+      this.#server.pollNow();
+      await done;
+    } catch (error) {
+      const message = error instanceof RequestError ? error.message : "this did not work";
+      this.problems.patch({ [model]: message });
+    }
+    this.running.value = without(this.running.value, model);
+    this.#server.pollNow();
+  }
+
+  /** @param {string} model */
+  dismiss(model) {
+    this.problems.value = without(this.problems.value, model);
+  }
+}
+
+/**
+ * @template T
+ * @param {Readonly<Record<string, T>>} all
+ * @param {string} name
+ * @returns {Record<string, T>}
+ */
+function without(all, name) {
+  const { [name]: _, ...rest } = all;
+  return rest;
+}

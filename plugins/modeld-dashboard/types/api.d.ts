@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-3.0-only
+// What the server sends, as docs/reference/api.md and modeld_dashboard/feed.py have it.
+
+declare namespace Api {
+  interface Model {
+    id: string;
+    name: string;
+    path: string;
+    quant: string;
+    family: string;
+    size_bytes: number;
+    context_length?: number;
+    problem?: string;
+  }
+
+  type InstanceState = "absent" | "loading" | "ready" | "draining" | "failed";
+
+  interface Instance {
+    model_id: string;
+    state: InstanceState;
+    last_used_unix: number;
+    est_vram_mb: number;
+    queue_len: number;
+    inflight: number;
+    max_queue_depth: number;
+    slots: number;
+    pinned: boolean;
+    pid?: number;
+    loads_total: number;
+    prompt_tokens_total: number;
+    completion_tokens_total: number;
+    last_error?: string;
+    log_tail: string[];
+  }
+
+  interface Status {
+    state: "starting" | "running" | "draining" | "closed";
+    instances: Instance[];
+    budget_mb: number;
+    used_est_mb: number;
+    margin_mb: number;
+    error?: string;
+    last_error?: string;
+    loads_total: number;
+    evictions_total: number;
+    warmups_in_progress: number;
+    draining_count: number;
+    spare_workers: number;
+    uptime_seconds: number;
+    server_time_unix: number;
+  }
+
+  interface ErrorBody {
+    error: string;
+    code?: number;
+    reason: string;
+    field?: string;
+  }
+
+  interface Usage {
+    prompt_tokens: number;
+    completion_tokens: number;
+    cached_tokens: number;
+    total_tokens: number;
+  }
+
+  interface Done {
+    done: true;
+    content: string;
+    finish_reason: string;
+    usage: Usage;
+  }
+
+  interface Event {
+    sequence: number;
+    time_unix: number;
+    kind:
+      | "model_loading"
+      | "model_loaded"
+      | "model_load_failed"
+      | "model_evicted"
+      | "worker_exited"
+      | "request_refused"
+      | "request_finished";
+    model: string;
+    request_id?: string;
+    reason?: string;
+    message?: string;
+    cause?: string;
+    detail?: string;
+    outcome?: string;
+    seconds?: number | null;
+    first_token_s?: number | null;
+    retry_after_s?: number | null;
+    held_bytes?: number;
+    freed_bytes?: number;
+    prompt_tokens?: number;
+    completion_tokens?: number;
+  }
+
+  interface MemoryChange {
+    time_unix: number;
+    model: string;
+    held_bytes: number;
+  }
+
+  interface Feed {
+    feed: string;
+    sequence: number;
+    server_time_unix: number;
+    events: Event[];
+    memory: {
+      history_s: number;
+      held_before: Record<string, number>;
+      changes: MemoryChange[];
+    };
+  }
+
+  interface Message {
+    role: string;
+    content: string;
+  }
+}
