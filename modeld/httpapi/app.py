@@ -118,10 +118,11 @@ class ModeldApp:
     def _routes(self) -> list[GatedRoute]:
         operations = self._operations()
         brought = self.plugins.routes(self.service)
-        _refuse_taken_paths(operations, brought)
         described = OpenApi((*operations, swagger_operation()), brought, keys=bool(self._keys))
+        operations = (*operations, *described.operations())
+        _refuse_taken_paths(operations, brought)
         return [
-            *(self._served(operation) for operation in (*operations, *described.operations())),
+            *(self._served(operation) for operation in operations),
             GatedRoute(swagger_route(), self._gate, "/swagger/{path}", needs_service=False),
             *(self._gated(route) for route in brought),
         ]
@@ -178,7 +179,7 @@ def _plain(route: BaseRoute | PublicRoute) -> BaseRoute:
 def _refuse_taken_paths(
     operations: Sequence[Operation], brought: Sequence[BaseRoute | PublicRoute]
 ) -> None:
-    taken = {operation.path for operation in operations} | {"/openapi.json", "/swagger"}
+    taken = {operation.path for operation in operations} | {"/swagger"}
     for route in map(_plain, brought):
         if _template(route) in taken:
             raise ConfigurationError(

@@ -104,7 +104,7 @@ class Exchange:
         line = f"{self.method} {route} {status} {seconds * 1000:.1f} ms"
         if self.outcome:
             line = f"{line} {self.outcome}"
-        failed = status >= 500 and not self.is_probe
+        failed = status >= 500 and not (self.is_probe and status == 503)  # "not yet"
         self.write(logging.ERROR if failed else logging.INFO, line, fields)
         self._notify(
             HttpRequestFinished(route=route, method=self.method, status=status, seconds=seconds)

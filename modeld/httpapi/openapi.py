@@ -116,7 +116,9 @@ class OpenApi:
         for operation in self._operations:
             row = self._row(operation, failures)
             paths.setdefault(operation.path, {})[operation.method.lower()] = row
-        for path, item in plugin_paths(self._brought, failures, keys=self._keys).items():
+        names = [operation.name for operation in self._operations]
+        brought = plugin_paths(self._brought, failures, keys=self._keys, names=names)
+        for path, item in brought.items():
             paths.setdefault(path, {}).update(item)
         document: Json = {
             "openapi": "3.1.0",

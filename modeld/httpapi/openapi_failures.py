@@ -40,7 +40,7 @@ _MESSAGES: Mapping[str, str] = {
     "template_error": "the model has no chat template; send `prompt` instead of `messages`",
     "not_supported": "the model's backend has no answer to Rerank questions",
     "unauthorized": "an API key is needed: send Authorization: Bearer KEY",
-    "forbidden": "a page of another site may not change anything here",
+    "forbidden": "a page of another origin may not change anything here",
     "model_not_found": "there is no model 'smollm2'",
     "not_found": "there is nothing at this address; /openapi.json lists what there is",
     "not_acceptable": (

@@ -5,17 +5,19 @@ A route's method and path are known. The first line of its endpoint's docstring 
 lines after it the description. What stands after a line of ``---`` is YAML: members of an OpenAPI
 operation (``responses``, ``requestBody``, ``tags`` …) that go before those made here; its
 ``parameters`` and ``responses`` stand beside them. That is the way of Starlette's own generator.
+YAML that cannot be read or used is left out, and the log says why.
 """
 
 from __future__ import annotations
 
 import inspect
+import itertools
 import logging
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeAlias, TypedDict
 
+import msgspec
 import yaml
 from starlette.routing import BaseRoute, Mount, Route
 
@@ -33,6 +35,7 @@ _KINDS: Mapping[str, Json] = {
     "FloatConvertor": {"type": "number", "minimum": 0},
     "UUIDConvertor": {"type": "string", "format": "uuid"},
 }
+_UNKNOWN_ANSWER: Json = {"default": {"description": "See the plugin's documentation"}}
 _SEPARATOR = re.compile(r"^---\s*$", re.MULTILINE)
 
 log = logging.getLogger("modeld.http")
@@ -48,12 +51,34 @@ class _Place(NamedTuple):
     endpoint: Any = None
 
 
+class _Answer(TypedDict, total=False):
+    headers: Json | None
+
+
+class _Members(TypedDict, total=False):
+    """The types on which something here depends; everything else is passed on as it is."""
+
+    operationId: str
+    tags: list[str]
+    summary: str
+    description: str
+    parameters: list[Json] | None
+    responses: dict[str, _Answer]
+
+
 def plugin_paths(
-    brought: Iterable[BaseRoute | PublicRoute], failures: Failures, *, keys: bool
+    brought: Iterable[BaseRoute | PublicRoute],
+    failures: Failures,
+    *,
+    keys: bool,
+    names: Iterable[str],
 ) -> Json:
-    """The path items of what plugins have brought; WebSockets have none."""
+    """The path items of what plugins have brought; WebSockets have none.
+
+    An operation whose name is among ``names``, or another's here, gets one of its own.
+    """
     paths: Json = {}
-    names: Counter[str] = Counter()
+    taken = set(names)
     for each in brought:
         public = isinstance(each, PublicRoute)
         route = each.route if isinstance(each, PublicRoute) else each
@@ -64,9 +89,8 @@ def plugin_paths(
             else:
                 errors = gate_errors(keys=keys, public=public, needs_service=not public)
                 row = _row(place, failures.of(errors))
-                names[row["operationId"]] += 1
-                if (count := names[row["operationId"]]) > 1:
-                    row["operationId"] += f"_{count}"
+                row["operationId"] = name = _free(row["operationId"], taken)
+                taken.add(name)
                 item[place.method.lower()] = row | ({"security": []} if keys and public else {})
     return paths
 
@@ -113,41 +137,44 @@ def _row(place: _Place, failed: Json) -> Json:
     if description:
         row["description"] = description
     row |= said
-    own = said.get("parameters")
     row["parameters"] = [
         *_parameters(place),
-        *(own if isinstance(own, list) else ()),
+        *(said.get("parameters") or ()),
         *shared_parameters(),
     ]
-    row["responses"] = dict(sorted({**failed, **_answers(said.get("responses"))}.items()))
+    answers = said.get("responses") or _UNKNOWN_ANSWER
+    described = {status: _with_headers(answer) for status, answer in answers.items()}
+    row["responses"] = dict(sorted({**failed, **described}.items()))
     return row
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    numbered = (f"{name}_{count}" for count in itertools.count(2))
+    return next(each for each in itertools.chain([name], numbered) if each not in taken)
 
 
 def _said(endpoint: Any) -> tuple[str, str, Json]:
     """Summary, description and members of the operation, from a docstring."""
     text, *rest = _SEPARATOR.split(inspect.getdoc(endpoint) or "", maxsplit=1)
     summary, _, description = text.strip().partition("\n")
-    return summary, description.strip(), _members(rest[0], endpoint) if rest else {}
+    members = _members(rest[0], endpoint) if rest else {}
+    return summary.removesuffix("."), description.strip(), members
 
 
 def _members(text: str, endpoint: Any) -> Json:
+    """What the YAML says, as plain JSON: it knows dates, numbers for keys, and loops."""
     try:
-        members = yaml.safe_load(text)
-    except yaml.YAMLError as exc:
-        log.warning("the description of %r is no YAML: %s", endpoint, exc)
+        members: Json = msgspec.json.decode(msgspec.json.encode(yaml.safe_load(text) or {}))
+        msgspec.convert(members, _Members)
+    except Exception as exc:  # noqa: BLE001  (a plugin's text must not break the document)
+        log.warning("the YAML in the docstring of %r is left out: %s", endpoint, exc)
         return {}
-    return members if isinstance(members, dict) else {}
+    return members
 
 
-def _answers(said: Any) -> Json:
-    """A plugin's answers, with the headers that every answer has."""
-    if not isinstance(said, dict):
-        said = {"default": {"description": "See the plugin's documentation"}}
-    return {str(status): _with_headers(answer) for status, answer in said.items()}
-
-
-def _with_headers(answer: Any) -> Any:
-    if not isinstance(answer, dict) or "$ref" in answer:
+def _with_headers(answer: Json) -> Json:
+    """A plugin's answer, with the headers that every answer has."""
+    if "$ref" in answer:
         return answer
     return {**answer, "headers": {**(answer.get("headers") or {}), **described_headers(())}}
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
+from pydantic_core.core_schema import IntSchema
 
 from modeld.httpapi.operations import Operation
 from modeld.httpapi.problems import ErrorBody
@@ -17,6 +18,18 @@ _Mode: TypeAlias = Literal["validation", "serialization"]
 
 _REF = "#/components/schemas/{model}"
 _NULL = {"type": "null"}
+
+
+class _Generator(GenerateJsonSchema):
+    """Pydantic's own, for those who make clients from the document."""
+
+    def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002
+        """Never: a title would become the name of a type for each field that may be null."""
+        return False
+
+    def int_schema(self, schema: IntSchema) -> Json:
+        """With the size: sizes in bytes do not fit into the 32 bits that many take it to have."""
+        return super().int_schema(schema) | {"format": "int64"}
 
 
 def reference(model: type[BaseModel]) -> Json:
@@ -36,7 +49,9 @@ def schemas(operations: Iterable[Operation]) -> Json:
 
 
 def _definitions(models: Iterable[type[BaseModel]], mode: _Mode) -> Json:
-    _, document = models_json_schema([(model, mode) for model in models], ref_template=_REF)
+    _, document = models_json_schema(
+        [(model, mode) for model in models], ref_template=_REF, schema_generator=_Generator
+    )
     definitions: Json = document["$defs"]
     return definitions
 

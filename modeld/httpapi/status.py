@@ -29,7 +29,9 @@ class InstanceItem(BaseModel):
     pinned: bool = Field(description="whether it stays when others need room")
     pid: int | None = Field(None, description="the process that runs it")
     loads_total: int
-    prompt_tokens_total: int = Field(description="tokens of prompts since the start")
+    prompt_tokens_total: int = Field(
+        description="tokens of prompts since the start; counted when an answer ends well"
+    )
     completion_tokens_total: int = Field(description="tokens generated since the start")
     last_error: str | None = None
     log_tail: list[str] = Field(description="the last lines that its runtime has logged")

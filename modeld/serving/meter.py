@@ -15,7 +15,9 @@ from modeld.values import Done, Token, Usage
 class Tally:
     """How many tokens one model has read and written since the start.
 
-    ``completion_tokens`` counts pieces of text while an answer runs, and its tokens at its end.
+    While an answer runs, ``completion_tokens`` counts its pieces of text, and at its end the tokens
+    that they were, if its backend says so. What is broken off stays counted by pieces. Neither
+    number ever falls.
     """
 
     def __init__(self) -> None:
@@ -63,7 +65,6 @@ class Meter:
         """
         self.outcome = str(done.finish_reason)
         self._use(done.usage)
-        self._tally.completion_tokens -= len(self._stamps_s)
         return Done(
             finish_reason=done.finish_reason,
             usage=done.usage,
@@ -102,4 +103,4 @@ class Meter:
     def _use(self, usage: Usage) -> None:
         self._usage = usage
         self._tally.prompt_tokens += usage.prompt_tokens
-        self._tally.completion_tokens += usage.completion_tokens
+        self._tally.completion_tokens += max(0, usage.completion_tokens - len(self._stamps_s))

@@ -125,7 +125,7 @@ class Pool:
         """Take a model out of memory as soon as its running requests are over."""
         if place.instance is not None:
             place.instance.drain(reason)
-            self._decide()
+        self._decide()  # a file that has changed changes what those in line wait for, too
 
     async def finish(self, timeout_s: float) -> None:
         """Send everybody in line away, take nobody in, and wait for those who run."""

@@ -46,6 +46,7 @@ def test_a_thousand_clients_that_reset_leave_nothing_behind(
 
     with serving(rig_models, *arguments) as served:
         served.post("/infer", {"prompt": "warm"})
+        asyncio.run(until(lambda: served.status()["spare_workers"] == 1))  # it has files, too
         before = open_files(served)
         for _ in range(5):
             clients = [fleeing(served, stuck) for _ in range(200)]

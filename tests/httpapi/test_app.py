@@ -238,7 +238,9 @@ def test_a_plugins_route_reaches_the_application() -> None:
     assert ask(app, "GET", "/brought").json() == {"default": "m"}
 
 
-@pytest.mark.parametrize("path", ["/infer", "/models/{id}/load", "/openapi.json", "/swagger"])
+@pytest.mark.parametrize(
+    "path", ["/infer", "/models/{id}/load", "/openapi.json", "/swagger", "/swagger/doc.json"]
+)
 def test_a_plugin_cannot_take_a_path_of_ours(path: str) -> None:
     async def brought(request: Request) -> Response:
         return PlainTextResponse("mine")

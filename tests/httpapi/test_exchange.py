@@ -6,11 +6,14 @@ import logging
 from typing import Any
 
 import pytest
-from starlette.routing import WebSocketRoute
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from modeld.errors import WorkerCrashedError
 from modeld.events import Event, HttpRequestFinished, HttpRequestStarted
+from modeld.interfaces import PublicRoute
 from modeld.questions import Text
 from modeld.values import ModelSpec, Token
 from tests.httpapi.fake_service import (
@@ -120,6 +123,15 @@ def test_a_probe_that_says_not_yet_is_no_error(lines: Any) -> None:
     ask(make_app(service), "GET", "/readyz")
     [record] = lines()
     assert (record.levelno, record.status) == (logging.INFO, 503)
+
+
+def test_a_public_page_that_breaks_is_an_error(lines: Any) -> None:
+    async def broken(request: Request) -> Response:
+        raise RuntimeError
+
+    ask(make_app(FakeService(), routes=[PublicRoute(Route("/page", broken))]), "GET", "/page")
+    [record] = lines()
+    assert (record.levelno, record.status) == (logging.ERROR, 500)
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_every_route_is_described_with_its_methods() -> None:
     )
     document = ask(app, "GET", "/openapi.json").json()
     OpenAPIV31SpecValidator(document).validate()
-    assert document["paths"]["/brought/{part}"]["get"]["summary"] == "Tell something. More of it."
+    assert document["paths"]["/brought/{part}"]["get"]["summary"] == "Tell something. More of it"
     for gated in app.routes:
         route = gated.route
         if not getattr(route, "include_in_schema", True):
@@ -223,6 +223,19 @@ def test_an_answer_is_never_said_to_be_null(document: dict[str, Any]) -> None:
     answers = {name: s for name, s in schemas.items() if s.get("additionalProperties") is not False}
     assert {"ErrorBody", "StatusDocument", "DoneLine", "ModelItem"} <= set(answers)
     assert "null" not in json.dumps(answers).replace("not null", "")
+
+
+def test_whole_numbers_have_64_bits(document: dict[str, Any]) -> None:
+    size = document["components"]["schemas"]["ModelItem"]["properties"]["size_bytes"]
+    assert size["format"] == "int64"
+    seed = document["components"]["schemas"]["InferRequest"]["properties"]["seed"]
+    assert [kind.get("format") for kind in seed["anyOf"]] == ["int64", None]
+
+
+def test_only_types_have_titles(document: dict[str, Any]) -> None:
+    for name, schema in document["components"]["schemas"].items():
+        assert schema["title"] == name
+        assert not [p for p in schema.get("properties", {}).values() if "title" in p], name
 
 
 def test_the_document_names_the_prefix_under_which_it_is_asked_for() -> None:

@@ -43,12 +43,14 @@ async def detailed(request: Request) -> Response:
     return PlainTextResponse("3")
 
 
-async def garbled(request: Request) -> Response:
-    """Say it wrongly.
-    ---
-    responses: [
-    """
-    return PlainTextResponse("x")
+def described_by(text: str) -> Any:
+    """An endpoint with this YAML in its docstring."""
+
+    async def endpoint(request: Request) -> Response:
+        return PlainTextResponse("x")
+
+    endpoint.__doc__ = f"Say something.\n---\n{text}"
+    return endpoint
 
 
 async def socket(websocket: WebSocket) -> None:
@@ -63,6 +65,9 @@ async def hollow(request: Request) -> Response:
       200: {description: Nothing, headers: }
     """
     return PlainTextResponse("x")
+
+
+_THREE = [("/infer", "post"), ("/one", "get"), ("/two", "get")]
 
 
 class Counter(HTTPEndpoint):
@@ -84,14 +89,14 @@ def document(*routes: Any, settings: Settings | None = None, **headers: str) -> 
 
 def test_a_docstring_is_summary_and_description() -> None:
     row = document(Route("/plain", plain))["paths"]["/plain"]["get"]
-    assert (row["summary"], row["description"]) == ("Tell something.", "More of it.")
+    assert (row["summary"], row["description"]) == ("Tell something", "More of it.")
     assert (row["operationId"], row["tags"]) == ("plain_get", ["plugins"])
     assert {"400", "403", "500", "503", "default"} <= set(row["responses"])
 
 
 def test_yaml_in_a_docstring_says_the_rest() -> None:
     row = document(Route("/things/{id:int}", detailed))["paths"]["/things/{id}"]["get"]
-    assert (row["summary"], row["operationId"]) == ("Count the things.", "count_things")
+    assert (row["summary"], row["operationId"]) == ("Count the things", "count_things")
     assert row["tags"] == ["state"]
     names = [parameter.get("name", parameter.get("$ref")) for parameter in row["parameters"]]
     assert names[:2] == ["id", "kind"]
@@ -103,11 +108,43 @@ def test_yaml_in_a_docstring_says_the_rest() -> None:
     assert "default" not in row["responses"]
 
 
-def test_a_docstring_that_is_no_yaml_hurts_nobody(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("responses: [", id="no YAML"),
+        pytest.param("just a text", id="no mapping"),
+        pytest.param("x: " + "[" * 3000, id="too deep"),
+        pytest.param("x: &a [*a]", id="a loop"),
+        pytest.param("x: 2020-13-45", id="no date"),
+        pytest.param("null: 1", id="a key that is no text"),
+        pytest.param('x: "\\ud800"', id="half a character"),
+        pytest.param("x: " + "9" * 5000, id="too long a number"),
+        pytest.param("operationId: [1]", id="a list for a name"),
+        pytest.param("operationId: 5", id="a number for a name"),
+        pytest.param("tags: 7", id="a number for tags"),
+        pytest.param("parameters: {a: b}", id="a mapping of parameters"),
+        pytest.param("responses: [1]", id="a list of answers"),
+        pytest.param("responses: {200: hello}", id="a text for an answer"),
+        pytest.param("responses: {200: {headers: [1]}}", id="a list of headers"),
+    ],
+)
+def test_yaml_that_cannot_be_used_is_left_out_and_hurts_nobody(
+    caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    endpoint = described_by(text)
     with caplog.at_level(logging.WARNING, "modeld.http"):
-        row = document(Route("/garbled", garbled))["paths"]["/garbled"]["get"]
-    assert row["summary"] == "Say it wrongly."
-    assert "is no YAML" in caplog.text
+        paths = document(Route("/one", endpoint), Route("/two", endpoint))["paths"]
+    assert paths["/one"]["get"]["summary"] == "Say something"
+    assert set(paths["/one"]["get"]["responses"]) >= {"400", "default"}
+    assert {"/two", "/infer"} <= set(paths)
+    assert caplog.text.count("is left out") == 2
+
+
+def test_what_yaml_knows_and_json_does_not_becomes_json() -> None:
+    text = "x-since: 2020-12-12\nx-parts: !!set {a}\nx-numbers: {1: one}"
+    row = document(Route("/odd", described_by(text)))["paths"]["/odd"]["get"]
+    assert (row["x-since"], row["x-parts"]) == ("2020-12-12", ["a"])
+    assert row["x-numbers"] == {"1": "one"}
 
 
 def test_members_without_a_value_hurt_nobody() -> None:
@@ -119,7 +156,7 @@ def test_members_without_a_value_hurt_nobody() -> None:
 def test_each_method_of_a_class_has_its_own_row() -> None:
     item = document(Route("/counter", Counter))["paths"]["/counter"]
     assert set(item) == {"get", "head", "delete"}
-    assert item["delete"]["summary"] == "Set the counter back."
+    assert item["delete"]["summary"] == "Set the counter back"
 
 
 def test_what_is_mounted_is_described_as_far_as_it_is_known() -> None:
@@ -141,6 +178,13 @@ def test_two_routes_of_one_name_have_two_names() -> None:
     paths = document(Route("/one", plain), Route("/two", plain))["paths"]
     names = {paths["/one"]["get"]["operationId"], paths["/two"]["get"]["operationId"]}
     assert names == {"plain_get", "plain_get_2"}
+
+
+def test_an_operation_takes_no_name_that_modeld_has() -> None:
+    infer = described_by("operationId: infer")
+    paths = document(Route("/one", infer), Route("/two", infer))["paths"]
+    names = [paths[path][method]["operationId"] for path, method in _THREE]
+    assert names == ["infer", "infer_2", "infer_3"]
 
 
 def test_a_public_route_needs_no_key_and_the_others_do(tmp_path: Path) -> None:

@@ -145,6 +145,31 @@ def test_a_models_tally_grows_while_an_answer_runs_and_is_exact_at_its_end() -> 
     assert (tally.prompt_tokens, tally.completion_tokens) == (7, 3)
 
 
+def test_a_models_tally_never_falls_where_a_backend_counts_no_tokens() -> None:
+    tally, meter = Tally(), Meter("r", Clock())
+    meter.started("m", tally)
+    meter.token(Token(text="a"))
+    meter.token(Token(text="b"))
+
+    meter.done(Done(finish_reason=FinishReason.STOP, usage=Usage()))
+
+    assert tally.completion_tokens == 2
+
+
+@pytest.mark.parametrize("outcome", ["cancelled", "worker_crashed"])
+def test_a_models_tally_keeps_what_was_broken_off(outcome: str) -> None:
+    tally, meter = Tally(), Meter("r", Clock())
+    meter.started("m", tally)
+    meter.token(Token(text="a"))
+    meter.outcome = outcome
+
+    event = meter.ended("m")
+
+    assert isinstance(event, RequestFinished)
+    assert (tally.prompt_tokens, tally.completion_tokens) == (0, 1)
+    assert event.completion_tokens == 1
+
+
 def test_a_models_tally_has_the_tokens_of_questions_too() -> None:
     tally, meter = Tally(), Meter("r", Clock())
     meter.started("m", tally)

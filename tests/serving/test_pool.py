@@ -367,3 +367,69 @@ def test_the_models_that_are_ready_are_listed() -> None:
             assert stage.turns.ready() == [ready]
 
     run_virtually(main())
+
+
+def test_an_unpin_makes_room_for_who_waits_at_once() -> None:
+    async def main() -> None:
+        async with a_stage(budget_mb=200) as stage:
+            pinned, _engine = await stage.resident("pinned")
+            stage.pool.pin(pinned, pinned=True)
+            _busy, _engine, _runs = await stage.busy("busy")
+            waiting = await stage.client(stage.place("waiting"))
+            assert waiting.waits
+            stage.pool.pin(pinned, pinned=False)
+            await settle()
+            await stage.end_load("waiting")
+            assert waiting.runs
+
+    run_virtually(main())
+
+
+def test_a_pin_sends_away_at_once_who_no_longer_fits() -> None:
+    async def main() -> None:
+        async with a_stage(budget_mb=200) as stage:
+            busy, _engine, _runs = await stage.busy("busy")
+            waiting = await stage.client(stage.place("large", 150))
+            assert waiting.waits
+            stage.pool.pin(busy, pinned=True)
+            assert await waiting.outcome() == "budget_exceeded"
+
+    run_virtually(main())
+
+
+def test_a_pin_comes_too_late_for_a_victim_and_holds_for_the_next_instance() -> None:
+    async def main() -> None:
+        async with a_stage(budget_mb=100) as stage:
+            victim, engine = await stage.resident("victim")
+            engine.may_close.clear()
+            winner = stage.place("winner")
+            first = await stage.client(winner)
+            stage.pool.pin(victim, pinned=True)
+            engine.may_close.set()
+            await settle()
+            await stage.end_load("winner")
+            assert first.runs
+            await first.leave()
+            again = await stage.client(victim)
+            await stage.end_load("victim")
+            assert again.runs
+            await again.leave()
+            refused = await stage.client(winner)
+            assert await refused.outcome() == "budget_exceeded"
+
+    run_virtually(main())
+
+
+def test_a_model_that_is_pinned_while_it_loads_stays_once_it_is_there() -> None:
+    async def main() -> None:
+        async with a_stage(budget_mb=100) as stage:
+            loading = stage.place("loading")
+            first = await stage.client(loading)
+            stage.pool.pin(loading, pinned=True)
+            other = await stage.client(stage.place("other"))
+            assert other.waits
+            await stage.end_load("loading")
+            assert first.runs
+            assert await other.outcome() == "budget_exceeded"
+
+    run_virtually(main())

@@ -2,21 +2,25 @@
 """Rule 15: whatever happens in whatever order, memory is never overdrawn and nothing is lost."""
 
 import asyncio
+import itertools
 import random
 from collections.abc import Callable
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from modeld import MemoryEstimate
 from modeld.errors import LoadFailedError, ModeldError
 from modeld.serving.instance import Instance, Place
 from modeld.serving.pool import Pool
-from modeld.values import EvictionReason, InstanceState
+from modeld.values import EvictionReason, FileStamp, InstanceState
 from tests.serving.fakes import MIB, Clock, FakeBackend, FakeEngine, NoHosting, a_place, some_turns
 
 MODELS = {"a": 100, "b": 150, "c": 60, "d": 400}
 BUDGET_MB = 260
+QUIET = 30
+"""Steps of the event loop after which nothing moves by itself."""
 
 
 class World:
@@ -48,6 +52,7 @@ class World:
         self.sent = 0
         self.closing = False
         self.stays: dict[Place, Instance] = {}
+        self.stamps = itertools.count(1)
 
     async def client(self, place: Place, finish: asyncio.Event, *, needs_slot: bool) -> str:
         try:
@@ -131,6 +136,18 @@ class World:
             if place.pinned and instance and instance.state is InstanceState.READY:
                 self.stays[place] = instance
 
+    def change_file(self) -> None:
+        """What the service does when it sees that a file has changed."""
+        place = self.random.choice([place for place in self.places if place.spec.id in "ad"])
+        pinned, tally = place.pinned, place.tally
+        size_mb = self.random.choice([50, 100, 200, 400])
+        fresh = a_place(self.backend, place.spec.id, size_mb=size_mb, slots=2, depth=2)
+        stamp = FileStamp(device=1, inode=1, size_bytes=1, mtime_ns=next(self.stamps))
+        fresh.spec = replace(fresh.spec, stamp=stamp)
+        place.renew(fresh)
+        self.pool.drain(place, EvictionReason.FILE_CHANGED)
+        assert (place.pinned, place.tally) == (pinned, tally)
+
     def toggle_closing(self) -> None:
         for engine in self.engines:
             self.random.choice([engine.may_close.set, engine.may_close.clear])()
@@ -140,10 +157,33 @@ class World:
         self.pool._decide()
 
     async def settle(self) -> None:
-        for _ in range(self.random.choice([0, 1, 3, 12])):
+        steps = self.random.choice([0, 1, 3, QUIET])
+        for _ in range(steps):
             await asyncio.sleep(0)
             self.turns.check()
             self.check_pins()
+        if steps == QUIET:
+            self.check_nothing_is_left_to_decide()
+
+    def check_nothing_is_left_to_decide(self) -> None:
+        """Whatever has happened, the pool has asked what follows from it."""
+        before = self.positions()
+        decision = self.turns.decide(self.clock())
+        undone = [decision.deaths, decision.measurements, decision.loads, decision.closes]
+        assert not any(undone), f"not asked for: {undone}"
+        assert self.positions() == before, "requests or models move when asked again"
+
+    def positions(self) -> list[tuple[object, ...]]:
+        """Who waits and who runs where, and what is in memory."""
+        return [
+            (
+                list(place.line.waiting),
+                set(place.line.running),
+                place.instance and place.instance.state,
+                set(place.victims),
+            )
+            for place in self.places
+        ]
 
     async def close(self) -> None:
         self.closing = True
@@ -181,6 +221,7 @@ OPERATIONS: list[Callable[[World], None]] = [
     World.kill_engine,
     World.unload,
     World.toggle_pin,
+    World.change_file,
     World.toggle_closing,
     World.move_clock,
 ]

@@ -235,3 +235,16 @@ def test_an_engine_that_dies_while_room_is_made_for_it_is_noticed(new_desk: NewD
     assert decision.deaths == [a]
     assert decision.closes == [a]
     assert not ticket.granted.done(), "it waits for the next instance"
+
+
+def test_a_pinned_model_makes_no_room_for_one_that_has_grown(new_desk: NewDesk) -> None:
+    desk = new_desk(budget_mb=200)
+    pinned = desk.resident("pinned")
+    pinned.pinned = True
+    a = desk.place("a")
+    ticket = desk.request(a)
+
+    desk.loaded(a, held_mb=150)
+
+    assert drained(pinned, a) == ["a"]
+    assert isinstance(error_of(ticket), BudgetExceededError)
