@@ -21,7 +21,7 @@ from modeld.httpapi.infer import Infer
 from modeld.httpapi.keys import Keys
 from modeld.httpapi.lifetime import Lifetime
 from modeld.httpapi.models import Models
-from modeld.httpapi.openapi import OpenApi
+from modeld.httpapi.openapi.document import OpenApi
 from modeld.httpapi.operations import Operation
 from modeld.httpapi.origins import Origins
 from modeld.httpapi.plugin_list import Plugins

@@ -18,7 +18,7 @@ from starlette.routing import Mount, Route
 from modeld.errors import QueueFullError, error_codes
 from modeld.httpapi import request_head
 from modeld.httpapi.infer_request import InferRequest
-from modeld.httpapi.openapi_failures import REFUSALS
+from modeld.httpapi.openapi.failures import REFUSALS
 from modeld.settings import Settings
 from modeld.values import ModelSpec
 from tests.httpapi.fake_service import FakeService, ask, client_of, make_app

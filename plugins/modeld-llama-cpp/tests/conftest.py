@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))  # so that the modules beside this one are found
 
@@ -17,6 +18,10 @@ import wide_vocabulary
 from driver import Driver, open_driver
 from modeld_llama_cpp.sampler import Samplers
 from sampler_rig import CONTEXT_LENGTH, SamplerFor
+
+# A busy machine makes any example slow; the time limit of a whole test is pytest's.
+settings.register_profile("modeld", deadline=None)
+settings.load_profile("modeld")
 
 
 @pytest.fixture(scope="session")

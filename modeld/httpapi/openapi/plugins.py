@@ -21,9 +21,9 @@ import msgspec
 import yaml
 from starlette.routing import BaseRoute, Mount, Route
 
-from modeld.httpapi.openapi_failures import Failures, gate_errors
-from modeld.httpapi.openapi_headers import described_headers
-from modeld.httpapi.openapi_parameters import shared_parameters
+from modeld.httpapi.openapi.failures import Failures, gate_errors
+from modeld.httpapi.openapi.headers import described_headers
+from modeld.httpapi.openapi.parameters import shared_parameters
 from modeld.interfaces import PublicRoute
 
 Json: TypeAlias = dict[str, Any]

@@ -18,7 +18,7 @@ from modeld.errors import (
     UnauthorizedError,
     error_codes,
 )
-from modeld.httpapi.openapi_headers import described_headers
+from modeld.httpapi.openapi.headers import described_headers
 from modeld.httpapi.operations import NO_STORE, Header
 from modeld.httpapi.problems import STATUS, ErrorBody
 

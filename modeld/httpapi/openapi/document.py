@@ -15,16 +15,16 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from modeld.errors import ModeldError
-from modeld.httpapi.openapi_failures import (
+from modeld.httpapi.openapi.failures import (
     ERROR_HEADERS,
     Failures,
     error_examples,
     gate_errors,
 )
-from modeld.httpapi.openapi_headers import described_headers, header_components
-from modeld.httpapi.openapi_parameters import SHARED, described_parameter, shared_parameters
-from modeld.httpapi.openapi_plugins import TAG, plugin_paths
-from modeld.httpapi.openapi_schemas import reference, schemas
+from modeld.httpapi.openapi.headers import described_headers, header_components
+from modeld.httpapi.openapi.parameters import SHARED, described_parameter, shared_parameters
+from modeld.httpapi.openapi.plugins import TAG, plugin_paths
+from modeld.httpapi.openapi.schemas import reference, schemas
 from modeld.httpapi.operations import Answer, Content, Header, Operation
 from modeld.interfaces import PublicRoute
 
