@@ -197,7 +197,7 @@ def test_closing_ends_a_running_check(own_reader: GrammarReader) -> None:
 
 
 def test_the_page_tells_the_limits() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "grammars.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "grammars.md").read_text()
     for limit in (
         grammar_module.MAX_GRAMMAR_BYTES,
         grammar_module.MAX_SCHEMA_BYTES,

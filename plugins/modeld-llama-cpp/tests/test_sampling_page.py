@@ -22,7 +22,9 @@ from test_chain import EVERYTHING, names
 
 from modeld import Sampling
 
-PAGE = (Path(__file__).parents[3] / "docs" / "reference/sampling.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "sampling.md").read_text(
+    encoding="utf-8"
+)
 
 SAMPLERS = {
     "logit_bias": "logit-bias",
