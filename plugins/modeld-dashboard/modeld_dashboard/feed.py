@@ -87,9 +87,9 @@ class Feed(Observer):
         ring = self._requests if "request_id" in facts else self._models
         ring.append({"sequence": self._sequence, "time_unix": round(now_unix, 3), **facts})
         if isinstance(event, ModelLoaded):
-            self._memory.note(Change(self._sequence, now_unix, event.model, event.held_bytes))
+            self._memory.note(Change(self._sequence, now_unix, facts["model"], event.held_bytes))
         elif isinstance(event, ModelEvicted):
-            self._memory.note(Change(self._sequence, now_unix, event.model, 0))
+            self._memory.note(Change(self._sequence, now_unix, facts["model"], 0))
 
     def after(self, sequence: int) -> Entry:
         """What is newer than ``sequence``, oldest first, as plain data.

@@ -64,7 +64,8 @@ def _page(name: str, content: bytes) -> Page:
         "Content-Type": _TYPES.get(suffix, _OTHER_TYPE),
         "ETag": f'"{hashlib.sha256(content).hexdigest()[:32]}"',
         # Names stay the same from version to version: each use asks whether the file is new.
-        "Cache-Control": "no-cache",
+        # Browsers want the icon again on each change of page; an old one does no harm.
+        "Cache-Control": "max-age=86400" if suffix == ".svg" else "no-cache",
         "Content-Security-Policy": POLICY,
         "Referrer-Policy": "no-referrer",
     }

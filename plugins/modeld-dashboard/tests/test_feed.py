@@ -200,9 +200,12 @@ def test_what_is_endless_or_very_long_is_cut(feed: Feed) -> None:
 
 
 def test_a_name_that_is_no_text_does_not_silence_the_feed(feed: Feed) -> None:
-    feed.notify(ModelLoading(model="caf\udce9.gguf"))
-    answer = json.dumps(feed.after(0), ensure_ascii=False).encode()
-    assert json.loads(answer)["events"][0]["model"] == "caf\\udce9.gguf"
+    feed.notify(loaded("caf\udce9.gguf", held_bytes=5))
+    answer = json.loads(json.dumps(feed.after(0), ensure_ascii=False).encode())
+    assert answer["events"][0]["model"] == "caf\\udce9.gguf"
+    assert answer["memory"]["changes"][0]["model"] == "caf\\udce9.gguf"
+    later = json.dumps(feed.after(1), ensure_ascii=False).encode()
+    assert json.loads(later)["memory"]["held_before"] == {"caf\\udce9.gguf": 5}
 
 
 def test_two_feeds_can_be_told_apart() -> None:

@@ -58,6 +58,11 @@ def test_the_page_has_exactly_this_policy_and_these_headers() -> None:
     assert answer.headers["cache-control"] == "no-cache"
 
 
+def test_only_the_icon_is_used_again_without_asking() -> None:
+    assert get("/ui/icon.svg").headers["cache-control"] == "max-age=86400"
+    assert get("/ui/main.js").headers["cache-control"] == "no-cache"
+
+
 def test_the_page_names_only_files_that_are_here_and_no_script_of_its_own() -> None:
     page = get("/ui/").text
     named = re.findall(r'(?:src|href)="([^"]+)"', page)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-only
 import { Palette } from "./logic/palette.js";
 import { Client } from "./server/client.js";
-import { mockTransport } from "./server/mock.js";
 import { Access } from "./state/access.js";
 import { Moves } from "./state/moves.js";
 import { Playground } from "./state/playground.js";
@@ -9,10 +8,12 @@ import { Server } from "./state/server.js";
 
 /** Everything that the pages share. */
 export class App {
-  /** @param {"mock" | "live"} mode */
-  constructor(mode) {
+  /**
+   * @param {"mock" | "live"} mode
+   * @param {import("./server/client.js").Transport} transport
+   */
+  constructor(mode, transport) {
     this.mode = mode;
-    const transport = mode === "mock" ? mockTransport() : fetch.bind(window);
     this.client = new Client(transport);
     this.access = new Access(this.client);
     this.server = new Server(this.client, this.access);

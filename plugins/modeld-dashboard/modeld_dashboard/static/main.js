@@ -13,6 +13,7 @@ import { KeyForm } from "./parts/key_form.js";
 
 const OFTEN_MS = 1000;
 const SELDOM_MS = 5000;
+const LIVELY = ["overview", "infer", "models"];
 
 const VIEWS = {
   overview: OverviewPage,
@@ -36,7 +37,7 @@ function Shell({ app }) {
     document.title = `${title} · modeld`;
   }, [title]);
   useEffect(() => {
-    const isLively = place.name === "overview" || place.name === "models";
+    const isLively = LIVELY.includes(place.name);
     app.server.pollEvery(isLively ? OFTEN_MS : SELDOM_MS);
   }, [place.name]);
   return html`
@@ -50,5 +51,8 @@ function Shell({ app }) {
 }
 
 const isMock = new URLSearchParams(location.search).get("mock") === "1";
+const app = isMock
+  ? new App("mock", (await import("./server/mock.js")).mockTransport())
+  : new App("live", fetch.bind(window));
 const root = document.getElementById("app");
-if (root) render(html`<${Shell} app=${new App(isMock ? "mock" : "live")} />`, root);
+if (root) render(html`<${Shell} app=${app} />`, root);

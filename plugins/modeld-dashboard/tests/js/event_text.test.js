@@ -51,3 +51,39 @@ test("a reason that is not known is shown as it is", () => {
   const [line] = lines({ kind: "request_refused", reason: "something_new" });
   assert.equal(line?.detail, "something_new");
 });
+
+test("a flood of refusals is a few lines, and what happened before it stays", () => {
+  const kind = /** @type {const} */ ("request_refused");
+  const flood = Array.from({ length: 300 }, (_, at) => ({
+    kind,
+    request_id: `r${at}`,
+    model: at % 2 ? "m" : "n",
+    reason: "queue_full",
+  }));
+  const evicted = /** @type {const} */ ({ kind: "model_evicted", reason: "make_room" });
+  assert.deepEqual(
+    lines(evicted, ...flood).map(({ title, count }) => [title, count]),
+    [
+      ["Request refused", 150],
+      ["Request refused", 150],
+      ["Evicted", 1],
+    ],
+  );
+});
+
+test("equal evictions with a load between them are two lines", () => {
+  const evicted = /** @type {const} */ ({ kind: "model_evicted", reason: "make_room" });
+  const loaded = /** @type {const} */ ({ kind: "model_loaded" });
+  assert.equal(lines(evicted, loaded, evicted).length, 3);
+});
+
+test("a crash is one line with what it has freed, not an unloading too", () => {
+  const found = lines(
+    { kind: "worker_exited", cause: "signal", detail: "it was killed" },
+    { kind: "model_evicted", reason: "worker_exited", freed_bytes: 2 ** 20 },
+  );
+  assert.deepEqual(
+    found.map(({ title, detail }) => [title, detail]),
+    [["Crashed", "it was killed; 1 MiB freed"]],
+  );
+});

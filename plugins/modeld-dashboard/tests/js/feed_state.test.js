@@ -73,6 +73,20 @@ test("what is kept is bounded", () => {
     assert.ok(next);
     state = next;
   }
-  assert.equal(state.events.length, 1024);
+  assert.equal(state.events.length, 512);
   assert.equal(state.events.at(-1)?.sequence, 3000);
+});
+
+test("a flood of requests does not push the events of models out", () => {
+  let state = withAnswer(EMPTY, answer({ sequence: 1, events: [event(1)] }));
+  for (let at = 0; at < 3; at += 1) {
+    const events = Array.from({ length: 512 }, (_, index) => ({
+      ...event(2 + at * 512 + index),
+      request_id: "r",
+    }));
+    assert.ok(state);
+    state = withAnswer(state, answer({ sequence: 1 + (at + 1) * 512, events }));
+  }
+  const kept = state?.events.map(({ sequence }) => sequence) ?? [];
+  assert.deepEqual([kept.length, kept[0], kept[1], kept.at(-1)], [513, 1, 1026, 1537]);
 });

@@ -5,6 +5,7 @@ import {
   atEnd,
   begun,
   failed,
+  LOG_KEPT,
   stopped,
   tokensPerSecond,
   withLine,
@@ -93,4 +94,17 @@ test("without a stream the speed is that of the whole time", () => {
 
 test("one token alone has no speed", () => {
   assert.equal(tokensPerSecond(after([['{"token":"a"}', 1200]])), null);
+});
+
+test("the log of a very long stream keeps its latest lines, all of them whole", () => {
+  let state = begun(0);
+  for (let at = 0; at < 30_000; at += 1) state = withLine(state, `{"token":"t${at}"}`, at);
+  assert.ok(state.log.length >= LOG_KEPT && state.log.length < 2 * LOG_KEPT + 100);
+  const tokens = state.log
+    .trimEnd()
+    .split("\n")
+    .map(line => JSON.parse(line).token);
+  assert.equal(tokens.at(-1), "t29999");
+  assert.equal(tokens.at(0), `t${30_000 - tokens.length}`);
+  assert.equal(state.pieces, 30_000);
 });

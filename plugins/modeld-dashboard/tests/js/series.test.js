@@ -134,6 +134,19 @@ test("times to the first token are points of their model", () => {
   assert.deepEqual(values.get("n"), [null, 0.7]);
 });
 
+test("times to the first token are in order where the server's clock was set back", () => {
+  const events = [30, 10, 20].map(time_unix => finished({ time_unix, first_token_s: time_unix }));
+  const { times, values } = firstTokenSeries(events, 5);
+  assert.deepEqual(times, [10, 20, 30]);
+  assert.deepEqual(values.get("m"), [10, 20, 30]);
+});
+
+test("the first tokens of a model that was not asked for before count", () => {
+  const samples = noted(noted([], status({}), 5), status({ m: 40 }), 10);
+  const { values } = speedSeries([], samples, { nowUnix: 1000, nowS: 20, spanS: 300 });
+  assert.equal(sum(values.get("m") ?? []) * 10, 40);
+});
+
 test("the median is that of the latest requests", () => {
   const old = Array.from({ length: 50 }, () => finished({ first_token_s: 9 }));
   const fresh = Array.from({ length: 20 }, (_, at) => finished({ first_token_s: at }));

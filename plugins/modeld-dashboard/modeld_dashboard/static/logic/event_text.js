@@ -4,7 +4,8 @@ import { bytes, seconds } from "./format.js";
 /** @typedef {"quiet" | "good" | "warn" | "bad"} Tone */
 
 /**
- * One line of the list of events; `count` equal ones in a row are one line.
+ * One line of the list of events. Equal ones are one line if only requests were refused or failed
+ * between them, so that a flood of those does not push the rest out of sight.
  *
  * @typedef {object} EventLine
  * @property {number} sequence
@@ -13,7 +14,7 @@ import { bytes, seconds } from "./format.js";
  * @property {Tone} tone
  * @property {string} title
  * @property {string} detail
- * @property {number} count
+ * @property {number} count how many events it stands for
  */
 
 const GONE_WELL = new Set(["stop", "length", "answered", "cancelled"]);
@@ -23,7 +24,6 @@ const EVICTIONS = {
   make_room: "It was idle, and another model needed its memory (make_room).",
   unload_requested: "Somebody asked for it (unload_requested).",
   file_changed: "Its file has changed; the next request loads the new one (file_changed).",
-  worker_exited: "Its process had ended (worker_exited).",
   shutdown: "The server is shutting down (shutdown).",
 };
 
@@ -53,25 +53,38 @@ export function eventLines(events, most) {
   const lines = [];
   // That a load has begun is worth a line only until it has ended.
   const ended = new Set();
+  // What a crash has freed belongs to its line; that the model has left memory is no news then.
+  const freed = new Map();
+  /** @type {EventLine[]} */
+  let near = [];
   for (let at = events.length - 1; at >= 0 && lines.length < most; at -= 1) {
     const event = events[at];
     if (!event || (event.kind === "model_loading" && ended.has(event.model))) continue;
     if (event.kind.startsWith("model_")) ended.add(event.model);
-    const line = lineOf(event);
+    if (event.kind === "model_evicted" && event.reason === "worker_exited") {
+      freed.set(event.model, event.freed_bytes);
+      continue;
+    }
+    const line = lineOf(event, freed.get(event.model));
     if (!line) continue;
-    const newer = lines.at(-1);
-    if (newer && isSame(newer, line)) newer.count += 1;
-    else lines.push(line);
+    const newer = near.find(other => isSame(other, line));
+    if (newer) {
+      newer.count += 1;
+      continue;
+    }
+    lines.push(line);
+    near = event.request_id === undefined ? [line] : [...near, line];
   }
   return lines;
 }
 
 /**
  * @param {Api.Event} event
+ * @param {number} [freedBytes] by the model's crash
  * @returns {EventLine | null}
  */
-function lineOf(event) {
-  const said = words(event);
+function lineOf(event, freedBytes) {
+  const said = words(event, freedBytes);
   if (said === null) return null;
   const [tone, title, detail] = said;
   const { sequence, time_unix, model } = event;
@@ -80,9 +93,10 @@ function lineOf(event) {
 
 /**
  * @param {Api.Event} event
+ * @param {number} [freedBytes]
  * @returns {[Tone, string, string] | null} tone, title and detail
  */
-function words(event) {
+function words(event, freedBytes) {
   const reason = event.reason ?? "";
   switch (event.kind) {
     case "model_loading":
@@ -102,7 +116,7 @@ function words(event) {
         `${EVICTIONS[reason] ?? reason} ${bytes(event.freed_bytes ?? 0)} freed.`,
       ];
     case "worker_exited":
-      return ["bad", "Crashed", event.detail ?? event.cause ?? ""];
+      return ["bad", "Crashed", crashDetail(event, freedBytes)];
     case "request_refused":
       return [reason === "cancelled" ? "quiet" : "warn", "Request refused", refusal(reason)];
     case "request_finished":
@@ -115,7 +129,16 @@ function words(event) {
 
 /** @param {Api.Event} event */
 function failureDetail({ message = "", retry_after_s }) {
-  return retry_after_s ? `${message} Next try in ${seconds(retry_after_s)}.` : message;
+  return retry_after_s ? `${message}; next try in ${seconds(retry_after_s)}` : message;
+}
+
+/**
+ * @param {Api.Event} event
+ * @param {number} [freedBytes]
+ */
+function crashDetail({ detail, cause = "" }, freedBytes) {
+  const said = detail || cause;
+  return freedBytes ? `${said}; ${bytes(freedBytes)} freed` : said;
 }
 
 /** @param {string} reason */

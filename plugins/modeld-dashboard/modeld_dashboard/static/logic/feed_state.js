@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-only
 
-const MOST_EVENTS = 1024;
+const MOST_EVENTS = 512;
 
 /**
  * What has been read of the server's feed so far.
@@ -8,7 +8,7 @@ const MOST_EVENTS = 1024;
  * @typedef {object} FeedState
  * @property {string} feed which feed this is; another one after the server was started anew
  * @property {number} sequence
- * @property {readonly Api.Event[]} events oldest first
+ * @property {readonly Api.Event[]} events the latest of models and as many of requests, oldest first
  * @property {Readonly<Record<string, number>>} heldBefore bytes by model before the first change
  * @property {readonly Api.MemoryChange[]} changes oldest first
  * @property {number} historyS
@@ -47,9 +47,23 @@ export function withAnswer(before, answer) {
   return {
     feed: answer.feed,
     sequence: answer.sequence,
-    events: events.length ? [...before.events, ...events].slice(-MOST_EVENTS) : before.events,
+    events: events.length ? latest([...before.events, ...events]) : before.events,
     heldBefore,
     changes: all.slice(old),
     historyS: answer.memory.history_s,
   };
+}
+
+/**
+ * The events that are kept: however many requests there are, they push out only each other.
+ *
+ * @param {readonly Api.Event[]} events
+ * @returns {Api.Event[]}
+ */
+function latest(events) {
+  const ofRequests = events.filter(({ request_id }) => request_id !== undefined);
+  const ofModels = events.filter(({ request_id }) => request_id === undefined);
+  return [...ofModels.slice(-MOST_EVENTS), ...ofRequests.slice(-MOST_EVENTS)].sort(
+    (one, other) => one.sequence - other.sequence,
+  );
 }

@@ -17,7 +17,8 @@
  * @typedef {object} Generation
  * @property {Phase} phase
  * @property {boolean} stopped
- * @property {string} log the lines as they came
+ * @property {string} model that was asked for; empty for the server's default model
+ * @property {string} log the lines as they came, the earliest left out where there are too many
  * @property {string} answer
  * @property {string} result JSON of the last complete response
  * @property {Problem | null} problem
@@ -35,6 +36,7 @@
 export const IDLE = Object.freeze({
   phase: "idle",
   stopped: false,
+  model: "",
   log: "",
   answer: "",
   result: "",
@@ -49,12 +51,16 @@ export const IDLE = Object.freeze({
   endedMs: null,
 });
 
+/** How many characters of the log are kept, at least; twice as many at most, and one line. */
+export const LOG_KEPT = 100_000;
+
 /**
  * @param {number} nowMs
+ * @param {string} [model]
  * @returns {Generation}
  */
-export function begun(nowMs) {
-  return { ...IDLE, phase: "requesting", startedMs: nowMs };
+export function begun(nowMs, model = "") {
+  return { ...IDLE, phase: "requesting", model, startedMs: nowMs };
 }
 
 /**
@@ -66,7 +72,7 @@ export function begun(nowMs) {
  * @returns {Generation}
  */
 export function withLine(before, line, nowMs) {
-  const after = { ...before, log: `${before.log}${line}\n` };
+  const after = { ...before, log: `${kept(before.log)}${line}\n` };
   const value = parsed(line);
   if (value === null) {
     const error = "the server sent a line that is not JSON";
@@ -175,6 +181,16 @@ function completed(before, value, nowMs) {
     finishReason: typeof value.finish_reason === "string" ? value.finish_reason : null,
     endedMs: nowMs,
   };
+}
+
+/**
+ * A log with room for more. It is cut seldom and by much, so that long streams stay cheap.
+ *
+ * @param {string} log
+ * @returns {string}
+ */
+function kept(log) {
+  return log.length > 2 * LOG_KEPT ? log.slice(log.indexOf("\n", LOG_KEPT) + 1) : log;
 }
 
 /**

@@ -56,7 +56,7 @@ export function speedSeries(events, samples, { nowUnix, nowS, spanS }) {
     if (!one || !two) continue;
     const shift = nowUnix - nowS;
     for (const [model, total] of Object.entries(two.tokens)) {
-      const gained = total - (one.tokens[model] ?? total);
+      const gained = total - (one.tokens[model] ?? 0);
       if (gained > 0) spread(model, one.atS + shift, two.atS + shift, gained);
     }
   }
@@ -72,7 +72,10 @@ export function speedSeries(events, samples, { nowUnix, nowS, spanS }) {
  * @returns {ModelSeries} in seconds
  */
 export function firstTokenSeries(events, beginUnix) {
-  const shown = events.filter(event => hasFirstToken(event) && event.time_unix >= beginUnix);
+  const shown = events
+    .filter(event => hasFirstToken(event) && event.time_unix >= beginUnix)
+    // The server's clock may have been set back; a chart needs its times in order.
+    .sort((one, other) => one.time_unix - other.time_unix);
   /** @type {Map<string, (number | null)[]>} */
   const values = new Map(shown.map(({ model }) => [model, new Array(shown.length).fill(null)]));
   shown.forEach(({ model, first_token_s }, at) => {

@@ -12,7 +12,6 @@ export function InferPage({ app, model }) {
   const { playground } = app;
   const { models } = useStore(app.server.store);
   useEffect(() => {
-    if (models === null) app.server.readModels();
     if (model) playground.form.patch({ model });
   }, [model]);
   useEffect(() => {
@@ -25,7 +24,7 @@ export function InferPage({ app, model }) {
   return html`
     <div class="infer">
       <${ComposeForm} playground=${playground} models=${models ?? []} />
-      <${GenerationView} playground=${playground} />
+      <${GenerationView} playground=${playground} server=${app.server} />
     </div>
   `;
 }

@@ -6,6 +6,8 @@ import { ModelActions, MoveProblem } from "../parts/model_actions.js";
 import { ModelName } from "../parts/model_name.js";
 import { ServerNotices } from "../parts/server_notices.js";
 
+const HEADINGS = ["Model", "State", "Family", "Quantisation", "File", "Context"];
+
 /**
  * All models that the server knows.
  *
@@ -79,7 +81,7 @@ function ModelTable({ app, models, status }) {
     <table class="rows models" role="table" aria-labelledby="models-title" data-testid="models-table">
       <thead role="rowgroup">
         <tr role="row">
-          ${["Model", "State", "Family", "Quantisation", "File", "Context"].map(
+          ${HEADINGS.map(
             text => html`<th key=${text} scope="col" role="columnheader">${text}</th>`,
           )}
           <th scope="col" role="columnheader"><span class="visually-hidden">Actions</span></th>
@@ -140,9 +142,9 @@ function ModelRow({ app, model, instance }) {
             </div>
           `
         }
-        <${MoveProblem} moves=${app.moves} model=${id} />
       </td>
     </tr>
+    <${MoveProblem} moves=${app.moves} model=${id} columns=${HEADINGS.length + 1} />
   `;
 }
 

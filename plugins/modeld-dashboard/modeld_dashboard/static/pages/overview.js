@@ -79,7 +79,7 @@ function Figures({ status, samples }) {
     ["Running", ...requests(({ inflight }) => inflight)],
     ["Waiting", ...requests(({ queue_len }) => queue_len)],
     ["Speed", rate(speed), "tokens/s"],
-    ["Left memory", whole(status.evictions_total), "times"],
+    ["Left memory", whole(status.evictions_total), status.evictions_total === 1 ? "time" : "times"],
     ["Up for", span(status.uptime_seconds), ""],
   ];
   return html`

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: GPL-3.0-only
-import { html, useLayoutEffect, useRef, useStore } from "../html.js";
+import { html, useEffect, useLayoutEffect, useRef, useStore } from "../html.js";
 import { NONE, rate, seconds, whole } from "../logic/format.js";
 import { tokensPerSecond } from "../logic/generation.js";
+import { waitText } from "../logic/waiting.js";
 
 /** @typedef {import("../logic/generation.js").Generation} Generation */
 
 /**
  * The answer as it comes, its numbers, and what went over the wire.
  *
- * @param {{playground: import("../state/playground.js").Playground}} props
+ * @param {{
+ *   playground: import("../state/playground.js").Playground,
+ *   server: import("../state/server.js").Server,
+ * }} props
  */
-export function GenerationView({ playground }) {
+export function GenerationView({ playground, server }) {
   const generation = useStore(playground.generation);
   return html`
     <div class="outcome">
@@ -23,6 +27,11 @@ export function GenerationView({ playground }) {
         </div>
         <${Numbers} generation=${generation} />
         <${Trouble} generation=${generation} />
+        ${
+          generation.phase === "requesting" &&
+          generation.firstTokenMs === null &&
+          html`<${Wait} server=${server} model=${generation.model} />`
+        }
         <div class="answer" data-testid="answer" tabindex="0" role="group" aria-label="Text">
           ${generation.answer}
         </div>
@@ -78,6 +87,17 @@ function Figure({ name, unit, testid, value }) {
       <dt>${name}</dt>
       <dd><span class="figure-value" data-testid=${testid}>${value}</span> ${unit}</dd>
     </div>
+  `;
+}
+
+/** @param {{server: import("../state/server.js").Server, model: string}} props */
+function Wait({ server, model }) {
+  const { status } = useStore(server.store);
+  useEffect(() => server.pollNow(), []);
+  return html`
+    <p class="notice" data-tone="quiet" role="status" data-testid="wait">
+      ${waitText(status, model)}
+    </p>
   `;
 }
 

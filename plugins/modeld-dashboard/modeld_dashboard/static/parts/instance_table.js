@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-only
-import { html, useState } from "../html.js";
+import { html, useId, useState } from "../html.js";
 import { ago, mib, NONE, rate, seconds, whole } from "../logic/format.js";
 import { speedOf } from "../logic/speed.js";
 import { InstanceDetails } from "./instance_details.js";
@@ -75,7 +75,7 @@ export function InstanceTable({ app, instances, samples, firstTokens }) {
 function InstanceRow({ app, instance, speed, firstToken }) {
   const [isOpen, setOpen] = useState(false);
   const { model_id: model, state, pinned } = instance;
-  const detailsId = `details-${model}`;
+  const detailsId = useId();
   return html`
     <tr role="row" data-testid="instance-row" data-model=${model} data-state=${state}>
       <th scope="row" role="rowheader" class="cell-model">
@@ -108,9 +108,9 @@ function InstanceRow({ app, instance, speed, firstToken }) {
             onClick=${() => setOpen(!isOpen)}
           >Details</button>
         </div>
-        <${MoveProblem} moves=${app.moves} model=${model} />
       </td>
     </tr>
+    <${MoveProblem} moves=${app.moves} model=${model} columns=${HEADINGS.length + 1} />
     <tr role="row" class="details-row" id=${detailsId} hidden=${!isOpen}>
       <td role="cell" colspan=${HEADINGS.length + 1}>
         ${isOpen && html`<${InstanceDetails} instance=${instance} />`}

@@ -15,7 +15,7 @@ const DOING = { load: "Loading", unload: "Unloading", pin: "Pin", unpin: "Unpin"
  * }} props
  */
 export function ModelActions({ moves, model, state, pinned }) {
-  const doing = useStore(moves.running)[model];
+  const doing = useStore(moves.running).get(model);
   const verb = state === "absent" || state === "failed" ? "load" : "unload";
   const isMoving = doing === "load" || doing === "unload";
   const isBusy = doing !== undefined || state === "draining";
@@ -50,17 +50,21 @@ export function ModelActions({ moves, model, state, pinned }) {
 }
 
 /**
- * Why the last thing that was done to a model from here has failed.
+ * Why the last thing that was done to a model from here has failed, as a row below the model's.
  *
- * @param {{moves: import("../state/moves.js").Moves, model: string}} props
+ * @param {{moves: import("../state/moves.js").Moves, model: string, columns: number}} props
  */
-export function MoveProblem({ moves, model }) {
-  const problem = useStore(moves.problems)[model];
+export function MoveProblem({ moves, model, columns }) {
+  const problem = useStore(moves.problems).get(model);
   if (!problem) return null;
   return html`
-    <p class="notice row-notice" data-tone="bad" role="alert" data-model=${model}>
-      <span>${problem}</span>
-      <button type="button" class="quiet" onClick=${() => moves.dismiss(model)}>Dismiss</button>
-    </p>
+    <tr role="row" class="details-row">
+      <td role="cell" colspan=${columns}>
+        <p class="notice row-notice" data-tone="bad" role="alert" data-model=${model}>
+          <span>${problem}</span>
+          <button type="button" class="quiet" onClick=${() => moves.dismiss(model)}>Dismiss</button>
+        </p>
+      </td>
+    </tr>
   `;
 }

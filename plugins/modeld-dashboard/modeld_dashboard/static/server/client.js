@@ -36,7 +36,8 @@ export class Client {
 
   /** @param {string} key empty for none */
   useKey(key) {
-    this.#key = key;
+    // Headers take bytes as characters; servers compare keys as the bytes of UTF-8.
+    this.#key = String.fromCharCode(...new TextEncoder().encode(key));
   }
 
   get hasKey() {

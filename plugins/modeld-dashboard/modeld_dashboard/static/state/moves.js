@@ -6,10 +6,10 @@ import { Store } from "./store.js";
 
 /** What is being done to models from this page, and what went wrong with it. */
 export class Moves {
-  /** @type {Store<Readonly<Record<string, Verb>>>} the model to what is being done to it */
-  running = new Store({});
-  /** @type {Store<Readonly<Record<string, string>>>} the model to why the last move failed */
-  problems = new Store({});
+  /** @type {Store<ReadonlyMap<string, Verb>>} the model to what is being done to it */
+  running = new Store(new Map());
+  /** @type {Store<ReadonlyMap<string, string>>} the model to why the last move failed */
+  problems = new Store(new Map());
   /** @type {import("../server/client.js").Client} */
   #client;
   /** @type {import("./server.js").Server} */
@@ -29,8 +29,8 @@ export class Moves {
    * @param {Verb} verb
    */
   async move(model, verb) {
-    if (this.running.value[model]) return;
-    this.running.patch({ [model]: verb });
+    if (this.running.value.has(model)) return;
+    this.running.value = new Map([...this.running.value, [model, verb]]);
     this.problems.value = without(this.problems.value, model);
     try {
       const done = this.#client.move(model, verb);
@@ -38,7 +38,7 @@ export class Moves {
       await done;
     } catch (error) {
       const message = error instanceof RequestError ? error.message : "this did not work";
-      this.problems.patch({ [model]: message });
+      this.problems.value = new Map([...this.problems.value, [model, message]]);
     }
     this.running.value = without(this.running.value, model);
     this.#server.pollNow();
@@ -52,11 +52,10 @@ export class Moves {
 
 /**
  * @template T
- * @param {Readonly<Record<string, T>>} all
+ * @param {ReadonlyMap<string, T>} all
  * @param {string} name
- * @returns {Record<string, T>}
+ * @returns {ReadonlyMap<string, T>}
  */
 function without(all, name) {
-  const { [name]: _, ...rest } = all;
-  return rest;
+  return new Map([...all].filter(([other]) => other !== name));
 }

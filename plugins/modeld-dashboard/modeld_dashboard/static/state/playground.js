@@ -7,6 +7,8 @@ import { Store } from "./store.js";
 
 /** @typedef {import("../logic/sampling.js").Form} Form */
 
+const DRAWN_EVERY_MS = 50;
+
 /** The playground's form and its one request; both live on while other pages are shown. */
 export class Playground {
   /** @type {Store<Form>} */
@@ -21,7 +23,11 @@ export class Playground {
       settings: {},
     }),
   );
+  /** What is shown of the one request; tokens are put into it some times a second. */
   generation = new Store(generation.IDLE);
+  #latest = generation.IDLE;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
 
   /** @type {import("../server/client.js").Client} */
   #client;
@@ -39,7 +45,7 @@ export class Playground {
   }
 
   get isRunning() {
-    return this.generation.value.phase === "requesting";
+    return this.#latest.phase === "requesting";
   }
 
   /** Send the form; what goes wrong is in the generation. */
@@ -47,19 +53,21 @@ export class Playground {
     if (this.isRunning) return;
     const form = this.form.value;
     this.#abort = new AbortController();
-    this.generation.value = generation.begun(performance.now());
+    const { signal } = this.#abort;
+    this.#show(generation.begun(performance.now(), form.model.trim()));
     try {
-      await this.#run(requestBody(form), form.stream);
+      await this.#run(requestBody(form), form.stream, signal);
     } catch (error) {
-      this.#fail(error);
+      if (!signal.aborted) this.#fail(error);
     }
-    if (form.chat && this.generation.value.phase === "success") this.#remember(form);
+    if (signal.aborted) return;
+    if (form.chat && this.#latest.phase === "success") this.#remember(form);
   }
 
   /** Give the request up; the server then stops its work too. */
   stop() {
     if (!this.isRunning) return;
-    this.generation.value = generation.stopped(this.generation.value, performance.now());
+    this.#show(generation.stopped(this.#latest, performance.now()));
     this.#abort.abort();
   }
 
@@ -70,38 +78,53 @@ export class Playground {
   /**
    * @param {Record<string, unknown>} body
    * @param {boolean} streamed
+   * @param {AbortSignal} signal
    */
-  async #run(body, streamed) {
-    const signal = this.#abort.signal;
+  async #run(body, streamed, signal) {
     const response = await this.#client.infer(body, signal);
-    this.generation.patch({ requestId: response.headers.get("X-Request-ID") });
+    this.#show({ ...this.#latest, requestId: response.headers.get("X-Request-ID") });
     if (streamed && response.body) {
       for await (const line of readLines(response.body)) {
         if (signal.aborted) return;
-        this.generation.value = generation.withLine(this.generation.value, line, performance.now());
+        this.#show(generation.withLine(this.#latest, line, performance.now()));
         if (!this.isRunning) return;
       }
     } else {
       const text = await response.text();
-      this.generation.value = generation.withLine(this.generation.value, text, performance.now());
+      this.#show(generation.withLine(this.#latest, text, performance.now()));
     }
-    this.generation.value = generation.atEnd(this.generation.value, performance.now());
+    this.#show(generation.atEnd(this.#latest, performance.now()));
+  }
+
+  /**
+   * Drawing costs more the longer an answer is, so not every token is drawn on its own; a new phase
+   * is shown at once.
+   *
+   * @param {generation.Generation} latest
+   */
+  #show(latest) {
+    this.#latest = latest;
+    if (latest.phase !== this.generation.value.phase) this.#draw();
+    else this.#timer ??= setTimeout(() => this.#draw(), DRAWN_EVERY_MS);
+  }
+
+  #draw() {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.generation.value = this.#latest;
   }
 
   /** @param {unknown} error */
   #fail(error) {
-    if (this.#abort.signal.aborted) return;
-    this.generation.value = generation.failed(
-      this.generation.value,
-      problemFrom(error),
-      performance.now(),
-    );
+    this.#show(generation.failed(this.#latest, problemFrom(error), performance.now()));
     if (error instanceof RequestError && error.reason === "unauthorized") this.#onUnauthorized();
   }
 
-  /** @param {Form} form */
+  /** @param {Form} form as it was sent */
   #remember(form) {
-    const answer = this.generation.value.answer;
+    // Another chat has been begun meanwhile: this answer is not a part of it.
+    if (this.form.value.turns !== form.turns) return;
+    const { answer } = this.#latest;
     this.form.patch({
       prompt: this.form.value.prompt === form.prompt ? "" : this.form.value.prompt,
       turns: [

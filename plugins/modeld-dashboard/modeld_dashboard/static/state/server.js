@@ -40,6 +40,7 @@ export class Server {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   #isPolling = false;
+  #isWanted = false;
 
   /**
    * @param {import("../server/client.js").Client} client
@@ -68,12 +69,9 @@ export class Server {
   /** Ask at once, unless the page cannot be seen or a key is needed first. */
   pollNow() {
     clearTimeout(this.#timer);
+    this.#isWanted = this.#isPolling;
     if (document.hidden || this.#isPolling || this.#access.store.value.problem) return;
     this.#poll();
-  }
-
-  async readModels() {
-    await this.#guarded(async () => this.store.patch({ models: await this.#client.models() }));
   }
 
   /** Have the server look for models again. */
@@ -95,12 +93,15 @@ export class Server {
         this.#client.feed(feed.sequence),
       ]);
       this.#take(status, answer);
-      if (this.store.value.models === null) await this.readModels();
+      if (this.store.value.models === null) {
+        this.store.patch({ models: await this.#client.models() });
+      }
     });
     this.#isPolling = false;
     if (went) this.store.patch({ problem: null, failures: 0 });
     if (document.hidden || this.#access.store.value.problem) return;
-    const delayMs = nextDelayMs(this.#everyMs, this.store.value.failures);
+    // What somebody waits for may have happened after the server had answered.
+    const delayMs = this.#isWanted ? 0 : nextDelayMs(this.#everyMs, this.store.value.failures);
     this.#timer = setTimeout(() => this.pollNow(), delayMs);
   }
 
