@@ -93,3 +93,20 @@ def test_a_test_that_runs_the_checkouts_package_is_an_error_also_in_another_proc
 def test_too_little_reached_and_tests_that_fail_are_errors(wheel_tests, tmp_path, code, why):
     with pytest.raises(SystemExit, match=why):
         run(wheel_tests, tmp_path, code)
+
+
+def test_what_a_killed_process_has_half_written_does_not_count_and_hinders_nothing(
+    wheel_tests, tmp_path, capfd
+):
+    code = (
+        "import modeld, os, sqlite3\n"
+        "def test_it():\n"
+        "    assert modeld.work()\n"
+        "    data = sqlite3.connect(os.environ['COVERAGE_FILE'] + '.killed')\n"
+        "    data.execute('create table coverage_schema (version integer)')\n"
+        "    data.close()\n"
+    )
+    run(wheel_tests, tmp_path, code)
+    told = capfd.readouterr().out
+    assert "coverage.killed was cut short and does not count" in told
+    assert re.search(r"^TOTAL .* 100%$", told, re.MULTILINE)
