@@ -7,12 +7,12 @@ line should not have to wait for.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import click
 
+from modeld.cli.number import Number
 from modeld.values import Sampling
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -25,44 +25,30 @@ class _Whole(click.IntRange):
     name = "integer"
 
 
-class _Number(click.FloatRange):
-    """A range of numbers; ``nan``, which every comparison lets pass, is none."""
-
-    name = "number"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        number = float(super().convert(value, param, ctx))
-        if not math.isfinite(number):
-            self.fail(f"{value} is not a finite number.", param, ctx)
-        return number
-
-
 class _Option(click.Option):
     section = "Sampling"
 
 
 _NUMBERS: Final[Mapping[str, tuple[click.ParamType[Any], str]]] = {
-    "temperature": (_Number(0, 5), "0: always the likeliest token"),
-    "dynatemp_range": (_Number(0, 5), "how far the temperature moves; 0: not at all"),
-    "dynatemp_exponent": (_Number(0, 10, min_open=True), "how it moves"),
-    "top_p": (_Number(0, 1, min_open=True), "likeliest part kept; 1: all"),
+    "temperature": (Number(0, 5), "0: always the likeliest token"),
+    "dynatemp_range": (Number(0, 5), "how far the temperature moves; 0: not at all"),
+    "dynatemp_exponent": (Number(0, 10, min_open=True), "how it moves"),
+    "top_p": (Number(0, 1, min_open=True), "likeliest part kept; 1: all"),
     "top_k": (_Whole(0, 2**31 - 1), "likeliest tokens kept; 0: all"),
-    "min_p": (_Number(0, 1), "least part of the likeliest's chance; 0: none"),
-    "typical_p": (_Number(0, 1, min_open=True), "most typical part kept; 1: all"),
-    "top_n_sigma": (_Number(0, 100), "deviations kept below the best; 0: all"),
-    "xtc_probability": (_Number(0, 1), "how often top choices are dropped"),
-    "xtc_threshold": (_Number(0, 1), "chance that makes a token a top choice"),
+    "min_p": (Number(0, 1), "least part of the likeliest's chance; 0: none"),
+    "typical_p": (Number(0, 1, min_open=True), "most typical part kept; 1: all"),
+    "top_n_sigma": (Number(0, 100), "deviations kept below the best; 0: all"),
+    "xtc_probability": (Number(0, 1), "how often top choices are dropped"),
+    "xtc_threshold": (Number(0, 1), "chance that makes a token a top choice"),
     "mirostat": (_Whole(0, 2), "1 or 2: that version of Mirostat"),
-    "mirostat_tau": (_Number(0, 100), "surprise that it steers towards"),
-    "mirostat_eta": (_Number(0, 1), "how fast it steers"),
-    "repeat_penalty": (_Number(0.01, 10), "above 1: fewer repeats"),
+    "mirostat_tau": (Number(0, 100), "surprise that it steers towards"),
+    "mirostat_eta": (Number(0, 1), "how fast it steers"),
+    "repeat_penalty": (Number(0.01, 10), "above 1: fewer repeats"),
     "repeat_last_n": (_Whole(-1, _WINDOW), "tokens that penalties look at; -1: all"),
-    "presence_penalty": (_Number(-2, 2), "above 0: fewer tokens that were there"),
-    "frequency_penalty": (_Number(-2, 2), "the same, for each time"),
-    "dry_multiplier": (_Number(0, 10), "above 0: fewer repeated passages"),
-    "dry_base": (_Number(1, 10), "growth of that with their length"),
+    "presence_penalty": (Number(-2, 2), "above 0: fewer tokens that were there"),
+    "frequency_penalty": (Number(-2, 2), "the same, for each time"),
+    "dry_multiplier": (Number(0, 10), "above 0: fewer repeated passages"),
+    "dry_base": (Number(1, 10), "growth of that with their length"),
     "dry_allowed_length": (_Whole(1, _WINDOW), "longest passage that is free"),
     "dry_penalty_last_n": (_Whole(-1, _WINDOW), "tokens that it looks at; -1: all"),
     "seed": (_Whole(_RANDOM_SEED, 2**32 - 2), "makes the answer repeatable; -1: random"),

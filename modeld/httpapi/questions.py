@@ -48,6 +48,20 @@ Wanted = TypeVar("Wanted", bound=Reply)
 
 _MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _RERANKER = "bge-reranker-v2-m3-q4_k_m.gguf"
+_RERANK = {
+    "model": _RERANKER,
+    "query": "which animal purrs?",
+    "documents": ["A dog barks.", "A cat purrs."],
+    "return_documents": True,
+}
+_RANKING = {
+    "model": _RERANKER,
+    "results": [
+        {"index": 1, "score": 6.71, "document": "A cat purrs."},
+        {"index": 0, "score": -10.2, "document": "A dog barks."},
+    ],
+    "usage": {"prompt_tokens": 26, "total_tokens": 26},
+}
 _DESCRIPTION = """\
 The model is loaded if it is not in memory, and the request waits for its turn as one for text
 does. A model that cannot do this is refused with `not_supported`. A client that closes its
@@ -147,10 +161,6 @@ class Questions:
         return (*self._of_likeness(), *self._of_tokens(), self._of_templates())
 
     def _of_likeness(self) -> tuple[Operation, Operation]:
-        results = [
-            {"index": 1, "score": 6.71, "document": "A cat purrs."},
-            {"index": 0, "score": -10.2, "document": "A dog barks."},
-        ]
         return (
             Operation(
                 method="POST",
@@ -181,22 +191,8 @@ class Questions:
                 summary="Order documents by how relevant they are for a query",
                 description=_DESCRIPTION,
                 body=RerankRequest,
-                body_examples={
-                    "pets": {
-                        "model": _RERANKER,
-                        "query": "which animal purrs?",
-                        "documents": ["A dog barks.", "A cat purrs."],
-                        "return_documents": True,
-                    }
-                },
-                answers=_answer(
-                    RerankAnswer,
-                    {
-                        "model": _RERANKER,
-                        "results": results,
-                        "usage": {"prompt_tokens": 26, "total_tokens": 26},
-                    },
-                ),
+                body_examples={"pets": _RERANK},
+                answers=_answer(RerankAnswer, _RANKING),
                 raises=WORK_ERRORS,
             ),
         )

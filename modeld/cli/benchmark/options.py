@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from modeld.cli.benchmark.api import Wish
 from modeld.cli.benchmark.level import MAX_REQUESTS
 from modeld.cli.benchmark.plan import LEAST_REQUESTS, ROUNDS, Plan
 from modeld.cli.benchmark.prompts import Prompts, Text, Words
+from modeld.cli.number import Number
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -67,21 +67,6 @@ def url_of(ctx: click.Context, param: click.Parameter, value: str) -> str:
     if "?" in value or "#" in value:
         raise click.BadParameter(f"{value!r} has a query or a fragment", ctx, param)
     return value.rstrip("/").removesuffix("/v1").rstrip("/")
-
-
-class Number(click.FloatRange):
-    """A range of numbers; ``nan``, which every comparison lets pass, is none."""
-
-    name = "number"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """The number, if it is in the range."""
-        number = float(super().convert(value, param, ctx))
-        if not math.isfinite(number):
-            self.fail(f"{value} is not a finite number", param, ctx)
-        return number
 
 
 _OPTIONS: Final = (
