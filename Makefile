@@ -7,6 +7,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 LOCK_ARGS ?=
 COVERAGE_MIN ?= 90
+WORKERS ?= 2
 E2E ?= mock live
 
 BIN := .venv/bin
@@ -19,10 +20,12 @@ DOCKERFILES = $(shell git ls-files --cached --others --exclude-standard '*Docker
 CHOSEN := $(filter tests/% plugins/%,$(PYTEST_ARGS))
 TESTS := $(if $(CHOSEN),,tests $(wildcard plugins/*/tests))
 WITHOUT_PACKAGES := -m "not debian and not browser"
+# Whole files, so that what a module's tests share is made once, in the order of tests/conftest.py.
+IN_PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev models test test-all coverage matrix js debian e2e bench lint types contracts \
+.PHONY: help run dev models test test-all matrix js debian e2e clients bench lint types contracts \
   format docs swagger wheels lock apt clean
 
 help: ## list the verbs
@@ -35,22 +38,27 @@ run: ## serve a small model on 127.0.0.1:8080 (PORT=…), from nothing if need b
 dev: ## make .venv with everything that testing and checking need
 	@$(BOOTSTRAP) dev
 
-models: ## bring the two small models that the tests use into models/
+models: ## bring the two small models and the chat templates that the tests use into models/
 	@$(BOOTSTRAP) models
 
-test: dev models ## run all tests but those below, from nothing if need be (PYTEST_ARGS=…)
+# Whoever names tests wants an answer soon: these run in the checkout, and nothing is measured.
+ifeq ($(strip $(PYTEST_ARGS)),)
+test: models
+	@$(BOOTSTRAP) test --minimum $(COVERAGE_MIN) -- $(TESTS) $(WITHOUT_PACKAGES) $(IN_PARALLEL) \
+	  --durations 20
+else
+test: dev models
 	$(BIN)/python -m pytest $(TESTS) $(WITHOUT_PACKAGES) $(PYTEST_ARGS)
+endif
+test: ## run all tests but those below on the wheels, reaching 90 %; or those of PYTEST_ARGS=…
 
 test-all: apt dev ## install what all suites need and run them, in a browser too
-	$(BIN)/python -m tests.testctl install all
-	$(BIN)/python -m tests.testctl test all auto -- $(PYTEST_ARGS)
-
-coverage: models ## run the tests on the installed wheels; at least 90 % (COVERAGE_MIN=…)
-	@$(BOOTSTRAP) coverage --minimum $(COVERAGE_MIN) -- \
-	  $(TESTS) $(WITHOUT_PACKAGES) $(PYTEST_ARGS)
+	$(BIN)/python scripts/testctl install all
+	$(BIN)/python scripts/testctl test all auto -- $(PYTEST_ARGS)
 
 matrix: models ## run the tests on each Python of this machine (PYTHONS="3.11 3.12")
-	@$(BOOTSTRAP) matrix --versions "$(PYTHONS)" -- $(TESTS) $(WITHOUT_PACKAGES) $(PYTEST_ARGS)
+	@$(BOOTSTRAP) matrix --versions "$(PYTHONS)" -- $(TESTS) $(WITHOUT_PACKAGES) $(IN_PARALLEL) \
+	  $(PYTEST_ARGS)
 
 js: ## install, check and test the JavaScript of the dashboard, with node
 	@sh scripts/js.sh
@@ -60,15 +68,19 @@ debian: apt dev models ## run the tests that need Debian packages, which it inst
 
 e2e: apt dev models ## run the tests in a browser, mocked and live (E2E=mock for one)
 	@failed=0; for mode in $(E2E); do \
-	  $(BIN)/python -m tests.testctl test web $$mode --models-dir models -- $(PYTEST_ARGS) \
+	  $(BIN)/python scripts/testctl test web $$mode --models-dir models -- $(PYTEST_ARGS) \
 	  || failed=1; done; exit $$failed
+
+clients: dev models ## run the tests with clients that others have made, in an environment of their own
+	@$(BOOTSTRAP) clients -- $(PYTEST_ARGS)
 
 bench: models ## run the benchmarks against llama-server (BENCH_ARGS="--repeats 3 swap")
 	@$(BOOTSTRAP) bench -- $(BENCH_ARGS)
 
-lint: dev ## check style, format, workflows, shell scripts, Dockerfiles, hygiene and lock files
+lint: dev ## check style, format, dead code, workflows, shell scripts, Dockerfiles, hygiene and lock files
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/python scripts/dead_code.py
 	$(BIN)/python scripts/hygiene.py
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/actionlint
 	$(BIN)/shellcheck $(SHELL_SCRIPTS)
@@ -78,7 +90,7 @@ lint: dev ## check style, format, workflows, shell scripts, Dockerfiles, hygiene
 types: dev ## check the types of core, plugins, scripts and testctl
 	$(BIN)/mypy
 	MYPYPATH=scripts $(BIN)/mypy scripts/*.py
-	$(BIN)/mypy --exclude '/test_' tests/testctl
+	MYPYPATH=scripts $(BIN)/mypy -p testctl
 	@set -e; for plugin in $(PLUGINS); do \
 	  echo "$(BIN)/mypy $$plugin"; $(BIN)/mypy --exclude '/tests/' $$plugin; done
 

@@ -31,10 +31,10 @@ def create_host(llm: ModeldApp | None = None) -> FastAPI:
         prompt = f"A haiku about {about}:\n"
         request = modeld.GenerateRequest(model=model, prompt=prompt, max_tokens=40)
         try:
-            async with aclosing(llm.service.infer(request)) as chunks:
-                answer = [chunk.text async for chunk in chunks if isinstance(chunk, modeld.Token)]
+            async with aclosing(llm.service.generate(request)) as chunks:
+                pieces = [chunk.text async for chunk in chunks if isinstance(chunk, modeld.Token)]
         except modeld.ModeldError as exc:
             raise HTTPException(status_code=503, detail=exc.message) from exc
-        return {"haiku": "".join(answer)}
+        return {"haiku": "".join(pieces)}
 
     return host

@@ -1,60 +1,56 @@
 # SPDX-License-Identifier: GPL-3.0-only
 """The names that a plugin author and an embedding application need, and nothing else.
 
-Who may import whom, inside modeld: ``cli`` → ``httpapi`` → ``serving`` → ``hosting`` →
-``plugins`` → ``hookspecs`` → ``interfaces`` → ``events``, ``settings``, ``questions`` → ``values``,
-``errors``. ``builtin`` and other plugins import from here, from ``modeld.values``,
-``modeld.questions``, ``modeld.errors``, ``modeld.events``, ``modeld.interfaces``,
-``modeld.settings`` and ``modeld.testing``.
+Who may import whom, inside modeld: ``cli`` → ``doctor`` → ``httpapi`` → ``serving`` →
+``hosting`` → ``plugins`` → ``hookspecs`` → ``dialects`` → ``interfaces`` → ``engines``,
+``model_service``, ``sampling`` → ``events``, ``settings`` → ``responses``, ``status`` →
+``requests`` → ``messages`` → ``setting`` →
+``values``, ``errors``, ``machine``. ``builtin`` and other plugins import from here, from
+``modeld.values``, ``modeld.requests``, ``modeld.responses``, ``modeld.status``,
+``modeld.errors``, ``modeld.events``, ``modeld.interfaces``, ``modeld.sampling``,
+``modeld.validation``, ``modeld.settings``, ``modeld.terminal`` and ``modeld.testing``.
 
 Importing this module loads neither Starlette nor uvicorn nor any runtime.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib import import_module
 
-from modeld.errors import ModeldError
-from modeld.hookspecs import hookimpl
-from modeld.interfaces import (
-    Backend,
-    Candidate,
-    Engine,
-    EngineHost,
-    EvictionPolicy,
-    ModelService,
-    Observer,
-    OutputFormatter,
-    PublicRoute,
-    RegistrySource,
-    SimpleEngine,
-    StepEngine,
-)
-from modeld.settings import Settings
-from modeld.values import (
-    Chunk,
-    Done,
-    Failed,
-    Finding,
-    FinishReason,
-    GenerateRequest,
-    MemoryEstimate,
-    Message,
-    ModelSpec,
-    Options,
-    Sampling,
-    StepChunk,
-    Token,
-    Usage,
-)
-
+TYPE_CHECKING = False  # what type checkers take for true; the module typing takes its time
 if TYPE_CHECKING:
+    from modeld.capabilities import Capability
+    from modeld.commands import Command
+    from modeld.errors import ModeldError
+    from modeld.hookspecs import hookimpl
     from modeld.httpapi.app import ModeldApp, create_app
+    from modeld.interfaces import (
+        Backend,
+        Candidate,
+        Engine,
+        EngineHost,
+        EvictionPolicy,
+        ModelService,
+        Observer,
+        OutputFormatter,
+        PublicRoute,
+        RegistrySource,
+        SimpleEngine,
+        StepEngine,
+    )
+    from modeld.messages import Message
+    from modeld.requests import BackendSampling, GenerateRequest, Sampling
+    from modeld.responses import Chunk, Done, Failed, FinishReason, StepChunk, Token, Usage
+    from modeld.settings import Settings
+    from modeld.values import Finding, MemoryEstimate, ModelSpec, Options
 
 __all__ = [
     "Backend",
+    "BackendSampling",
     "Candidate",
+    "Capability",
     "Chunk",
+    "Command",
     "Done",
     "Engine",
     "EngineHost",
@@ -86,10 +82,26 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """Load the application on first use, so that plugins and workers never import the web stack."""
-    if name in {"ModeldApp", "create_app"}:
-        from modeld.httpapi import app  # noqa: PLC0415
+_HOMES = (
+    *("errors", "values", "messages", "requests", "responses", "commands", "hookspecs"),
+    *("interfaces", "settings", "capabilities", "httpapi.app"),
+)
+"""The modules that bring the names, the web stack last."""
 
-        return getattr(app, name)
+
+def __getattr__(name: str) -> object:
+    """Import a name on first use.
+
+    So the command answers Ctrl-C before its libraries are there, and plugins and workers never
+    import the web stack.
+    """
+    for home in _HOMES if name in __all__ else ():
+        module = import_module(f"modeld.{home}")
+        if hasattr(module, name):
+            found = globals()[name] = getattr(module, name)
+            return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

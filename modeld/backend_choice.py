@@ -18,7 +18,7 @@ log = logging.getLogger("modeld.plugins")
 def choose_backend(
     spec: ModelSpec, backends: Mapping[str, Backend], hooks: pluggy.HookRelay
 ) -> Backend:
-    """Ask ``modeld_choose_backend``, then each backend in turn.
+    """Return what ``modeld_choose_backend`` chooses, or else the first backend that agrees.
 
     Raises:
         BackendUnavailableError: none is installed, or none can load this model.
@@ -45,7 +45,7 @@ def _ask(
 ) -> Backend | None:
     try:
         chosen: object = hooks.modeld_choose_backend(spec=spec, backends=tuple(backends.values()))
-    except Exception:
+    except BaseException:  # a plugin's SystemExit is its fault, not ours
         log.exception("modeld_choose_backend failed for %r; taking the first that fits", spec.id)
         return None
     for backend in backends.values():
@@ -58,7 +58,7 @@ def _ask(
 
 def _can_load(backend: Backend, spec: ModelSpec) -> bool:
     try:
-        return backend.can_load(spec)
-    except Exception:
+        return bool(backend.can_load(spec))
+    except BaseException:  # a plugin's SystemExit is its fault, not ours
         log.exception("backend %r failed to say whether it can load %r", backend.name, spec.id)
         return False

@@ -23,13 +23,13 @@ class ModeldError(Exception):
     def __init__(
         self, message: str, *, retry_after_s: float | None = None, field: str | None = None
     ) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = _sendable(message)
+        super().__init__(self.message)
         self.retry_after_s = retry_after_s
-        self.field = field
+        self.field = None if field is None else _sendable(field)
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Survive pickling, which an exception with keyword arguments does not by itself."""
+        """Say how to unpickle it, which Python cannot know of keyword arguments."""
         return error_from_code, (self.code, self.message, self.retry_after_s, self.field)
 
 
@@ -70,13 +70,13 @@ class UnauthorizedError(ModeldError):
 
 
 class ForbiddenError(ModeldError):
-    """The request comes from where it may not, or its key may not do this."""
+    """The origin or the host of the request is not allowed."""
 
     code = "forbidden"
 
 
 class NotSupportedError(ModeldError):
-    """The model, as it is loaded, cannot do what is asked of it; another one may."""
+    """The model, as it is loaded, cannot serve such a request; another one may."""
 
     code = "not_supported"
 
@@ -136,14 +136,14 @@ class TemplateError(ModeldError):
 
 
 class QueueFullError(ModeldError):
-    """The line in front of the model is full."""
+    """The model's queue is full."""
 
     code = "queue_full"
     retryable = True
 
 
 class WaitTimeoutError(ModeldError):
-    """The request waited in line for longer than allowed."""
+    """The request was queued for longer than allowed."""
 
     code = "wait_timeout"
     retryable = True
@@ -156,7 +156,7 @@ class RequestTimeoutError(ModeldError):
 
 
 class ClientTooSlowError(ModeldError):
-    """The client did not take its answer fast enough."""
+    """The client did not take its response fast enough."""
 
     code = "client_too_slow"
 
@@ -193,7 +193,7 @@ class DrainingError(ModeldError):
 
 
 class ModelExceedsBudgetError(ModeldError):
-    """The model can never fit into the budget."""
+    """The model can never fit into the budget or into this machine."""
 
     code = "model_exceeds_budget"
 
@@ -216,7 +216,7 @@ def _tree(cls: type[ModeldError]) -> list[type[ModeldError]]:
 
 
 def error_codes() -> dict[str, type[ModeldError]]:
-    """Every stable code with the class that has introduced it."""
+    """Return every stable code with the class that has introduced it."""
     codes: dict[str, type[ModeldError]] = {}
     for cls in _tree(ModeldError)[1:]:
         if "code" in vars(cls):
@@ -224,13 +224,21 @@ def error_codes() -> dict[str, type[ModeldError]]:
     return codes
 
 
+def _sendable(text: object) -> str:
+    """Return ``text`` as any document can hold it.
+
+    Plugins say paths in it, which need not be Unicode, or pass the exception on that they caught.
+    """
+    return str(text).encode(errors="backslashreplace").decode()
+
+
 def error_from_code(
     code: str, message: str, retry_after_s: float | None = None, field: str | None = None
 ) -> ModeldError:
-    """The error that ``code`` stands for; an unknown code becomes an :class:`InternalError`.
+    """Return the error that ``code`` stands for; an unknown code is an :class:`InternalError`.
 
     With this an error crosses a process border as plain values. A plugin's class may want other
-    arguments of its own, so its ``__init__`` is not asked.
+    arguments of its own, so its ``__init__`` is not called.
     """
     cls = error_codes().get(code, InternalError)
     error = cls.__new__(cls, message)

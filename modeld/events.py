@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from modeld.values import EvictionReason, Value
+from modeld.status import EvictionReason
+from modeld.values import Value
 
 
 class ModelLoading(Value, frozen=True, kw_only=True, tag=True):
@@ -52,7 +53,7 @@ class ModelEvicted(Value, frozen=True, kw_only=True, tag=True):
 
 
 class WorkerExited(Value, frozen=True, kw_only=True, tag=True):
-    """A worker ended without being asked to; ``cause`` is that of ``WorkerCrashedError``."""
+    """A worker ended by itself; ``cause`` is that of ``WorkerCrashedError``."""
 
     model: str
     cause: str
@@ -71,7 +72,7 @@ class RequestRefused(Value, frozen=True, kw_only=True, tag=True):
 
 
 class RequestStarted(Value, frozen=True, kw_only=True, tag=True):
-    """A request has a slot, after ``queue_wait_s`` in line."""
+    """A request has a slot, after ``queue_wait_s`` in its model's queue."""
 
     request_id: str
     model: str
@@ -81,9 +82,9 @@ class RequestStarted(Value, frozen=True, kw_only=True, tag=True):
 class RequestFinished(Value, frozen=True, kw_only=True, tag=True):
     """A request that had started is over.
 
-    ``outcome`` is ``stop``, ``length``, ``answered`` (a question), ``cancelled`` or an error code.
-    ``gaps_s`` holds the times between successive tokens in seconds; ``first_token_s`` counts from
-    the request's arrival.
+    ``outcome`` is ``stop``, ``length``, ``answered`` (a unary one), ``cancelled`` or an error code.
+    ``gaps_s`` holds the times between successive tokens in seconds, the first 8,192 of them;
+    ``first_token_s`` counts from the request's arrival.
     """
 
     request_id: str
@@ -104,11 +105,27 @@ class HttpRequestStarted(Value, frozen=True, kw_only=True, tag=True):
 
 
 class HttpRequestFinished(Value, frozen=True, kw_only=True, tag=True):
-    """An HTTP request is answered or its client has left."""
+    """An HTTP request has its response or its client has left."""
 
     route: str
     method: str
     status: int
+    seconds: float
+
+
+class ConnectionRefused(Value, frozen=True, kw_only=True, tag=True):
+    """A connection was ended while a request was read from it, so there was no HTTP request.
+
+    ``reason`` is a word of those that the API lists as refused before they are requests.
+    """
+
+    status: int
+    reason: str
+
+
+class LoopLag(Value, frozen=True, kw_only=True, tag=True):
+    """How late the event loop was at its latest moment of the last second, once a second."""
+
     seconds: float
 
 
@@ -124,4 +141,6 @@ Event: TypeAlias = (
     | RequestFinished
     | HttpRequestStarted
     | HttpRequestFinished
+    | ConnectionRefused
+    | LoopLag
 )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
+from modeld.commands import Command
 from modeld.interfaces import (
     Backend,
     EvictionPolicy,
@@ -22,12 +23,15 @@ from modeld.interfaces import (
     PublicRoute,
     RegistrySource,
 )
+from modeld.sampling import SamplingParameter
 from modeld.settings import Settings
 from modeld.values import ModelSpec
 
 if TYPE_CHECKING:
     from starlette.middleware import Middleware
     from starlette.routing import BaseRoute
+
+    from modeld.dialects import Dialect
 
 PROJECT = "modeld"
 
@@ -71,15 +75,34 @@ def modeld_register_routes(  # type: ignore[empty-body]
 
 
 @hookspec
+def modeld_register_dialects(  # type: ignore[empty-body]
+    settings: Settings, parameters: tuple[SamplingParameter, ...]
+) -> Iterable[Dialect]:
+    """Return wire formats for the models; a path can be taken only once.
+
+    ``parameters`` are what the installed backends declare for choosing tokens, for bodies that have
+    a field for each.
+    """
+
+
+@hookspec
 def modeld_register_middleware(settings: Settings) -> Iterable[Middleware]:  # type: ignore[empty-body]
     """Return Starlette middleware; it is put around the whole application, first one outermost."""
+
+
+@hookspec
+def modeld_register_commands(settings: Settings) -> Iterable[Command]:  # type: ignore[empty-body]
+    """Return commands of ``modeld``; called too before it shows its help or runs one of them.
+
+    Unlike with other kinds, a name that is taken leaves that command out, and the start goes on.
+    """
 
 
 @hookspec(firstresult=True)
 def modeld_choose_backend(spec: ModelSpec, backends: Sequence[Backend]) -> Backend | None:
     """Choose the backend for a model; ``None`` leaves the choice to others.
 
-    Asked at the start, at a model's first request and when its file has changed. Without an answer
+    Called at the start, at a model's first request and when its file has changed. Without a choice
     the first backend whose ``can_load`` agrees is taken.
     """
 

@@ -2,24 +2,30 @@
 """Finds the installed plugins and collects what they bring, by kind and name.
 
 A plugin that fails to import, has a misspelt hook, raises, returns the wrong type or hangs is
-listed with its reason, and everything else goes on. pluggy is used at assembly only; at run time
-there are plain objects in plain dictionaries.
+listed with its reason, and everything else goes on. Where one of its things can be spared, only
+that is left out, and the plugin goes on too.
 """
 
 from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
-
-import pluggy
+from typing import TYPE_CHECKING, Any
 
 from modeld import hookspecs
 from modeld.backend_choice import choose_backend
+from modeld.commands import Command
+from modeld.contributions import (
+    COMMANDS_HOOK,
+    DISCOVERY_HOOKS,
+    Contribution,
+    why_taken,
+)
 from modeld.errors import ConfigurationError
 from modeld.events import Event
+from modeld.installed_plugin import InstalledPlugin
 from modeld.interfaces import (
     Backend,
     EvictionPolicy,
@@ -30,7 +36,9 @@ from modeld.interfaces import (
     PublicRoute,
     RegistrySource,
 )
-from modeld.plugin_guard import PluginFault, expect, guarded
+from modeld.plugin_guard import GuardedPolicy, PluginFault
+from modeld.plugin_hooks import PluginHooks
+from modeld.sampling import SamplingParameter, merged, parameters_of
 from modeld.settings import Settings, nearest
 from modeld.values import ModelSpec, PluginStatus
 
@@ -38,50 +46,19 @@ if TYPE_CHECKING:
     from starlette.middleware import Middleware
     from starlette.routing import BaseRoute
 
+    from modeld.dialects import Dialect
+
 GROUP = "modeld"
 """The entry point group that plugins are found by."""
 
 log = logging.getLogger("modeld.plugins")
 
-T = TypeVar("T")
-Contribution: TypeAlias = tuple[PluginKind, str, Any]
-
-_NAMED: Mapping[str, tuple[PluginKind, type]] = {
-    "modeld_register_backends": ("backend", Backend),
-    "modeld_register_sources": ("source", RegistrySource),
-    "modeld_register_eviction_policies": ("eviction policy", EvictionPolicy),
-    "modeld_register_formatters": ("formatter", OutputFormatter),
-    "modeld_register_observers": ("observer", Observer),
-}
-
-
-class _Plugin:
-    """One plugin on its way through discovery."""
-
-    def __init__(self, name: str, distribution: str, version: str) -> None:
-        self.name = name
-        self.distribution = distribution
-        self.version = version
-        self.provides: list[str] = []
-        self.reason: str | None = None
-        self.blocked = False
-
-    def status(self) -> PluginStatus:
-        state = "blocked" if self.blocked else "broken" if self.reason else "active"
-        return PluginStatus(
-            name=self.name,
-            distribution=self.distribution,
-            version=self.version,
-            state=state,  # type: ignore[arg-type]  # one of the three literals above
-            provides=tuple(self.provides),
-            reason=self.reason,
-        )
-
 
 class PluginHost:
     """The plugins of one application.
 
-    Make it with :meth:`discover`. Two hosts in one process share nothing.
+    Make it with :meth:`discover`. Two hosts in one process share nothing. ``sampling`` has what the
+    backends declare for requests, beyond what all of them know.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -92,72 +69,106 @@ class PluginHost:
         self.formatters: dict[str, OutputFormatter] = {}
         self.observers: dict[str, Observer] = {}
         self.middleware: list[Middleware] = []
-        self._plugins: dict[str, _Plugin] = {}
+        self.commands: dict[str, Command] = {}
+        self.sampling: tuple[SamplingParameter, ...] = ()
+        self._plugins: dict[str, InstalledPlugin] = {}
         self._owners: dict[tuple[str, str], str] = {}
         self._complained: set[str] = set()
-        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
-        self._manager.add_hookspecs(hookspecs)
+        self._hooks = PluginHooks(settings)
 
     @classmethod
     def discover(cls, settings: Settings, extra: Mapping[str, object] | None = None) -> PluginHost:
         """Find plugins by entry point, then add ``extra`` (name to module, class or object).
 
         Raises:
-            ConfigurationError: two plugins bring things of one kind and name, or the eviction
-                policy that the settings name does not exist.
+            ConfigurationError: two plugins bring things of one kind and name, two backends declare
+                one sampling parameter with different types, or the eviction policy that the
+                settings name does not exist.
         """
         host = cls(settings)
-        for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        for entry in _entries():
             host._add(entry.name, entry.load, entry)
         for name, plugin in (extra or {}).items():
             host._add(name, functools.partial(_same, plugin), None)
         host._check_policy()
+        host.sampling = host._sampling()
         for name in settings.block_plugins:
             if name not in host._plugins:
-                log.warning("block_plugins: there is no plugin %r", name)
+                hint = nearest(name, list(host._plugins))
+                log.warning("block_plugins: there is no plugin %r%s", name, hint)
         return host
 
+    @classmethod
+    def discover_commands(cls, settings: Settings) -> PluginHost:
+        """Find the plugins' commands and nothing else: ``modeld --help`` waits for it.
+
+        The built-in plugins bring none, and some of their libraries take long to import.
+
+        Raises:
+            ConfigurationError: two plugins have one name.
+        """
+        host = cls(settings)
+        for entry in _entries_of_others():
+            host._add(entry.name, entry.load, entry, hooks=(COMMANDS_HOOK,))
+        return host
+
+    @classmethod
+    def discover_sampling(cls, settings: Settings) -> tuple[SamplingParameter, ...]:
+        """Return what the backends of other distributions declare; modeld itself brings none.
+
+        For those who need no more: it is quicker, since it leaves the built-in plugins alone.
+
+        Raises:
+            ConfigurationError: as :meth:`discover` raises it for these plugins.
+        """
+        host = cls(settings)
+        for entry in _entries_of_others():
+            # Nothing else: an observer, say, may start a thread as soon as it is asked for.
+            host._add(entry.name, entry.load, entry, hooks=("modeld_register_backends",))
+        return host._sampling()
+
     def statuses(self) -> tuple[PluginStatus, ...]:
-        """All plugins found, the broken and blocked ones too, in the order of their names."""
+        """Return all plugins found, broken and blocked ones too, in the order of their names."""
         return tuple(plugin.status() for plugin in self._plugins.values())
 
     def policy(self) -> EvictionPolicy:
-        """The eviction policy that the settings name."""
-        return self.eviction_policies[self.settings.eviction_policy]
+        """Return the eviction policy that the settings name; its faults are a ``PluginFault``."""
+        return GuardedPolicy(self.eviction_policies[self.settings.eviction_policy])
 
     def routes(self, service: ModelService) -> list[BaseRoute | PublicRoute]:
-        """The plugins' routes for this service. Called once, at assembly."""
+        """Return the plugins' routes for this service; called once, at assembly."""
         routes: list[BaseRoute | PublicRoute] = []
-        for plugin in self._active():
-            try:
-                found = self._call(plugin, "modeld_register_routes", service=service)
-                for route in found:
-                    expect(hasattr(_bare(route), "matches"), route, "a Starlette route")
-                self._claim(plugin, [("route", _path(route), route) for route in found])
-            except PluginFault as fault:
-                self._break(plugin, str(fault))
-            else:
-                routes += found
+        for plugin in self._plugins.values():
+            found = plugin.brought_routes(service)
+            self._claim(plugin, found)
+            routes += [route for _, _, route in found]
         return routes
 
+    def dialects(self) -> list[Dialect]:
+        """Return the plugins' wire formats; called once, at assembly."""
+        dialects: list[Dialect] = []
+        for plugin in self._plugins.values():
+            found = plugin.brought_dialects(self.sampling)
+            self._claim(plugin, found)
+            dialects += [dialect for _, _, dialect in found]
+        return dialects
+
     def choose_backend(self, spec: ModelSpec) -> Backend:
-        """The backend that shall load ``spec``.
+        """Return the backend that shall load ``spec``.
 
         Raises:
             BackendUnavailableError: none is installed, or none can load this model.
         """
-        return choose_backend(spec, self.backends, self._manager.hook)
+        return choose_backend(spec, self.backends, self._hooks.relay)
 
     def build_service(self, build_local: Callable[[], ModelService]) -> ModelService:
-        """The service that a plugin puts in place of the local one, or the local one.
+        """Return the service that a plugin puts in place of the local one, or the local one.
 
         Raises:
             ConfigurationError: a plugin's ``modeld_build_service`` raised or returned no service.
         """
         try:
-            built = self._within(
-                "modeld_build_service", functools.partial(self._build, build_local)
-            )
+            built = self._hooks.first("modeld_build_service", build_local=build_local)
         except PluginFault as fault:
             raise ConfigurationError(str(fault)) from fault
         if built is None:
@@ -167,77 +178,54 @@ class PluginHost:
         return built
 
     def notify(self, event: Event) -> None:
-        """Tell every observer. A fault of one is logged once and hurts nobody."""
+        """Tell every observer of an event; a faulty one is logged once and stops no other."""
         for name, observer in self.observers.items():
             try:
                 observer.notify(event)
-            except Exception:
+            except BaseException:  # a plugin's SystemExit is its fault, not ours
                 if name not in self._complained:
                     self._complained.add(name)
                     log.exception("observer %r failed; it is not reported again", name)
 
-    def _add(self, name: str, load: Callable[[], object], entry: EntryPoint | None) -> None:
+    def owner_of(self, kind: PluginKind, name: str) -> str:
+        """Return the name of the plugin that has brought something."""
+        return self._owners[kind, name]
+
+    def _add(
+        self,
+        name: str,
+        load: Callable[[], object],
+        entry: EntryPoint | None,
+        hooks: Sequence[str] = DISCOVERY_HOOKS,
+    ) -> None:
         dist = entry.dist if entry is not None else None
-        plugin = _Plugin(name, dist.name if dist else "", dist.version if dist else "")
+        distribution, version = (dist.name, dist.version) if dist else ("", "")
+        plugin = InstalledPlugin(name, distribution, version, self._hooks)
         if name in self._plugins:
             other = self._plugins[name].distribution
             raise ConfigurationError(
                 f"two plugins are named {name!r}: one of {other or 'the application'},"
-                f" one of {plugin.distribution or 'the application'}; uninstall one"
+                f" one of {distribution or 'the application'}; uninstall one"
             )
         self._plugins[name] = plugin
         if name in self.settings.block_plugins:
-            plugin.blocked = True
-            return
-        try:
-            self._register(plugin, self._within("import", lambda: _instance(load())))
-            self._claim(plugin, self._contributions(plugin))
-        except ConfigurationError:
-            raise
-        except PluginFault as fault:
-            self._break(plugin, str(fault))
-        except Exception as exc:  # noqa: BLE001  (even the name of what it brings may raise)
-            self._break(plugin, f"it raised {type(exc).__name__}: {exc}")
+            plugin.block()
+        else:
+            self._claim(plugin, plugin.brought(load, hooks))
 
-    def _register(self, plugin: _Plugin, implementation: object) -> None:
-        self._refuse_unmarked(implementation)
-        try:
-            self._manager.register(implementation, name=plugin.name)
-            self._manager.check_pending()
-        except (pluggy.PluginValidationError, ValueError) as exc:
-            raise PluginFault(" ".join(str(exc).split())) from exc
-
-    def _refuse_unmarked(self, implementation: object) -> None:
-        for name in dir(implementation):
-            if (
-                hasattr(hookspecs, name)
-                and name.startswith(f"{hookspecs.PROJECT}_")
-                and (self._manager.parse_hookimpl_opts(implementation, name) is None)
-            ):
-                raise PluginFault(f"{name} is not marked with @modeld.hookimpl")
-
-    def _contributions(self, plugin: _Plugin) -> list[Contribution]:
-        found: list[Contribution] = []
-        for hook, (kind, expected) in _NAMED.items():
-            for thing in self._call(plugin, hook):
-                expect(isinstance(thing, expected), thing, f"a {expected.__name__}")
-                name = getattr(thing, "name", None)
-                expect(isinstance(name, str) and bool(name), thing, "an object with a name")
-                found.append((kind, str(name), thing))
-        for number, thing in enumerate(self._call(plugin, "modeld_register_middleware")):
-            expect(hasattr(thing, "cls"), thing, "a starlette.middleware.Middleware")
-            found.append(("middleware", f"{plugin.name}:{number}:{_name_of(thing.cls)}", thing))
-        return found
-
-    def _claim(self, plugin: _Plugin, found: Sequence[Contribution]) -> None:
-        """Take over what a plugin brings, all of it or (on a duplicate) an error."""
+    def _claim(self, plugin: InstalledPlugin, found: Sequence[Contribution]) -> None:
+        """Take over what a plugin brings, but for commands whose names are taken."""
         for kind, name, thing in found:
-            owner = self._owners.setdefault((kind, name), plugin.name)
-            if owner != plugin.name or f"{kind} {name}" in plugin.provides:
+            owner = self._owners.get((kind, name))
+            if kind == "command" and (why := why_taken(name, owner)):
+                plugin.leave_out(f"its command {name!r} is left out: {why}")
+                continue
+            if owner is not None:
                 raise ConfigurationError(
                     f"two plugins bring a {kind} named {name!r}: {owner!r} and {plugin.name!r};"
                     f" leave one out with --block-plugins {plugin.name}"
                 )
+            self._owners[kind, name] = plugin.name
             plugin.provides.append(f"{kind} {name}")
             self._store(kind, name, thing)
 
@@ -255,42 +243,18 @@ class PluginHost:
                 self.observers[name] = thing
             case "middleware":
                 self.middleware.append(thing)
-            case "route":
+            case "command":
+                self.commands[name] = thing
+            case "route" | "dialect":
                 pass
 
-    def _call(self, plugin: _Plugin, hook: str, **arguments: object) -> list[Any]:
-        """One plugin's answer to one hook, within the time limit."""
-        others = [other for name, other in self._manager.list_name_plugin() if name != plugin.name]
-        caller = self._manager.subset_hook_caller(hook, remove_plugins=others)
-        arguments["settings"] = self.settings
-
-        def collect() -> list[Any]:
-            answers: list[Any] = []
-            for answer in caller(**arguments):
-                if isinstance(answer, str) or not isinstance(answer, Iterable):
-                    raise PluginFault(f"{hook} returned {answer!r}, not a list")
-                answers += answer
-            return answers
-
-        return self._within(hook, collect)
-
-    def _build(self, build_local: Callable[[], ModelService]) -> object:
-        built: object = self._manager.hook.modeld_build_service(
-            settings=self.settings, build_local=build_local
-        )
-        return built
-
-    def _within(self, what: str, function: Callable[[], T]) -> T:
-        return guarded(what, function, self.settings.plugin_timeout_s)
-
-    def _break(self, plugin: _Plugin, reason: str) -> None:
-        plugin.reason = reason
-        if self._manager.has_plugin(plugin.name):
-            self._manager.unregister(name=plugin.name)
-        log.warning("plugin %r is left out: %s", plugin.name, reason)
-
-    def _active(self) -> list[_Plugin]:
-        return [p for p in self._plugins.values() if p.reason is None and not p.blocked]
+    def _sampling(self) -> tuple[SamplingParameter, ...]:
+        """Return what the backends know of sampling beyond what all do, one row for each name."""
+        tables = (parameters_of(b.sampling_type, name) for name, b in self.backends.items())
+        try:
+            return merged(tables)
+        except ValueError as exc:
+            raise ConfigurationError(f"{exc}; leave one out with --block-plugins") from exc
 
     def _check_policy(self) -> None:
         wanted = self.settings.eviction_policy
@@ -303,23 +267,16 @@ class PluginHost:
             )
 
 
+def _entries() -> list[EntryPoint]:
+    return sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+
+
+def _entries_of_others() -> list[EntryPoint]:
+    """Return all but those of modeld itself."""
+    return [
+        entry for entry in _entries() if entry.dist is None or entry.dist.name != hookspecs.PROJECT
+    ]
+
+
 def _same(plugin: object) -> object:
     return plugin
-
-
-def _instance(plugin: object) -> object:
-    """An entry point may name a class: each application then gets an instance of its own."""
-    return plugin() if isinstance(plugin, type) else plugin
-
-
-def _bare(route: object) -> object:
-    return route.route if isinstance(route, PublicRoute) else route
-
-
-def _path(route: object) -> str:
-    route = _bare(route)
-    return str(getattr(route, "path", None) or route)
-
-
-def _name_of(factory: object) -> str:
-    return str(getattr(factory, "__name__", type(factory).__name__))

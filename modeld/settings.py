@@ -4,24 +4,22 @@
 The table is :class:`Settings` itself: a field's annotation gives its type, range and help text,
 and its name gives the flag (``--max-wait-s``), the variable (``MODELD_MAX_WAIT_S``) and the key in
 the file (``max_wait_s``). A flag wins over the environment, that over the file, that over the
-default.
+default. Some settings have a former name too, which works in all these places.
 """
 
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
 from modeld.errors import ConfigurationError
+from modeld.setting import ENV_PREFIX, Setting, convert, from_text, variable_of
+from modeld.settings_file import read_file
 from modeld.values import Value
-
-ENV_PREFIX = "MODELD_"
 
 _OTHER_VARIABLES = ("CONFIG", "BENCH_API_KEY")  # read elsewhere, so no settings and no mistakes
 
@@ -63,7 +61,9 @@ class Settings(Value, frozen=True, kw_only=True):
         int, Meta(ge=1024, description="largest request head: request line and headers")
     ] = 32 << 10
     max_headers: Annotated[int, Meta(ge=8, description="most headers in one request")] = 100
-    max_connections: Annotated[int, Meta(ge=1, description="most open connections")] = 2048
+    max_connections: Annotated[
+        int, Meta(ge=1, description="most open connections; fewer where too few files may be open")
+    ] = 2048
     head_timeout_s: Annotated[
         float, Meta(gt=0, description="longest time for a request's head to arrive")
     ] = 10.0
@@ -71,25 +71,46 @@ class Settings(Value, frozen=True, kw_only=True):
         float, Meta(gt=0, description="longest time for a request's body to arrive")
     ] = 30.0
     write_timeout_s: Annotated[
-        float, Meta(gt=0, description="longest time for a client to take nothing of its answer")
+        float, Meta(gt=0, description="longest time for a client to take nothing of its response")
     ] = 60.0
     drain_timeout_s: Annotated[
         float,
         Meta(ge=0, description="how long running requests may go on after SIGTERM; 0 ends them"),
-    ] = 10.0
+    ] = 2.0
 
     # Models and memory
-    models_dir: Annotated[str, Meta(description="folder to search for *.gguf files")] = (
-        "~/models/llm"
-    )
+    models_dir: Annotated[
+        str, Meta(min_length=1, description="folder to search for *.gguf files")
+    ] = "~/models/llm"
+    follow_links: Annotated[
+        bool, Meta(description="follow links in models_dir, also out of it, to files and folders")
+    ] = True
+    source_timeout_s: Annotated[
+        float,
+        Meta(gt=0, description="longest time that a start or a request waits for a list of models"),
+    ] = 5.0
     default_model: Annotated[
-        str, Meta(description="id of the model for requests that name none")
+        str,
+        Meta(
+            description="id of the model for requests that name none; unless set, the only usable"
+            " one"
+        ),
     ] = ""
-    vram_budget_mb: Annotated[
-        int, Meta(ge=0, description="memory for all loaded models together, in MiB; 0: unlimited")
+    memory_budget_mb: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="memory for all loaded models together, in MiB; 0: unlimited",
+            extra={"former": "vram_budget_mb"},
+        ),
     ] = 0
-    vram_margin_mb: Annotated[
-        int, Meta(ge=0, description="part of the budget that is kept free, in MiB")
+    memory_margin_mb: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="part of the budget that is kept free, in MiB",
+            extra={"former": "vram_margin_mb"},
+        ),
     ] = 0
     eviction_policy: Annotated[
         str, Meta(description="policy that chooses which idle model makes room")
@@ -104,7 +125,7 @@ class Settings(Value, frozen=True, kw_only=True):
         int, Meta(ge=0, description="most requests that wait in front of one model")
     ] = 32
     max_wait_s: Annotated[
-        float, Meta(gt=0, description="longest time that a request waits for its turn")
+        float, Meta(gt=0, description="longest time that a request waits in its queue")
     ] = 120.0
     max_overtake_s: Annotated[
         float,
@@ -121,7 +142,7 @@ class Settings(Value, frozen=True, kw_only=True):
         Literal["process", "thread"],
         Meta(description="run each model in a process of its own, or in a thread (no isolation)"),
     ] = "process"
-    spare_workers: Annotated[
+    warm_workers: Annotated[
         int, Meta(ge=0, le=16, description="workers started ahead, so that loads need not wait")
     ] = 1
     load_timeout_s: Annotated[
@@ -154,33 +175,12 @@ class Settings(Value, frozen=True, kw_only=True):
     @property
     def budget_bytes(self) -> int | None:
         """The memory budget in bytes, ``None`` for unlimited."""
-        return self.vram_budget_mb << 20 if self.vram_budget_mb else None
+        return self.memory_budget_mb << 20 if self.memory_budget_mb else None
 
     @property
     def margin_bytes(self) -> int:
         """The part of the budget that stays free, in bytes."""
-        return self.vram_margin_mb << 20
-
-
-class Setting(Value, frozen=True, kw_only=True):
-    """One row of the table. ``type`` is without its annotations; ``choices`` may be empty."""
-
-    name: str
-    type: Any
-    annotated: Any
-    default: Any
-    help: str
-    choices: tuple[str, ...] = ()
-
-    @property
-    def flag(self) -> str:
-        """The command-line flag."""
-        return "--" + self.name.replace("_", "-")
-
-    @property
-    def variable(self) -> str:
-        """The environment variable."""
-        return ENV_PREFIX + self.name.upper()
+        return self.memory_margin_mb << 20
 
 
 class Resolved(Value, frozen=True, kw_only=True):
@@ -210,6 +210,7 @@ def _table() -> tuple[Setting, ...]:
                 default=getattr(Settings(), field.name),
                 help=meta.description,
                 choices=choices,
+                former=(meta.extra or {}).get("former", ""),
             )
         )
     return tuple(rows)
@@ -219,15 +220,17 @@ TABLE: tuple[Setting, ...] = _table()
 """All settings, in the order of the class."""
 
 _BY_NAME = {row.name: row for row in TABLE}
+_BY_ANY_NAME = {name: row for row in TABLE for name in row.names}
 
 
 def resolve(
     flags: Mapping[str, object], environ: Mapping[str, str], config: str | None = None
 ) -> Resolved:
-    """Put the settings together from the flags given, the environment and the file ``config``.
+    """Return the settings, from the flags given, the environment and the file ``config``.
 
-    ``flags`` maps setting names to values for those that were given on the command line. Where
-    ``config`` is ``None``, ``MODELD_CONFIG`` names the file.
+    A variable that is empty counts as unset. ``flags`` maps setting names to values for those
+    that were given on the command line. Where ``config`` is ``None``, ``MODELD_CONFIG`` names the
+    file.
 
     Raises:
         ConfigurationError: a value is unknown, of the wrong type or out of range; it says where
@@ -237,121 +240,77 @@ def resolve(
     values: dict[str, object] = {}
     origins = dict.fromkeys(_BY_NAME, "default")
     if config is not None:
-        for name, value in _read_file(config).items():
-            values[name] = _convert(_BY_NAME[name], value, f"{config}: {name}", strict=True)
-            origins[name] = f"file {config}"
+        for name, value in _known(config, read_file(config)).items():
+            row = _BY_ANY_NAME[name]
+            values[row.name] = convert(row, value, f"{config}: {name}")
+            origins[row.name] = f"file {config}"
     for row in TABLE:
-        if row.variable in environ:
-            values[row.name] = _from_text(row, environ[row.variable], row.variable)
-            origins[row.name] = f"environment {row.variable}"
+        for variable in _given_variables(row, environ):
+            values[row.name] = from_text(row, environ[variable], variable)
+            origins[row.name] = f"environment {variable}"
     for name, value in flags.items():
         row = _BY_NAME[name]
         values[name] = (
-            _from_text(row, value, row.flag)
+            from_text(row, value, row.flag)
             if isinstance(value, str)
-            else _convert(row, value, row.flag, strict=True)
+            else convert(row, value, row.flag)
         )
         origins[name] = f"flag {row.flag}"
     settings = Settings(**values)  # type: ignore[arg-type]  # each value was converted to its row's type
-    if settings.budget_bytes is not None and settings.margin_bytes >= settings.budget_bytes:
-        raise ConfigurationError(
-            f"vram_margin_mb ({settings.vram_margin_mb}) leaves nothing of vram_budget_mb"
-            f" ({settings.vram_budget_mb}); make the margin smaller than the budget",
-            field="vram_margin_mb",
-        )
+    _check_margin(settings)
     return Resolved(settings=settings, origins=origins, warnings=_unknown_variables(environ))
 
 
+def _check_margin(settings: Settings) -> None:
+    if settings.budget_bytes is not None and settings.margin_bytes >= settings.budget_bytes:
+        raise ConfigurationError(
+            f"memory_margin_mb ({settings.memory_margin_mb}) leaves nothing of memory_budget_mb"
+            f" ({settings.memory_budget_mb}); make the margin smaller than the budget",
+            field="memory_margin_mb",
+        )
+
+
 def nearest(name: str, known: list[str]) -> str:
-    """``; did you mean X?`` for the known name most like ``name``, or nothing."""
+    """Return ``; did you mean X?`` for the known name most like ``name``, or nothing."""
     close = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def _convert(row: Setting, value: object, where: str, *, strict: bool) -> object:
-    if value is False and "off" in row.choices:
-        value = "off"  # YAML 1.1 reads the bare word as a boolean
-    try:
-        converted = msgspec.convert(value, row.annotated, strict=strict)
-    except msgspec.ValidationError as exc:
-        detail = str(exc)
-        if row.choices:
-            detail = f"expected one of {', '.join(row.choices)}, got {value!r}"
-        raise ConfigurationError(f"{where}: {detail}", field=row.name) from exc
-    if isinstance(converted, float) and not math.isfinite(converted):
-        raise ConfigurationError(f"{where}: expected a finite number, got {value}", field=row.name)
-    return converted
+def _known(config: str, data: dict[Any, Any]) -> dict[str, object]:
+    for name in data:
+        if name not in _BY_ANY_NAME:
+            hint = nearest(str(name), list(_BY_NAME))
+            raise ConfigurationError(f"{config}: unknown key {str(name)!r}{hint}", field=str(name))
+    for row in TABLE:
+        if row.former and set(row.names) <= set(data):
+            raise _twice(config, *row.names)
+    return data
 
 
-def _from_text(row: Setting, text: str, where: str) -> object:
-    if row.type is str or row.choices:
-        return _convert(row, text, where, strict=True)
-    if get_origin(row.type) is tuple:
-        return _convert(
-            row, [part.strip() for part in text.split(",") if part.strip()], where, strict=True
-        )
-    if get_origin(row.type) is dict:
-        try:
-            return _convert(row, msgspec.json.decode(text), where, strict=True)
-        except msgspec.DecodeError as exc:
-            raise ConfigurationError(
-                f"{where}: expected a JSON object: {exc}", field=row.name
-            ) from exc
-    return _convert(row, text, where, strict=False)
+def _given_variables(row: Setting, environ: Mapping[str, str]) -> list[str]:
+    """Return the variables that set it: none or one.
+
+    Raises:
+        ConfigurationError: both of its names are set.
+    """
+    given = [variable for name in row.names if environ.get(variable := variable_of(name))]
+    if len(given) > 1:
+        raise _twice("environment", *given)
+    return given
+
+
+def _twice(where: str, name: str, former: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{where}: {former} is another name of {name}; set one of them", field=name
+    )
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
-    known = [row.variable for row in TABLE] + [ENV_PREFIX + name for name in _OTHER_VARIABLES]
+    known = [variable_of(name) for name in _BY_ANY_NAME] + [
+        ENV_PREFIX + name for name in _OTHER_VARIABLES
+    ]
     return tuple(
         f"environment: {name} is no setting and is ignored{nearest(name, known)}"
         for name in sorted(environ)
         if name.startswith(ENV_PREFIX) and name not in known
     )
-
-
-def _read_file(config: str) -> dict[str, object]:
-    path = Path(config).expanduser()
-    try:
-        data = _parse(path, path.read_bytes())
-    except OSError as exc:
-        raise ConfigurationError(f"{config}: cannot be read: {exc.strerror}") from exc
-    except RecursionError as exc:
-        raise ConfigurationError(f"{config}: nested too deeply") from exc
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
-        raise ConfigurationError(f"{config}: expected a table of settings at the top")
-    for name in data:
-        if name not in _BY_NAME:
-            hint = nearest(str(name), list(_BY_NAME))
-            raise ConfigurationError(f"{config}: unknown key {str(name)!r}{hint}", field=str(name))
-    return data
-
-
-def _parse(path: Path, content: bytes) -> object:
-    """Decode by suffix. The parsers are imported here because a start needs at most one."""
-    match path.suffix.lower():
-        case ".yaml" | ".yml":
-            import yaml  # noqa: PLC0415
-
-            try:
-                return yaml.safe_load(content)
-            except yaml.YAMLError as exc:
-                where = " ".join(str(exc).split())
-                raise ConfigurationError(f"{path}: not valid YAML: {where}") from exc
-        case ".json":
-            try:
-                return msgspec.json.decode(content)
-            except msgspec.DecodeError as exc:
-                raise ConfigurationError(f"{path}: not valid JSON: {exc}") from exc
-        case ".toml":
-            import tomllib  # noqa: PLC0415
-
-            try:
-                return tomllib.loads(content.decode())
-            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-                raise ConfigurationError(f"{path}: not valid TOML: {exc}") from exc
-        case suffix:
-            raise ConfigurationError(
-                f"{path}: unknown kind of file {suffix!r}; use .yaml, .yml, .json or .toml"
-            )

@@ -33,6 +33,17 @@ def projects() -> list[Path]:
     return [ROOT, *sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))]
 
 
+def serving() -> list[Path]:
+    """Return the distributions that a server consists of; the others are tools beside it."""
+    return [project for project in projects() if _settings(project).get("serves", True)]
+
+
+def _settings(project: Path) -> dict[str, Any]:
+    """Return what a distribution's pyproject.toml says to these scripts."""
+    found: dict[str, Any] = pyproject(project).get("tool", {}).get("modeld", {})
+    return found
+
+
 def pyproject(project: Path) -> dict[str, Any]:
     """The content of a distribution's pyproject.toml."""
     return tomllib.loads((project / "pyproject.toml").read_text())

@@ -13,7 +13,8 @@ from typing import Any, Final
 import click
 
 from modeld.cli.main import ExitCode, cli
-from modeld.cli.options import SettingOption, default_text
+from modeld.cli.params import SettingOption
+from modeld.setting import default_text
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "reference" / "cli.md"
 
@@ -27,6 +28,9 @@ command has `-h` and `--help`.
 An option that has a variable in its row is one of the [settings](settings.md): it can also come
 from that variable or from the file that `--config` names. This page is written by
 `scripts/cli_reference.py` from the commands themselves.
+
+Commands that [plugins](plugins.md) bring stand after the built-in ones. `modeld bench` is one:
+`pip install "modeld[bench]"` brings it.
 """
 
 _EXITS: Final[Mapping[ExitCode, str]] = {

@@ -6,13 +6,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Literal
 
 import llama_wheel
-from checkout import REQUIREMENTS, ROOT, alone, fail, projects, pyproject, say, shown
+import packages
+from checkout import ROOT, alone, projects, pyproject, say, serving
 from commands import run
 
 Extent = Literal["runtime", "dev", "packages"]
@@ -30,32 +30,11 @@ def ensure(extent: Extent, name: str = ".venv", base: str = sys.executable) -> P
     if not _is_current(extent, venv):
         with alone(str(venv)):
             if not python.exists():
-                _create(venv, base)
+                packages.create(venv, base)
             if not _is_current(extent, venv):
                 _install(extent, venv)
                 say(f"{name} is up to date")
     return python
-
-
-def create(name: str, base: str, packages: list[str]) -> Path:
-    """The Python of an environment with ``packages`` only, for a tool of its own."""
-    venv = ROOT / name
-    python = venv / "bin" / "python"
-    stamp = venv / _STAMP
-    if python.exists() and _read(stamp).get("packages") == packages:
-        return python
-    _create(venv, base)
-    pip = [str(python), "-m", "pip", "install", *packages]
-    run(pip, log=venv / "bootstrap.log", what=f"installing {', '.join(packages)}")
-    stamp.write_text(json.dumps({"packages": packages}))
-    return python
-
-
-def _create(venv: Path, base: str) -> None:
-    say(f"making {shown(venv)} with {base}")
-    made = subprocess.run([base, "-m", "venv", "--clear", str(venv)], check=False)
-    if made.returncode:
-        fail(f"`{base} -m venv` failed; on Debian, `apt-get install python3-venv` brings it")
 
 
 def _is_current(extent: Extent, venv: Path) -> bool:
@@ -69,39 +48,32 @@ def _is_current(extent: Extent, venv: Path) -> bool:
 def _install(extent: Extent, venv: Path) -> None:
     """Install the locked packages, llama-cpp-python and this checkout; leave a stamp."""
     python, log, stamp = venv / "bin" / "python", venv / "bootstrap.log", venv / _STAMP
-    pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    pip = [str(python), *packages.PIP, "install", "--no-deps", "--no-index"]
     had_wheel = _read(stamp).get("wheel")
     stamp.unlink(missing_ok=True)
-    lock = _lock(extent)
-    say(f"installing {_count(lock)} packages of {shown(lock)}")
-    run([*pip, "--require-hashes", "-r", str(lock)], log=log, what="installing packages")
+    packages.install(python, _lock(extent), log)
     if had_wheel != llama_wheel.folder().name:
         built = llama_wheel.build(python)
         say(f"installing {llama_wheel.requirement()}")
-        command = [*pip, "--no-deps", "--no-index", "--force-reinstall", str(built)]
+        command = [*pip, "--force-reinstall", str(built)]
         run(command, log=log, what="installing llama-cpp-python")
     if extent != "packages":
-        _install_checkout(pip, log)
-    run([str(python), "-m", "pip", "check"], log=log, what="checking the installed packages")
+        _install_checkout(pip, log, serving() if extent == "runtime" else projects())
+    packages.check(python, log)
     stamp.write_text(
         json.dumps({extent: _fingerprint(extent, venv), "wheel": llama_wheel.folder().name})
     )
 
 
-def _install_checkout(pip: list[str], log: Path) -> None:
-    names = [pyproject(project)["project"]["name"] for project in projects()]
+def _install_checkout(pip: list[str], log: Path, ours: list[Path]) -> None:
+    names = [pyproject(project)["project"]["name"] for project in ours]
     say(f"installing {', '.join(names)} from this checkout")
-    editable = [part for project in projects() for part in ("-e", str(project))]
-    command = [*pip, "--no-deps", "--no-index", "--no-build-isolation", *editable]
-    run(command, log=log, what="installing the checkout")
+    editable = [part for project in ours for part in ("-e", str(project))]
+    run([*pip, "--no-build-isolation", *editable], log=log, what="installing the checkout")
 
 
 def _lock(extent: Extent) -> Path:
-    return REQUIREMENTS / ("runtime.txt" if extent == "runtime" else "dev.txt")
-
-
-def _count(lock: Path) -> int:
-    return sum("==" in line for line in lock.read_text().splitlines() if line[:1] not in "# ")
+    return packages.lock("runtime" if extent == "runtime" else "dev")
 
 
 def _read(stamp: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import packages
 from checkout import CACHE, REQUIREMENTS, alone, fail, say, shown
 from commands import run
 
@@ -61,20 +62,52 @@ def _build_into(target: Path, python: Path, name: str) -> None:
     cores = str(_cores())
     say(f"building {requirement(name)} for this CPU on {cores} cores: some minutes, only once")
     target.parent.mkdir(parents=True, exist_ok=True)
-    # A wheel that somebody else built (pip's cache, an index) may need another CPU's instructions.
-    command = [str(python), "-m", "pip", "wheel", "-v", "--no-deps", "--require-hashes"]
-    command += ["--no-binary", name, "-r", str(_PINS[name])]
+    log = target.parent / f"build-{name}.log"
     with tempfile.TemporaryDirectory(dir=target.parent) as made:
+        tools = _tools(Path(made, "tools"), python, log)
+        # A wheel that was built before (pip's cache, which --no-binary leaves on) or by somebody
+        # else (an index) may need another CPU's instructions or have other options, and pip would
+        # take the newest tools into an isolated build.
+        command = [str(tools), *packages.PIP, "wheel", "-v", "--no-deps", "--require-hashes"]
+        command += ["--no-cache-dir", "--no-binary", name, "--no-build-isolation"]
+        command += ["-r", str(_PINS[name])]
         run(
-            [*command, "--wheel-dir", made],
-            log=target.parent / f"build-{name}.log",
+            [*command, "--wheel-dir", str(Path(made, "wheels"))],
+            log=log,
             what=f"building {name}",
-            env={"CMAKE_BUILD_PARALLEL_LEVEL": cores, **os.environ},
+            env=_building(tools, cores),
         )
-        Path(made).chmod(0o755)
-        Path(made).rename(target)
-        Path(made).mkdir()
+        Path(made, "wheels").rename(target)
     say(f"kept the wheel in {shown(target)}")
+
+
+def download(target: Path, python: Path, name: str = BINDINGS) -> Path:
+    """The source distribution, fetched into the folder ``target``."""
+    log = target / "download.log"
+    tools = _tools(target / "tools", python, log)
+    # pip asks a source distribution for its metadata, so the build tools must be there.
+    command = [str(tools), *packages.PIP, "download", "--no-deps", "--require-hashes"]
+    command += ["--no-binary", name, "--no-build-isolation", "-r", str(_PINS[name])]
+    run(
+        [*command, "--dest", str(target)],
+        log=log,
+        what=f"fetching {name}",
+        env=_building(tools, str(_cores())),
+    )
+    return next(target.glob("*.tar.gz"))
+
+
+def _tools(venv: Path, python: Path, log: Path) -> Path:
+    """The Python of a new environment with the locked build tools."""
+    tools = packages.create(venv, str(python))
+    packages.install(tools, packages.lock("build"), log)
+    return tools
+
+
+def _building(tools: Path, cores: str) -> dict[str, str]:
+    """The environment of a build: the locked tools come before those of the machine."""
+    path = os.pathsep.join((str(tools.parent), os.environ.get("PATH", os.defpath)))
+    return {"CMAKE_BUILD_PARALLEL_LEVEL": cores, **os.environ, "PATH": path}
 
 
 def _cores() -> int:

@@ -4,17 +4,30 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
-import environment
 import interpreters
 import llama_wheel
-from checkout import REQUIREMENTS, ROOT, fail, projects, pyproject, say
+import packages
+from checkout import REQUIREMENTS, ROOT, fail, projects, pyproject, say, serving
 from commands import run
 
-_PIP_TOOLS = "pip-tools==7.6.2"
+_UV = "uv==0.13.9"
+_BUILD_TOOLS = (
+    "cmake",
+    "ninja",
+    "scikit-build-core>=0.9.2",
+    "setuptools>=77",
+    "setuptools-scm>=8",
+    "wheel",
+)
+"""What the sources of llama.cpp's two packages declare that they are built with."""
+
 _HEADER = """\
 # Written by `make lock`; do not edit. `declared.in` stands for the dependencies that the
 # pyproject.toml files declare.
@@ -27,23 +40,23 @@ def write(*, upgrade: bool) -> None:
     base = interpreters.find(interpreters.SUPPORTED[0])
     if base is None:
         fail(f"locking needs Python {interpreters.SUPPORTED[0]}, the oldest that is supported")
-    python = environment.create(".venv-lock", base, [_PIP_TOOLS])
+    venv = ROOT / ".venv-lock"
+    python = packages.create(venv, base)
+    run([str(python), *packages.PIP, "install", _UV], log=venv / "lock.log", what=f"fetching {_UV}")
     llama_wheel.build(python)
     if upgrade:
-        for name in ("runtime", "dev"):
-            (REQUIREMENTS / f"{name}.txt").unlink(missing_ok=True)
-    runtime = _runtime()
-    _compile(python, "runtime", runtime, constraint=None)
-    _compile(python, "dev", [*runtime, *_groups()], constraint=REQUIREMENTS / "runtime.txt")
+        for name in _declared():
+            packages.lock(name).unlink(missing_ok=True)
+    for name, lines in _declared().items():
+        _compile(venv, name, lines)
 
 
 def check() -> None:
     """End with an error if a lock file is older than what is declared; no network is used."""
-    declared = {"runtime": _runtime(), "dev": [*_runtime(), *_groups()]}
     stale = [
         name
-        for name, lines in declared.items()
-        if f"sha256:{_digest(lines)}\n" not in (REQUIREMENTS / f"{name}.txt").read_text()
+        for name, lines in _declared().items()
+        if f"sha256:{_digest(lines)}\n" not in packages.lock(name).read_text()
     ]
     if stale:
         fail(
@@ -53,24 +66,49 @@ def check() -> None:
     say("the lock files match pyproject.toml")
 
 
+def _declared() -> dict[str, list[str]]:
+    """What each lock file is made from; those that others build on come first."""
+    runtime = _runtime()
+    return {
+        "runtime": runtime,
+        "build": list(_BUILD_TOOLS),
+        "dev": [*runtime, *_groups()],
+        "clients": _clients(),
+    }
+
+
 def _runtime() -> list[str]:
-    """What serving needs: the dependencies of core and plugins, and what installs them."""
+    """What serving needs: the dependencies of what serves, and what installs them."""
     lines = {llama_wheel.requirement(), "editables"}
-    for project in projects():
+    for project in serving():
         declared = pyproject(project)
         lines.update(declared["project"].get("dependencies", ()))
         lines.update(declared["build-system"]["requires"])
-    ours = {_name(pyproject(project)["project"]["name"]) for project in projects()}
-    return sorted(line for line in lines if _name(line) not in ours)
+    return _foreign(lines)
 
 
 def _groups() -> list[str]:
-    """What testing and checking need: all dependency groups."""
+    """What testing and checking need besides: dependency groups, and what does not serve."""
     lines: set[str] = set()
     for project in projects():
-        for group in pyproject(project).get("dependency-groups", {}).values():
+        declared = pyproject(project)
+        for group in declared.get("dependency-groups", {}).values():
             lines.update(line for line in group if isinstance(line, str))
-    return sorted(lines)
+        if project not in serving():
+            lines.update(declared["project"].get("dependencies", ()))
+    return _foreign(lines - set(_runtime()))
+
+
+def _clients() -> list[str]:
+    """What people use to talk to a server, in an environment of its own: no line is ours."""
+    lines = (REQUIREMENTS / "clients.in").read_text().splitlines()
+    return sorted(line for line in lines if line and not line.startswith("#"))
+
+
+def _foreign(lines: set[str]) -> list[str]:
+    """The requirements that are for packages of others."""
+    ours = {_name(pyproject(project)["project"]["name"]) for project in projects()}
+    return sorted(line for line in lines if _name(line) not in ours)
 
 
 def _name(requirement: str) -> str:
@@ -82,39 +120,37 @@ def _digest(lines: list[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _compile(python: Path, name: str, lines: list[str], *, constraint: Path | None) -> None:
+def _compile(venv: Path, name: str, lines: list[str]) -> None:
+    """Resolve for all supported Pythons and platforms at once, by markers."""
     say(f"resolving requirements/{name}.txt from {len(lines)} declared requirements")
-    kept = REQUIREMENTS / f"{name}.txt"
+    kept = packages.lock(name)
     with tempfile.TemporaryDirectory() as folder:
         declared, locked = Path(folder, "declared.in"), Path(folder, "locked.txt")
         declared.write_text("\n".join(lines) + "\n")
         if kept.exists():
             locked.write_text(kept.read_text())
-        if constraint:
-            (Path(folder) / constraint.name).write_text(constraint.read_text())
-        command = [str(python), "-m", "piptools", "compile", "--quiet", "--generate-hashes"]
-        command += ["--no-header", "--strip-extras", "--no-emit-index-url"]
-        command += ["--no-emit-find-links", "--no-emit-trusted-host"]
+        command = [str(venv / "bin" / "uv"), "pip", "compile", "--quiet", "--generate-hashes"]
+        command += ["--universal", "--python-version", interpreters.SUPPORTED[0]]
+        command += ["--no-header", *_index(venv)]
         # The wheel is ours alone: its dependencies are locked here, the wheel itself is not.
-        command += [
-            "--unsafe-package",
-            "llama-cpp-python",
-            "--find-links",
-            str(llama_wheel.folder()),
-        ]
-        command += ["--constraint", constraint.name] if constraint else []
+        command += ["--no-emit-package", llama_wheel.BINDINGS]
+        command += ["--find-links", str(llama_wheel.folder())]
+        if name not in {"runtime", "clients"}:  # so that they can share an environment with it
+            shutil.copy(packages.lock("runtime"), folder)
+            command += ["--constraint", "runtime.txt"]
         run(
             [*command, "--output-file", locked.name, declared.name],
-            log=ROOT / ".venv-lock" / "lock.log",
+            log=venv / "lock.log",
             what="resolving",
             cwd=Path(folder),
         )
-        content = _without_warnings(locked.read_text())
+        content = locked.read_text().partition("\n# The following packages")[0].rstrip() + "\n"
     kept.write_text(_HEADER.format(digest=_digest(lines)) + content)
 
 
-def _without_warnings(locked: str) -> str:
-    """Drop the closing remarks about packages that are not pinned here."""
-    return (
-        re.split(r"\n# (?:WARNING|The following packages)", locked, maxsplit=1)[0].rstrip() + "\n"
-    )
+def _index(venv: Path) -> list[str]:
+    """The index that pip is set to; uv does not read pip's settings."""
+    command = [str(venv / "bin" / "python"), *packages.PIP, "config", "get", "global.index-url"]
+    told = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    chosen = os.environ.get("PIP_INDEX_URL") or told
+    return ["--default-index", chosen] if chosen else []

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import environment
 import interpreters
@@ -22,7 +24,9 @@ def run(versions: Sequence[str], pytest: list[str]) -> None:
     """
     found = {each: interpreters.find(each) for each in versions or interpreters.SUPPORTED}
     chosen = choose(found, named=bool(versions))
-    outcomes = {each: _passes(each, path, pytest) for each, path in chosen.items()}
+    with ThreadPoolExecutor() as pool:  # pip uses one core
+        pythons = dict(zip(chosen, pool.map(_environment, chosen, chosen.values()), strict=True))
+    outcomes = {each: _passes(each, python, pytest) for each, python in pythons.items()}
     say("matrix: " + summary(outcomes, untested=[each for each in found if each not in chosen]))
     failed = [each for each, passed in outcomes.items() if not passed]
     if failed:
@@ -55,8 +59,11 @@ def summary(outcomes: Mapping[str, bool], *, untested: Sequence[str]) -> str:
     return ", ".join([*words, *(f"{each} not found and not tested" for each in untested)])
 
 
-def _passes(version: str, base: str, pytest: list[str]) -> bool:
-    python = environment.ensure("dev", f".venv-{version}", base)
+def _environment(version: str, base: str) -> Path:
+    return environment.ensure("dev", f".venv-{version}", base)
+
+
+def _passes(version: str, python: Path, pytest: list[str]) -> bool:
     say(f"testing on Python {version}")
     command = [str(python), "-m", "pytest", *pytest]
     return subprocess.run(command, cwd=ROOT, check=False).returncode == 0

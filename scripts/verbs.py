@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 import os
 
+import chat_templates
+import clients
 import environment
 import lock
 import matrix
@@ -21,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bootstrap.py", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("dev", help="make .venv with everything that testing needs")
-    verbs.add_parser("models", help="bring the model files that the tests use")
+    verbs.add_parser("models", help="bring the model files and chat templates that the tests use")
     bench = verbs.add_parser("bench", help="run the benchmarks")
     bench.add_argument("arguments", nargs="*", help="arguments for tests.bench, after --")
     serve = verbs.add_parser("run", help="serve SmolLM2")
@@ -30,7 +32,9 @@ def main() -> None:
     several.add_argument("--versions", default="", help="default: those that this machine has")
     several.add_argument("pytest", nargs="*", help="arguments for pytest, after --")
     verbs.add_parser("wheels", help="build the wheels of core and plugins into dist/")
-    covered = verbs.add_parser("coverage", help="run the tests on the installed wheels")
+    foreign = verbs.add_parser("clients", help="run the tests with the clients that people use")
+    foreign.add_argument("pytest", nargs="*", help="arguments for pytest, after --")
+    covered = verbs.add_parser("test", help="run the tests on the installed wheels")
     covered.add_argument("--minimum", type=float, required=True, help="in per cent")
     covered.add_argument("pytest", nargs="*", help="arguments for pytest, after --")
     locking = verbs.add_parser("lock", help="write the lock files anew")
@@ -50,19 +54,22 @@ def main() -> None:
             matrix.run(options.versions.split(), options.pytest)
         case "wheels":
             wheels.build(environment.ensure("dev"))
-        case "coverage":
+        case "test":
             built = wheels.build(environment.ensure("dev"))
             python = wheels.environment_of(built)
             wheel_tests.run(python, options.pytest, minimum=options.minimum)
+        case "clients":
+            clients.run(options.pytest)
         case "lock":
             lock.check() if options.check else lock.write(upgrade=options.upgrade)
 
 
 def models() -> None:
-    """Bring both models."""
+    """Bring both models and the chat templates."""
     python = environment.ensure("runtime")
     for each in (weights.SMOLLM2, weights.GEMMA3):
         weights.bring(each, python)
+    chat_templates.bring(python)
 
 
 def run_bench(arguments: list[str]) -> None:

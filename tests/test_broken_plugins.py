@@ -9,13 +9,22 @@ import pytest
 
 from modeld import (
     Backend,
+    BackendSampling,
+    Chunk,
+    ModeldError,
     ModelSpec,
+    OutputFormatter,
+    Sampling,
     Settings,
     hookimpl,
     hookspecs,
 )
 from modeld.plugins import PluginHost
-from tests.some_plugins import Brings, Thing, discover, status_of
+from tests.support.plugins.some_plugins import Brings, Thing, discover, status_of
+
+
+class Undescribed(BackendSampling, frozen=True):
+    x: float | None = None
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -25,7 +34,7 @@ def warm() -> None:
 
 
 def why_broken(plugin: object, **settings: Any) -> str:
-    """The reason why one plugin is left out, while another one is not."""
+    """Return the reason why one plugin is left out, while another one is not."""
     host = discover({"broken": plugin, "sound": Brings(Thing("sound"))}, **settings)
     assert "sound" in host.backends
     assert status_of(host, "sound").state == "active"
@@ -60,6 +69,22 @@ class TestBrokenPlugins:
 
         assert "setings" in why_broken(Plugin())
 
+    @pytest.mark.parametrize(
+        ("member", "value", "why"),
+        [
+            ("sampling_type", Sampling, "not a subclass of BackendSampling as its sampling_type"),
+            ("sampling_type", 5, "not a subclass of BackendSampling as its sampling_type"),
+            ("sampling_type", Undescribed, "sampling_type of backend 'odd': 'x' has no descr"),
+            ("unserved_sampling", ("top_kk",), "'top_kk', which is not a name in unserved_samp"),
+        ],
+    )
+    def test_sampling_that_is_declared_wrongly_is_found(
+        self, member: str, value: object, why: str
+    ) -> None:
+        backend = Thing("odd")
+        setattr(backend, member, value)
+        assert why in why_broken(Brings(backend))
+
     @pytest.mark.parametrize("answer", [7, "text", object(), True])
     def test_what_is_no_list_is_refused(self, answer: object) -> None:
         class Plugin:
@@ -73,19 +98,64 @@ class TestBrokenPlugins:
         ("hook", "wanted"),
         [
             ("modeld_register_backends", "a Backend"),
-            ("modeld_register_sources", "a RegistrySource"),
-            ("modeld_register_eviction_policies", "a EvictionPolicy"),
-            ("modeld_register_formatters", "a OutputFormatter"),
             ("modeld_register_observers", "a Observer"),
             ("modeld_register_middleware", "a starlette.middleware.Middleware"),
         ],
     )
-    @pytest.mark.parametrize("thing", ["text", object(), None, Thing], ids=repr)
-    def test_things_of_another_kind_are_refused(
+    @pytest.mark.parametrize("thing", ["text", object(), None, Thing])
+    def test_where_one_thing_is_of_another_kind_the_plugin_goes_as_a_whole(
         self, hook: str, wanted: str, thing: object
     ) -> None:
         plugin = type("Plugin", (), {hook: hookimpl(lambda self: [thing])})()
         assert wanted in why_broken(plugin)
+
+    @pytest.mark.parametrize(
+        ("hook", "kind", "wanted"),
+        [
+            ("modeld_register_sources", "a source", "a RegistrySource"),
+            ("modeld_register_eviction_policies", "an eviction policy", "a EvictionPolicy"),
+            ("modeld_register_formatters", "a formatter", "a OutputFormatter"),
+            ("modeld_register_commands", "a command", "a Command"),
+        ],
+    )
+    @pytest.mark.parametrize("thing", ["text", object(), None, Thing])
+    def test_a_thing_of_another_kind_that_can_be_spared_goes_alone(
+        self, hook: str, kind: str, wanted: str, thing: object, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        plugin = type("Plugin", (Brings,), {hook: hookimpl(lambda self: [thing])})(Thing("mine"))
+        status = status_of(discover({"odd": plugin}), "odd")
+        assert (status.state, status.provides) == ("active", ("backend mine",))
+        assert status.reason is not None
+        assert status.reason.startswith(f"{kind} is left out: it brought ")
+        assert status.reason.endswith(f", which is not {wanted}")
+        assert caplog.messages == [f"plugin 'odd': {status.reason}"]
+
+    def test_beside_a_formatter_that_is_none_the_others_of_its_plugin_are_used(self) -> None:
+        class Plain(OutputFormatter):
+            name = "plain"
+            media_type = "text/plain"
+
+            def encode(self, chunk: Chunk) -> bytes:
+                return b""
+
+            def encode_error(self, error: ModeldError, status: int) -> bytes:
+                return b""
+
+        class Nameless(Plain):
+            name = property(lambda self: 1 / 0)  # type: ignore[assignment]
+
+        class Plugin:
+            @hookimpl
+            def modeld_register_formatters(self) -> list[Any]:
+                return [Nameless(), Plain()]
+
+        host = discover({"mine": Plugin()})
+        status = status_of(host, "mine")
+        assert (status.state, status.provides) == ("active", ("formatter plain",))
+        assert status.reason == (
+            "a formatter is left out: it raised ZeroDivisionError: division by zero"
+        )
+        assert "plain" in host.formatters
 
     @pytest.mark.parametrize("name", ["", None, 7])
     def test_things_need_a_name(self, name: Any) -> None:

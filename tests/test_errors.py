@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-only
 import pickle
+from typing import Any
 
 import pytest
 
@@ -69,6 +70,20 @@ def test_an_error_survives_pickling() -> None:
     assert type(copy) is QueueFullError
     assert (copy.message, copy.retry_after_s, copy.field) == ("full", 3, "x")
     assert str(copy) == "full"
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ("plain", "plain"),
+        ("caf\udce9.gguf", r"caf\udce9.gguf"),
+        (OSError("full"), "full"),
+        (5, "5"),
+    ],
+)
+def test_what_an_error_says_fits_into_any_document(message: Any, text: str) -> None:
+    error = InternalError(message, field=message)
+    assert (error.message, error.field, str(error)) == (text, text, text)
 
 
 def test_an_unknown_code_is_an_internal_error() -> None:

@@ -23,7 +23,7 @@ def hygiene(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """A clean repository with a change log and an ignored folder."""
+    """Return a clean repository with a change log and an ignored folder."""
     root = tmp_path / "repository"
     root.mkdir()
     subprocess.run(["git", "init", "--quiet", root], check=True)

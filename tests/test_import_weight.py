@@ -11,7 +11,7 @@ HEAVY = {"starlette", "uvicorn", "pydantic", "httptools", "llama_cpp", "numpy", 
 
 
 def loaded_by(statement: str) -> set[str]:
-    """The top-level modules that are loaded after ``statement``."""
+    """Return the top-level modules that are loaded after ``statement``."""
     script = f"{statement}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
@@ -23,7 +23,7 @@ def loaded_by(statement: str) -> set[str]:
     "module",
     [
         "modeld",
-        "modeld.hosting.worker",
+        "modeld.hosting.worker.main",
         "modeld.hosting.host",
         "modeld.serving.service",
         "modeld.plugins",
@@ -37,8 +37,15 @@ def test_an_import_loads_no_web_stack_and_no_runtime(module: str) -> None:
     assert loaded & HEAVY == set()
 
 
+def test_the_options_of_backends_are_shown_without_their_runtimes() -> None:
+    loaded = loaded_by("from modeld.cli.main import main; main(['run', '--help'])")
+
+    assert "modeld_llama_cpp" in loaded
+    assert loaded & HEAVY == set()
+
+
 def test_a_worker_does_without_the_parents_half() -> None:
-    loaded = loaded_by("import modeld.hosting.worker")
+    loaded = loaded_by("import modeld.hosting.worker.main")
 
     assert "yaml" not in loaded
     assert "prometheus_client" not in loaded

@@ -17,9 +17,11 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.support.locks import for_this_python, pins
+
 ROOT = Path(__file__).parent.parent
 PROJECTS = [ROOT, *sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))]
-LOCKS = ("runtime", "dev")
+LOCKS = ("runtime", "build", "dev", "clients")
 HEAVY = {
     "httptools",
     "llama_cpp",
@@ -41,9 +43,15 @@ def name_of(project: Path) -> str:
     return str(declared(project)["name"])
 
 
+def serves(project: Path) -> bool:
+    """Return whether a server may consist of it, so that what it needs is locked for serving."""
+    said = tomllib.loads((project / "pyproject.toml").read_text())["tool"].get("modeld", {})
+    return bool(said.get("serves", True))
+
+
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the wheel and the source distribution of every project."""
+    """Return a folder with the wheel and the source distribution of every project."""
     folder = tmp_path_factory.mktemp("dist")
     for project in PROJECTS:
         subprocess.run(
@@ -129,9 +137,8 @@ def test_the_installed_wheel_runs_by_itself(built, tmp_path):
 
 
 def locked(name: str) -> dict[str, str]:
-    """Package to version, as ``requirements/<name>.txt`` has them."""
-    text = (ROOT / "requirements" / f"{name}.txt").read_text()
-    return dict(re.findall(r"^([\w.-]+)==([\w.]+) \\$", text, re.MULTILINE))
+    """Package to version, as ``requirements/<name>.txt`` has them for this Python."""
+    return for_this_python(pins(ROOT / "requirements" / f"{name}.txt"))
 
 
 def test_the_lock_files_match_what_is_declared():
@@ -148,11 +155,18 @@ def test_the_lock_files_match_what_is_declared():
 @pytest.mark.parametrize("project", PROJECTS, ids=name_of)
 def test_every_dependency_is_locked_at_a_version_that_it_allows(project):
     ours = {canonicalize_name(name_of(each)) for each in PROJECTS} | {"llama-cpp-python"}
+    lock = "runtime" if serves(project) else "dev"
     for line in declared(project)["dependencies"]:
         requirement = Requirement(line)
         name = canonicalize_name(requirement.name)
         if name not in ours:
-            assert requirement.specifier.contains(locked("runtime")[name]), line
+            assert requirement.specifier.contains(locked(lock)[name]), line
+
+
+def test_what_a_tool_needs_is_not_locked_for_serving():
+    (tool,) = [project for project in PROJECTS if not serves(project)]
+    assert name_of(tool) == "modeld-bench"
+    assert not {"httpx", "matplotlib"} & locked("runtime").keys()
 
 
 def test_development_runs_on_what_is_served():
@@ -161,10 +175,10 @@ def test_development_runs_on_what_is_served():
 
 @pytest.mark.parametrize("name", LOCKS)
 def test_every_locked_package_has_hashes(name):
-    text = (ROOT / "requirements" / f"{name}.txt").read_text()
-    pins = re.findall(r"^[\w.-]+==.*(?:\n    .*)*", text, re.MULTILINE)
-    assert len(pins) == len(locked(name)) > 20
-    assert all("--hash=sha256:" in pin for pin in pins)
+    lock = ROOT / "requirements" / f"{name}.txt"
+    entries = re.findall(r"^[\w.-]+==.*(?:\n    .*)*", lock.read_text(), re.MULTILINE)
+    assert len(entries) == len(pins(lock)) > 5
+    assert all("--hash=sha256:" in entry for entry in entries)
 
 
 def test_no_requirement_names_an_index_a_file_or_a_package_that_is_not_wanted():

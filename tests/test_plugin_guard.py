@@ -1,9 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-only
+import asyncio
+import math
 import threading
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
-from modeld.plugin_guard import PluginFault, expect, guarded
+from modeld import Candidate, EvictionPolicy
+from modeld.errors import LoadFailedError
+from modeld.plugin_guard import (
+    GuardedPolicy,
+    PluginCall,
+    PluginFault,
+    called,
+    described,
+    expect,
+    guarded,
+    is_ours,
+    shown,
+    whole,
+)
 
 
 def test_what_goes_well_is_passed_through() -> None:
@@ -57,3 +74,176 @@ def test_an_expectation_names_the_thing_and_what_was_wanted() -> None:
 
     with pytest.raises(PluginFault, match="it brought 7, which is not a Backend"):
         expect(False, 7, "a Backend")
+
+
+ERRORS = [
+    ValueError("oops"),
+    SystemExit("oops"),
+    KeyboardInterrupt("oops"),
+    GeneratorExit("oops"),
+    asyncio.CancelledError("oops"),
+    BaseExceptionGroup("oops", [KeyboardInterrupt()]),
+]
+
+
+def raising(error: BaseException) -> Callable[[], Any]:
+    def fail() -> Any:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_a_call_here_and_now_raises_one_kind_of_fault(error: BaseException) -> None:
+    with pytest.raises(PluginFault, match=rf"^its hook raised {type(error).__name__}: oops"):
+        called("its hook", raising(error))
+
+
+def test_an_error_of_modelds_own_goes_through_a_call() -> None:
+    with pytest.raises(LoadFailedError):
+        called("its hook", raising(LoadFailedError("no such tensor")))
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_no_task_of_a_plugin_ends_the_loop_or_looks_cancelled(error: BaseException) -> None:
+    async def fail() -> None:
+        raise error
+
+    async def main() -> None:
+        call = PluginCall("its hook", fail)
+        assert await call.wait()
+        expected = type(error) if isinstance(error, Exception) else PluginFault
+        with pytest.raises(expected):
+            call.result()
+
+    asyncio.run(main())
+
+
+def test_what_a_call_returns_is_passed_through() -> None:
+    async def main() -> None:
+        may_return = asyncio.Event()
+
+        async def seven() -> int:
+            await may_return.wait()
+            return 7
+
+        call = PluginCall("its hook", seven)
+        assert not await call.wait(0)
+        may_return.set()
+        assert await call.wait(10.0)
+        assert call.result() == 7
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_what_is_returned_after_all_is_handed_to_who_clears_it_away(early: bool) -> None:
+    async def main() -> None:
+        may_return, unwanted = asyncio.Event(), []
+
+        async def stubborn() -> int:
+            while not may_return.is_set():
+                try:
+                    await may_return.wait()
+                except asyncio.CancelledError:
+                    continue
+            return 7
+
+        async def clear(result: int) -> None:
+            unwanted.append(result)
+
+        call = PluginCall("its hook", stubborn, unwanted=clear)
+        if early:
+            may_return.set()
+            assert await call.wait(10.0)
+            await call.give_up()
+        else:
+            giving_up = asyncio.create_task(call.give_up())
+            await asyncio.sleep(0)
+            may_return.set()
+            await giving_up
+        assert unwanted == [7]
+
+    asyncio.run(main())
+
+
+def test_a_call_that_is_given_up_before_it_began_is_a_fault() -> None:
+    async def main() -> None:
+        call = PluginCall("its hook", asyncio.Event().wait)
+        await call.give_up()
+        with pytest.raises(PluginFault, match="cancelled before it began"):
+            call.result()
+
+    asyncio.run(main())
+
+
+class Index:
+    def __index__(self) -> int:
+        return 3
+
+
+@pytest.mark.parametrize(("value", "number"), [(0, 0), (2**63 - 1, 2**63 - 1), (Index(), 3)])
+def test_a_whole_number_is_taken_for_what_it_is(value: object, number: int) -> None:
+    assert whole("its size", value, 0) == number
+    assert type(whole("its size", value, 0)) is int
+
+
+@pytest.mark.parametrize(
+    "value", [True, 1.0, 1.5, math.nan, "8", None, -1, 2**63, b"8", [8], object(), int]
+)
+def test_anything_else_is_a_fault_that_names_it(value: object) -> None:
+    with pytest.raises(PluginFault, match="its size is "):
+        whole("its size", value, 0)
+
+
+class Mute:
+    def __repr__(self) -> str:
+        raise SystemExit
+
+    __str__ = __repr__
+
+
+def test_what_cannot_be_written_is_written_all_the_same() -> None:
+    assert shown(Mute()) == "(which raises SystemExit when it is written)"
+    assert len(shown("x" * 10**6)) < 300
+    assert described(ValueError("a\udcff")) == r"ValueError: a\udcff"
+
+
+def test_ours_is_only_a_cancellation_that_we_have_asked_for() -> None:
+    async def main() -> None:
+        assert not is_ours(asyncio.CancelledError())
+        assert not is_ours(KeyboardInterrupt())
+        said: list[bool] = []
+
+        async def wait() -> None:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError as exc:
+                said.append(is_ours(exc))
+
+        task = asyncio.create_task(wait())
+        await asyncio.sleep(0)
+        task.cancel()
+        await task
+        assert said == [True]
+
+    asyncio.run(main())
+
+
+class Chooser(EvictionPolicy):
+    name = "chooser"
+
+    def __init__(self, choice: Callable[[], Any]) -> None:
+        self._choice = choice
+
+    def choose(self, candidates: Sequence[Candidate], needed_bytes: int) -> Sequence[Candidate]:
+        return self._choice()  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [*map(raising, ERRORS), lambda: None, lambda: 5, lambda: [5], lambda: "abc", lambda: {1: 2}],
+)
+def test_a_policy_that_is_wrong_in_any_way_is_wrong_in_one(choice: Callable[[], Any]) -> None:
+    with pytest.raises(PluginFault, match="eviction policy 'chooser'"):
+        GuardedPolicy(Chooser(choice)).choose([], 1)

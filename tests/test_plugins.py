@@ -5,13 +5,15 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from importlib.metadata import EntryPoint, entry_points
+from typing import Annotated, Any, ClassVar
 
 import pytest
+from msgspec import Meta
 
 from modeld import (
     Backend,
+    BackendSampling,
     Candidate,
     Chunk,
     EvictionPolicy,
@@ -26,10 +28,43 @@ from modeld import (
 )
 from modeld.errors import ConfigurationError
 from modeld.events import Event, ModelLoading
-from modeld.plugins import PluginHost
-from tests.some_plugins import Brings, Elsewhere, Thing, discover, status_of
+from modeld.plugins import GROUP, PluginHost
+from tests.support.plugins.some_plugins import ZOO, Brings, Elsewhere, Thing, discover, status_of
 
-ZOO = Path(__file__).parent / "plugin_zoo"
+
+class Narrow(BackendSampling, frozen=True):
+    depth: Annotated[Annotated[int, Meta(ge=1, le=9)] | None, Meta(description="x")] = None
+
+
+class Wide(BackendSampling, frozen=True):
+    depth: Annotated[Annotated[int, Meta(ge=0, le=5)] | None, Meta(description="x")] = None
+
+
+class Spoken(BackendSampling, frozen=True):
+    depth: Annotated[str | None, Meta(description="x")] = None
+
+
+class Eager:
+    """Notes what it is asked for; a real one would start threads for its observers."""
+
+    asked: ClassVar[list[str]] = []
+
+    @hookimpl
+    def modeld_register_backends(self) -> list[Backend]:
+        self.asked.append("backends")
+        return []
+
+    @hookimpl
+    def modeld_register_observers(self) -> list[Observer]:
+        self.asked.append("observers")
+        return []
+
+
+class Rude:
+    """Cannot even be written."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -129,7 +164,8 @@ class TestByEntryPoint:
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
         discover(block_plugins=("lrru",))
-        assert "block_plugins: there is no plugin 'lrru'" in caplog.text
+        said = "block_plugins: there is no plugin 'lrru'; did you mean 'lru'?"
+        assert caplog.messages == [said]
 
     def test_two_of_one_kind_with_one_name_stop_the_start_and_both_are_named(
         self, visit: Callable[[str], None]
@@ -143,6 +179,44 @@ class TestByEntryPoint:
         )
         host = discover(block_plugins=("twin-two",))
         assert status_of(host, "twin-one").provides == ("backend twin",)
+
+    def test_sampling_alone_is_found_as_with_everything_else(self) -> None:
+        assert PluginHost.discover_sampling(Settings()) == discover().sampling != ()
+        assert PluginHost.discover_sampling(Settings(block_plugins=("llama-cpp",))) == ()
+
+    def test_for_sampling_alone_a_plugin_is_asked_for_its_backends_and_nothing_else(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        entry = EntryPoint("eager", f"{__name__}:Eager", GROUP)
+        monkeypatch.setattr("modeld.plugins.entry_points", lambda group: [entry])
+        monkeypatch.setattr(Eager, "asked", [])
+        assert PluginHost.discover_sampling(Settings()) == ()
+        assert Eager.asked == ["backends"]
+
+    def test_modeld_itself_brings_no_backend(self) -> None:
+        """Else what it declares would be missing where sampling alone is looked for."""
+        others = tuple(
+            entry.name
+            for entry in entry_points(group=GROUP)
+            if not entry.value.startswith("modeld.builtin.")
+        )
+        assert discover(block_plugins=others).backends == {}
+
+    def test_what_two_backends_declare_of_sampling_is_one_row_that_names_both(self) -> None:
+        one, two = Thing("one"), Thing("two")
+        one.sampling_type, two.sampling_type = Narrow, Wide  # type: ignore[misc]
+        host = discover({"a": Brings(one), "b": Brings(two)}, block_plugins=("llama-cpp",))
+        (row,) = host.sampling
+        assert (row.name, row.backends) == ("depth", ("one", "two"))
+        assert row.expected == "a whole number from 0 to 9"
+
+    def test_types_of_one_parameter_that_do_not_meet_stop_the_start_and_both_are_named(
+        self,
+    ) -> None:
+        one, two = Thing("one"), Thing("two")
+        one.sampling_type, two.sampling_type = Narrow, Spoken  # type: ignore[misc]
+        with pytest.raises(ConfigurationError, match=r"one, two declare .* 'depth'.*block-plugins"):
+            discover({"a": Brings(one), "b": Brings(two)})
 
     def test_two_plugins_of_one_name_stop_the_start_and_both_are_named(
         self, visit: Callable[[str], None]
@@ -361,7 +435,8 @@ class TestTheHost:
             "formatter blank",
             "observer recorder",
         )
-        assert isinstance(host.policy(), Coin)
+        assert host.policy().name == Coin.name
+        assert host.policy().choose([], 1) == []
         assert "nowhere" in host.sources
         assert "blank" in host.formatters
         assert "recorder" in host.observers
@@ -391,8 +466,9 @@ class TestTheHost:
         async def page(request: Any) -> Any:
             raise NotImplementedError
 
-        class Pages:
+        class Pages(Brings):
             def __init__(self, *paths: object) -> None:
+                super().__init__(*([Thing("kept")] if 7 in paths else []))
                 self._paths = paths
 
             @hookimpl
@@ -402,13 +478,21 @@ class TestTheHost:
                 assert isinstance(service, ModelService)
                 return [Route(p, page) if isinstance(p, str) else p for p in self._paths]
 
-        host = discover({"a": Pages("/x", "/y"), "b": Pages("/z"), "c": Pages("/w", 7)})
+        rude = Pages("/v", Rude())
+        host = discover({"a": Pages("/x", "/y"), "b": Pages("/z"), "c": Pages("/w", 7), "d": rude})
         found = host.routes(Elsewhere())
         paths = [getattr(getattr(route, "route", route), "path", "") for route in found]
         assert set(paths) >= {"/x", "/y", "/z"}
         assert "/w" not in paths
-        assert status_of(host, "c").state == "broken"
-        assert "a Starlette route" in (status_of(host, "c").reason or "")
+        assert "/v" not in paths
+        assert [status_of(host, name).state for name in "cd"] == ["active", "active"]
+        assert status_of(host, "c").provides == ("backend kept",)
+        assert status_of(host, "c").reason == (
+            "its routes are left out: it brought 7, which is not a Starlette route"
+        )
+        assert "its routes are left out: it brought (which raises" in (
+            status_of(host, "d").reason or ""
+        )
         assert "route /x" in status_of(host, "a").provides
         with pytest.raises(ConfigurationError, match="a route named '/x': 'a' and 'b'"):
             discover({"a": Pages("/x"), "b": Pages("/x")}).routes(Elsewhere())

@@ -13,7 +13,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from modeld.errors import ConfigurationError
-from modeld.settings import TABLE, Setting, Settings, resolve
+from modeld.setting import Setting
+from modeld.settings import TABLE, Settings, resolve
 
 ROWS = {row.name: row for row in TABLE}
 
@@ -34,9 +35,11 @@ OTHER: dict[str, Any] = {
     "write_timeout_s": 3.5,
     "drain_timeout_s": 0.0,
     "models_dir": "./my models",
+    "follow_links": False,
+    "source_timeout_s": 0.5,
     "default_model": "ä.gguf",
-    "vram_budget_mb": 2048,
-    "vram_margin_mb": 64,
+    "memory_budget_mb": 2048,
+    "memory_margin_mb": 64,
     "eviction_policy": "mine",
     "models": {"tiny*": {"context": 512, "slots": 4}, "big.gguf": {"threads": 2}},
     "max_queue_depth": 0,
@@ -44,7 +47,7 @@ OTHER: dict[str, Any] = {
     "max_overtake_s": 0.0,
     "min_residence_s": 0.0,
     "engine_host": "thread",
-    "spare_workers": 0,
+    "warm_workers": 0,
     "load_timeout_s": 5.0,
     "stall_timeout_s": 6.0,
     "cancel_timeout_s": 7.0,
@@ -57,7 +60,7 @@ OTHER: dict[str, Any] = {
 
 
 def as_text(value: Any) -> str:
-    """A value as it is written in a flag or a variable."""
+    """Return a value as it is written in a flag or a variable."""
     if isinstance(value, bool | dict):
         return json.dumps(value)
     return ",".join(value) if isinstance(value, list | tuple) else str(value)
@@ -122,7 +125,7 @@ def test_without_anything_all_values_are_defaults():
 
 @pytest.mark.parametrize("name", ROWS)
 def test_a_flag_sets_a_value(name):
-    result = resolve({"vram_budget_mb": 4096, name: as_text(OTHER[name])}, {})
+    result = resolve({"memory_budget_mb": 4096, name: as_text(OTHER[name])}, {})
     assert plain(result.settings, name) == OTHER[name]
     assert result.origins[name] == f"flag {ROWS[name].flag}"
 
@@ -130,7 +133,7 @@ def test_a_flag_sets_a_value(name):
 @pytest.mark.parametrize("name", ROWS)
 def test_a_variable_sets_a_value(name):
     row = ROWS[name]
-    result = resolve({}, {"MODELD_VRAM_BUDGET_MB": "2048", row.variable: as_text(OTHER[name])})
+    result = resolve({}, {"MODELD_MEMORY_BUDGET_MB": "2048", row.variable: as_text(OTHER[name])})
     assert plain(result.settings, name) == OTHER[name]
     assert result.origins[name] == f"environment {row.variable}"
 
@@ -147,8 +150,8 @@ def test_the_seeds_example_file_is_read_in_all_formats(tmp_path):
     example = {
         "addr": ":8080",
         "models_dir": "~/models/llm",
-        "vram_budget_mb": 20000,
-        "vram_margin_mb": 1024,
+        "memory_budget_mb": 20000,
+        "memory_margin_mb": 1024,
         "default_model": "llama-3.1-8b-q4_k_m.gguf",
     }
     found = {
@@ -190,6 +193,35 @@ def test_model_rows_keep_the_order_of_the_file(tmp_path):
     text = "models:\n  z*: {slots: 1}\n  a*: {slots: 2}\n  m*: {slots: 3}\n"
     settings = resolve({}, {}, write(tmp_path, text)).settings
     assert list(settings.models) == ["z*", "a*", "m*"]
+
+
+BY_ITS_FORMER_NAME = {
+    "file": lambda folder: resolve({}, {}, write(folder, "vram_budget_mb: 8GiB", ".yaml")),
+    "variable": lambda _folder: resolve({}, {"MODELD_VRAM_BUDGET_MB": "8GiB"}),
+}
+
+
+@pytest.mark.parametrize("way", BY_ITS_FORMER_NAME)
+def test_a_setting_is_known_by_its_former_name_too(way, tmp_path):
+    result = BY_ITS_FORMER_NAME[way](tmp_path)
+    assert result.settings.memory_budget_mb == 8192
+    assert result.origins["memory_budget_mb"] != "default"
+    assert not result.warnings
+
+
+def test_both_names_of_a_setting_at_once_are_refused(tmp_path):
+    config = write(tmp_path, '{"vram_margin_mb": 1, "memory_margin_mb": 2}', ".json")
+    wanted = "vram_margin_mb is another name of memory_margin_mb; set one of them"
+    assert refusal(config=config) == f"{config}: {wanted}"
+    environ = {"MODELD_VRAM_MARGIN_MB": "1", "MODELD_MEMORY_MARGIN_MB": "2"}
+    assert "MODELD_VRAM_MARGIN_MB is another name of MODELD_MEMORY_MARGIN_MB" in refusal(
+        environ=environ
+    )
+
+
+def test_the_nearer_name_wins_whichever_it_is(tmp_path):
+    config = write(tmp_path, "vram_budget_mb: 1", ".yaml")
+    assert resolve({}, {"MODELD_MEMORY_BUDGET_MB": "2"}, config).settings.memory_budget_mb == 2
 
 
 def refusal(flags: dict[str, object] | None = None, environ=None, config=None) -> str:
@@ -248,7 +280,8 @@ def test_other_programs_variables_are_none_of_our_business():
 def test_a_file_with_a_value_of_the_wrong_type_is_refused(name, value, tmp_path):
     config = write(tmp_path, json.dumps({name: value}), ".json")
     message = refusal(config=config)
-    assert message.startswith(f"{config}: {name}: "), message
+    assert message.startswith(f"{config}: {name}"), message
+    assert "expected" in message
 
 
 @pytest.mark.parametrize(
@@ -256,16 +289,16 @@ def test_a_file_with_a_value_of_the_wrong_type_is_refused(name, value, tmp_path)
     [
         ("max_queue_depth", "many"),
         ("max_queue_depth", "1.5"),
-        ("max_queue_depth", ""),
+        ("max_queue_depth", " "),
         ("max_queue_depth", "-1"),
-        ("spare_workers", "17"),
+        ("warm_workers", "17"),
         ("max_wait_s", "0"),
         ("max_wait_s", "nan"),
         ("max_wait_s", "-inf"),
         ("max_wait_s", "inf"),
         ("drain_timeout_s", "-0.1"),
         ("insecure_no_auth", "perhaps"),
-        ("insecure_no_auth", ""),
+        ("insecure_no_auth", "yes"),
         ("log_level", "warn"),
         ("models", "{"),
         ("models", "[]"),
@@ -349,17 +382,197 @@ def test_a_file_is_found_in_the_home_folder(tmp_path, monkeypatch):
     assert resolve({}, {}, "~/modeld.yaml").settings.addr == ":7"
 
 
+NUMBER = "expected a whole number of MiB of 0 or more, or a size with its unit such as 8GiB"
+MODELS = 'expected a table of options for each model such as {"tiny.gguf": {"context": 4096}}'
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("memory_budget_mb", "8GB", f"{NUMBER}, got '8GB'"),
+        ("memory_budget_mb", "-1", f"{NUMBER}, got '-1'"),
+        ("memory_budget_mb", "1K", f"{NUMBER}, got '1K'"),
+        ("memory_budget_mb", "lots", f"{NUMBER}, got 'lots'"),
+        (
+            "max_body_bytes",
+            "0",
+            f"{NUMBER.replace('MiB of 0', 'bytes of 1').replace('8GiB', '512KiB')}, got '0'",
+        ),
+        ("warm_workers", "17", "expected a whole number from 0 to 16, got '17'"),
+        ("warm_workers", "1.5", "expected a whole number from 0 to 16, got '1.5'"),
+        ("max_queue_depth", "8G", "expected a whole number of 0 or more, got '8G'"),
+        ("max_wait_s", "2m", "expected a number of seconds above 0 such as 120, got '2m'"),
+        ("max_wait_s", "nan", "expected a number of seconds above 0 such as 120, got 'nan'"),
+        ("insecure_no_auth", "yes", "expected true or false, got 'yes'"),
+        ("engine_host", "moon", "expected one of process, thread, got 'moon'"),
+        ("models", "[]", f"{MODELS}, got a list"),
+        ("models", "{", f"{MODELS}; it ends too early"),
+        ("models", '{"a": {"x": 1e400}}', f"{MODELS}; number out of range"),
+        ("models", '{"a": {}, "a": {}}', "the key 'a' stands twice; keep one"),
+        ("models", '{"a": {"x": [{"y": 1}], "x": 2}}', "the key 'x' stands twice; keep one"),
+        ("models", "{]", f"{MODELS}; object keys must be strings in line 1, column 2"),
+        ("models", '{"a": \udcff}', f"{MODELS}; it is not UTF-8"),
+    ],
+)
+def test_a_value_that_is_refused_is_told_what_was_expected(name, text, said):
+    assert refusal({name: text}) == f"{ROWS[name].flag}: {said}"
+    assert refusal(environ={ROWS[name].variable: text}) == f"{ROWS[name].variable}: {said}"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("memory_budget_mb: 8GB", f"memory_budget_mb: {NUMBER}, got '8GB'"),
+        ("memory_budget_mb: true", f"memory_budget_mb: {NUMBER}, got true"),
+        ("memory_budget_mb:", f"memory_budget_mb: {NUMBER}, got nothing"),
+        ("addr: 8080", "addr: expected text, got 8080"),
+        ("models_dir: ''", "models_dir: expected text that is not empty, got ''"),
+        (
+            "block_plugins: lru",
+            "block_plugins: expected a list of names, in text with commas between them, got 'lru'",
+        ),
+        ("models: [a]", f"models: {MODELS}, got a list"),
+        ("models: {1: {}}", "models: expected ids or patterns of models as keys, got 1"),
+        (
+            "models: {a: 3}",
+            "models['a']: expected a table of options such as {\"context\": 4096}, got 3",
+        ),
+        (
+            "addr: [",
+            "not valid YAML in line 1: expected the node content, but found '<stream end>'",
+        ),
+        ("a: 1\n  b: 2", "not valid YAML in line 2: mapping values are not allowed here"),
+        ("a: 1\naddr: 2020-13-45", "not valid YAML in line 2: '2020-13-45' is no timestamp"),
+        ("max_wait_s: !!float x", "not valid YAML in line 1: 'x' is no float"),
+        ("insecure_no_auth: !!bool x", "not valid YAML in line 1: 'x' is no bool"),
+        ("models: {2020-02-31: {}}", "not valid YAML in line 1: '2020-02-31' is no timestamp"),
+        ("addr: !!timestamp x", "not valid YAML in line 1: 'x' is no timestamp"),
+    ],
+)
+def test_a_file_that_is_refused_is_told_what_was_expected(text, said, tmp_path):
+    config = write(tmp_path, text)
+    assert refusal(config=config) == f"{config}: {said}"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "text", "said"),
+    [
+        (".yaml", f"max_headers: {'9' * 5000}", "is no int"),
+        (".toml", f"max_headers = {'9' * 5000}", "not valid TOML: a number is too long"),
+        (".json", f'{{"max_headers": {"9" * 5000}}}', "not valid JSON: integer value out of range"),
+    ],
+)
+def test_a_number_with_too_many_digits_is_refused(suffix, text, said, tmp_path):
+    file = tmp_path / f"modeld{suffix}"
+    file.write_text(text)
+    assert said in refusal(config=str(file))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "text", "said"),
+    [
+        (
+            ".yaml",
+            "addr: :1\nreadiness: accepting\naddr: :2",
+            "'addr' stands twice, in lines 1 and 3",
+        ),
+        (".yaml", "{addr: a, 'addr': b}", "'addr' stands twice, in line 1"),
+        (
+            ".yaml",
+            "models:\n  a: {slots: 1}\n  a: {slots: 2}",
+            "'a' stands twice, in lines 2 and 3",
+        ),
+        (".yaml", "models: {a: {1: 1, 1: 2}}", "'1' stands twice, in line 1"),
+        (".json", '{"addr": ":1",\n"addr": ":2"}', "'addr' stands twice, in lines 1 and 2"),
+        (".json", '{"addr": ":1", "\\u0061ddr": ":2"}', "'addr' stands twice, in line 1"),
+        (
+            ".json",
+            '{"models": {"{\\"": [{"a": 1}, {"a": 2}],\n\n"b": {"x": 1, "x": 2}}}',
+            "'x' stands twice, in line 3",
+        ),
+        (".toml", "addr = 'a'\naddr = 'b'", "'addr' stands twice, in lines 1 and 2"),
+        (
+            ".toml",
+            "[models.a]\nx = 1\n[models.b]\nx = 1\nx = 2",
+            "'x' stands twice, in lines 4 and 5",
+        ),
+        (".toml", "[models.a]\n[models.a]", "'models.a' stands twice, in lines 1 and 2"),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused_with_its_lines(suffix, text, said, tmp_path):
+    config = write(tmp_path, text, suffix)
+    assert refusal(config=config) == f"{config}: the key {said}; keep one"
+
+
+def test_yaml_may_still_merge_what_it_names_again(tmp_path):
+    text = "models:\n  a: &a {slots: 1}\n  b:\n    <<: *a\n    slots: 2\n"
+    assert resolve({}, {}, write(tmp_path, text)).settings.models["b"] == {"slots": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "budget_mb"),
+    [
+        ("8GiB", 8192),
+        ("8G", 8192),
+        ("8g", 8192),
+        ("1.5 GiB", 1536),
+        ("512M", 512),
+        ("1024K", 1),
+        ("1T", 1 << 20),
+        ("300", 300),
+    ],
+)
+def test_a_size_may_have_a_unit(text, budget_mb, tmp_path):
+    assert resolve({"memory_budget_mb": text}, {}).settings.memory_budget_mb == budget_mb
+    assert resolve({}, {"MODELD_MEMORY_BUDGET_MB": text}).settings.memory_budget_mb == budget_mb
+    config = write(tmp_path, f"memory_budget_mb: {text}")
+    assert resolve({}, {}, config).settings.memory_budget_mb == budget_mb
+
+
+def test_a_size_in_bytes_may_have_a_unit():
+    assert resolve({"max_body_bytes": "2MiB"}, {}).settings.max_body_bytes == 2 << 20
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_an_empty_variable_counts_as_unset(name, tmp_path):
+    config = write(tmp_path, json.dumps({name: OTHER[name]} | {"memory_budget_mb": 2048}), ".json")
+    result = resolve({}, {ROWS[name].variable: ""}, config)
+    assert plain(result.settings, name) == ({"memory_budget_mb": 2048} | {name: OTHER[name]})[name]
+    assert result.origins[name] == f"file {config}"
+
+
+def message_of(config: str) -> str:
+    """Return what is wrong with a file, if anything is."""
+    try:
+        resolve({}, {}, config)
+    except ConfigurationError as exc:
+        return exc.message
+    return ""
+
+
+def test_no_message_of_a_library_reaches_a_person(tmp_path):
+    """Whatever a value is: it is told in words, not with a library's type names."""
+    values = [None, True, 1, 1.5, "x", "", [], [1], {}, {"a": 1}, 1 << 70, -1]
+    said = [
+        message_of(write(tmp_path, json.dumps({name: value}), ".json"))
+        for name in ROWS
+        for value in values
+    ]
+    assert sum(bool(message) for message in said) > len(ROWS)
+    assert not [message for message in said if "`" in message or "$" in message]
+
+
 @pytest.mark.parametrize(("budget", "margin"), [(100, 100), (100, 101)])
 def test_a_margin_that_leaves_nothing_of_the_budget_is_refused(budget, margin):
-    message = refusal({"vram_budget_mb": budget, "vram_margin_mb": margin})
+    message = refusal({"memory_budget_mb": budget, "memory_margin_mb": margin})
     assert str(budget) in message
     assert str(margin) in message
 
 
 def test_budget_and_margin_are_in_mebibytes():
-    settings = resolve({"vram_budget_mb": 3, "vram_margin_mb": 1}, {}).settings
+    settings = resolve({"memory_budget_mb": 3, "memory_margin_mb": 1}, {}).settings
     assert (settings.budget_bytes, settings.margin_bytes) == (3 << 20, 1 << 20)
-    assert resolve({"vram_margin_mb": 1}, {}).settings.budget_bytes is None
+    assert resolve({"memory_margin_mb": 1}, {}).settings.budget_bytes is None
 
 
 WORDS = st.text("abcdefgh-_.", min_size=1, max_size=8)
@@ -387,7 +600,7 @@ def some_settings(draw: st.DrawFn) -> dict[str, Any]:
     names = draw(st.sets(st.sampled_from(sorted(ROWS)), max_size=6))
     found = {name: draw(values_of(ROWS[name])) for name in sorted(names)}
     # The margin is checked against the budget; that rule has tests of its own.
-    return {name: value for name, value in found.items() if name != "vram_margin_mb"}
+    return {name: value for name, value in found.items() if name != "memory_margin_mb"}
 
 
 @given(in_file=some_settings(), in_environ=some_settings(), in_flags=some_settings())
@@ -396,6 +609,7 @@ def some_settings(draw: st.DrawFn) -> dict[str, Any]:
 )
 def test_every_value_comes_from_its_strongest_origin(in_file, in_environ, in_flags, tmp_path):
     config = write(tmp_path, json.dumps(in_file), ".json")
+    in_environ = {name: value for name, value in in_environ.items() if as_text(value)}
     environ = {ROWS[name].variable: as_text(value) for name, value in in_environ.items()}
     flags = {name: as_text(value) for name, value in in_flags.items()}
     result = resolve(flags, environ, config)

@@ -15,14 +15,8 @@ from modeld import (
     Usage,
 )
 from modeld.events import Event, ModelEvicted, RequestFinished
-from modeld.values import (
-    EvictionReason,
-    FileStamp,
-    InstanceState,
-    InstanceStatus,
-    ServiceState,
-    ServiceStatus,
-)
+from modeld.status import EvictionReason, InstanceState, InstanceStatus, ServiceState, ServiceStatus
+from modeld.values import FileStamp
 
 INSTANCE = InstanceStatus(
     model_id="a",

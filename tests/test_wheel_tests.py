@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -28,7 +30,7 @@ modeld = ["modeld", "*/site-packages/modeld"]
 
 @pytest.fixture
 def wheel_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The script, on a checkout with one package that is installed as a wheel too."""
+    """Return the script, on a checkout with one package that is installed as a wheel too."""
     monkeypatch.syspath_prepend(str(SCRIPTS))
     found = __import__("wheel_tests")
     checkout = tmp_path / "checkout"
@@ -93,6 +95,41 @@ def test_a_test_that_runs_the_checkouts_package_is_an_error_also_in_another_proc
 def test_too_little_reached_and_tests_that_fail_are_errors(wheel_tests, tmp_path, code, why):
     with pytest.raises(SystemExit, match=why):
         run(wheel_tests, tmp_path, code)
+
+
+UNMEASURED = """\
+import coverage
+from tests.support.measurement import unmeasured
+with unmeasured():
+    pass  # where nothing is measured it does nothing
+def before(): return 1
+def meanwhile(): return 2
+def after(): return 3
+measured = coverage.Coverage(data_file=None, config_file=False, include=[__file__])
+measured.start()
+before()
+with unmeasured():
+    meanwhile()
+after()
+measured.stop()
+print(measured.get_data().lines(__file__))
+"""
+
+
+def test_what_is_unmeasured_counts_no_lines_and_what_comes_after_it_does(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(UNMEASURED)
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    told = subprocess.run(
+        [sys.executable, script],
+        env=environ | {"PYTHONPATH": str(SCRIPTS.parent)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = ast.literal_eval(told.stdout)
+    assert {5, 7} <= set(lines)
+    assert 6 not in lines
 
 
 def test_what_a_killed_process_has_half_written_does_not_count_and_hinders_nothing(

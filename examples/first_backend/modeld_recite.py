@@ -3,7 +3,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +12,9 @@ from msgspec import Meta
 import modeld
 from modeld.errors import InvalidRequestError
 from modeld.interfaces import ReportProgress
-from modeld.questions import AnyQuestion, Reply, TokenizeQuestion, Tokens
+from modeld.requests import AnyRequest, TokenizeRequest
+from modeld.responses import AnyUnaryResponse, TokenizeResponse
+from modeld.sampling import COMMON
 
 
 class TextFolder(modeld.RegistrySource):
@@ -44,6 +46,15 @@ class ReciteOptions(modeld.Options, frozen=True):
     pause_s: Annotated[float, Meta(ge=0, le=10, description="seconds before each word")] = 0.0
 
 
+class ReciteSampling(modeld.BackendSampling, frozen=True):
+    """What a request can say about choosing words."""
+
+    skip_words: Annotated[
+        Annotated[int, Meta(ge=0, le=1000)] | None,
+        Meta(description="leave out so many words before going on"),
+    ] = None
+
+
 class ReciteEngine(modeld.SimpleEngine):
     """One loaded model. It runs in a process of its own: it may block, and may even crash."""
 
@@ -62,11 +73,12 @@ class ReciteEngine(modeld.SimpleEngine):
         return cls(text, options["pause_s"])
 
     def generate(self, request: modeld.GenerateRequest) -> Iterator[str | modeld.Done]:
-        """Yield the words that follow the prompt in the text, then say how the answer ended."""
+        """Yield the words that follow the prompt in the text, then say how the text ended."""
         if request.stop:
             raise InvalidRequestError("this model knows no stop texts", field="stop")
-        prompt = request.prompt or (request.messages or ())[-1].content
-        words = self._text.partition(prompt)[2].split()
+        prompt = request.prompt or (request.messages or ())[-1].text
+        skipped = request.sampling.own.get("skip_words") or 0
+        words = self._text.partition(prompt)[2].split()[skipped:]
         wanted = len(words) if request.max_tokens is None else request.max_tokens
         for word in words[:wanted]:
             time.sleep(self._pause_s)
@@ -83,32 +95,32 @@ class ReciteEngine(modeld.SimpleEngine):
 class TalkativeEngine(ReciteEngine):
     """An engine that also says which tokens a text has. Its tokens are the words it has read."""
 
-    _answer: tuple[int, Reply] | None = None
+    _response: tuple[int, AnyUnaryResponse] | None = None
 
-    def ask(self, request_id: int, question: AnyQuestion) -> None:
-        """Take a question on; the engine below refuses those of other kinds."""
-        if isinstance(question, TokenizeQuestion):
-            self._answer = (request_id, self._tokens(question))
+    def submit(self, request_id: int, request: AnyRequest) -> None:
+        """Take a request on; the engine below writes text and refuses all other kinds."""
+        if isinstance(request, TokenizeRequest):
+            self._response = (request_id, self._tokens(request))
         else:
-            super().ask(request_id, question)
+            super().submit(request_id, request)
 
-    def step(self) -> Sequence[tuple[int, modeld.StepChunk | Reply]]:
-        """Hand over the reply, or go on with the text."""
-        answer, self._answer = self._answer, None
-        return super().step() if answer is None else [answer]
+    def step(self) -> Sequence[tuple[int, modeld.StepChunk | AnyUnaryResponse]]:
+        """Hand over the response, or go on with the text."""
+        response, self._response = self._response, None
+        return super().step() if response is None else [response]
 
     def cancel(self, request_id: int) -> None:
-        """Forget the question or the request."""
-        self._answer = None
+        """Forget the request, of whichever kind."""
+        self._response = None
         super().cancel(request_id)
 
-    def _tokens(self, question: TokenizeQuestion) -> Tokens:
-        words, known = question.text.split(), self._text.split()
+    def _tokens(self, request: TokenizeRequest) -> TokenizeResponse:
+        words, known = request.text.split(), self._text.split()
         for word in words:
             if word not in known:
                 raise InvalidRequestError(f"this model has never read {word!r}", field="text")
-        pieces = [word.encode() for word in words] if question.with_pieces else []
-        return Tokens(ids=tuple(map(known.index, words)), pieces=tuple(pieces))
+        pieces = [word.encode() for word in words] if request.with_pieces else []
+        return TokenizeResponse(ids=tuple(map(known.index, words)), pieces=tuple(pieces))
 
 
 class Recite(modeld.Backend):
@@ -116,10 +128,16 @@ class Recite(modeld.Backend):
 
     name = "recite"
     options_type = ReciteOptions
+    sampling_type = ReciteSampling
+    unserved_sampling = tuple(row.name for row in COMMON)
 
     def can_load(self, spec: modeld.ModelSpec) -> bool:
         """Whether it is a text file."""
         return spec.format == "text"
+
+    def capabilities(self, *_: object) -> Collection[modeld.Capability]:
+        """What the engine serves; requests for anything else never come to it."""
+        return {modeld.Capability.TEXT, modeld.Capability.CHAT, modeld.Capability.TOKENIZE}
 
     async def load(
         self, spec: modeld.ModelSpec, options: modeld.Options, host: modeld.EngineHost

@@ -1,23 +1,36 @@
 # SPDX-License-Identifier: GPL-3.0-only
 """The JSON objects that modeld's own formats are made of, each on one line.
 
-``{"token":"…"}`` for a token; ``{"done":true,"content":…,"finish_reason":…,"usage":{…}}`` at the
-end; ``{"error":…,"code":503,"reason":"worker_crashed"}`` where something went wrong. The first two
+``{"token":"…"}`` for a token, ``{"reasoning":"…"}`` for one of what the model thinks,
+``{"tool_call":{"index":0,"id":…,"name":…,"arguments":"…"}}`` for a part of a call of a tool, of
+which the later ones have no ``id`` and ``name``; ``{"done":true,"content":…,"finish_reason":…,
+"usage":{…}}`` at the end, with ``reasoning`` and ``tool_calls`` where there were any;
+``{"error":…,"code":503,"reason":"worker_crashed"}`` where something went wrong. All but the last
 have ``logprobs`` too, where the chunk has some.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import assert_never
 
 import msgspec
 
 from modeld import Chunk, Done, ModeldError, Token
-from modeld.values import FinishReason, LikelyToken, TokenLogprobs, Value
+from modeld.messages import ToolCall
+from modeld.responses import (
+    FinishReason,
+    LikelyToken,
+    ReasoningToken,
+    TokenLogprobs,
+    ToolCallDelta,
+)
+from modeld.values import Value
 
 LEAST_LOGPROB = -9999.0
 """What stands for a probability of 0, whose logarithm JSON cannot say."""
+
+_CHARACTERS_PER_PIECE = 1 << 16
 
 _Json = dict[str, object]
 
@@ -29,19 +42,22 @@ _LINE_ENDS = tuple(
 )
 
 
-class _Usage(Value, frozen=True, kw_only=True):
+class _Usage(Value, frozen=True, kw_only=True, omit_defaults=True):
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int
     total_tokens: int
+    reasoning_tokens: int = 0
 
 
 class _Done(Value, frozen=True, kw_only=True, omit_defaults=True):
     done: bool
-    content: str
+    content: msgspec.Raw | None = None
     finish_reason: FinishReason
     usage: _Usage
     logprobs: list[msgspec.Raw] = []
+    reasoning: msgspec.Raw | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 class _Failure(Value, frozen=True, kw_only=True, omit_defaults=True):
@@ -52,21 +68,25 @@ class _Failure(Value, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def encode_chunk(chunk: Chunk) -> bytes:
-    """One chunk as a JSON object without any line end in it."""
+    """Return one chunk as a JSON object without any line end in it."""
     match chunk:
         case Token(text=text) if not chunk.logprobs:
             line = b'{"token":' + _encode(text) + b"}"
             return line if text.isascii() else _on_one_line(line)
         case Token(text=text, logprobs=logprobs):
-            return _on_one_line(_encode({"token": text, "logprobs": _listed(logprobs)}))
+            return _on_one_line(_encode({"token": text} | _with(logprobs)))
+        case ReasoningToken(text=text, logprobs=logprobs):
+            return _on_one_line(_encode({"reasoning": text} | _with(logprobs)))
+        case ToolCallDelta():
+            return _on_one_line(_encode({"tool_call": _delta(chunk)} | _with(chunk.logprobs)))
         case Done():
-            return _on_one_line(_encode(_done(chunk)))
+            return _encode(_done(chunk))
         case _:
             assert_never(chunk)
 
 
 def encode_failure(error: ModeldError, status: int) -> bytes:
-    """An error as a JSON object without any line end in it; ``status`` is the HTTP one."""
+    """Return an error as a JSON object on one line; ``status`` is the HTTP one."""
     failure = _Failure(error=error.message, code=status, reason=error.code, field=error.field)
     return _on_one_line(_encode(failure))
 
@@ -75,30 +95,54 @@ def _done(chunk: Done) -> _Done:
     usage = chunk.usage
     return _Done(
         done=True,
-        content=chunk.content,
+        content=None if chunk.content is None else _written(chunk.content),
         finish_reason=chunk.finish_reason,
         usage=_Usage(
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
             cached_tokens=usage.cached_tokens,
             total_tokens=usage.total_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
         ),
         logprobs=_listed(chunk.logprobs),
+        reasoning=_written(chunk.reasoning) if chunk.reasoning else None,
+        tool_calls=chunk.tool_calls or (),
     )
 
 
-def _listed(logprobs: Iterable[TokenLogprobs]) -> list[msgspec.Raw]:
-    """Each of them encoded alone: nothing else can run while one call encodes very many."""
-    return [
-        msgspec.Raw(
-            _encode({**_likely(each.chosen), "top_logprobs": [_likely(top) for top in each.top]})
-        )
-        for each in logprobs
+def _delta(part: ToolCallDelta) -> _Json:
+    """Return a part of a call; only its first one says which it is."""
+    which: _Json = {"id": part.id, "name": part.name} if part.name else {}
+    return {"index": part.index} | which | {"arguments": part.arguments}
+
+
+def _with(logprobs: Sequence[TokenLogprobs]) -> _Json:
+    return {"logprobs": _listed(logprobs)} if logprobs else {}
+
+
+def _written(text: str) -> msgspec.Raw:
+    """Encode in pieces: nothing else can run while one call encodes a very long text."""
+    pieces = [
+        _on_one_line(_encode(text[start : start + _CHARACTERS_PER_PIECE]))[1:-1]
+        for start in range(0, len(text), _CHARACTERS_PER_PIECE)
     ]
+    return msgspec.Raw(b'"%b"' % b"".join(pieces))
+
+
+def _listed(logprobs: Iterable[TokenLogprobs]) -> list[msgspec.Raw]:
+    """Encode each of them alone: nothing else can run while one call encodes very many."""
+    return [msgspec.Raw(_on_one_line(_encode(_probable(each)))) for each in logprobs]
+
+
+def _probable(each: TokenLogprobs) -> _Json:
+    return {**_likely(each.chosen), "top_logprobs": [_likely(top) for top in each.top]}
 
 
 def _likely(token: LikelyToken) -> _Json:
-    """A token; what is no logarithm of a probability counts as that of the least one."""
+    """Return a token as JSON has it.
+
+    What is no logarithm of a probability counts as that of the least probable token.
+    """
     logprob = min(0.0, token.logprob) if token.logprob > LEAST_LOGPROB else LEAST_LOGPROB
     text = token.piece.decode(errors="replace")
     return {"id": token.id, "token": text, "bytes": list(token.piece), "logprob": logprob}

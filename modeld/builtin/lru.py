@@ -18,7 +18,7 @@ class LeastRecentlyUsed(EvictionPolicy):
     name = "lru"
 
     def choose(self, candidates: Sequence[Candidate], needed_bytes: int) -> Sequence[Candidate]:
-        """Victims, least recently used first; empty where all together are not enough."""
+        """Return victims, least recently used first; none where all together are not enough."""
         victims: list[Candidate] = []
         surplus = -needed_bytes
         for candidate in sorted(candidates, key=_age):
@@ -36,11 +36,11 @@ class LeastRecentlyUsed(EvictionPolicy):
 
 
 def _age(candidate: Candidate) -> tuple[float, float, str]:
-    """Orders by last use; the rest only makes the order the same each time."""
+    """Return a key that orders by last use; its rest makes the order the same each time."""
     return candidate.last_used_s, candidate.loaded_s, candidate.model
 
 
 @hookimpl
 def modeld_register_eviction_policies() -> Iterable[EvictionPolicy]:
-    """The policy ``lru``."""
+    """Bring the policy ``lru``."""
     return [LeastRecentlyUsed()]

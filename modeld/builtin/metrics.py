@@ -18,9 +18,11 @@ from prometheus_client.registry import Collector
 from modeld import Observer
 from modeld.errors import error_codes
 from modeld.events import (
+    ConnectionRefused,
     Event,
     HttpRequestFinished,
     HttpRequestStarted,
+    LoopLag,
     ModelEvicted,
     ModelLoaded,
     ModelLoadFailed,
@@ -31,12 +33,22 @@ from modeld.events import (
     RequestStarted,
     WorkerExited,
 )
-from modeld.values import EvictionReason
+from modeld.status import EvictionReason
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 EXIT_CAUSES = ("signal", "exit", "stall", "garbage", "closed")
 BACKPRESSURE = ("queue_full", "wait_timeout", "budget_exceeded", "draining")
 """The refusals that say: come back later."""
+
+REFUSALS = (
+    ("400", "invalid_request"),
+    ("408", "request_too_slow"),
+    ("414", "target_too_long"),
+    ("431", "header_too_large"),
+    ("431", "too_many_headers"),
+    ("503", "too_many_connections"),
+)
+"""What is refused while it is read: the status and the reason."""
 
 SHORT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 """Buckets for waits."""
@@ -58,21 +70,23 @@ class BulkHistogram(Collector):
         self._name = name
         self._documentation = documentation
         self._bounds = (*map(float, buckets), float("inf"))
-        self._counts = [0] * len(self._bounds)
-        self._sum = 0.0
+        # Replaced as one, because a scrape reads it on another thread.
+        self._state = ([0] * len(self._bounds), 0.0)
 
     def observe_all(self, values: Iterable[float]) -> None:
         """Count all values."""
         ordered = sorted(values)
-        for index, bound in enumerate(self._bounds):
-            self._counts[index] += bisect_right(ordered, bound)
-        self._sum += sum(ordered)
+        counts, total = self._state
+        pairs = zip(counts, self._bounds, strict=True)
+        added = [count + bisect_right(ordered, bound) for count, bound in pairs]
+        self._state = (added, total + sum(ordered))
 
     def collect(self) -> Iterator[Metric]:
-        """The state, as the registry wants it."""
+        """Yield the state, as the registry wants it."""
         names = (*map(str, self._bounds[:-1]), "+Inf")
-        buckets = list(zip(names, self._counts, strict=True))
-        yield HistogramMetricFamily(self._name, self._documentation, buckets, self._sum)
+        counts, total = self._state
+        buckets = list(zip(names, counts, strict=True))
+        yield HistogramMetricFamily(self._name, self._documentation, buckets, total)
 
 
 class Metrics(Observer):
@@ -96,9 +110,15 @@ class Metrics(Observer):
                 self._count_request(event)
             case ModelLoaded() | ModelLoadFailed() | ModelEvicted():
                 self._count_model(event)
+            case ConnectionRefused():
+                refusal = (str(event.status), event.reason)
+                known = refusal if refusal in REFUSALS else ("other", "other")
+                self._refused.labels(*known).inc()
             case WorkerExited():
                 cause = event.cause if event.cause in EXIT_CAUSES else "other"
                 self._worker_exits.labels(cause).inc()
+            case LoopLag():
+                self._loop_lag.observe(event.seconds)
             case ModelLoading() | ModelLoadProgress():
                 pass
             case _:
@@ -111,7 +131,7 @@ class Metrics(Observer):
         )
         self._http_seconds = self._histogram(
             "modeld_http_request_duration_seconds",
-            "Time from an HTTP request's arrival to the end of its answer.",
+            "Time from an HTTP request's arrival to the end of its response.",
             LONG_S,
             labels,
         )
@@ -128,6 +148,18 @@ class Metrics(Observer):
         )
         for reason in BACKPRESSURE:
             self._backpressure.labels(reason)
+        self._refused = self._counter(
+            "modeld_http_refused_total",
+            "Connections that were ended while a request was read from them.",
+            ("status", "reason"),
+        )
+        for refusal in REFUSALS:
+            self._refused.labels(*refusal)
+        self._loop_lag = self._histogram(
+            "modeld_loop_lag_seconds",
+            "The longest delay of the event loop in each second.",
+            SHORT_S,
+        )
 
     def _make_request_metrics(self) -> None:
         self._requests = self._counter(
@@ -153,11 +185,11 @@ class Metrics(Observer):
         )
         self._request_seconds = self._histogram(
             "modeld_request_seconds",
-            "Time from a request's arrival to the end of its answer.",
+            "Time from a request's arrival to the end of its response.",
             LONG_S,
         )
         self._gaps = BulkHistogram(
-            "modeld_inter_token_seconds", "Time between two tokens of one answer.", GAPS_S
+            "modeld_inter_token_seconds", "Time between two tokens of one generation.", GAPS_S
         )
         self.registry.register(self._gaps)
 
@@ -177,7 +209,7 @@ class Metrics(Observer):
             "modeld_evictions_total", "Models that were taken out of memory.", ("reason",)
         )
         self._worker_exits = self._counter(
-            "modeld_worker_exits_total", "Workers that ended without being asked to.", ("cause",)
+            "modeld_worker_exits_total", "Workers that ended without being told to.", ("cause",)
         )
         for reason in EvictionReason:
             self._evictions.labels(reason.value)

@@ -16,15 +16,15 @@ class Ndjson(OutputFormatter):
     media_type = "application/x-ndjson"
 
     def encode(self, chunk: Chunk) -> bytes:
-        """One line."""
+        """Return the chunk as one line."""
         return encode_chunk(chunk) + b"\n"
 
     def encode_error(self, error: ModeldError, status: int) -> bytes:
-        """The last line of a stream that broke."""
+        """Return the last line of a stream that broke."""
         return encode_failure(error, status) + b"\n"
 
 
 @hookimpl
 def modeld_register_formatters() -> Iterable[OutputFormatter]:
-    """The formatter ``ndjson``."""
+    """Bring the formatter ``ndjson``."""
     return [Ndjson()]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The whole answer as one JSON object."""
+"""The whole generation as one JSON object."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class PlainJson(OutputFormatter):
     streams = False
 
     def encode(self, chunk: Chunk) -> bytes:
-        """The answer; nothing for a token, because the end repeats them all."""
+        """Return the whole generation at its end; nothing for a token, which the end repeats."""
         return encode_chunk(chunk) if isinstance(chunk, Done) else b""
 
     def encode_error(self, error: ModeldError, status: int) -> bytes:
-        """The error object, which then is the whole answer."""
+        """Return the error object, which then is the whole response."""
         return encode_failure(error, status)
 
 
 @hookimpl
 def modeld_register_formatters() -> Iterable[OutputFormatter]:
-    """The formatter ``plain-json``."""
+    """Bring the formatter ``plain-json``."""
     return [PlainJson()]

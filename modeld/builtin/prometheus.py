@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from modeld import ModeldError, ModelService, Observer, hookimpl
 from modeld.builtin.metrics import Metrics
-from modeld.values import InstanceStatus, ServiceStatus
+from modeld.status import InstanceStatus, ServiceStatus
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -32,12 +33,12 @@ class PrometheusPlugin:
 
     @hookimpl
     def modeld_register_observers(self) -> Iterable[Observer]:
-        """The observer that counts."""
+        """Bring the observer that counts."""
         return [self.metrics]
 
     @hookimpl
     def modeld_register_routes(self, service: ModelService) -> Iterable[BaseRoute]:
-        """``GET /metrics``, in the format that the scraper asks for."""
+        """Bring ``GET /metrics``, in the format that the scraper asks for."""
         from starlette.responses import Response  # noqa: PLC0415  (only a server needs the web stack)
         from starlette.routing import Route  # noqa: PLC0415
 
@@ -68,14 +69,20 @@ class PrometheusPlugin:
             """
             encode, media_type = choose_encoder(request.headers.get("accept", ""))
             status = await _status_or_none(service)
-            content = encode(_Scrape(self.metrics.registry, status))
+            # Beside the event loop, which goes on between two lines of Python: with thousands of
+            # models this takes a second.
+            scrape = _Scrape(self.metrics.registry, status)
+            content = await asyncio.to_thread(encode, scrape)
             return Response(content, headers={"content-type": media_type})
 
         return [Route("/metrics", metrics, methods=["GET"])]
 
 
 async def _status_or_none(service: ModelService) -> ServiceStatus | None:
-    """The status, unless a remote service is out of reach: the counters are still worth having."""
+    """Return the status; ``None`` if a remote service is out of reach.
+
+    The counters are worth having even then.
+    """
     try:
         return await service.status()
     except ModeldError as exc:
@@ -91,7 +98,7 @@ class _Scrape(Collector):
         self._status = status
 
     def collect(self) -> Iterator[Metric]:
-        """All families. Times of creation are left out: each would be one more series."""
+        """Yield all families, without times of creation: each would be one more series."""
         for family in self._registry.collect():
             family.samples = [
                 sample for sample in family.samples if not sample.name.endswith("_created")
@@ -111,7 +118,7 @@ def _service_gauges(status: ServiceStatus) -> Iterator[Metric]:
         "modeld_memory_margin_bytes", "Part of the budget that is kept free.", status.margin_bytes
     )
     yield GaugeMetricFamily(
-        "modeld_spare_workers", "Workers that wait for a model.", status.spare_workers
+        "modeld_warm_workers", "Workers that wait for a model.", status.warm_workers
     )
     yield GaugeMetricFamily(
         "modeld_uptime_seconds", "Time since the service was started.", status.uptime_s

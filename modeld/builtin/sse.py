@@ -16,15 +16,15 @@ class ServerSentEvents(OutputFormatter):
     media_type = "text/event-stream"
 
     def encode(self, chunk: Chunk) -> bytes:
-        """One event."""
+        """Return the chunk as one event."""
         return b"data: " + encode_chunk(chunk) + b"\n\n"
 
     def encode_error(self, error: ModeldError, status: int) -> bytes:
-        """The last event of a stream that broke."""
+        """Return the last event of a stream that broke."""
         return b"data: " + encode_failure(error, status) + b"\n\n"
 
 
 @hookimpl
 def modeld_register_formatters() -> Iterable[OutputFormatter]:
-    """The formatter ``sse``."""
+    """Bring the formatter ``sse``."""
     return [ServerSentEvents()]

@@ -1,48 +1,102 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What an answer in the terminal must conform to: a grammar or a JSON schema."""
+"""What a generation in the terminal must conform to: options, and the requests that they make."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import msgspec
 from msgspec.structs import replace
 
-from modeld.httpapi.constraint_limits import fault_of_grammar, fault_of_schema
-from modeld.values import GenerateRequest
+from modeld.constraints import FAULTS, fault_of_schema
+from modeld.expectation import json_fault, shown, twice_in_json
+from modeld.requests import GenerateRequest
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS = {
+    "grammar_file": ("grammar", "--grammar-file"),
+    "json_schema": ("json_schema", "--json-schema"),
+    "regex": ("regex", "--regex"),
+    "lark": ("lark", "--lark"),
+    "choice": ("choice", "--choice"),
+}
+"""The names of the options in a command's arguments: the field of a request, and the option."""
 
 
-def constrained(
-    request: GenerateRequest, grammar_file: str | None, json_schema: str | None
-) -> GenerateRequest:
-    """``request`` with a grammar from a file, or a schema as JSON or from a file.
+def constraint_options(command: F) -> F:
+    """Give a command the options that constrain a generation."""
+    file = click.Path(dir_okay=False)
+    for option in reversed(
+        (
+            click.option(
+                "--grammar-file",
+                metavar="FILE",
+                type=file,
+                help="GBNF grammar that the generation conforms to",
+            ),
+            click.option(
+                "--json-schema",
+                metavar="JSON|FILE",
+                help="JSON schema that the generation conforms to",
+            ),
+            click.option(
+                "--regex", metavar="REGEX", help="regular expression that the generation matches"
+            ),
+            click.option(
+                "--lark",
+                metavar="FILE",
+                type=file,
+                help="Lark grammar that the generation conforms to",
+            ),
+            click.option(
+                "--choice",
+                metavar="TEXT",
+                multiple=True,
+                help="a text that the generation may be; give one for each",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def constrained(request: GenerateRequest, given: Mapping[str, Any]) -> GenerateRequest:
+    """Return the request with what the options say that its generation conforms to.
 
     Raises:
-        click.UsageError: both are given, or one cannot be used; the message names the option.
+        click.UsageError: two are given, or one cannot be used; the message names the option.
     """
-    if grammar_file is not None and json_schema is not None:
-        raise click.UsageError("--grammar-file and --json-schema cannot be given together")
-    if grammar_file is not None:
-        return replace(request, grammar=_grammar(grammar_file))
-    if json_schema is not None:
-        return replace(request, json_schema=_schema(json_schema))
-    return request
-
-
-def _grammar(name: str) -> str:
-    grammar = _read(name, "--grammar-file")
-    _refuse("--grammar-file", fault_of_grammar(grammar))
-    return grammar
+    named = [name for name in _OPTIONS if given.get(name) not in (None, ())]
+    if not named:
+        return request
+    if len(named) > 1:
+        first, second = (_OPTIONS[name][1] for name in named[:2])
+        raise click.UsageError(f"{first} and {second} cannot be given together")
+    field, option = _OPTIONS[named[0]]
+    value = given[named[0]]
+    if field == "json_schema":
+        return replace(request, json_schema=_schema(value))
+    if field in ("grammar", "lark"):
+        value = _read(value, option)
+    _refuse(option, FAULTS[field](value))
+    return replace(request, **{field: value})
 
 
 def _schema(given: str) -> dict[str, Any]:
     text = given if given.lstrip().startswith("{") else _read(given, "--json-schema")
     try:
-        schema = msgspec.json.decode(text, type=dict[str, Any])
+        schema = msgspec.json.decode(text)
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as exc:
-        raise click.UsageError(f"--json-schema: not a JSON object: {exc}") from exc
+        why = json_fault(text, exc)
+        raise click.UsageError(f"--json-schema: not a JSON object: {why}") from exc
+    if twice := twice_in_json(text.encode()):
+        raise click.UsageError(f"--json-schema: {twice[0]!r} stands in one object twice; keep one")
+    if not isinstance(schema, dict):
+        raise click.UsageError(f"--json-schema: not a JSON object but {shown(schema)}")
     _refuse("--json-schema", fault_of_schema(schema))
     return schema
 

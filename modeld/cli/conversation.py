@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""A person and a model taking turns in a terminal."""
+"""A chat of a person and a model in a terminal."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ import click
 from msgspec.structs import replace
 
 from modeld.cli.session import Session
-from modeld.cli.visible import visible
 from modeld.errors import ModeldError
-from modeld.values import Chunk, Done, FinishReason, GenerateRequest, Message, Token
+from modeld.messages import Message
+from modeld.requests import GenerateRequest
+from modeld.responses import Chunk, Done, FinishReason, ReasoningToken, Token
+from modeld.terminal import visible
 
 
 class Conversation:
-    """Sends prompts or messages to one model and prints its answers as they come."""
+    """Sends prompts or messages to one model and prints its generations as they come."""
 
     def __init__(self, session: Session, request: GenerateRequest, system: str | None) -> None:
         self._session = session
@@ -27,34 +29,36 @@ class Conversation:
 
     def complete(self, prompt: str) -> None:
         """Print how the model goes on with ``prompt``."""
-        _print_answer(self._session.infer(replace(self._request, prompt=prompt)), [])
+        _print_generation(self._session.generate(replace(self._request, prompt=prompt)), [])
 
-    def ask(self, text: str) -> None:
-        """Print the answer to one message, and remember both; a failed turn is forgotten.
+    def send(self, text: str) -> None:
+        """Print what the model says to one message, and remember both unless it fails.
 
-        An answer that Ctrl-C stops is remembered as far as it came.
+        A generation that Ctrl-C stops is remembered as far as it came.
         """
-        asked = (*self._messages, Message(role="user", content=text))
+        messages = (*self._messages, Message(role="user", content=text))
         pieces: list[str] = []
         try:
-            _print_answer(self._session.infer(replace(self._request, messages=asked)), pieces)
+            _print_generation(
+                self._session.generate(replace(self._request, messages=messages)), pieces
+            )
         finally:
             if pieces:
-                answer = Message(role="assistant", content="".join(pieces))
-                self._messages = (*asked, answer)
+                said = Message(role="assistant", content="".join(pieces))
+                self._messages = (*messages, said)
 
     def hold(self) -> None:
-        """Take turns until the person ends it with Ctrl-D, or with Ctrl-C between two answers."""
-        click.echo("Ctrl-C stops an answer, Ctrl-D ends the chat, /clear forgets it.", err=True)
+        """Chat until the person ends it with Ctrl-D, or with Ctrl-C at the prompt."""
+        click.echo("Ctrl-C stops a generation, Ctrl-D ends the chat, /clear forgets it.", err=True)
         while (text := _next_line()) is not None:
             if text == "/clear":
                 self._messages = self._opening
             elif text:
-                self._take_turn(text)
+                self._send_and_survive(text)
 
-    def _take_turn(self, text: str) -> None:
+    def _send_and_survive(self, text: str) -> None:
         try:
-            self.ask(text)
+            self.send(text)
         except KeyboardInterrupt:
             click.echo("\n(stopped)", err=True)
         except ModeldError as exc:
@@ -62,7 +66,7 @@ class Conversation:
 
 
 def _next_line() -> str | None:
-    """What the person types next; ``None`` at the end of the input."""
+    """Return what the person types next; ``None`` at the end of the input."""
     with suppress(ImportError):  # it gives input() editing and history, and is not on every system
         import readline  # noqa: F401, PLC0415  (only a chat needs it)
     try:
@@ -72,16 +76,24 @@ def _next_line() -> str | None:
         return None
 
 
-def _print_answer(answer: Generator[Chunk, None, None], pieces: list[str]) -> None:
-    """Print the tokens as they come and collect them in ``pieces``.
+def _print_generation(generation: Generator[Chunk, None, None], pieces: list[str]) -> None:
+    """Print the tokens as they come and collect those of the text in ``pieces``.
 
-    On a terminal nothing that the model writes can move the cursor or change colours.
+    On a terminal nothing that the model writes can move the cursor or change colours. What it
+    thinks before goes to stderr, dimmed: a pipe gets the text alone.
     """
     on_terminal = sys.stdout.isatty()
+    is_thinking = False
     try:
-        with closing(answer) as chunks:
+        with closing(generation) as chunks:
             for chunk in chunks:
+                if is_thinking and not isinstance(chunk, ReasoningToken):
+                    is_thinking = False
+                    click.echo("\n", err=True)
                 match chunk:
+                    case ReasoningToken(text=text):
+                        is_thinking = True
+                        click.secho(visible(text, keep="\n\t"), dim=True, nl=False, err=True)
                     case Token(text=text):
                         pieces.append(text)
                         sys.stdout.write(visible(text, keep="\n\t") if on_terminal else text)

@@ -7,6 +7,7 @@ the console form a traceback follows, each of its lines marked).
 
 from __future__ import annotations
 
+import codecs
 import logging
 import time
 from datetime import UTC, datetime
@@ -14,8 +15,10 @@ from typing import Final, TextIO
 
 import msgspec
 
-from modeld.cli.visible import visible
 from modeld.settings import Settings
+from modeld.terminal import visible
+
+codecs.lookup("utf-16-be")  # now, while its file can be opened
 
 OFF: Final = logging.CRITICAL + 1
 
@@ -38,7 +41,7 @@ class ConsoleFormatter(logging.Formatter):
     """``2026-11-22 14:03:07.120 info modeld.access: GET /models 200 1.2 ms id=…``, local time."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, and a marked line for each line of a traceback."""
+        """Return one line, and a marked line for each line of a traceback."""
         second = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
         line = (
             f"{second}.{int(record.msecs):03} {record.levelname.lower()}"
@@ -58,7 +61,7 @@ class JsonFormatter(logging.Formatter):
     _encoder = msgspec.json.Encoder(enc_hook=str)
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line."""
+        """Return the object, which is one line."""
         fields = {
             name: value for name, value in vars(record).items() if name not in _STANDARD_FIELDS
         }

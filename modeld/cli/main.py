@@ -8,13 +8,17 @@ import sys
 import traceback
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from modeld.cli.visible import visible
+from modeld.cli.output import OutputError
+from modeld.commands import BUILT_IN
 from modeld.errors import ConfigurationError, InternalError, ModeldError, StartError
-from modeld.settings import nearest
+from modeld.terminal import visible
+
+if TYPE_CHECKING:
+    from modeld.cli.plugin_commands import PluginCommands
 
 
 class ExitCode(IntEnum):
@@ -28,37 +32,83 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
-COMMANDS: Final = ("serve", "run", "models", "plugins", "doctor", "bench", "version", "completion")
-"""The subcommands; each is ``command`` in the module of its name, imported when it is asked for."""
+COMMANDS: Final = tuple(BUILT_IN)
+"""The built-in commands; each is ``command`` in the module of its name."""
+
+_FOUND: Final = f"{__name__}.plugin_commands"
 
 
 class LazyGroup(click.Group):
-    """A group whose subcommands are imported by name, so that each starts fast."""
+    """A group whose commands are imported when they are run, so that each starts fast.
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's signature)
-        """The subcommands in the order of the help."""
-        return list(COMMANDS)
+    Plugins are asked for theirs only where no built-in one has the name.
+    """
 
-    def get_command(
-        self,
-        ctx: click.Context,  # noqa: ARG002  (click's signature)
-        cmd_name: str,
-    ) -> click.Command | None:
-        """Import one subcommand."""
-        if cmd_name not in COMMANDS:
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order of the help, those of plugins last."""
+        return [*COMMANDS, *sorted(_of_plugins(ctx).commands)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command.
+
+        Raises:
+            InternalError: it is one of a plugin and cannot be imported.
+        """
+        if cmd_name in COMMANDS:
+            found = importlib.import_module(f"modeld.cli.{cmd_name}").command
+            assert isinstance(found, click.Command)
+            return found
+        plugins = _of_plugins(ctx)
+        if cmd_name not in plugins.commands:
             return None
-        found = importlib.import_module(f"modeld.cli.{cmd_name}").command
-        assert isinstance(found, click.Command)
-        return found
+        try:
+            return plugins.load(cmd_name)
+        except InternalError:
+            if ctx.resilient_parsing:  # a shell that completes names is told of no fault
+                return None
+            raise
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the subcommand; name the nearest one if there is none of that name."""
+        """Find the command; say what to do if there is none of that name."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            hint = nearest(args[0], list(COMMANDS))
-            ctx.fail(f"no such command: {visible(args[0])!r}{hint}")
+            plugins = _of_plugins(ctx)
+            if args[0] not in plugins.commands:
+                _warn(plugins)
+                ctx.fail(visible(plugins.why_unknown(args[0], list(COMMANDS))))
         return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what each command does, without importing it."""
+        plugins = _of_plugins(ctx)
+        _warn(plugins)
+        rows = {
+            "Commands": list(BUILT_IN.items()),
+            "Commands of plugins": [
+                (name, plugins.commands[name].summary) for name in sorted(plugins.commands)
+            ],
+        }
+        for title, commands in rows.items():
+            if commands:
+                with formatter.section(title):
+                    formatter.write_dl(commands)
+
+
+def _of_plugins(ctx: click.Context) -> PluginCommands:
+    """Return the plugins' commands, looked up once for a command line."""
+    # It imports what finds plugins, which the built-in commands may do without.
+    from modeld.cli.plugin_commands import find_plugin_commands  # noqa: PLC0415
+
+    if _FOUND not in ctx.meta:
+        ctx.meta[_FOUND] = find_plugin_commands()
+    found: PluginCommands = ctx.meta[_FOUND]
+    return found
+
+
+def _warn(plugins: PluginCommands) -> None:
+    for warning in plugins.warnings:
+        click.echo(f"modeld: warning: {visible(warning)}", err=True)
 
 
 @click.group(
@@ -74,20 +124,28 @@ def cli() -> None:
     \b
     Examples:
       modeld serve --models-dir ~/models/llm     serve every *.gguf file there
-      modeld run tiny.gguf "Once upon a time"    one answer in this terminal
+      modeld run tiny.gguf "Once upon a time"    one generation in this terminal
       modeld models                              what there is to serve
     """
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code."""
+    """Run one command line and return its exit code.
+
+    A reader of standard output that has left is told nothing: ``modeld models | head`` is fine.
+    """
     try:
         code = cli.main(args, prog_name="modeld", standalone_mode=False)
+        sys.stdout.flush()
     except click.ClickException as exc:
         exc.show()
         return exc.exit_code
     except click.Abort:
         return ExitCode.INTERRUPTED
+    except OutputError as exc:
+        if not exc.reader_left:
+            click.echo(f"modeld: error: {exc}", err=True)
+        return ExitCode.FAILED
     except ModeldError as exc:
         click.echo(f"modeld: error: {visible(exc.message)}", err=True)
         return _code_of(exc)
@@ -95,7 +153,9 @@ def main(args: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         click.echo(f"modeld: internal error: {visible(str(exc))}; please report it", err=True)
         return ExitCode.INTERNAL
-    return int(code or ExitCode.OK)
+    # A plugin's command may return what click alone would ignore.
+    is_code = isinstance(code, int) and not isinstance(code, bool)
+    return int(code) if is_code else ExitCode.OK
 
 
 def _code_of(error: ModeldError) -> ExitCode:

@@ -10,13 +10,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
 from modeld.cli import logs
-from modeld.cli.options import SettingsCommand, resolved, settings_options
-from modeld.cli.table import rows_as_text, size_text
-from modeld.cli.visible import visible
+from modeld.cli.params import SettingsCommand, resolved, settings_options
+from modeld.doctor.inventory import loadable_of
+from modeld.machine.files import Machine
+from modeld.machine.memory import Capacity, read_capacity
 from modeld.plugins import PluginHost
-from modeld.serving.registry import Registry
+from modeld.serving.models.registry import Registry
+from modeld.settings import Settings
+from modeld.sizes import size_text
+from modeld.terminal import rows_as_text, visible
 from modeld.values import ModelSpec
 
 _FIELDS = (
@@ -36,11 +41,12 @@ _FIELDS = (
 @click.command("models", cls=SettingsCommand)
 @click.option("--verbose", "-v", is_flag=True, help="say why files cannot be used, and show paths")
 @click.option("--json", "as_json", is_flag=True, help="print a JSON array instead of a table")
-@settings_options("models_dir", "block_plugins", "log_level")
+@settings_options("models_dir", "follow_links", "block_plugins", "log_level")
 def command(*, verbose: bool, as_json: bool, **given: Any) -> int:
     """List the models that can be served.
 
-    Reads the files' headers and loads nothing. The exit code is 1 if a source of models failed,
+    Reads the files' headers and loads nothing. A model that is larger than the memory of this
+    machine has that for a problem. The exit code is 1 if a source of models failed,
     a missing folder for example.
 
     \b
@@ -51,9 +57,11 @@ def command(*, verbose: bool, as_json: bool, **given: Any) -> int:
     """
     settings = resolved(given).settings
     logs.configure(settings, sys.stderr)
-    registry = Registry(PluginHost.discover(settings).sources.values())
+    plugins = PluginHost.discover(settings)
+    registry = Registry(plugins.sources.values())
     asyncio.run(registry.refresh())
-    specs = registry.specs()
+    capacity = read_capacity(Machine())
+    specs = [_with_size(spec, settings, plugins, capacity) for spec in registry.specs()]
     if as_json:
         click.echo(_as_json(specs))
     elif specs:
@@ -61,6 +69,22 @@ def command(*, verbose: bool, as_json: bool, **given: Any) -> int:
     elif not registry.errors:
         click.echo(f"no models in {visible(settings.models_dir)}", err=True)
     return 1 if registry.errors else 0
+
+
+def _with_size(
+    spec: ModelSpec, settings: Settings, plugins: PluginHost, capacity: Capacity
+) -> ModelSpec:
+    """Return the model, with a problem if the server would refuse to load it for its size."""
+    if spec.problem is not None or capacity.size_bytes is None or not plugins.backends:
+        return spec
+    try:
+        needed = loadable_of(spec, settings, plugins).need_bytes
+    except Exception:  # noqa: BLE001  (what else is wrong with it is for `modeld doctor` to say)
+        return spec
+    if needed <= capacity.size_bytes:
+        return spec
+    said = f"it needs {needed >> 20} MiB (estimated), and this machine has {capacity.said}"
+    return replace(spec, problem=said)
 
 
 def _as_json(specs: Sequence[ModelSpec]) -> str:

@@ -13,9 +13,9 @@ import msgspec
 from msgspec.structs import replace
 
 from modeld.cli import logs
-from modeld.cli.options import SettingsCommand, resolved, settings_options
-from modeld.cli.table import rows_as_text
+from modeld.cli.params import SettingsCommand, resolved, settings_options
 from modeld.plugins import PluginHost
+from modeld.terminal import rows_as_text
 from modeld.values import PluginStatus
 
 
@@ -25,7 +25,8 @@ from modeld.values import PluginStatus
 def command(*, as_json: bool, **given: Any) -> int:
     """List the installed plugins, the broken ones with the reason.
 
-    A broken plugin is left out; everything else goes on.
+    A broken plugin is left out; everything else goes on. An active one with a reason is in use but
+    for what that names.
 
     \b
     Examples:
@@ -34,14 +35,16 @@ def command(*, as_json: bool, **given: Any) -> int:
     """
     settings = resolved(given).settings
     logs.configure(replace(settings, log_level="error"), sys.stderr)  # the table has the reasons
-    statuses = PluginHost.discover(settings).statuses()
+    plugins = PluginHost.discover(settings)
+    plugins.dialects()  # they are asked for last, when an application is assembled
+    statuses = plugins.statuses()
     click.echo(json.dumps(msgspec.to_builtins(statuses), indent=2) if as_json else _table(statuses))
     return 0
 
 
 def _table(statuses: Sequence[PluginStatus]) -> str:
     return rows_as_text(
-        ("PLUGIN", "DISTRIBUTION", "VERSION", "STATE", "PROVIDES OR REASON"),
+        ("PLUGIN", "DISTRIBUTION", "VERSION", "STATE", "PROVIDES; WHAT IS WRONG"),
         [
             (each.name, each.distribution, each.version, each.state, _words(each))
             for each in statuses
@@ -50,4 +53,4 @@ def _table(statuses: Sequence[PluginStatus]) -> str:
 
 
 def _words(status: PluginStatus) -> str:
-    return status.reason or ", ".join(status.provides)
+    return "; ".join(filter(None, (", ".join(status.provides), status.reason)))

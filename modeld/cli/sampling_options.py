@@ -1,80 +1,132 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Command-line options for how the next token is chosen, with the ranges of ``POST /infer``.
+"""Command-line options for how the next token is chosen, made from the table of parameters.
 
-They are written out here because the fields of ``POST /infer`` come with a library that a command
-line should not have to wait for.
+Those of the installed backends are looked up when a command is parsed or asked for its help. Which
+of them the model takes is for the service to say, which knows the model's backend.
 """
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import click
+from msgspec import inspect
 
-from modeld.cli.number import Number
-from modeld.values import Sampling
+from modeld.cli.params import Number, SettingsCommand
+from modeld.errors import ConfigurationError
+from modeld.plugins import PluginHost
+from modeld.requests import Sampling
+from modeld.sampling import COMMON, SamplingParameter, is_pairs
+from modeld.settings import Settings, resolve
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_WINDOW: Final = 2**20
-_RANDOM_SEED: Final = -1
+_FOUND: Final = "modeld.cli.sampling_options"
+"""Where a context keeps the backends' options, so that they are looked up once."""
 
 
-class _Whole(click.IntRange):
-    name = "integer"
+class SamplingOption(click.Option):
+    """One parameter as an option. It stays unset unless it is given."""
+
+    def __init__(self, row: SamplingParameter) -> None:
+        is_switch = isinstance(row.kind, inspect.BoolType)
+        flags = [row.flag, row.name]
+        if is_switch and row.default is None:
+            flags = [f"{row.flag}/--no-{row.flag.removeprefix('--')}", row.name]
+        super().__init__(
+            flags,
+            default=None,
+            type=None if is_switch else _click_type(row.written_kind),
+            is_flag=is_switch,
+            multiple=isinstance(row.kind, inspect.VarTupleType),
+            help=row.help,
+        )
+        self.row = row
+
+    @property
+    def section(self) -> str:
+        """Where the option stands in the help: its backends have sections of their own."""
+        backends = ", ".join(self.row.backends)
+        return f"Sampling by {backends}" if backends else "Sampling"
 
 
-class _Option(click.Option):
-    section = "Sampling"
+class SamplingCommand(SettingsCommand):
+    """A command that also has the options that the installed backends declare."""
 
-
-_NUMBERS: Final[Mapping[str, tuple[click.ParamType[Any], str]]] = {
-    "temperature": (Number(0, 5), "0: always the likeliest token"),
-    "dynatemp_range": (Number(0, 5), "how far the temperature moves; 0: not at all"),
-    "dynatemp_exponent": (Number(0, 10, min_open=True), "how it moves"),
-    "top_p": (Number(0, 1, min_open=True), "likeliest part kept; 1: all"),
-    "top_k": (_Whole(0, 2**31 - 1), "likeliest tokens kept; 0: all"),
-    "min_p": (Number(0, 1), "least part of the likeliest's chance; 0: none"),
-    "typical_p": (Number(0, 1, min_open=True), "most typical part kept; 1: all"),
-    "top_n_sigma": (Number(0, 100), "deviations kept below the best; 0: all"),
-    "xtc_probability": (Number(0, 1), "how often top choices are dropped"),
-    "xtc_threshold": (Number(0, 1), "chance that makes a token a top choice"),
-    "mirostat": (_Whole(0, 2), "1 or 2: that version of Mirostat"),
-    "mirostat_tau": (Number(0, 100), "surprise that it steers towards"),
-    "mirostat_eta": (Number(0, 1), "how fast it steers"),
-    "repeat_penalty": (Number(0.01, 10), "above 1: fewer repeats"),
-    "repeat_last_n": (_Whole(-1, _WINDOW), "tokens that penalties look at; -1: all"),
-    "presence_penalty": (Number(-2, 2), "above 0: fewer tokens that were there"),
-    "frequency_penalty": (Number(-2, 2), "the same, for each time"),
-    "dry_multiplier": (Number(0, 10), "above 0: fewer repeated passages"),
-    "dry_base": (Number(1, 10), "growth of that with their length"),
-    "dry_allowed_length": (_Whole(1, _WINDOW), "longest passage that is free"),
-    "dry_penalty_last_n": (_Whole(-1, _WINDOW), "tokens that it looks at; -1: all"),
-    "seed": (_Whole(_RANDOM_SEED, 2**32 - 2), "makes the answer repeatable; -1: random"),
-}
-_IGNORE_EOS: Final = "go on where the model would end"
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return its own parameters, with the backends' after the ones that all engines know."""
+        params = super().get_params(ctx)
+        if _FOUND not in ctx.meta:
+            ctx.meta[_FOUND] = [SamplingOption(row) for row in _declared()]
+        last = max(at for at, param in enumerate(params) if isinstance(param, SamplingOption))
+        return [*params[: last + 1], *ctx.meta[_FOUND], *params[last + 1 :]]
 
 
 def sampling_options(function: F) -> F:
     """Decorate a command with the options; :func:`sampling` puts their values together."""
-    options = [
-        _Option([_flag(name), name], type=kind, help=text)
-        for name, (kind, text) in _NUMBERS.items()
-    ]
-    options.append(_Option(["--ignore-eos"], is_flag=True, help=_IGNORE_EOS))
+    options = [SamplingOption(row) for row in COMMON if not is_pairs(row.kind)]  # for programs
     params = function.__dict__.setdefault("__click_params__", [])
     params.extend(reversed(options))  # click reverses the list, and with it this part
     return function
 
 
 def sampling(given: Mapping[str, Any]) -> Sampling:
-    """What a command was given, as a value."""
-    numbers = {name: given[name] for name in _NUMBERS}
-    if numbers["seed"] == _RANDOM_SEED:
-        numbers["seed"] = None
-    return Sampling(ignore_eos=given["ignore_eos"], **numbers)
+    """Return what a command was given, as a value."""
+    common = {row.name: row.value_of(given.get(row.name)) for row in COMMON}
+    options = click.get_current_context().meta.get(_FOUND, ())
+    own = {name: value for name in _names(options) if (value := given[name]) not in (None, ())}
+    return Sampling(**common, own=own)
 
 
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+def _names(options: list[SamplingOption]) -> list[str]:
+    return [option.row.name for option in options]
+
+
+def _declared() -> tuple[SamplingParameter, ...]:
+    """Return what the installed backends declare, as the environment and the file name them.
+
+    What is wrong with a plugin or a setting is said by the command itself, once it runs.
+    """
+    try:
+        settings = resolve({}, os.environ).settings
+    except ConfigurationError:
+        settings = Settings()
+    log = logging.getLogger("modeld.plugins")
+    was_disabled, log.disabled = log.disabled, True
+    try:
+        return PluginHost.discover_sampling(settings)
+    except ConfigurationError:
+        return ()
+    finally:
+        log.disabled = was_disabled
+
+
+def _click_type(kind: inspect.Type) -> click.ParamType[Any]:
+    match kind:
+        case inspect.IntType(ge=low, gt=above, le=high, lt=below):
+            return _Whole(
+                *(_either(low, above), _either(high, below)),
+                min_open=above is not None,
+                max_open=below is not None,
+            )
+        case inspect.FloatType(ge=low, gt=above, le=high, lt=below):
+            return Number(
+                *(_either(low, above), _either(high, below)),
+                min_open=above is not None,
+                max_open=below is not None,
+            )
+        case inspect.LiteralType(values=values):
+            return click.Choice([str(value) for value in values])
+        case _:
+            return click.STRING
+
+
+def _either(closed: float | None, opened: float | None) -> Any:
+    return closed if opened is None else opened
+
+
+class _Whole(click.IntRange):
+    name = "integer"

@@ -8,14 +8,17 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
 from modeld.cli import logs
-from modeld.cli.options import SettingsCommand, as_yaml, resolved, settings_options
+from modeld.cli.output import OutputError
+from modeld.cli.params import SettingsCommand, as_yaml, resolved, settings_options
+from modeld.interfaces import ModelService
 from modeld.plugins import PluginHost
 from modeld.settings import Settings
 
@@ -41,7 +44,7 @@ def command(*, show_config: bool, **given: Any) -> int:
 
     \b
     Examples:
-      modeld serve --models-dir ~/models/llm --vram-budget-mb 20000
+      modeld serve --models-dir ~/models/llm --memory-budget-mb 20000
       modeld serve --config modeld.yaml --log-format json
       modeld serve --show-config > modeld.yaml   a settings file to begin with
     """
@@ -55,7 +58,7 @@ def command(*, show_config: bool, **given: Any) -> int:
         log.warning("%s", warning)
     # The web stack takes longer to import than everything else; help and completion need none.
     from modeld.httpapi.app import create_app  # noqa: PLC0415
-    from modeld.httpapi.server import parse_addr, serve  # noqa: PLC0415
+    from modeld.httpapi.server.server import parse_addr, serve  # noqa: PLC0415
 
     trusted = trusted_hosts(str(parse_addr(settings.addr)), settings)
     plugins = PluginHost.discover(settings)
@@ -65,11 +68,11 @@ def command(*, show_config: bool, **given: Any) -> int:
             " model can be loaded; for GGUF models: pip install modeld[llama]"
         )
     app = create_app(settings, plugins, trusted_hosts=trusted)
-    return serve(app, settings, announce=_announcer(settings))
+    return serve(app, settings, announce=_announcer(settings, app.service), notify=plugins.notify)
 
 
 def trusted_hosts(address: str, settings: Settings) -> tuple[str, ...] | None:
-    """The names that requests may address the server by; ``None`` where any will do.
+    """Return the names that requests may address the server by; ``None`` where any will do.
 
     A page that a browser has from elsewhere can make its own name point to this machine, and
     would then be let in by a server that listens on loopback and asks for no key. A socket of
@@ -86,29 +89,42 @@ def trusted_hosts(address: str, settings: Settings) -> tuple[str, ...] | None:
     return (*_LOOPBACK, host) if is_loopback else None
 
 
-def _announcer(settings: Settings) -> Callable[[str], None]:
-    """How to say where requests are answered: to a person, or as a line of the log."""
+def _announcer(settings: Settings, service: ModelService) -> Callable[[str], Awaitable[None]]:
+    """Return how to say where requests are answered: to a person, or as a line of the log."""
 
-    def announce(url: str) -> None:
+    async def announce(url: str) -> None:
         if settings.log_format == "json":
             log.info("serving at %s", url, extra={"url": url})
-        else:
+            return
+        usable = [spec.id for spec in await service.models() if spec.problem is None]
+        try:
             click.echo(f"modeld serves at {url}; try this in another terminal:")
-            click.echo(f"  {example(url, settings)}")
+            click.echo(f"  {example(url, settings, usable)}")
+        except (OSError, OutputError) as exc:
+            log.warning("modeld serves at %s, but %s", url, exc)
 
     return announce
 
 
-def example(url: str, settings: Settings) -> str:
-    """A curl command that a person can paste: an answer, or the list of models to choose from."""
+def example(url: str, settings: Settings, usable: Sequence[str]) -> str:
+    """Return a curl command to paste: a generation, or the list of models to choose from."""
     curl = "curl -N"
     if url.startswith(_UNIX):
         curl += f" --unix-socket {shlex.quote(url.removeprefix(_UNIX))}"
         url = "http://localhost"
     if settings.api_key_file:
         keys = shlex.quote(str(Path(settings.api_key_file).expanduser()))
-        curl += f' -H "Authorization: Bearer $(head -n 1 {keys})"'
-    if not settings.default_model:
+        # Lines that begin with # are comments.
+        curl += f""" -H "Authorization: Bearer $(grep -m 1 '^[^#]' {keys})\""""
+    names = settings.trusted_hosts
+    if names and urlsplit(url).hostname not in names:
+        curl += f" -H {shlex.quote(f'Host: {names[0]}')}"
+    url = shlex.quote(url)  # brackets of an IPv6 address are a pattern in zsh
+    default = settings.default_model
+    if not usable or (not default and len(usable) > 1):
         return f"{curl} {url}/models"
-    body = json.dumps({"prompt": _PROMPT, "max_tokens": 32})
-    return f"{curl} {url}/infer -H 'Content-Type: application/json' -d '{body}'"
+    body: dict[str, Any] = {"prompt": _PROMPT, "max_tokens": 32}
+    if default and default not in usable:
+        body = {"model": usable[0]} | body
+    data = shlex.quote(json.dumps(body))
+    return f"{curl} {url}/infer -H 'Content-Type: application/json' -d {data}"

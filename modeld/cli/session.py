@@ -12,8 +12,11 @@ from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
+from modeld.cli.waiting import next_of, result_of
+from modeld.hosting.tasks import leave_behind
 from modeld.interfaces import ModelService
-from modeld.values import Chunk, GenerateRequest
+from modeld.requests import GenerateRequest
+from modeld.responses import Chunk
 
 T = TypeVar("T")
 _Item: TypeAlias = Chunk | BaseException | None
@@ -35,7 +38,7 @@ class Session:
     def __enter__(self) -> Self:
         self._thread.start()
         try:
-            self._started.result()
+            result_of(self._started)
         except Exception:
             self._thread.join()  # it closes its loop, which the interpreter's end must not meet
             raise
@@ -54,17 +57,17 @@ class Session:
         """Begin to bring a model into memory."""
         return self._submit(self._service.load(model))
 
-    def infer(self, request: GenerateRequest) -> Generator[Chunk, None, None]:
-        """Yield the answer's chunks. Closing it early stops the work and waits until it has.
+    def generate(self, request: GenerateRequest) -> Generator[Chunk, None, None]:
+        """Yield the generation's chunks; closing it early stops the work and waits until it has.
 
         Raises:
             ModeldError: what the service raised.
         """
         items: queue.SimpleQueue[_Item] = queue.SimpleQueue()
-        work = self._submit(self._begin(request, items)).result()
+        work = result_of(self._submit(self._begin(request, items)))
         over = False
         try:
-            while isinstance(item := items.get(), Chunk):
+            while isinstance(item := next_of(items), Chunk):
                 yield item
             over = True
             if item is not None:
@@ -72,7 +75,7 @@ class Session:
         finally:
             if not over:
                 work.get_loop().call_soon_threadsafe(work.cancel)
-                while isinstance(items.get(), Chunk):
+                while isinstance(next_of(items), Chunk):
                     pass
 
     def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
@@ -89,7 +92,7 @@ class Session:
         return work
 
     async def _pump(self, request: GenerateRequest, items: queue.SimpleQueue[_Item]) -> None:
-        async with aclosing(self._service.infer(request)) as chunks:
+        async with aclosing(self._service.generate(request)) as chunks:
             async for chunk in chunks:
                 items.put(chunk)
 
@@ -97,6 +100,12 @@ class Session:
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:
+        try:
+            await self._start_and_wait()
+        finally:
+            await leave_behind()
+
+    async def _start_and_wait(self) -> None:
         try:
             await self._service.start()
         except BaseException as exc:  # noqa: BLE001  (it is raised again on the other thread)

@@ -35,7 +35,7 @@ def _plugin_distributions() -> list[str]:
 
 
 def _requirements(distribution: str) -> Iterator[tuple[str, str]]:
-    """What a plugin is built on, as far as it is installed."""
+    """Return what a plugin is built on, as far as it is installed."""
     for requirement in metadata.requires(distribution) or ():
         name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
         if name == "modeld" or "extra ==" in requirement:

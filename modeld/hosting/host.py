@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 
-from modeld.hosting.link import Link
+from modeld.hosting.channel.link import Link
 from modeld.hosting.loading import LoadingHost
-from modeld.hosting.process import WorkerProcess
-from modeld.hosting.spares import SparePool
-from modeld.hosting.thread import WorkerThread
+from modeld.hosting.process.warm_workers import WarmImport, WarmWorkers
+from modeld.hosting.process.worker_process import WorkerProcess
+from modeld.hosting.worker.thread import WorkerThread
 from modeld.interfaces import Backend, ReportProgress
+from modeld.plugin_guard import called, shown
 from modeld.settings import Settings
+
+log = logging.getLogger("modeld.hosting")
 
 
 class Hosting(ABC):
@@ -26,19 +30,19 @@ class Hosting(ABC):
 
     @abstractmethod
     async def worker(self) -> Link:
-        """A worker with no model in it."""
+        """Return a worker with no model in it."""
 
     @abstractmethod
     async def aclose(self) -> None:
         """End what is not in use. Engines are closed by those who hold them."""
 
     @property
-    def spares(self) -> int:
+    def warm_workers(self) -> int:
         """How many workers wait for a load."""
         return 0
 
     def engine_host(self, on_progress: ReportProgress) -> LoadingHost:
-        """The engine host for one load or one measurement."""
+        """Return the engine host for one load or one measurement."""
         return LoadingHost(self.worker, self.settings, on_progress)
 
 
@@ -47,44 +51,57 @@ class ProcessHosting(Hosting):
 
     def __init__(self, settings: Settings, backends: tuple[Backend, ...]) -> None:
         super().__init__(settings)
-        imports = tuple(module for backend in backends for module in backend.warm_imports)
-        count = settings.spare_workers if backends else 0
-        self._spares = SparePool(count, imports, settings.worker_memory_mb)
+        imports = [pair for backend in backends for pair in warm_imports(backend)]
+        count = settings.warm_workers if backends else 0
+        self._warm_workers = WarmWorkers(count, imports, settings.worker_memory_mb)
 
     async def start(self) -> None:
-        """Start the spare workers."""
-        await self._spares.start()
+        """Start the warm workers."""
+        await self._warm_workers.start()
 
     async def worker(self) -> WorkerProcess:
-        """A spare worker, or a fresh one."""
-        return await self._spares.take()
+        """Return a warm worker, or a fresh one."""
+        return await self._warm_workers.take()
 
     async def aclose(self) -> None:
-        """End the spare workers."""
-        await self._spares.aclose()
+        """End the warm workers."""
+        await self._warm_workers.aclose()
 
     @property
-    def spares(self) -> int:
+    def warm_workers(self) -> int:
         """How many workers wait for a load."""
-        return len(self._spares)
+        return len(self._warm_workers)
 
 
 class ThreadHosting(Hosting):
     """Engines in threads of this process."""
 
     async def start(self) -> None:
-        """Nothing to start."""
+        """Do nothing: there is nothing to start."""
 
     async def worker(self) -> WorkerThread:
-        """A thread that starts with the load."""
+        """Return a worker whose thread starts with the load."""
         return WorkerThread()
 
     async def aclose(self) -> None:
-        """Nothing to end."""
+        """Do nothing: there is nothing to end."""
+
+
+def warm_imports(backend: Backend) -> list[WarmImport]:
+    """Return what a backend wants imported ahead; warn where it does not say that."""
+    try:
+        modules: object = called("warm_imports", lambda: backend.warm_imports)
+    except Exception as exc:  # noqa: BLE001  (a plugin's fault must not stop the server)
+        modules = exc
+    if isinstance(modules, tuple | list) and all(isinstance(each, str) for each in modules):
+        return [(backend.name, module) for module in modules]
+    said = shown(modules)
+    log.warning("backend %r: its warm_imports are no module names: %s", backend.name, said)
+    return []
 
 
 def hosting(settings: Settings, backends: tuple[Backend, ...]) -> Hosting:
-    """The hosting that the setting ``engine_host`` names."""
+    """Return the hosting that the setting ``engine_host`` names."""
     if settings.engine_host == "thread":
         return ThreadHosting(settings)
     return ProcessHosting(settings, backends)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-only
 """A step engine that runs elsewhere, as an :class:`Engine` of the event loop.
 
-How it is reached (a process, a thread) is the :class:`~modeld.hosting.link.Link`'s business; ids,
-mailboxes, cancellation and the watch for stalls are here, once for all links.
+How it is reached (a process, a thread) is the business of the
+:class:`~modeld.hosting.channel.link.Link`; ids, mailboxes, cancellation and the watch for stalls
+are here, once for all links.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import itertools
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from typing import Final, TypeVar
 
 from modeld.errors import (
@@ -21,46 +21,56 @@ from modeld.errors import (
     WorkerCrashedError,
     error_from_code,
 )
-from modeld.hosting.frames import (
-    Ask,
+from modeld.hosting.channel.frames import (
     Cancel,
     Cancelled,
     Close,
     Command,
+    Credit,
     FrameError,
     Report,
     Sent,
     Stepped,
     Submit,
 )
-from modeld.hosting.link import Link
-from modeld.hosting.mailbox import Mailbox
-from modeld.hosting.vectors import Vectors
+from modeld.hosting.channel.link import Link
+from modeld.hosting.channel.mailbox import Mailbox
+from modeld.hosting.channel.vectors import Vectors
 from modeld.hosting.watchdog import Watchdog
 from modeld.interfaces import Engine
-from modeld.questions import (
-    AnyQuestion,
-    ApplyTemplateQuestion,
-    DetokenizeQuestion,
-    EmbedQuestion,
-    Question,
-    Ranking,
-    Reply,
-    RerankQuestion,
-    Text,
-    TokenizeQuestion,
-    Tokens,
+from modeld.requests import (
+    AnyRequest,
+    AnyUnaryRequest,
+    ApplyTemplateRequest,
+    DetokenizeRequest,
+    EmbedRequest,
+    GenerateRequest,
+    RerankRequest,
+    TokenizeRequest,
+    UnaryRequest,
 )
-from modeld.values import Chunk, Done, Failed, GenerateRequest, Token, Value
+from modeld.responses import (
+    PIECES,
+    AnyUnaryResponse,
+    Chunk,
+    Done,
+    Failed,
+    RerankResponse,
+    TextResponse,
+    TokenizeResponse,
+)
+from modeld.values import Value
 
-REPLIES: Final[Mapping[type[Question], type[Vectors | Ranking | Tokens | Text]]] = {
-    EmbedQuestion: Vectors,
-    RerankQuestion: Ranking,
-    TokenizeQuestion: Tokens,
-    DetokenizeQuestion: Text,
-    ApplyTemplateQuestion: Text,
+RESPONSES: Final[
+    Mapping[type[UnaryRequest], type[Vectors | RerankResponse | TokenizeResponse | TextResponse]]
+] = {
+    EmbedRequest: Vectors,
+    RerankRequest: RerankResponse,
+    TokenizeRequest: TokenizeResponse,
+    DetokenizeRequest: TextResponse,
+    ApplyTemplateRequest: TextResponse,
 }
-"""The reply that goes with each question."""
+"""The response that goes with each unary request, as it comes over the channel."""
 
 E = TypeVar("E", bound=Value)
 
@@ -90,47 +100,70 @@ class HostedEngine(Engine):
         link.on_report = self._on_report
         link.exited.add_done_callback(self._on_exited)
 
-    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
+    def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
         """Pass the request on and yield what comes back under its id."""
-        with self._handed_over(partial(Submit, request=request)) as mailbox:
+        return self.stream(request, lambda _end: None)
+
+    async def stream(
+        self, request: GenerateRequest, on_end: Callable[[Done | Failed], None]
+    ) -> AsyncGenerator[Chunk, None]:
+        """Generate, and call ``on_end`` when the worker has said that it is done."""
+        with self._handed_over(request, on_end) as mailbox:
             while True:
                 await mailbox.wait()
                 while mailbox.chunks:
                     chunk = mailbox.take()
-                    if isinstance(chunk, Token):
+                    if isinstance(chunk, PIECES):
                         yield chunk
                     else:
-                        yield await self._end(mailbox, chunk, Done)
+                        yield await self._end(chunk, Done)
                         return
 
-    async def ask(self, question: AnyQuestion) -> Reply:
-        """Pass the question on and return what comes back under its id."""
-        expected = REPLIES[type(question)]
-        with self._handed_over(partial(Ask, question=question)) as mailbox:
+    async def submit(self, request: AnyUnaryRequest) -> AnyUnaryResponse:
+        """Pass a unary request on and return what comes back under its id."""
+        expected = RESPONSES[type(request)]
+        with self._handed_over(request) as mailbox:
             await mailbox.wait()
-            reply = await self._end(mailbox, mailbox.take(), expected)
-        if not isinstance(reply, Vectors):
-            return reply
+            response = await self._end(mailbox.take(), expected)
+        if not isinstance(response, Vectors):
+            return response
         try:
-            return await reply.unpack()
+            return await response.unpack()
         except ValueError as exc:
             raise await self._garbage(str(exc)) from exc
 
     @contextmanager
-    def _handed_over(self, command: Callable[..., Submit | Ask]) -> Iterator[Mailbox]:
-        """Tell the engine under a new id; on leaving before the end, tell it to give up."""
+    def _handed_over(
+        self,
+        request: AnyRequest,
+        on_end: Callable[[Done | Failed], None] = lambda _end: None,
+    ) -> Iterator[Mailbox]:
+        """Hand a request over under a new id; on leaving early, tell the engine to give it up."""
         failure = self.failure()
         if failure is not None:
             raise failure
         request_id = next(self._ids)
-        mailbox = self._mailboxes[request_id] = Mailbox()
+        loop = asyncio.get_running_loop()
+
+        def grant(amount: int) -> None:
+            self._link.send(Credit(id=request_id, amount=amount))
+
+        def ended(end: Sent) -> None:
+            self._watchdog.ended(request_id)  # whoever is slow to take it, the worker is done
+            if isinstance(end, Done | Failed):
+                loop.call_soon(on_end, end)  # what it raises is no fault of the channel
+
+        mailbox = self._mailboxes[request_id] = Mailbox(grant, ended)
         self._watchdog.started(request_id, self._clock())
         self._watch()
         try:
-            self._send(command(id=request_id))
+            # Open only once it was sent: what never reached the worker must not be cancelled there,
+            # or the watchdog would wait for an acknowledgement that cannot come.
+            self._send(Submit(id=request_id, request=request))
             mailbox.is_open = True
             yield mailbox
         finally:
+            # Without its mailbox, what the worker sends before it has read the Cancel is dropped.
             del self._mailboxes[request_id]
             self._watchdog.ended(request_id)
             if mailbox.is_open and not self._link.exited.done():
@@ -143,9 +176,8 @@ class HostedEngine(Engine):
         except FrameError as exc:
             raise InvalidRequestError(f"the request cannot be handed to a worker: {exc}") from exc
 
-    async def _end(self, mailbox: Mailbox, chunk: Sent, expected: type[E]) -> E:
-        """The end of a request or question, if it is what ``expected`` says."""
-        mailbox.is_open = False
+    async def _end(self, chunk: Sent, expected: type[E]) -> E:
+        """Return the end of a request, of the type ``expected``; raise what it failed with."""
         if isinstance(chunk, Failed):
             raise error_from_code(chunk.code, chunk.message, field=chunk.field)
         if isinstance(chunk, expected):
@@ -154,33 +186,33 @@ class HostedEngine(Engine):
         raise await self._garbage(f"{found} where {due} was due")
 
     async def _garbage(self, what: str) -> WorkerCrashedError:
-        """End the worker, because nothing that it sends can be trusted."""
+        """End the worker, whose frames cannot be trusted, and return the error that says so."""
         self._link.kill(f"it sent {what}", "garbage")
         return await self.wait_exited()
 
     async def aclose(self) -> None:
         """Close the engine, end its worker and wait until it is gone."""
         if self._tick is not None:
-            self._tick.cancel()
+            self._tick.cancel()  # a worker that closes says nothing, and must not count as hung
         for mailbox in self._mailboxes.values():
             mailbox.fail(DrainingError("the server is shutting down"))
         self._link.send(Close())
         await self._link.aclose()
 
     async def wait_exited(self) -> WorkerCrashedError:
-        """Wait until the worker is gone."""
+        """Wait until the worker is gone and return how it ended."""
         return await asyncio.shield(self._link.exited)
 
     def failure(self) -> WorkerCrashedError | None:
-        """How the worker has ended, if it has."""
+        """Return how the worker has ended, or ``None`` while it lives."""
         return self._link.exited.result() if self._link.exited.done() else None
 
     def log_tail(self) -> tuple[str, ...]:
-        """The worker's last log lines."""
+        """Return the worker's last log lines."""
         return self._link.log_tail()
 
     def _on_report(self, report: Report) -> None:
-        self._watchdog.progress(self._clock())
+        self._watchdog.progress(self._clock())  # whatever it says: the worker lives
         match report:
             case Stepped(chunks=chunks):
                 mailboxes = self._mailboxes

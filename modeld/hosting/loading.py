@@ -10,8 +10,8 @@ from typing import TypeVar, cast
 import msgspec
 
 from modeld.errors import LoadFailedError, WorkerCrashedError, error_from_code
-from modeld.hosting.errands import Errand
-from modeld.hosting.frames import (
+from modeld.hosting import last_words
+from modeld.hosting.channel.frames import (
     Call,
     Load,
     Loaded,
@@ -21,8 +21,9 @@ from modeld.hosting.frames import (
     Report,
     Returned,
 )
+from modeld.hosting.channel.link import Link
 from modeld.hosting.hosted import HostedEngine
-from modeld.hosting.link import Link
+from modeld.hosting.worker.errands import Errand
 from modeld.interfaces import Engine, ReportProgress
 from modeld.settings import Settings
 from modeld.values import JsonValue, ModelSpec, Options
@@ -30,8 +31,18 @@ from modeld.values import JsonValue, ModelSpec, Options
 A = TypeVar("A", Loaded, Returned)
 
 
+def _tell_of_traceback(model: str, worker: Link) -> None:
+    """Log the traceback that a worker has left, if any: no engine should raise such a thing."""
+    tail = worker.log_tail()
+    if last_words.TRACEBACK in tail:
+        last_words.tell(model, None, tail)
+
+
 class LoadingHost:
-    """The :class:`~modeld.interfaces.EngineHost` of one load. ``take_worker`` gives a new one."""
+    """The :class:`~modeld.interfaces.EngineHost` of one load. ``take_worker`` gives a new one.
+
+    It knows every worker that it has taken, so that none outlives the load whose it was.
+    """
 
     def __init__(
         self,
@@ -42,6 +53,9 @@ class LoadingHost:
         self._take_worker = take_worker
         self._settings = settings
         self._on_progress = on_progress
+        self._workers: set[Link] = set()
+        self._engines: dict[HostedEngine, Link] = {}
+        self._is_closed = False
 
     def progress(self, fraction: float) -> None:
         """Pass on how much is done."""
@@ -49,49 +63,82 @@ class LoadingHost:
 
     async def start(self, engine: str, spec: ModelSpec, options: Options) -> Engine:
         """Load ``engine`` in a worker. See :class:`~modeld.interfaces.EngineHost`."""
-        worker = await self._take_worker()
         load = Load(engine=engine, spec=spec, options=msgspec.to_builtins(options))
+        worker = await self._worker()
         try:
-            loaded = await self._answer(worker, load, Loaded)
+            loaded = await self._report_of(worker, load, Loaded)
+            hosted = HostedEngine(
+                worker,
+                slots=loaded.slots,
+                held_bytes=loaded.held_bytes,
+                stall_timeout_s=self._settings.stall_timeout_s,
+                cancel_timeout_s=self._settings.cancel_timeout_s,
+            )
         except BaseException:
-            await worker.discard()
+            await self._discard(worker)
+            _tell_of_traceback(spec.id, worker)
             raise
-        return HostedEngine(
-            worker,
-            slots=loaded.slots,
-            held_bytes=loaded.held_bytes,
-            stall_timeout_s=self._settings.stall_timeout_s,
-            cancel_timeout_s=self._settings.cancel_timeout_s,
-        )
+        self._engines[hosted] = worker
+        return hosted
 
     async def call(self, function: str, spec: ModelSpec, options: Options) -> JsonValue:
         """Call ``function`` in a worker. See :class:`~modeld.interfaces.EngineHost`."""
-        worker = await self._take_worker()
         call = Call(function=function, spec=spec, options=msgspec.to_builtins(options))
+        worker = await self._worker()
         try:
-            returned = await self._answer(worker, call, Returned)
+            returned = await self._report_of(worker, call, Returned)
         finally:
-            await worker.discard()
+            await self._discard(worker)
         return cast("JsonValue", returned.result)
 
-    async def _answer(self, worker: Link, errand: Errand, expected: type[A]) -> A:
-        """Send a worker on its errand and wait for what ends it well."""
-        answer: asyncio.Future[A] = asyncio.get_running_loop().create_future()
+    def has_started(self, engine: Engine) -> bool:
+        """Return whether the engine is one of this host's."""
+        return engine in self._engines
+
+    async def aclose(self, *, keep: HostedEngine | None = None) -> None:
+        """Close all engines but ``keep`` and end all other workers; none is started any more."""
+        self._is_closed = True
+        engines = [engine for engine in self._engines if engine is not keep]
+        hosted = set(self._engines.values())
+        loading = [worker for worker in self._workers if worker not in hosted]
+        self._engines.clear()
+        self._workers.clear()
+        if engines or loading:
+            await asyncio.gather(
+                *(engine.aclose() for engine in engines), *(worker.discard() for worker in loading)
+            )
+
+    async def _worker(self) -> Link:
+        """Return a worker that is this host's from now on."""
+        worker = await self._take_worker()
+        if self._is_closed:  # while it was taken; nobody would ever end this one
+            await worker.discard()
+            raise LoadFailedError("the load that asks for a worker is over")
+        self._workers.add(worker)
+        return worker
+
+    async def _discard(self, worker: Link) -> None:
+        self._workers.discard(worker)
+        await worker.discard()
+
+    async def _report_of(self, worker: Link, errand: Errand, expected: type[A]) -> A:
+        """Send a worker on its errand and return the report that ends it well."""
+        ended: asyncio.Future[A] = asyncio.get_running_loop().create_future()
 
         def fail(error: Exception) -> None:
-            if not answer.done():
-                answer.set_exception(error)
+            if not ended.done():
+                ended.set_exception(error)
 
         def on_report(report: Report) -> None:
             match report:
                 case Prepared():
-                    pass
+                    worker.on_prepared(report)
                 case Progress(fraction=fraction):
                     self.progress(fraction)
                 case LoadFailed(code=code, message=message):
                     fail(error_from_code(code, message))
-                case _ if isinstance(report, expected) and not answer.done():
-                    answer.set_result(report)
+                case _ if isinstance(report, expected) and not ended.done():
+                    ended.set_result(report)
                 case _:
                     found, due = type(report).__name__, expected.__name__
                     fail(LoadFailedError(f"the worker sent {found} where {due} was due"))
@@ -105,7 +152,7 @@ class LoadingHost:
         worker.exited.add_done_callback(on_exited)
         try:
             worker.send(errand)
-            return await answer
+            return await ended
         finally:
             worker.on_report = lambda _report: None
             worker.exited.remove_done_callback(on_exited)

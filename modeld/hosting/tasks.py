@@ -6,7 +6,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
+
+LAST_S: Final = 0.5
+"""How long tasks have to end when their event loop does."""
 
 log = logging.getLogger("modeld.tasks")
 
@@ -21,7 +24,7 @@ class TaskSet:
         self._closed = False
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Run ``work`` until it ends or the set is closed.
+        """Run ``work`` until it ends or the set is closed, and return its task.
 
         Raises:
             RuntimeError: the set is closed.
@@ -35,7 +38,7 @@ class TaskSet:
         return task
 
     def is_closed(self) -> bool:
-        """Whether no task can start any more."""
+        """Return whether no task can start any more."""
         return self._closed
 
     async def aclose(self) -> None:
@@ -51,3 +54,20 @@ class TaskSet:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("task %s failed", task.get_name(), exc_info=error)
+
+
+async def leave_behind(within_s: float = LAST_S) -> None:
+    """End all other tasks of this event loop, and let it close without those that do not end.
+
+    A plugin's coroutine may go on although it is cancelled, and whoever runs the loop would wait
+    for it without limit.
+    """
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    if not others:
+        return
+    _, going_on = await asyncio.wait(others, timeout=within_s)
+    for task in going_on:
+        log.error("task %s does not end and is left behind", task.get_name())
+        asyncio._unregister_task(task)  # noqa: SLF001  (public, for those who have tasks of their own)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-SHORTEST_INTERVAL_S = 0.02
+from modeld.hosting.pauses import PauseDetector
 
 
 class Watchdog:
@@ -20,9 +20,8 @@ class Watchdog:
         self._running: set[int] = set()
         self._cancelling: dict[int, float] = {}
         self._progress_s = now_s
-        self._checked_s: float | None = None
-        shortest = min(stall_timeout_s, cancel_timeout_s)
-        self.interval_s = max(shortest / 10, SHORTEST_INTERVAL_S)
+        self._pauses = PauseDetector(min(stall_timeout_s, cancel_timeout_s) / 10)
+        self.interval_s = self._pauses.interval_s
         """How often :meth:`check` wants to be called while :attr:`needed`."""
 
     @property
@@ -31,32 +30,32 @@ class Watchdog:
         return bool(self._running or self._cancelling)
 
     def started(self, request_id: int, now_s: float) -> None:
-        """A request was handed to the worker."""
+        """Note that a request was handed to the worker."""
         if not self.needed:
+            # Nothing was due from an idle worker, and nobody has looked at it meanwhile.
             self._progress_s = now_s
-            self._checked_s = None
+            self._pauses.forget()
         self._running.add(request_id)
 
     def ended(self, request_id: int) -> None:
-        """A request is no longer waited for."""
-        self._running.discard(request_id)
+        """Note that a request is no longer waited for."""
+        self._running.discard(request_id)  # if cancelled, the worker still has to say so
 
     def progress(self, now_s: float) -> None:
-        """Something came from the worker."""
+        """Note that something came from the worker."""
         self._progress_s = now_s
 
     def cancelling(self, request_id: int, now_s: float) -> None:
-        """The worker was told to give a request up."""
+        """Note that the worker was told to give a request up."""
         self._cancelling[request_id] = now_s
 
     def cancelled(self, request_id: int) -> None:
-        """The worker has given a request up."""
+        """Note that the worker has given a request up."""
         self._cancelling.pop(request_id, None)
 
     def check(self, now_s: float) -> str | None:
-        """Why the worker must be taken for hung, or ``None``."""
-        last_s, self._checked_s = self._checked_s, now_s
-        if last_s is not None and now_s - last_s > 5 * self.interval_s:
+        """Return why the worker must be taken for hung, or ``None``."""
+        if self._pauses.was_paused(now_s):
             self._forgive(now_s)
             return None
         if self._running and now_s - self._progress_s >= self._stall_timeout_s:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -12,23 +13,25 @@ from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modeld.errors import ConfigurationError
-from modeld.httpapi.accept import Formatters
-from modeld.httpapi.access import AccessLog
-from modeld.httpapi.cache_salt import CacheSalt
-from modeld.httpapi.gate import Gate, GatedRoute
-from modeld.httpapi.health import Health
-from modeld.httpapi.infer import Infer
-from modeld.httpapi.keys import Keys
-from modeld.httpapi.lifetime import Lifetime
-from modeld.httpapi.models import Models
+from modeld.httpapi.access.gate import Gate, GatedRoute
+from modeld.httpapi.access.keys import CacheSalt, Keys
+from modeld.httpapi.access.origins import Origins
+from modeld.httpapi.exchange.accept import Formatters
+from modeld.httpapi.exchange.addresses import Addresses
+from modeld.httpapi.exchange.dialect_endpoints import Kit
+from modeld.httpapi.exchange.exchange import AccessLog
+from modeld.httpapi.exchange.problems import Problems
 from modeld.httpapi.openapi.document import OpenApi
-from modeld.httpapi.operations import Operation
-from modeld.httpapi.origins import Origins
-from modeld.httpapi.plugin_list import Plugins
-from modeld.httpapi.problems import Problems
-from modeld.httpapi.questions import Questions
-from modeld.httpapi.status import Status
-from modeld.httpapi.swagger import swagger_operation, swagger_route
+from modeld.httpapi.openapi.parameters import SHARED
+from modeld.httpapi.routes.health import Health
+from modeld.httpapi.routes.models import Models
+from modeld.httpapi.routes.native import Native
+from modeld.httpapi.routes.operations import Operation, operation_of, query_names, served_path
+from modeld.httpapi.routes.plugins import Plugins
+from modeld.httpapi.routes.status import Status
+from modeld.httpapi.routes.swagger import swagger_operation, swagger_route
+from modeld.httpapi.server.loop_lag import LoopLagWatch
+from modeld.httpapi.startup import Lifetime
 from modeld.interfaces import ModelService, PublicRoute
 from modeld.plugins import PluginHost
 from modeld.serving.service import LocalService
@@ -73,8 +76,11 @@ class ModeldApp:
         self.plugins = plugins
         self.service: ModelService = plugins.build_service(lambda: LocalService(settings, plugins))
         self._lifetime = Lifetime(self.service)
+        self._loop_lag = LoopLagWatch(plugins.notify)
         self._keys = Keys.from_file(settings.api_key_file) if settings.api_key_file else Keys()
         self._gate = Gate(self._keys, Origins(trusted_hosts), self.start)
+        native = Native(Formatters(plugins.formatters.values()), plugins.sampling)
+        self._dialects = [(each, each.routes()) for each in (native, *plugins.dialects())]
         self.routes: Sequence[GatedRoute] = self._routes()
         self._router = Router(
             self.routes,
@@ -97,6 +103,7 @@ class ModeldApp:
     async def start(self) -> None:
         """Get ready to serve. All callers share one start; calling it again does nothing."""
         await self._lifetime.start()
+        self._loop_lag.start(asyncio.get_running_loop())
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse new work and let running requests finish for ``timeout_s``, then end the rest."""
@@ -104,11 +111,12 @@ class ModeldApp:
 
     async def aclose(self) -> None:
         """End everything and free all memory. May be called twice; there is no start after it."""
+        self._loop_lag.stop()
         await self._lifetime.aclose()
 
     @asynccontextmanager
     async def lifespan(self, _host: object = None) -> AsyncIterator[None]:
-        """Start on entering, close on leaving; for hosts, which pass themselves."""
+        """Start on entering and close on leaving; hosts pass themselves."""
         try:
             await self.start()
             yield
@@ -116,52 +124,71 @@ class ModeldApp:
             await self.aclose()
 
     def _routes(self) -> list[GatedRoute]:
-        operations = self._operations()
+        operations = (*self._operations_of_dialects(), *self._operations())
+        pages = swagger_operation()
         brought = self.plugins.routes(self.service)
-        described = OpenApi((*operations, swagger_operation()), brought, keys=bool(self._keys))
+        described = OpenApi((*operations, pages), brought, keys=bool(self._keys))
         operations = (*operations, *described.operations())
         _refuse_taken_paths(operations, brought)
         return [
             *(self._served(operation) for operation in operations),
-            GatedRoute(swagger_route(), self._gate, "/swagger/{path}", needs_service=False),
+            self._served(pages, swagger_route()),
             *(self._gated(route) for route in brought),
         ]
 
+    def _operations_of_dialects(self) -> list[Operation]:
+        salt = CacheSalt(self._keys, per_key=self.settings.cache_per_key).of
+        kit = Kit(service=self.service, settings=self.settings, salt=salt)
+        return [
+            operation_of(dialect, route, kit)
+            for dialect, routes in self._dialects
+            for route in routes
+        ]
+
     def _operations(self) -> tuple[Operation, ...]:
-        formatters = Formatters(self.plugins.formatters.values())
-        cache_salt = CacheSalt(self._keys, per_key=self.settings.cache_per_key)
         return (
-            *Infer(self.service, self.settings, formatters, cache_salt).operations(),
-            *Questions(self.service, self.settings).operations(),
             *Models(self.service).operations(),
             *Status(self.service).operations(),
-            *Health(self.service).operations(),
+            *Health(self.service, self._keys).operations(),
             *Plugins(self.service).operations(),
         )
 
-    def _served(self, operation: Operation) -> GatedRoute:
+    def _served(self, operation: Operation, route: BaseRoute | None = None) -> GatedRoute:
         return GatedRoute(
-            Route(
-                operation.path, operation.endpoint, methods=[operation.method], name=operation.name
+            route
+            or Route(
+                served_path(operation.path),
+                operation.endpoint,
+                methods=[operation.method],
+                name=operation.name,
             ),
             self._gate,
             operation.path,
             public=operation.public,
             needs_service=operation.needs_service,
+            changes_state=operation.changes_state,
+            query=query_names((*operation.parameters, *SHARED)),
         )
 
     def _gated(self, brought: BaseRoute | PublicRoute) -> GatedRoute:
         route, public = _plain(brought), isinstance(brought, PublicRoute)
-        template = _template(route)
-        return GatedRoute(route, self._gate, template, public=public, needs_service=not public)
+        return GatedRoute(
+            route,
+            self._gate,
+            _template(route),
+            public=public,
+            needs_service=not public,
+            changes_state=True,  # nobody knows, so a request that is no read is never kept quiet
+        )
 
     def _wrapped(self, app: ASGIApp) -> ASGIApp:
-        """``app`` in its layers. Plugins' middleware sees finished answers, errors among them."""
+        """Return ``app`` in its layers: plugins' middleware sees finished responses, errors too."""
+        addresses = Addresses(self._dialects)
         layers = [
             Middleware(AccessLog, notify=self.plugins.notify),
-            Middleware(Problems),
+            Middleware(Problems, dialects=addresses),
             *self.plugins.middleware,
-            Middleware(Problems),
+            Middleware(Problems, dialects=addresses),
         ]
         for layer in reversed(layers):
             app = layer.cls(app, *layer.args, **layer.kwargs)
@@ -179,6 +206,7 @@ def _plain(route: BaseRoute | PublicRoute) -> BaseRoute:
 def _refuse_taken_paths(
     operations: Sequence[Operation], brought: Sequence[BaseRoute | PublicRoute]
 ) -> None:
+    _refuse_taken_operations(operations)
     taken = {operation.path for operation in operations} | {"/swagger"}
     for route in map(_plain, brought):
         if _template(route) in taken:
@@ -186,3 +214,16 @@ def _refuse_taken_paths(
                 f"a plugin brings the route {_template(route)!r}, which is modeld's own;"
                 " leave the plugin out with --block-plugins"
             )
+
+
+def _refuse_taken_operations(operations: Sequence[Operation]) -> None:
+    owners: dict[tuple[str, str], str] = {}
+    for operation in operations:
+        owner = operation.dialect.name if operation.dialect else "modeld"
+        key = operation.path, operation.method
+        if key in owners:
+            raise ConfigurationError(
+                f"the dialects {owners[key]!r} and {owner!r} both bring {operation.method}"
+                f" {operation.path}; leave one out with --block-plugins"
+            )
+        owners[key] = owner

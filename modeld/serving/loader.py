@@ -1,19 +1,34 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Has backends load, measure and close models, and stops loads that take too long."""
+"""Has backends estimate, measure, load and close models, and checks all that they return."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
+from modeld.capabilities import Capability
 from modeld.errors import LoadFailedError
 from modeld.events import Event, ModelLoading, ModelLoadProgress
 from modeld.hosting.host import Hosting
-from modeld.interfaces import Engine
-from modeld.serving.instance import Instance, Place
+from modeld.hosting.loading import LoadingHost
+from modeld.hosting.pauses import Silence
+from modeld.interfaces import Backend, Engine
+from modeld.plugin_guard import PluginCall, PluginFault, called, shown, whole
+from modeld.serving.contained_engine import ContainedEngine, contained
+from modeld.serving.state.instance import Instance
+from modeld.serving.state.model_entry import ModelEntry
+from modeld.values import MemoryEstimate, ModelSpec, Options
+
+KILLED_S = 0.5
+"""How long a worker may take to be gone once it was killed."""
 
 log = logging.getLogger("modeld.loader")
+
+T = TypeVar("T")
 
 
 class Loader:
@@ -26,67 +41,168 @@ class Loader:
         self._timeout_s = timeout_s
         self._notify = notify
 
-    async def load(self, place: Place, instance: Instance) -> Engine:
+    async def load(self, entry: ModelEntry, instance: Instance) -> Engine:
         """Run the backend's load for as long as it makes progress.
+
+        Whatever happens, no worker is left of it but those of the engine that is returned.
 
         Raises:
             Exception: whatever the backend raises; the load has failed.
         """
-        model, needed_mb = place.spec.id, place.need.size_bytes >> 20
-        log.info("loading %s with %s, %d MiB expected", model, place.backend.name, needed_mb)
+        model, backend = entry.spec.id, entry.backend
+        log.info(
+            "loading %s with %s, %d MiB expected", model, backend.name, entry.need.size_bytes >> 20
+        )
         self._notify(ModelLoading(model=model))
-        loop = asyncio.get_running_loop()
-        limit_s = self._timeout_s
+        clock = asyncio.get_running_loop().time
+        silence = Silence(self._timeout_s, clock())
+
+        def on_progress(fraction: float) -> None:
+            silence.sign(clock())
+            self._notify(ModelLoadProgress(model=model, fraction=fraction))
+
+        host = self._hosting.engine_host(on_progress)
+        call = PluginCall(
+            f"backend {backend.name!r}: load",
+            lambda: backend.load(instance.spec, entry.options, host),
+            unwanted=partial(_close_unused, host, backend.name),
+        )
         try:
-            async with asyncio.timeout(limit_s) as silence:
-
-                def on_progress(fraction: float) -> None:
-                    silence.reschedule(loop.time() + limit_s)
-                    self._notify(ModelLoadProgress(model=model, fraction=fraction))
-
-                host = self._hosting.engine_host(on_progress)
-                engine = await place.backend.load(instance.spec, place.options, host)
-        except TimeoutError:
-            if silence.expired():
-                raise LoadFailedError(f"the load made no progress for {limit_s:g} s") from None
+            if await _ended(call, silence):
+                return await contained(call.result(), host, backend.name)
+        except PluginFault as exc:
+            await _abandon(call, host)
+            raise LoadFailedError(str(exc)) from exc
+        except BaseException:
+            # A cancelled load, too: the worker that it has started would hold its memory for ever.
+            await _abandon(call, host)
             raise
-        return await _checked(engine, place.backend.name)
+        await _abandon(call, host)
+        raise LoadFailedError(f"the load made no progress for {self._timeout_s:g} s")
 
-    async def measure(self, place: Place) -> int | None:
-        """The bytes that the backend measures, or ``None`` where it cannot.
+    async def measure(self, entry: ModelEntry) -> int | None:
+        """Return the bytes that the backend measures, or ``None`` where it cannot.
 
         Raises:
             Exception: whatever the backend raises; nothing was measured.
         """
-        limit_s = self._timeout_s
+        backend, clock = entry.backend, asyncio.get_running_loop().time
         host = self._hosting.engine_host(lambda _fraction: None)
+        call = PluginCall(
+            f"backend {backend.name!r}: measure",
+            lambda: backend.measure(entry.spec, entry.options, host),
+        )
         try:
-            async with asyncio.timeout(limit_s) as limit:
-                measured = await place.backend.measure(place.spec, place.options, host)
-        except TimeoutError:
-            if limit.expired():
-                raise LoadFailedError(f"the measurement took longer than {limit_s:g} s") from None
-            raise
-        if measured is None:
-            return None
-        measured_mb, estimated_mb = measured.total_bytes >> 20, place.need.estimated_bytes >> 20
-        log.info("%s: %d MiB measured, %d estimated", place.spec.id, measured_mb, estimated_mb)
-        return measured.total_bytes
+            if not await _ended(call, Silence(self._timeout_s, clock())):
+                limit_s = self._timeout_s
+                raise LoadFailedError(f"the measurement took longer than {limit_s:g} s")
+            measured = call.result()
+            if measured is None:
+                return None
+            measured_bytes = _total_bytes(f"backend {backend.name!r}: measure", measured)
+        except PluginFault as exc:
+            raise LoadFailedError(str(exc)) from exc
+        finally:
+            await _abandon(call, host)
+        measured_mb, estimated_mb = measured_bytes >> 20, entry.need.estimated_bytes >> 20
+        log.info("%s: %d MiB measured, %d estimated", entry.spec.id, measured_mb, estimated_mb)
+        return measured_bytes
 
 
-async def _checked(engine: object, backend: str) -> Engine:
-    slots = getattr(engine, "slots", None)
-    if isinstance(engine, Engine) and isinstance(slots, int) and slots >= 1:
-        return engine
-    if isinstance(engine, Engine):
-        await engine.aclose()
-    raise LoadFailedError(f"backend {backend!r} returned {engine!r}, not an engine with slots")
+def estimate(backend: Backend, spec: ModelSpec, options: Options) -> int:
+    """Return the bytes that the backend expects the model to hold.
+
+    Raises:
+        ModeldError: as the backend raised it.
+        LoadFailedError: it raised something else, or returned nonsense.
+    """
+    what = f"backend {backend.name!r}: estimate"
+    try:
+        return _total_bytes(what, called(what, lambda: backend.estimate(spec, options)))
+    except PluginFault as exc:
+        raise LoadFailedError(f"{spec.id!r} could not be estimated: {exc}") from exc
 
 
-async def close(place: Place, engine: Engine) -> None:
+def capabilities(backend: Backend, spec: ModelSpec, options: Options) -> frozenset[Capability]:
+    """Return what the backend declares that the model can be asked for.
+
+    Raises:
+        ModeldError: as the backend raised it.
+        LoadFailedError: it raised something else, or returned nonsense.
+    """
+    what = f"backend {backend.name!r}: capabilities"
+    try:
+        declared = called(what, lambda: frozenset(backend.capabilities(spec, options)))
+    except PluginFault as exc:
+        raise LoadFailedError(f"{spec.id!r} cannot be used: {exc}") from exc
+    unknown: set[object] = {each for each in declared if type(each) is not Capability}
+    if unknown:
+        raise LoadFailedError(f"{spec.id!r} cannot be used: {what} returned {shown(unknown)}")
+    return declared
+
+
+def advice(entry: ModelEntry, missing: Capability) -> str:
+    """Return what the backend says about a capability that the model lacks."""
+    try:
+        return str(entry.backend.advice(missing, entry.spec, entry.options))
+    except BaseException:  # a plugin's SystemExit is its fault, not ours
+        log.exception("backend %r failed to advise on %r", entry.backend.name, entry.spec.id)
+        return ""
+
+
+async def close(entry: ModelEntry, engine: Engine) -> None:
     """Close an engine and keep its last words. One that fails is gone all the same."""
     try:
-        place.log_tail = engine.log_tail()
+        entry.log_tail = engine.log_tail()
         await engine.aclose()
     except Exception:
-        log.exception("engine of %r did not close cleanly", place.spec.id)
+        log.exception("engine of %r did not close cleanly", entry.spec.id)
+
+
+async def end(entry: ModelEntry, engine: Engine, grace_s: float) -> None:
+    """Close an engine for good. After ``grace_s`` it is given up, which kills a worker."""
+    try:
+        async with asyncio.timeout(grace_s):
+            await close(entry, engine)
+    except TimeoutError:
+        log.warning("%s did not close within %g s and is given up", entry.spec.id, grace_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(KILLED_S):
+                await engine.wait_exited()
+
+
+async def _ended(call: PluginCall[T], silence: Silence) -> bool:
+    """Return whether the call ends before the silence is over."""
+    clock = asyncio.get_running_loop().time
+    while not await call.wait(silence.wait_s(clock())):
+        if silence.is_over(clock()):
+            return False
+    return True
+
+
+async def _abandon(call: PluginCall[T], host: LoadingHost) -> None:
+    """End what may still run of a call, and every worker that it has left behind."""
+    try:
+        await call.give_up()
+    finally:
+        await host.aclose()
+
+
+async def _close_unused(host: LoadingHost, backend: str, engine: object) -> None:
+    """Close what a load has returned that was given up, or whose engine cannot be used."""
+    if isinstance(engine, Engine):
+        try:
+            await ContainedEngine(engine, host, backend).aclose()
+        except Exception:
+            log.exception("an engine of backend %r that is not used did not close", backend)
+
+
+def _total_bytes(what: str, estimate: object) -> int:
+    """Return what an estimate adds up to, in whole bytes.
+
+    Raises:
+        PluginFault: it is no estimate of memory.
+    """
+    if not isinstance(estimate, MemoryEstimate):
+        raise PluginFault(f"{what} returned {shown(estimate)}, which is not a MemoryEstimate")
+    return whole(f"{what}: the sum in bytes", called(what, lambda: estimate.total_bytes), 0)

@@ -4,84 +4,97 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
-from fnmatch import fnmatchcase
-from typing import Final
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from functools import partial
+from typing import Final, TypeVar
 
+from modeld.capabilities import check, joined
 from modeld.errors import (
     DrainingError,
     InternalError,
-    LoadFailedError,
     ModeldError,
-    ModelNotFoundError,
 )
+from modeld.hosting.daemon_threads import in_daemon_thread
 from modeld.hosting.host import hosting
-from modeld.interfaces import Engine, ModelService
+from modeld.hosting.tasks import TaskSet
+from modeld.interfaces import ModelService
+from modeld.machine.files import Machine
+from modeld.machine.memory import read_capacity
 from modeld.plugins import PluginHost
-from modeld.questions import (
-    AnyQuestion,
-    ApplyTemplateQuestion,
-    DetokenizeQuestion,
-    Reply,
-    TokenizeQuestion,
-)
-from modeld.serving.budget import Ledger
-from modeld.serving.instance import Place
-from modeld.serving.meter import Meter
-from modeld.serving.need import Need
-from modeld.serving.options import options_for
-from modeld.serving.pool import Pool
-from modeld.serving.registry import Registry
-from modeld.serving.turns import Turns
-from modeld.settings import Settings
-from modeld.values import (
-    Chunk,
-    EvictionReason,
+from modeld.requests import (
+    AnyUnaryRequest,
+    ApplyTemplateRequest,
+    DetokenizeRequest,
     GenerateRequest,
-    ModelSpec,
-    PluginStatus,
-    Readiness,
-    ServiceState,
-    ServiceStatus,
-    Token,
+    TokenizeRequest,
 )
+from modeld.responses import AnyUnaryResponse, Chunk, Done
+from modeld.serving.entries_in_use import EntriesInUse
+from modeld.serving.loader import advice
+from modeld.serving.models.file_watch import FileWatch, OnDisk
+from modeld.serving.models.registry import Registry
+from modeld.serving.pool import Lease, Pool
+from modeld.serving.request_meter import Meter
+from modeld.serving.scheduling.scheduler import ModelScheduler
+from modeld.serving.state.budget import Ledger
+from modeld.serving.state.model_entry import ModelEntry
+from modeld.settings import Settings
+from modeld.status import Readiness, ServiceState, ServiceStatus
+from modeld.validation import (
+    check_served,
+    checked_own_sampling,
+    checked_request,
+    checked_unary_request,
+)
+from modeld.values import ModelSpec, PluginStatus
 
-UNCOMPUTED: Final = (TokenizeQuestion, DetokenizeQuestion, ApplyTemplateQuestion)
-"""Questions for which the model computes nothing; they tell nothing of how long others take."""
+UNCOMPUTED: Final = (TokenizeRequest, DetokenizeRequest, ApplyTemplateRequest)
+"""Requests for which the model computes nothing; they tell nothing of how long others take."""
 
-log = logging.getLogger("modeld.service")
+R = TypeVar("R", GenerateRequest, AnyUnaryRequest)
 
 
 class LocalService(ModelService):
-    """Registry, pool and budget of one machine. It belongs to the event loop that starts it."""
+    """Registry, pool and budget of one machine. It belongs to the event loop that starts it.
 
-    def __init__(self, settings: Settings, plugins: PluginHost) -> None:
+    ``machine`` is this one unless a test brings another.
+    """
+
+    def __init__(
+        self, settings: Settings, plugins: PluginHost, machine: Machine | None = None
+    ) -> None:
         self._settings = settings
         self._plugins = plugins
         self._state = ServiceState.STARTING
         self._start = asyncio.Lock()
         self._closing: asyncio.Task[None] | None = None
+        self._serves = 0
+        self._all_served = asyncio.Event()
         self._started_s = time.monotonic()
+        self._capacity = read_capacity(machine or Machine())
         limit = settings.budget_bytes
-        self._turns = Turns(
-            Ledger(limit - settings.margin_bytes if limit is not None else None),
+        self._scheduler = ModelScheduler(
+            Ledger(limit - settings.margin_bytes if limit is not None else None, self._capacity),
             plugins.policy(),
             min_residence_s=settings.min_residence_s,
             max_overtake_s=settings.max_overtake_s,
         )
-        self._registry = Registry(plugins.sources.values())
+        self._tasks = TaskSet()
         self._pool = Pool(
-            self._turns,
+            self._scheduler,
             hosting(settings, tuple(plugins.backends.values())),
             load_timeout_s=settings.load_timeout_s,
             notify=plugins.notify,
         )
+        self._registry = Registry(plugins.sources.values(), timeout_s=settings.source_timeout_s)
+        self._entries = EntriesInUse(settings, plugins, self._registry, self._pool, self._capacity)
+        self._registry.on_scanned = self._entries.drop_vanished
+        self._files = FileWatch(self._loaded_files, self._registry.refresh)
 
     async def start(self) -> None:
-        """Find the models, check their options, start spare workers.
+        """Find the models, check their options, start warm workers.
 
         Raises:
             ConfigurationError: an option in the settings is wrong for a model that was found.
@@ -90,9 +103,11 @@ class LocalService(ModelService):
             if self._state is not ServiceState.STARTING:
                 return
             await self._registry.refresh()
-            self._check_options()
-            self._tell_of_models()
+            await self._entries.check_options()
+            await in_daemon_thread(self._entries.tell_of_models)
             await self._pool.start()
+            if not self._tasks.is_closed():
+                self._tasks.spawn(self._files.run(), "modeld-files")
             if self._is_starting:  # it may have been closed meanwhile
                 self._state = ServiceState.RUNNING
 
@@ -104,176 +119,176 @@ class LocalService(ModelService):
         """Refuse new work at once, let running requests finish, then end everything."""
         if self._state is not ServiceState.CLOSED:
             self._state = ServiceState.DRAINING
+            ends_s = time.monotonic() + timeout_s
             await self._pool.finish(timeout_s)
+            await self._deliver(ends_s)
         await self.aclose()
+
+    async def _deliver(self, ends_s: float) -> None:
+        """Wait for clients to take what their engines are done with."""
+        self._all_served.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, ends_s - time.monotonic())):
+                if self._serves:
+                    await self._all_served.wait()
 
     async def aclose(self) -> None:
         """End everything. Requests that still run get an error as their last line."""
         self._state = ServiceState.CLOSED
+        # One task closes, whoever calls and however often: a second _close would end engines that
+        # the first one still waits for.
         if self._closing is None:
             self._closing = asyncio.get_running_loop().create_task(self._close())
         await asyncio.shield(self._closing)  # whoever is cancelled here, the rest is still closed
 
     async def _close(self) -> None:
+        # Who waits for an entry or a scan is refused first, so that nobody comes to a closed pool.
+        await self._tasks.aclose()
+        self._entries.close()
         await self._registry.aclose()
         await self._pool.aclose()
 
-    async def infer(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
         """Wait for the model and a slot, then yield what the engine produces."""
+        request = checked_request(request)
         async with (
-            self._serving(request) as (engine, meter),
-            aclosing(engine.generate(request)) as chunks,
+            self._serving(request) as (lease, meter, taken),
+            aclosing(
+                lease.engine.stream(taken, lambda end: lease.give_back(well=isinstance(end, Done)))
+            ) as chunks,
         ):
             async for chunk in chunks:
-                if isinstance(chunk, Token):
-                    meter.token(chunk)
-                    yield chunk
-                else:
+                if isinstance(chunk, Done):
                     yield meter.done(chunk)
+                else:
+                    meter.piece(chunk)
+                    yield chunk
 
-    async def ask(self, question: AnyQuestion) -> Reply:
-        """Wait for the model and a slot, then return what the engine replies."""
-        async with self._serving(question) as (engine, meter):
-            return meter.replied(await engine.ask(question))
+    async def submit(self, request: AnyUnaryRequest) -> AnyUnaryResponse:
+        """Wait for the model and a slot, then return the engine's response."""
+        request = checked_unary_request(request)
+        async with self._serving(request) as (lease, meter, taken):
+            return meter.responded(await lease.engine.submit(taken))
 
     @asynccontextmanager
-    async def _serving(
-        self, request: GenerateRequest | AnyQuestion
-    ) -> AsyncIterator[tuple[Engine, Meter]]:
-        """Keep the model and a slot until the block ends, and tell observers of it."""
+    async def _serving(self, request: R) -> AsyncIterator[tuple[Lease, Meter, R]]:
+        """Keep the model and a slot until the block ends, and tell observers of it.
+
+        The request comes back as the model's engine takes it.
+        """
         meter = Meter(request.request_id)
+        # The end is told in every case, a cancelled task included: observers count what has begun
+        # and not ended as running.
         try:
-            place = await self._place(request.model)
+            entry = await self._entry(request.model)
+            check(request, entry.capabilities, partial(advice, entry))
+            if isinstance(request, GenerateRequest):
+                check_served(request.sampling, entry.backend.unserved_sampling)
+                checked_own_sampling(request.sampling, entry.backend.sampling_type)
             async with self._pool.lease(
-                place,
+                entry,
                 max_wait_s=self._settings.max_wait_s,
                 in_forecast=not isinstance(request, UNCOMPUTED),
-            ) as engine:
-                self._plugins.notify(meter.started(place.spec.id, place.tally))
-                yield engine, meter
+            ) as lease:
+                self._plugins.notify(meter.started(entry.spec.id, entry.tally))
+                with self._served():
+                    yield lease, meter, joined(request, entry.capabilities)
         except Exception as exc:
             meter.outcome = exc.code if isinstance(exc, ModeldError) else InternalError.code
             raise
         finally:
-            self._plugins.notify(meter.ended(self._label(request.model)))
+            self._plugins.notify(meter.ended(self._entries.label(request.model)))
+
+    @contextmanager
+    def _served(self) -> Iterator[None]:
+        """Count a request from when it has the model until its client has taken the response."""
+        self._serves += 1
+        try:
+            yield
+        finally:
+            self._serves -= 1
+            if not self._serves:
+                self._all_served.set()
 
     async def models(self) -> Sequence[ModelSpec]:
-        """All known models."""
+        """Return all known models."""
         return self._registry.specs()
 
+    async def default_model(self) -> str:
+        """Return the one in the settings, or else the only usable one."""
+        return self._entries.default()
+
     async def refresh(self) -> Sequence[ModelSpec]:
-        """Look for models again."""
+        """Look for models again, and return all."""
         await self._registry.refresh()
         return self._registry.specs()
 
     async def load(self, model: str) -> None:
-        """Bring a model into memory, in its turn."""
-        place = await self._place(model)
-        async with self._pool.lease(place, max_wait_s=self._settings.max_wait_s, needs_slot=False):
+        """Bring a model into memory, queued as any request is."""
+        entry = await self._entry(model)
+        async with self._pool.lease(entry, max_wait_s=self._settings.max_wait_s, needs_slot=False):
             pass
 
     async def unload(self, model: str) -> None:
         """Take a model out of memory once its requests are over."""
-        place = self._turns.places.get(model)
-        if place is None:
+        entry = self._entries.known(model)
+        if entry is None:
             self._registry.known(model)
         else:
-            await self._pool.unload(place)
+            await self._pool.unload(entry)
 
     async def pin(self, model: str, *, pinned: bool) -> None:
-        """Keep a model in memory whoever needs room, or no longer. It loads nothing."""
-        place = self._turns.places.get(model)
-        if place is None and not pinned:
-            self._registry.known(model)
+        """Keep a model in memory whoever needs the bytes, or no longer. It loads nothing."""
+        self._registry.known(model)
+        entry = self._entries.known(model)
+        if entry is None and not pinned:
             return
-        self._pool.pin(place or await self._place(model), pinned=pinned)
+        self._pool.pin(entry or await self._entry(model), pinned=pinned)
 
     async def status(self) -> ServiceStatus:
-        """A snapshot of everything."""
+        """Return a snapshot of everything."""
         now_s = time.monotonic()
-        places = self._turns.places.values()
+        entries = self._scheduler.entries.values()
+        totals = self._scheduler.totals()
         return ServiceStatus(
             state=self._state,
-            instances=tuple(place.status(now_s) for place in places),
+            instances=tuple(entry.status(now_s) for entry in entries if entry.has_state),
             budget_bytes=self._settings.budget_bytes,
-            held_bytes=self._turns.ledger.held_bytes,
+            held_bytes=self._scheduler.ledger.held_bytes,
             margin_bytes=self._settings.margin_bytes,
-            loads_total=sum(place.loads_total for place in places),
+            loads_total=totals.loads,
             evictions_total=self._pool.evictions_total,
             uptime_s=now_s - self._started_s,
-            spare_workers=self._pool.spares,
+            warm_workers=self._pool.warm_workers,
             error="; ".join(self._registry.errors.values()) or None,
             last_error=self._pool.last_error,
+            prompt_tokens_total=totals.prompt_tokens,
+            completion_tokens_total=totals.completion_tokens,
         )
 
     async def ready(self, model: str | None = None) -> Readiness:
-        """Whether a model (this one, if named) is in memory, or whether requests are taken."""
+        """Return whether a model (this one, if named) is in memory, or requests are taken."""
         if self._state is not ServiceState.RUNNING:
             return Readiness(ready=False, reason=str(self._state))
         if model is not None and self._registry.known(model).problem is not None:
             return Readiness(ready=False, reason="invalid_model")
         if self._settings.readiness == "accepting":
             return Readiness(ready=True, reason="accepting")
-        loaded = {place.spec.id for place in self._turns.ready()}
+        loaded = self._scheduler.ready()
         ready = model in loaded if model is not None else bool(loaded)
         return Readiness(ready=ready, reason="ready" if ready else "loading")
 
     async def plugins(self) -> Sequence[PluginStatus]:
-        """The installed plugins."""
+        """Return the installed plugins."""
         return self._plugins.statuses()
 
-    async def _place(self, model: str) -> Place:
-        """Where the named (or default) model stands, as its file is now."""
+    def _check_running(self) -> None:
         if self._state is not ServiceState.RUNNING:
             raise DrainingError("the server takes no requests now", retry_after_s=1)
-        name = model or self._settings.default_model
-        if not name:
-            raise ModelNotFoundError(
-                "the request names no model and there is no default_model in the settings",
-                field="model",
-            )
-        spec = await self._registry.find(name)
-        place = self._turns.places.get(spec.id)
-        if place is None:
-            place = self._turns.places[spec.id] = self._new_place(spec)
-        elif place.spec.stamp != spec.stamp:
-            place.renew(self._new_place(spec))
-            self._pool.drain(place, EvictionReason.FILE_CHANGED)
-        return place
 
-    def _new_place(self, spec: ModelSpec) -> Place:
-        backend = self._plugins.choose_backend(spec)
-        options = options_for(spec.id, self._settings.models, backend)
-        try:
-            estimated_bytes = backend.estimate(spec, options).total_bytes
-        except Exception as exc:
-            log.exception("backend %r could not estimate %r", backend.name, spec.id)
-            raise LoadFailedError(f"backend {backend.name!r} could not estimate it: {exc}") from exc
-        need = Need(estimated_bytes, is_measurable=True)
-        return Place(spec, backend, options, need, max_queue_depth=self._settings.max_queue_depth)
+    async def _entry(self, model: str) -> ModelEntry:
+        return await self._entries.find(model, self._check_running)
 
-    def _check_options(self) -> None:
-        for spec in self._registry.specs():
-            if spec.problem is None and self._plugins.backends:
-                try:
-                    backend = self._plugins.choose_backend(spec)
-                except ModeldError:
-                    continue
-                options_for(spec.id, self._settings.models, backend)
-
-    def _tell_of_models(self) -> None:
-        specs = self._registry.specs()
-        usable = [spec.id for spec in specs if spec.problem is None]
-        level = logging.INFO if usable else logging.WARNING
-        log.log(level, "%d models found, %d of them usable", len(specs), len(usable))
-        for pattern in self._settings.models:
-            if not any(fnmatchcase(spec.id, pattern) for spec in specs):
-                log.warning("models[%r] in the settings matches none of the models found", pattern)
-        default = self._settings.default_model
-        if default and default not in {spec.id for spec in self._registry.specs()}:
-            log.warning("default_model %r is not among the models found", default)
-
-    def _label(self, model: str) -> str:
-        """A model's id if there is one: what clients send must not become a metric's label."""
-        name = model or self._settings.default_model
-        return name if name in self._turns.places else ""
+    def _loaded_files(self) -> list[OnDisk]:
+        specs = self._scheduler.staying()
+        return [(spec.stamp.device, spec.path) for spec in specs if spec.stamp is not None]

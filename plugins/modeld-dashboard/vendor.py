@@ -46,7 +46,7 @@ _IMPORTS = {b'from"preact"': b'from"./preact.js"'}
 
 
 def wanted() -> dict[str, bytes]:
-    """All files as they should be, by name, ``VERSIONS`` among them."""
+    """Return all files as they should be, by name, ``VERSIONS`` among them."""
     versions: dict[str, str] = json.loads((ROOT / "package.json").read_text())["devDependencies"]
     files = {name: text.encode() for name, text in TYPES.items()}
     lines = []
@@ -60,7 +60,7 @@ def wanted() -> dict[str, bytes]:
 
 
 def _fetch(package: str, version: str, members: Iterable[str]) -> dict[str, bytes]:
-    """Files of one version of an npm package, by their names in it."""
+    """Return files of one version of an npm package, by their names in it."""
     with tempfile.TemporaryDirectory() as folder:
         command = ["npm", "pack", "--silent", f"{package}@{version}"]
         packed = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
@@ -76,7 +76,7 @@ def _member(archive: tarfile.TarFile, name: str) -> bytes:
 
 
 def _adapted(content: bytes) -> bytes:
-    """Without references to source maps, and with relative imports."""
+    """Return a file without references to source maps, and with relative imports."""
     lines = content.splitlines(keepends=True)
     content = b"".join(line for line in lines if b"# sourceMappingURL=" not in line[:64])
     for bare, relative in _IMPORTS.items():

@@ -17,30 +17,42 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from modeld_llama_cpp.cores import usable_cores
+from modeld_llama_cpp.native.cores import usable_cores
 
 from tests.bench import peer, reading, startup, streams, swap
 from tests.bench.contest import Contest
-from tests.real_models import SMOLLM2, models_folder
+from tests.support.gguf.real_models import GEMMA3, SMOLLM2, models_folder
 
 ROOT = Path(__file__).parents[2]
-STEPS = ROOT / "plugins/modeld-llama-cpp/tests/bench_steps.py"
+SUPPORT = ROOT / "plugins/modeld-llama-cpp/tests/support"
 
 
 def steps() -> list[str]:
-    """The engine's steps, in a process of their own."""
-    command = [sys.executable, str(STEPS), str(models_folder() / SMOLLM2), "--threads", "1"]
+    """Return the engine's steps, in a process of their own."""
+    return _run("bench_steps.py", str(models_folder() / SMOLLM2), "--threads", "1")
+
+
+def constraints(repeats: int, threads: int) -> list[str]:
+    """Return constrained generations against free ones, in a process for each model."""
+    options = ["--repeats", str(repeats), "--threads", str(threads)]
+    models = (str(models_folder() / name) for name in (SMOLLM2, GEMMA3))
+    return [row for model in models for row in _run("bench_constraints.py", model, *options)]
+
+
+def _run(script: str, *arguments: str) -> list[str]:
+    command = [sys.executable, str(SUPPORT / script), *arguments]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return done.stdout.splitlines()
 
 
 def figures(contest: Contest) -> dict[str, Callable[[], list[str]]]:
-    """What can be measured, by name; each returns its rows."""
+    """Return what can be measured, by name; each returns its rows."""
     repeats = contest.repeats
     return {
         "startup": partial(startup.measure, repeats),
         "streams": partial(streams.measure, repeats),
         "steps": steps,
+        "constraints": partial(constraints, repeats, contest.threads),
         "swap": lambda: swap.measure(repeats, contest.llama_server, models_folder()),
         "throughput": partial(peer.throughput, contest),
         "first-token": partial(peer.first_token, contest),

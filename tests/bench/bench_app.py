@@ -21,15 +21,15 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from modeld import Settings, create_app
-from modeld.httpapi.protocol import protocol_class
-from tests.tiny_gguf import write_gguf
+from modeld.httpapi.server.protocol import protocol_class
+from tests.support.gguf.tiny_gguf import write_gguf
 
 LINE = b'{"token":" token"}\n'
 STREAMS = 32
 
 
 def bare_app(tokens: int) -> Starlette:
-    """A Starlette app that streams constant lines and does nothing else."""
+    """Return a Starlette app that streams constant lines and does nothing else."""
 
     async def lines() -> AsyncIterator[bytes]:
         for _ in range(tokens):
@@ -50,14 +50,14 @@ def modeld_app(folder: Path) -> ASGIApp:
             models_dir=str(folder),
             default_model="instant.gguf",
             models={"*": {"instant": True, "slots": STREAMS}},
-            spare_workers=0,
+            warm_workers=0,
         )
     )
 
 
 def main() -> None:
     kind, tokens = sys.argv[1], int(sys.argv[2])
-    sys.path.insert(0, str(Path(__file__).parents[1] / "rig"))
+    sys.path.insert(0, str(Path(__file__).parents[1] / "support" / "worker_rig"))
     with (
         tempfile.TemporaryDirectory() as folder,
         socket.create_server(("127.0.0.1", 0)) as listener,

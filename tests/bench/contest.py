@@ -18,7 +18,7 @@ from typing import TypeVar
 from tests.bench import servers
 from tests.bench.load import Load, clients
 from tests.bench.servers import Server, Size
-from tests.real_models import SMOLLM2, models_folder
+from tests.support.gguf.real_models import SMOLLM2, models_folder
 
 WORDS = (
     *("river", "castle", "bread", "train", "glass", "winter", "map", "stone", "light", "table"),
@@ -76,17 +76,17 @@ class Contest:
         return measured
 
     def words(self, count: int) -> str:
-        """A prompt of so many tokens that begins like no other."""
+        """Return a prompt of so many tokens that begins like no other."""
         return " ".join(self._random.choice(WORDS) for _ in range(count))
 
 
 def ratio(ours: list[float], theirs: list[float]) -> float:
-    """The median of the ratios of what was measured in turn."""
+    """Return the median of the ratios of what was measured in turn."""
     return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
 
 
 def compared(measured: Measured, form: str, unit: str) -> str:
-    """All medians in words, and modeld's ratio to each form of its peer."""
+    """Return all medians in words, and modeld's ratio to each form of its peer."""
     medians = {name: statistics.median(values) for name, values in measured.items()}
     peers = [
         f"{medians[name]:{form}} ({name}, ratio {ratio(measured['modeld'], measured[name]):.2f})"

@@ -70,12 +70,12 @@ class Client(asyncio.Protocol):
             self.began.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The answer is complete, or never will be."""
+        """The response is complete, or never will be."""
         self.began.set()
         self.ended.set()
 
     def outcome(self) -> dict[str, Any]:
-        """What an :class:`Outcome` holds."""
+        """Return what an :class:`Outcome` holds."""
         head, _, rest = b"".join(self._received).partition(b"\r\n\r\n")
         if b" 200 " not in head.partition(b"\r\n")[0]:
             raise RuntimeError(f"{head.decode()}\n{rest.decode()}")
@@ -98,14 +98,14 @@ def _unchunked(rest: bytes) -> bytes:
 
 
 async def together(port: int, clients: list[Client]) -> list[dict[str, Any]]:
-    """All at once, until all are answered."""
+    """Send all at once, and wait until all have their responses."""
     await asyncio.gather(*(client.send(port) for client in clients))
     await asyncio.gather(*(client.ended.wait() for client in clients))
     return [client.outcome() for client in clients]
 
 
 async def beside(port: int, clients: list[Client]) -> list[dict[str, Any]]:
-    """All but the last at once, and the last as soon as these are well under way."""
+    """Send all but the last at once, and the last as soon as these are well under way."""
     *streams, late = clients
     await asyncio.gather(*(client.send(port) for client in streams))
     await asyncio.gather(*(client.began.wait() for client in streams))
@@ -116,7 +116,7 @@ async def beside(port: int, clients: list[Client]) -> list[dict[str, Any]]:
 
 
 async def instead(port: int, clients: list[Client]) -> list[dict[str, Any]]:
-    """The first, which leaves while its prompt is read, and at the same moment the second."""
+    """Send the first, which leaves while its prompt is read, and at that moment the second."""
     first, second = clients
     await first.send(port)
     await asyncio.sleep(SETTLED_S)
@@ -152,7 +152,7 @@ class Load:
     def play(
         self, scene: str, server: Server, bodies: Sequence[dict[str, object]]
     ) -> list[Outcome]:
-        """Send the requests in the order that the scene says, and wait for all answers."""
+        """Send the requests in the order that the scene says, and wait for all responses."""
         order = {"scene": scene, "port": server.port, "path": server.path, "bodies": bodies}
         assert self._process.stdin is not None
         assert self._process.stdout is not None

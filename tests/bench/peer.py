@@ -12,14 +12,14 @@ from tests.bench.servers import Server, computed_tokens
 
 CLIENTS = (1, 4, 16, 32)
 PROMPT_TOKENS = 48
-ANSWER_TOKENS = 64
+GENERATED_TOKENS = 64
 
 IDLE_TOKENS = 20
 IDLE_REQUESTS = 5
 
 SHARED_CLIENTS = 16
 SHARED_TOKENS = 600
-SHARED_ANSWER_TOKENS = 32
+SHARED_GENERATED_TOKENS = 32
 
 STREAMS = 8
 STREAM_TOKENS = 96
@@ -27,7 +27,7 @@ LATE_TOKENS = 2000
 
 
 def throughput(contest: Contest) -> list[str]:
-    """Tokens a second through HTTP, each client with a prompt of its own."""
+    """Return tokens a second through HTTP, each client with a prompt of its own."""
     with contest.arena(context=8192, slots=max(CLIENTS)) as (running, load):
         return [row for clients in CLIENTS for row in _throughput(contest, running, load, clients)]
 
@@ -37,7 +37,7 @@ def _throughput(contest: Contest, running: list[Server], load: Load, clients: in
 
     def once(server: Server, prompts: list[str]) -> float:
         before_s = server.cpu_s()
-        outcomes = load.play("together", server, _bodies(server, prompts, ANSWER_TOKENS))
+        outcomes = load.play("together", server, _bodies(server, prompts, GENERATED_TOKENS))
         tokens = sum(computed_tokens(outcome.last)[1] for outcome in outcomes)
         cpu_ms[server.name].append((server.cpu_s() - before_s) / tokens * 1000)
         return tokens / _whole_s(outcomes)
@@ -79,7 +79,7 @@ def shared_prefix(contest: Contest) -> list[str]:
             return [f"{shared} {contest.words(12)}" for _ in range(SHARED_CLIENTS)]
 
         def once(server: Server, prompts: list[str]) -> float:
-            bodies = _bodies(server, prompts, SHARED_ANSWER_TOKENS)
+            bodies = _bodies(server, prompts, SHARED_GENERATED_TOKENS)
             return _whole_s(load.play("together", server, bodies))
 
         measured = contest.in_turn(running, fresh, once)
@@ -88,7 +88,7 @@ def shared_prefix(contest: Contest) -> list[str]:
 
 
 def long_prompt(contest: Contest) -> list[str]:
-    """A long prompt that comes beside running streams: their worst gap between two tokens."""
+    """Return the worst gap between two tokens of streams beside which a long prompt comes."""
     late_s: dict[str, list[float]] = {}
     with contest.arena(context=(STREAMS + 1) * 2304, slots=STREAMS + 1) as (running, load):
 
@@ -119,7 +119,7 @@ def _whole_s(outcomes: list[Outcome]) -> float:
 
 
 def _worst_gap_s(stream: Outcome, late: Outcome) -> float:
-    """The longest wait of a stream that overlaps with the reading of the late prompt."""
+    """Return the longest wait of a stream that overlaps with the reading of the late prompt."""
     gaps = [
         after_s - before_s
         for before_s, after_s in pairwise(stream.arrivals_s)

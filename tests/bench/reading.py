@@ -18,7 +18,7 @@ IDLE_REQUESTS = 5
 
 
 def second_turn(contest: Contest) -> list[str]:
-    """The tokens of a chat's second turn that are computed, and those that are new in it."""
+    """Return the tokens of a chat's second turn that are computed, and those that are new in it."""
     size = Size(context=4096, slots=4, threads=contest.threads)
     with servers.modeld(contest.model, size) as server, clients() as load:
         turns = [_second_turn(contest, server, load) for _ in range(contest.repeats)]
@@ -45,7 +45,7 @@ def _chat(server: Server, load: Load, messages: list[dict[str, str]]) -> dict[st
 
 
 def cancel(contest: Contest) -> list[str]:
-    """A client leaves while its prompt is read: when the only slot works for the next one."""
+    """Return when the only slot works for the next one, once a client left during its prompt."""
     size = Size(context=4096, slots=1, threads=contest.threads)
     waits_s, ubatches_s = [], []
     with servers.modeld(contest.model, size) as server, clients() as load:

@@ -41,31 +41,31 @@ class Server:
     limit: str
 
     def body(self, prompt: str, tokens: int, **fields: object) -> dict[str, object]:
-        """A request for exactly so many tokens, as a stream."""
+        """Return a request for exactly so many tokens, as a stream."""
         body = {"prompt": prompt, self.limit: tokens, "stream": True, "ignore_eos": True}
         return body | {"temperature": 0.8, "seed": 1} | fields
 
     def cpu_s(self) -> float:
-        """Processor time that it and its workers have taken so far, in seconds."""
+        """Return processor time that it and its workers have taken so far, in seconds."""
         server = psutil.Process(self.pid)
         times = [each.cpu_times() for each in (server, *server.children(recursive=True))]
         return float(sum(each.user + each.system for each in times))
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
 
 def get(port: int, path: str) -> bytes:
-    """The body of a small answer."""
+    """Return the body of a small response."""
     return _ask(f"http://127.0.0.1:{port}{path}")
 
 
 def _ask(request: str | urllib.request.Request) -> bytes:
-    with urllib.request.urlopen(request, timeout=DEADLINE_S) as answer:
-        body: bytes = answer.read()
+    with urllib.request.urlopen(request, timeout=DEADLINE_S) as response:
+        body: bytes = response.read()
         return body
 
 
@@ -77,7 +77,7 @@ def modeld(model: Path, size: Size) -> Iterator[Server]:
     command = [
         *(sys.executable, "-m", "modeld.cli.main", "serve", "--addr", f"127.0.0.1:{port}"),
         *("--models-dir", str(model.parent), "--default-model", model.name, "--log-level", "off"),
-        *("--spare-workers", "0", "--models", json.dumps({model.name: options})),
+        *("--warm-workers", "0", "--models", json.dumps({model.name: options})),
     ]
     with _running(command, port, "/healthz") as pid:
         load = f"http://127.0.0.1:{port}/models/{model.name}/load"
@@ -123,7 +123,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, path: str) ->
 
 
 def computed_tokens(last: dict[str, Any]) -> tuple[int, int]:
-    """How many tokens of prompt and answer were computed, by an answer's last event."""
+    """Return how many tokens of prompt and generation were computed, by a response's last event."""
     if "timings" in last:
         return last["timings"]["prompt_n"], last["timings"]["predicted_n"]
     usage = last["usage"]

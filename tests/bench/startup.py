@@ -22,10 +22,10 @@ def _seconds(repeats: int, *arguments: str) -> float:
 
 
 def _idle_rss_mb() -> tuple[float, float]:
-    """Resident memory of an idle server without a model, and of its one spare worker, in MiB."""
+    """Resident memory of an idle server without a model, and of its one warm worker, in MiB."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "modeld.cli.main", "serve", "--log-level", "off"]
+        command = [sys.executable, "-m", "modeld", "serve", "--log-level", "off"]
         command += ["--addr", f"127.0.0.1:{port}", "--models-dir", folder]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             try:
@@ -33,22 +33,24 @@ def _idle_rss_mb() -> tuple[float, float]:
                 process.stdout.readline()
                 for path in ("/status", "/models", "/metrics"):
                     get(port, path)
-                time.sleep(3)  # the spare imports its runtime meanwhile
+                time.sleep(3)  # the warm worker imports its runtime meanwhile
                 server = psutil.Process(process.pid)
-                spares = sum(child.memory_info().rss for child in server.children(recursive=True))
-                return server.memory_info().rss / 2**20, spares / 2**20
+                warm_workers = sum(
+                    child.memory_info().rss for child in server.children(recursive=True)
+                )
+                return server.memory_info().rss / 2**20, warm_workers / 2**20
             finally:
                 process.terminate()
 
 
 def measure(repeats: int) -> list[str]:
-    """The rows of the table."""
+    """Return the rows of the table."""
     bare_s = _seconds(repeats, "-c", "pass")
     import_s = _seconds(repeats, "-c", "import modeld")
     help_s = _seconds(repeats, "-m", "modeld.cli.main", "--help")
-    server_mb, spare_mb = _idle_rss_mb()
+    server_mb, warm_mb = _idle_rss_mb()
     return [
         f"import modeld: {(import_s - bare_s) * 1000:.0f} ms beyond Python itself (goal 100)",
         f"modeld --help: {help_s * 1000:.0f} ms (goal 300)",
-        f"idle server: {server_mb:.0f} MiB resident (goal 80), its spare worker {spare_mb:.0f} MiB",
+        f"idle server: {server_mb:.0f} MiB resident (goal 80), its warm worker {warm_mb:.0f} MiB",
     ]

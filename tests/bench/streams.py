@@ -33,7 +33,7 @@ class Run:
 
 @contextmanager
 def server(kind: str, tokens: int) -> Iterator[tuple[int, psutil.Process]]:
-    """A benchmark server as a process; yields its port and itself."""
+    """Run a benchmark server as a process; yield its port and itself."""
     command = [sys.executable, "-m", "tests.bench.bench_app", kind, str(tokens)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -44,7 +44,7 @@ def server(kind: str, tokens: int) -> Iterator[tuple[int, psutil.Process]]:
 
 
 async def request(port: int, tokens: int) -> int:
-    """One streamed answer; returns the number of lines."""
+    """Read one streamed response, and return the number of lines."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     body = json.dumps({"prompt": "x", "max_tokens": tokens}).encode()
     writer.write(
@@ -59,7 +59,7 @@ async def request(port: int, tokens: int) -> int:
 
 
 async def streams(port: int, process: psutil.Process, tokens: int) -> Run:
-    """All streams at once."""
+    """Read all streams at once."""
     await request(port, 1)
     before_s = _cpu_s(process)
     began_s = time.perf_counter()
@@ -70,7 +70,7 @@ async def streams(port: int, process: psutil.Process, tokens: int) -> Run:
 
 
 async def requests(port: int, process: psutil.Process) -> Run:
-    """Many short requests, eight at a time."""
+    """Return many short requests, eight at a time."""
     await request(port, 1)
     before_s = _cpu_s(process)
     began_s = time.perf_counter()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-only
 """Swap: evict a model, load another, first token of it, against a fresh llama-server's first token.
 
-modeld holds one of two copies of SmolLM2 in its budget and is asked for each in turn, a spare
+modeld holds one of two copies of SmolLM2 in its budget and is asked for each in turn, a warm
 worker waiting. llama-server is started anew each time, with the same file, context and threads.
 """
 
@@ -18,16 +18,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.bench.servers import DEADLINE_S, free_port, get
-from tests.real_models import SMOLLM2
+from tests.support.gguf.real_models import SMOLLM2
 
 CONTEXT = 2048
 THREADS = 1
 PROMPT = "Once upon a time"
-SPARE_S = 2.0  # a spare worker has imported its runtime by then
+WARM_WORKER_S = 2.0  # a warm worker has imported its runtime by then
 
 
 async def first_token_s(port: int, path: str, body: dict[str, object], began_s: float) -> float:
-    """Seconds from ``began_s`` until the first chunk of the answer's body, connecting as needed."""
+    """Return the seconds from ``began_s`` to the first chunk of the body, connecting as needed."""
     payload = json.dumps(body).encode()
     while time.perf_counter() - began_s < DEADLINE_S:
         try:
@@ -63,7 +63,7 @@ def modeld_server(folder: Path, model: Path) -> Iterator[int]:
     options = json.dumps({"*": {"context": CONTEXT, "threads": THREADS, "slots": 1}})
     command = [
         *(sys.executable, "-m", "modeld.cli.main", "serve", "--addr", f"127.0.0.1:{port}"),
-        *("--models-dir", str(folder), "--vram-budget-mb", "300", "--log-level", "error"),
+        *("--models-dir", str(folder), "--memory-budget-mb", "300", "--log-level", "error"),
         *("--min-residence-s", "0", "--models", options),
     ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
@@ -74,12 +74,12 @@ def modeld_server(folder: Path, model: Path) -> Iterator[int]:
 
 
 def _swap(port: int) -> float:
-    """Bring b into memory, wait for a spare worker, then time a request for a."""
+    """Bring b into memory, wait for a warm worker, then time a request for a."""
     body: dict[str, object] = {"prompt": PROMPT, "max_tokens": 2, "temperature": 0}
     asyncio.run(first_token_s(port, "/infer", {**body, "model": "b.gguf"}, time.perf_counter()))
-    while json.loads(get(port, "/status"))["spare_workers"] != 1:
+    while json.loads(get(port, "/status"))["warm_workers"] != 1:
         time.sleep(0.05)
-    time.sleep(SPARE_S)
+    time.sleep(WARM_WORKER_S)
     evictions = json.loads(get(port, "/status"))["evictions_total"]
     began_s = time.perf_counter()
     seconds = asyncio.run(first_token_s(port, "/infer", {**body, "model": "a.gguf"}, began_s))

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.blackbox.served import Served, serving
-from tests.tiny_gguf import write_gguf
+from tests.support.gguf.tiny_gguf import write_gguf
+from tests.support.http.served import Served, serving
 
 
 @pytest.fixture(scope="session")
 def rig_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two models that the rig serves, and one broken file."""
+    """Return two models that the rig serves, and one broken file."""
     folder = tmp_path_factory.mktemp("models")
     write_gguf(folder / "a.gguf", "rig", name="Model A")
     write_gguf(folder / "b.gguf", "rig", name="Model B")
@@ -24,6 +24,6 @@ def rig_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(rig_models: Path) -> Iterator[Served]:
-    """A server with default settings and the rig's models."""
+    """Yield a server with default settings and the rig's models."""
     with serving(rig_models, "--default-model", "a.gguf") as served:
         yield served

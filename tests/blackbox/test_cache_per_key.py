@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.blackbox.served import DEADLINE_S, Served, serving
-from tests.real_models import SMOLLM2, models_folder
+from tests.support.gguf.real_models import SMOLLM2, models_folder
+from tests.support.http.served import DEADLINE_S, Served, serving
 
 pytestmark = pytest.mark.model
 
@@ -18,14 +18,14 @@ OPTIONS = '{"*": {"context": 1024, "threads": 1}}'
 
 
 def cached(served: Served, key: str, **body: object) -> int:
-    """How many tokens of the secret prompt were in the cache for a client with this key."""
-    answer = httpx.post(
+    """Return how many tokens of the secret prompt were in the cache for a client with this key."""
+    response = httpx.post(
         served.url + "/infer",
         json={"prompt": SECRET, "max_tokens": 1, "stream": False, **body},
         headers={"x-api-key": key},
         timeout=DEADLINE_S,
     )
-    tokens: int = answer.json()["usage"]["cached_tokens"]
+    tokens: int = response.json()["usage"]["cached_tokens"]
     return tokens
 
 

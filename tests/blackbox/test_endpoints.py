@@ -7,12 +7,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.blackbox.served import Served, serving
+from tests.support.http.served import Served, serving
 
 
 def test_it_is_alive(server: Served) -> None:
-    answer = server.get("/healthz")
-    assert (answer.status_code, answer.text) == (200, "ok")
+    response = server.get("/healthz")
+    assert (response.status_code, response.text) == (200, "ok")
 
 
 def test_it_is_ready_only_after_the_first_infer(rig_models: Path) -> None:
@@ -42,9 +42,9 @@ def test_models_are_listed_and_broken_ones_say_why(server: Served) -> None:
 
 
 def test_the_default_model_answers_a_request_that_names_none(server: Served) -> None:
-    answer = server.post("/infer", {"prompt": "hello big world"})
-    assert answer.headers["content-type"] == "application/x-ndjson"
-    *tokens, done = [json.loads(line) for line in answer.text.splitlines()]
+    response = server.post("/infer", {"prompt": "hello big world"})
+    assert response.headers["content-type"] == "application/x-ndjson"
+    *tokens, done = [json.loads(line) for line in response.text.splitlines()]
     assert tokens == [{"token": "hello "}, {"token": "big "}, {"token": "world "}]
     assert done["done"] is True
     assert done["content"] == "hello big world "
@@ -53,9 +53,9 @@ def test_the_default_model_answers_a_request_that_names_none(server: Served) -> 
 
 
 def test_a_named_model_answers(server: Served) -> None:
-    answer = server.post("/infer", {"model": "b.gguf", "prompt": "hi", "stream": False})
-    assert answer.headers["content-type"].startswith("application/json")
-    assert answer.json()["content"] == "hi "
+    response = server.post("/infer", {"model": "b.gguf", "prompt": "hi", "stream": False})
+    assert response.headers["content-type"].startswith("application/json")
+    assert response.json()["content"] == "hi "
     assert server.instance("b.gguf")["state"] == "ready"
 
 
@@ -74,11 +74,11 @@ def test_a_named_model_answers(server: Served) -> None:
 def test_a_request_that_cannot_be_served_is_refused(
     server: Served, body: dict[str, object], status: int, reason: str
 ) -> None:
-    answer = server.post("/infer", body)
-    assert answer.status_code == status
-    assert answer.json()["code"] == status
-    assert answer.json()["reason"] == reason
-    assert answer.json()["error"]
+    response = server.post("/infer", body)
+    assert response.status_code == status
+    assert response.json()["code"] == status
+    assert response.json()["reason"] == reason
+    assert response.json()["error"]
 
 
 @pytest.mark.parametrize(
@@ -96,16 +96,16 @@ def test_a_request_that_cannot_be_served_is_refused(
 def test_a_body_that_is_not_what_it_should_be_is_refused(
     server: Served, content: bytes, headers: dict[str, str], status: int
 ) -> None:
-    answer = httpx.post(server.url + "/infer", content=content, headers=headers)
-    assert answer.status_code == status
+    response = httpx.post(server.url + "/infer", content=content, headers=headers)
+    assert response.status_code == status
 
 
 def test_a_chunked_body_over_the_limit_is_refused(server: Served) -> None:
     parts = (b"x" * 65536 for _ in range(17))
-    answer = httpx.post(
+    response = httpx.post(
         server.url + "/infer", content=parts, headers={"content-type": "application/json"}
     )
-    assert answer.status_code == 413
+    assert response.status_code == 413
 
 
 def test_status_has_the_seeds_fields(server: Served) -> None:
@@ -140,12 +140,12 @@ def test_a_model_can_be_loaded_and_unloaded(server: Served) -> None:
     assert server.post("/models/b.gguf/load").json() == {"model": "b.gguf", "state": "ready"}
     assert server.instance("b.gguf")["state"] == "ready"
     assert server.post("/models/b.gguf/unload").json() == {"model": "b.gguf", "state": "absent"}
-    assert server.instance("b.gguf")["state"] == "absent"
+    assert server.state("b.gguf") == "absent"
     assert server.post("/models/none.gguf/load").status_code == 404
 
 
 def test_new_files_are_found_on_refresh(tmp_path: Path) -> None:
-    from tests.tiny_gguf import write_gguf
+    from tests.support.gguf.tiny_gguf import write_gguf
 
     with serving(tmp_path) as served:
         assert served.get("/models").json() == {"models": []}
@@ -174,12 +174,13 @@ def test_the_three_kinds_of_config_file_mean_the_same(
     tmp_path: Path, rig_models: Path, suffix: str
 ) -> None:
     texts = {
-        "yaml": "addr: '127.0.0.1:0'\nmodels_dir: {dir}\nvram_budget_mb: 250\nvram_margin_mb: 50\n"
+        "yaml": "addr: '127.0.0.1:0'\nmodels_dir: {dir}\nmemory_budget_mb: 250\n"
+        "memory_margin_mb: 50\n"
         "default_model: b.gguf\nmodels:\n  '*': {{slots: 3}}\n",
-        "json": '{{"addr": "127.0.0.1:0", "models_dir": "{dir}", "vram_budget_mb": 250,'
-        ' "vram_margin_mb": 50, "default_model": "b.gguf", "models": {{"*": {{"slots": 3}}}}}}',
-        "toml": 'addr = "127.0.0.1:0"\nmodels_dir = "{dir}"\nvram_budget_mb = 250\n'
-        'vram_margin_mb = 50\ndefault_model = "b.gguf"\n[models."*"]\nslots = 3\n',
+        "json": '{{"addr": "127.0.0.1:0", "models_dir": "{dir}", "memory_budget_mb": 250,'
+        ' "memory_margin_mb": 50, "default_model": "b.gguf", "models": {{"*": {{"slots": 3}}}}}}',
+        "toml": 'addr = "127.0.0.1:0"\nmodels_dir = "{dir}"\nmemory_budget_mb = 250\n'
+        'memory_margin_mb = 50\ndefault_model = "b.gguf"\n[models."*"]\nslots = 3\n',
     }
     config = tmp_path / f"config.{suffix}"
     config.write_text(texts[suffix].format(dir=rig_models))
@@ -192,7 +193,7 @@ def test_the_three_kinds_of_config_file_mean_the_same(
 
 def test_a_model_over_the_budget_is_refused_and_nobody_goes(rig_models: Path) -> None:
     options = json.dumps({"b.gguf": {"estimate_mb": 500}})
-    with serving(rig_models, "--vram-budget-mb", "150", "--models", options) as served:
+    with serving(rig_models, "--memory-budget-mb", "150", "--models", options) as served:
         assert served.post("/infer", {"model": "a.gguf", "prompt": "hi"}).status_code == 200
         refused = served.post("/infer", {"model": "b.gguf", "prompt": "hi"})
         assert (refused.status_code, refused.json()["reason"]) == (507, "model_exceeds_budget")

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.blackbox.served import Ledger, Served, ask, client, script, serving, until
+from tests.support.http.served import Ledger, Served, ask, client, script, serving, until
 
 
 @pytest.mark.parametrize(("slots", "depth", "over"), [(1, 0, 3), (2, 3, 5), (4, 8, 10)])
@@ -31,7 +31,7 @@ def test_exactly_the_slots_and_the_queue_are_accepted(
                 if len(refused) == over:
                     gate.touch()  # noqa: ASYNC240  (a file of no size, in a test)
                     break
-            assert all(answer[0]["reason"] == "queue_full" for answer in refused)
+            assert all(response[0]["reason"] == "queue_full" for response in refused)
             await asyncio.gather(*tasks)
 
     with serving(rig_models, *arguments, "--models", options) as served:
@@ -58,10 +58,10 @@ def test_a_refusal_says_when_to_come_back(rig_models: Path, tmp_path: Path) -> N
                 ask(http, served.url, Ledger(), script(tokens=1, gate=str(gate)))
             )
             await until(lambda: served.status()["instances"] != [])
-            answer = await http.post(f"{served.url}/infer", json={"prompt": "x"})
+            response = await http.post(f"{served.url}/infer", json={"prompt": "x"})
             gate.touch()
             await first
-            return answer
+            return response
 
     with serving(rig_models, *arguments) as served:
         refused = asyncio.run(scenario(served))
@@ -79,10 +79,10 @@ def test_a_request_that_waits_too_long_is_sent_away(rig_models: Path, tmp_path: 
                 ask(http, served.url, Ledger(), script(tokens=1, gate=str(gate)))
             )
             await until(lambda: served.status()["instances"] != [])
-            answer = await http.post(f"{served.url}/infer", json={"prompt": "x"})
+            response = await http.post(f"{served.url}/infer", json={"prompt": "x"})
             gate.touch()
             assert (await first)[-1]["done"]
-            return answer
+            return response
 
     arguments = ("--default-model", "a.gguf", "--max-wait-s", "0.5", "--models", options)
     with serving(rig_models, *arguments) as served:
@@ -108,8 +108,8 @@ def test_a_client_that_leaves_frees_its_slot(
             leaver.cancel()
             await until(lambda: "cancel leaver" in journal.read_text())
             await until(lambda: served.instance("a.gguf")["inflight"] == 0)
-            answer = await ask(http, served.url, Ledger(), {"prompt": "next one"})
-            assert answer[-1]["content"] == "next one "
+            response = await ask(http, served.url, Ledger(), {"prompt": "next one"})
+            assert response[-1]["content"] == "next one "
 
     with serving(rig_models, "--default-model", "a.gguf", "--models", options) as served:
         asyncio.run(scenario(served))

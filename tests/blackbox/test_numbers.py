@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import pytest
 
-from tests.blackbox.served import Served, serving
-from tests.real_models import SMOLLM2, models_folder
+from tests.support.gguf.real_models import SMOLLM2, models_folder
+from tests.support.http.served import Served, serving
 
 NUMBERS = (0, -1, 1, 0.5, 2**31 - 1, 2**31, 2**63, 2**64, -(2**64), 1e300, -1e300, 1e-300)
 
 
 def numeric_fields(served: Served) -> list[str]:
-    """The fields of a request for text that are numbers, as the server describes itself."""
-    schema = served.get("/openapi.json").json()["components"]["schemas"]["InferRequest"]
+    """Return the fields of a request for text that are numbers, as the server describes itself."""
+    schema = served.get("/openapi.json").json()["components"]["schemas"]["InferBody"]
     return [
         name
         for name, field in schema["properties"].items()
@@ -30,9 +30,9 @@ def try_all(served: Served, model: str) -> None:
     for name in [*names, "logit_bias"]:
         for number in NUMBERS:
             value = {"5": number} if name == "logit_bias" else number
-            answer = served.post("/infer", {"prompt": "x", "max_tokens": 1, name: value})
+            response = served.post("/infer", {"prompt": "x", "max_tokens": 1, name: value})
             allowed = {200, 400, 504} if name == "timeout_s" else {200, 400}
-            assert answer.status_code in allowed, (name, number, answer.text)
+            assert response.status_code in allowed, (name, number, response.text)
     assert served.instance(model)["pid"] == pid
 
 

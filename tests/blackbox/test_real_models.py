@@ -11,22 +11,22 @@ import time
 import httpx
 import pytest
 
-from tests.blackbox.served import DEADLINE_S, Ledger, Served, ask, lines, serving, until
-from tests.real_models import GEMMA3, SMOLLM2, models_folder
+from tests.support.gguf.real_models import GEMMA3, SMOLLM2, models_folder
+from tests.support.http.served import DEADLINE_S, Ledger, Served, ask, lines, serving, until
 
 pytestmark = pytest.mark.model
 
 CLIENTS = 8
 HAMMER_S = 60
 OPTIONS = json.dumps({"*": {"context": 1024, "slots": 2, "threads": 1}})
-ROOM_FOR_ONE_MB = 380
+ROOM_FOR_ONE_MB = 450
 
 
-def test_a_real_model_streams_a_true_answer() -> None:
+def test_a_real_model_streams_a_true_generation() -> None:
     with serving(models_folder(), "--default-model", SMOLLM2, "--models", OPTIONS) as served:
         body = {"prompt": "The capital of France is", "max_tokens": 8, "temperature": 0}
-        answer = served.post("/infer", body)
-        *tokens, done = [json.loads(line) for line in answer.text.splitlines()]
+        generation = served.post("/infer", body)
+        *tokens, done = [json.loads(line) for line in generation.text.splitlines()]
         assert done["content"].startswith(" Paris")
         assert done["content"] == "".join(line["token"] for line in tokens)
         assert done["usage"]["completion_tokens"] == 8
@@ -37,9 +37,9 @@ def test_a_real_model_chats_through_its_template() -> None:
     with serving(models_folder(), "--default-model", SMOLLM2, "--models", OPTIONS) as served:
         messages = [{"role": "user", "content": "Say hi."}]
         body = {"messages": messages, "max_tokens": 20, "temperature": 0, "stream": False}
-        answer = served.post("/infer", body).json()
-        assert answer["content"].startswith("Hello")
-        assert answer["usage"]["prompt_tokens"] > 20, "the template's own words are missing"
+        generation = served.post("/infer", body).json()
+        assert generation["content"].startswith("Hello")
+        assert generation["usage"]["prompt_tokens"] > 20, "the template's own words are missing"
 
 
 def test_leaving_a_real_stream_ends_the_work() -> None:
@@ -90,7 +90,7 @@ def test_two_models_swap_under_a_budget_for_one_and_nothing_is_lost() -> None:
         seen = 0
         while time.monotonic() < until_s:
             status = (await http.get(f"{url}/status")).json()
-            assert status["used_est_mb"] <= ROOM_FOR_ONE_MB, status
+            assert status["held_mb"] <= ROOM_FOR_ONE_MB, status
             assert sum(i["state"] in ("ready", "loading") for i in status["instances"]) <= 1
             seen += 1
             await asyncio.sleep(0.05)
@@ -103,7 +103,7 @@ def test_two_models_swap_under_a_budget_for_one_and_nothing_is_lost() -> None:
             await asyncio.gather(*(hammer(http, url, seed, until_s) for seed in range(CLIENTS)))
             return await watcher
 
-    arguments = ("--vram-budget-mb", str(ROOM_FOR_ONE_MB), "--max-overtake-s", "2")
+    arguments = ("--memory-budget-mb", str(ROOM_FOR_ONE_MB), "--max-overtake-s", "2")
     with serving(models_folder(), *arguments, "--models", OPTIONS) as served:
         assert asyncio.run(scenario(served.url)) > 100
         ledger.check()
@@ -112,8 +112,6 @@ def test_two_models_swap_under_a_budget_for_one_and_nothing_is_lost() -> None:
         status = served.status()
         assert status["evictions_total"] >= 4
         assert status["loads_total"] == status["evictions_total"] + 1
-        assert {i["model_id"]: i["inflight"] for i in status["instances"]} == {
-            SMOLLM2: 0,
-            GEMMA3: 0,
-        }
+        (resident,) = status["instances"]  # the other one has no state
+        assert (resident["inflight"], resident["queue_len"]) == (0, 0)
         print(f"{ledger.outcomes} with {status['loads_total']} loads")

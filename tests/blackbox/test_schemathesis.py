@@ -20,8 +20,8 @@ import schemathesis
 from schemathesis import Case, CheckContext, DeserializationContext, HookContext, Response
 from schemathesis.config import SchemathesisConfig
 
-from tests.blackbox.served import Served, serving
 from tests.openapi_document import FILE, document
+from tests.support.http.served import Served, serving
 
 EXAMPLES = int(os.environ.get("MODELD_SCHEMATHESIS_EXAMPLES", "8"))
 GUARDED_EXAMPLES = max(2, EXAMPLES // 4)
@@ -41,7 +41,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(60 + 10 * EXAMPLES)]
 
 
 def lines_of(response: Response) -> list[Any]:
-    """The objects of a stream."""
+    """Return the objects of a stream."""
     text = response.content.decode()
     if response.headers["content-type"][0].startswith("text/event-stream"):
         events = text.removesuffix("\n\n").split("\n\n")
@@ -62,7 +62,7 @@ def a_stream_ends_once(_context: CheckContext, response: Response, _case: Case) 
     media_type = response.headers.get("content-type", [""])[0].partition(";")[0]
     if media_type in STREAMS and response.content:
         *tokens, last = lines_of(response)
-        assert all("token" in line for line in tokens), tokens
+        assert all("token" in line or "reasoning" in line for line in tokens), tokens
         assert last.get("done") is True or last["code"] >= 400, last
 
 
@@ -75,12 +75,18 @@ def narrowed(described: dict[str, Any]) -> dict[str, Any]:
     """
     described = copy.deepcopy(described)
     schemas = described["components"]["schemas"]
+    infer = schemas["InferBody"]  # what other backends declare is refused for the rig's models
+    infer["properties"] = {
+        name: field
+        for name, field in infer["properties"].items()
+        if "rig" in field.get("x-modeld-backends", ("rig",))
+    }
     for name, schema in schemas.items():
         if schema.get("type") == "object":
             schema.setdefault("additionalProperties", False)
-        if name.endswith("Request") and "model" in schema["properties"]:
+        if name.endswith("Body") and "model" in schema["properties"]:
             schema["properties"]["model"] = {"enum": [*MODELS, None]}
-    schemas["DetokenizeRequest"]["properties"]["tokens"]["items"]["maximum"] = LAST_TOKEN
+    schemas["DetokenizeBody"]["properties"]["tokens"]["items"]["maximum"] = LAST_TOKEN
     for item in described["paths"].values():
         for row in (row for row in item.values() if isinstance(row, dict)):
             for parameter in row["parameters"]:
@@ -103,7 +109,7 @@ def configuration(examples: int, **more: Any) -> SchemathesisConfig:
             "output": {"sanitization": {"enabled": False}},
             "generation": {"mode": "all", "max-examples": examples, "deterministic": True},
             "checks": {
-                # What the document says about 503, 504 and 507 is an answer; 500 never is.
+                # What the document says about 503, 504 and 507 is a response; 500 never is.
                 "not_a_server_error": {
                     "expected-statuses": ["2xx", "3xx", "4xx", "503", "504", "507"]
                 },
@@ -133,7 +139,7 @@ def whole(value: Any) -> Any:
 
 
 def is_plan(body: Any) -> bool:
-    """Whether a text of the body is one that the rig takes for its orders."""
+    """Return whether a text of the body is one that the rig takes for its orders."""
     match body:
         case dict() | list():
             return any(map(is_plan, body.values() if isinstance(body, dict) else body))
@@ -141,8 +147,30 @@ def is_plan(body: Any) -> bool:
             return isinstance(body, str) and body.startswith("{")
 
 
+def is_at_odds(body: Any) -> bool:
+    """Return whether members of a body contradict each other in a way that no schema can say."""
+    if not isinstance(body, dict):
+        return False
+    tools = body.get("tools") if isinstance(body.get("tools"), list) else []
+    names = [tool.get("name") for tool in tools if isinstance(tool, dict)]
+    choice = body.get("tool_choice")
+    mode = choice.get("mode") if isinstance(choice, dict) else choice
+    called = (choice.get("names") if isinstance(choice, dict) else None) or []
+    messages = body.get("messages") if isinstance(body.get("messages"), list) else []
+    last = messages[-1] if messages and isinstance(messages[-1], dict) else {}
+    return any(
+        (
+            len(set(map(str, names))) < len(names),
+            mode == "required" and not names,
+            isinstance(called, list) and any(name not in names for name in called),
+            body.get("continue_last") and last.get("role") != "assistant",
+            body.get("prompt") and (tools or body.get("template_kwargs")),
+        )
+    )
+
+
 def filter_body(context: HookContext, body: Any) -> bool:
-    return not is_plan(body)
+    return not is_plan(body) and not is_at_odds(body)
 
 
 def map_body(context: HookContext, body: Any) -> Any:
@@ -150,7 +178,7 @@ def map_body(context: HookContext, body: Any) -> Any:
 
 
 def accepted(case: Case) -> str:
-    """One form of an answer after the other; now and then one that there is not.
+    """Yield one form of a response after the other; now and then one that there is not.
 
     What an operation accepts is no parameter in OpenAPI, so Schemathesis does not vary it.
     """
@@ -182,6 +210,8 @@ def server(rig_models: Path) -> Iterator[Served]:
 
 @schema.parametrize()
 def test_the_server_does_what_the_document_says(case: Case, server: Served) -> None:
+    if is_at_odds(case.body):  # what is made at the edges of a schema passes no filter
+        return
     case.call_and_validate(base_url=server.url, headers={"Accept": accepted(case)})
 
 
@@ -196,4 +226,6 @@ def guarded_server(rig_models: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 @guarded.parametrize()
 def test_a_server_with_keys_answers_nobody_without_one(case: Case, guarded_server: Served) -> None:
+    if is_at_odds(case.body):  # what is made at the edges of a schema passes no filter
+        return
     case.call_and_validate(base_url=guarded_server.url, headers={"Accept": accepted(case)})

@@ -20,14 +20,14 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.blackbox.served import Served, serving
-from tests.browser.evidence import Evidence, folder_of
-from tests.browser.harness import Harness, Mode
-from tests.browser.programs import chromium
-from tests.browser.sites import GivenSite, Site
-from tests.browser.witness import Witness
-from tests.real_models import SMOLLM2, models_folder
-from tests.tiny_gguf import write_gguf
+from tests.support.browser.evidence import Evidence, folder_of
+from tests.support.browser.harness import Harness, Mode
+from tests.support.browser.programs import chromium
+from tests.support.browser.sites import GivenSite, Site
+from tests.support.browser.witness import Witness
+from tests.support.gguf.real_models import SMOLLM2, models_folder
+from tests.support.gguf.tiny_gguf import write_gguf
+from tests.support.http.served import Served, serving
 
 EVIDENCE = pytest.StashKey[Evidence]()
 WITNESSES = pytest.StashKey[list[Witness]]()
@@ -86,7 +86,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def evidence(request: pytest.FixtureRequest) -> Evidence:
-    """What will be kept if this test fails; what an earlier run has kept goes."""
+    """Return what will be kept if this test fails; what an earlier run has kept goes."""
     shutil.rmtree(folder_of(request.node.nodeid), ignore_errors=True)
     evidence: Evidence = request.node.stash.setdefault(EVIDENCE, Evidence())
     return evidence
@@ -143,7 +143,7 @@ def start(evidence: Evidence) -> Iterator[Start]:
 
 @pytest.fixture(scope="package")
 def rig_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two models that the rig serves."""
+    """Return two models that the rig serves."""
     folder = tmp_path_factory.mktemp("models")
     write_gguf(folder / "a.gguf", "rig", name="Model A")
     write_gguf(folder / "b.gguf", "rig", name="Model B")
@@ -152,13 +152,13 @@ def rig_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package")
 def journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the shared rig notes what it does; tests tell their lines by a nonce."""
+    """Return where the shared rig notes what it does; tests tell their lines by a nonce."""
     return tmp_path_factory.mktemp("journal") / "rig.txt"
 
 
 @pytest.fixture(scope="package")
 def rig(rig_folder: Path, journal: Path) -> Iterator[Served]:
-    """A server whose models follow scripts; shared, so no test may rely on what is loaded."""
+    """Yield a server whose models follow scripts; shared, so no test may rely on what is loaded."""
     options = json.dumps({"*": {"slots": 4, "held_mb": 40, "journal": str(journal)}})
     with serving(rig_folder, "--default-model", "a.gguf", "--models", options) as served:
         yield served
@@ -166,7 +166,7 @@ def rig(rig_folder: Path, journal: Path) -> Iterator[Served]:
 
 @pytest.fixture(scope="package")
 def real() -> Iterator[Site]:
-    """A server with real models."""
+    """Yield a server with real models."""
     if url := os.environ.get("MODELD_BROWSER_URL"):
         yield GivenSite(url)
         return
@@ -176,7 +176,7 @@ def real() -> Iterator[Site]:
 
 @pytest.fixture
 def site(mode: Mode, request: pytest.FixtureRequest) -> Site:
-    """A server for a test of both modes: in mock mode it only brings the files."""
+    """Return a server for a test of both modes: in mock mode it only brings the files."""
     if url := os.environ.get("MODELD_BROWSER_URL"):
         return GivenSite(url)
     site: Site = request.getfixturevalue("rig" if mode == "mock" else "real")

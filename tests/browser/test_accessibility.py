@@ -9,11 +9,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.blackbox.served import Served
 from tests.browser.conftest import Start, Visit
-from tests.browser.harness import PAGES, Mode
-from tests.browser.sites import Site
-from tests.tiny_gguf import write_gguf
+from tests.support.browser.harness import PAGES, Mode
+from tests.support.browser.sites import Site
+from tests.support.gguf.tiny_gguf import write_gguf
+from tests.support.http.served import Served
 
 pytestmark = pytest.mark.browser
 
@@ -24,7 +24,7 @@ LONG_ID = f"{'a-model-with-a-very-long-name-' * 4}q4.gguf"
 
 
 def violations(page: Page) -> list[str]:
-    """What is serious or critical, with the places."""
+    """Return what is serious or critical, with the places."""
     found = Axe().run(page).response["violations"]
     return [
         f"{each['impact']} {each['id']}: {node['target']} {node['failureSummary']}"
@@ -35,7 +35,7 @@ def violations(page: Page) -> list[str]:
 
 
 def wider_by(page: Page) -> int:
-    """By how many pixels the page is wider than its window."""
+    """Return by how many pixels the page is wider than its window."""
     pixels: int = page.evaluate(
         "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
     )
@@ -53,7 +53,7 @@ def test_no_page_breaks_a_rule_or_is_wider_than_its_window(
     for name in PAGES:
         harness.go(name)
         if name == "infer":
-            harness.answer("Tell me something")
+            harness.generate("Tell me something")
         assert violations(harness.page) == [], name
         assert wider_by(harness.page) == 0, name
 
@@ -68,7 +68,7 @@ def test_what_went_wrong_is_shown_within_the_rules(
     viewport = {"width": 360, "height": 800}
     harness = visit(served, color_scheme=theme, viewport=viewport).open("infer")
     harness.witness.may_be_refused(404, 422)
-    harness.answer("hello " + "x" * 300)
+    harness.generate("hello " + "x" * 300)
     harness.ask("hello", f"no-{LONG_ID}")
     harness.wait_for_status("error")
     assert violations(harness.page) == []

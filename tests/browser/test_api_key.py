@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.blackbox.served import Served, serving
 from tests.browser.conftest import Visit
-from tests.browser.harness import Harness
+from tests.support.browser.harness import Harness
+from tests.support.http.served import Served, serving
 
 pytestmark = pytest.mark.browser
 
@@ -43,7 +43,7 @@ def enter(harness: Harness, key: str) -> None:
 
 
 def kept(harness: Harness) -> dict[str, Any]:
-    """Everything that this browser has stored."""
+    """Return everything that this browser has stored."""
     script = "() => ({session: {...sessionStorage}, local: {...localStorage}})"
     stored: dict[str, Any] = harness.page.evaluate(script)
     return {**stored, "cookies": harness.page.context.cookies()}
@@ -56,7 +56,7 @@ def test_the_page_asks_for_a_key_and_works_with_it(harness: Harness) -> None:
     enter(harness, KEY)
     expect(harness["api-key-input"]).to_have_count(0)
     expect(harness["models-count"]).to_have_text("2 models")
-    assert harness.answer("hello").strip() == "hello"
+    assert harness.generate("hello").strip() == "hello"
     harness.page.reload()
     expect(harness["models-count"]).to_have_text("2 models")
     expect(harness["api-key-input"]).to_have_count(0)

@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Visit
-from tests.browser.harness import PAGES, Mode
-from tests.browser.sites import Site
+from tests.support.browser.harness import PAGES, Mode
+from tests.support.browser.sites import Site
 
 pytestmark = [pytest.mark.browser, pytest.mark.parametrize("mode", ["mock"])]
 
@@ -66,5 +66,5 @@ def test_nothing_moves_for_those_who_want_no_movement(visit: Visit, site: Site, 
         harness.go(name)
         if name == "infer":
             harness.ask("Tell me something")
-            expect(harness["answer"]).not_to_be_empty()
+            expect(harness["generation"]).not_to_be_empty()
         assert harness.page.evaluate(_MOVING) == [], name

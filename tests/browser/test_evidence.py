@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.programs import program
+from tests.support.browser.programs import program
 
 pytestmark = pytest.mark.browser
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What can go wrong with an answer, and what the page says about it."""
+"""What can go wrong with a generation, and what the page says about it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.blackbox.served import Served
 from tests.browser.conftest import Start, Visit
+from tests.support.http.served import Served
 
 pytestmark = pytest.mark.browser
 
@@ -21,7 +21,7 @@ def test_a_worker_that_dies_in_the_middle_is_an_error_and_no_end(visit: Visit, r
     harness.wait_for_status("error")
     alert = harness.page.get_by_role("alert")
     expect(alert).to_contain_text("worker_crashed")
-    assert harness["answer"].inner_text().split() == ["t0", "t1", "t2"]
+    assert harness["generation"].inner_text().split() == ["t0", "t1", "t2"]
     assert json.loads(harness.text("result-json"))["reason"] == "worker_crashed"
 
 
@@ -32,14 +32,14 @@ def test_a_server_that_dies_in_the_middle_is_an_error_and_no_end(
     harness = visit(served).open("infer")
     harness.witness.may_lose_connection()
     harness.script(tokens=9, gate=str(tmp_path / "never"), gate_at=3)
-    expect(harness["answer"]).to_contain_text("t2")
+    expect(harness["generation"]).to_contain_text("t2")
     served.process.kill()
     harness.wait_for_status("error")
     expect(harness["error-text"]).to_contain_text("cut")
-    assert harness["answer"].inner_text().split() == ["t0", "t1", "t2"]
+    assert harness["generation"].inner_text().split() == ["t0", "t1", "t2"]
 
 
-def test_an_answer_that_ends_in_order_without_its_last_line_is_an_error(
+def test_a_response_that_ends_in_order_without_its_last_line_is_an_error(
     visit: Visit, rig: Served
 ) -> None:
     """As a proxy may end it that has lost the server."""
@@ -48,7 +48,7 @@ def test_an_answer_that_ends_in_order_without_its_last_line_is_an_error(
     harness.ask("hello")
     harness.wait_for_status("error")
     expect(harness["error-text"]).to_contain_text("cut")
-    assert harness["answer"].inner_text().split() == ["t0"]
+    assert harness["generation"].inner_text().split() == ["t0"]
 
 
 def test_a_line_that_is_no_json_is_an_error(visit: Visit, rig: Served) -> None:
@@ -77,16 +77,16 @@ def test_an_empty_prompt_is_refused(visit: Visit, rig: Served) -> None:
     expect(harness["error-text"]).to_contain_text("prompt")
 
 
-def test_the_next_answer_clears_the_error(visit: Visit, rig: Served) -> None:
+def test_the_next_generation_clears_the_error(visit: Visit, rig: Served) -> None:
     harness = visit(rig).open("infer")
     harness.witness.may_be_refused(404)
     harness.ask("hello", "no-such-model")
     harness.wait_for_status("error")
-    harness.answer("hello")
+    harness.generate("hello")
     expect(harness["error-text"]).to_have_count(0)
 
 
 def test_characters_of_many_bytes_arrive_whole(visit: Visit, rig: Served) -> None:
     harness = visit(rig).open("infer")
     text = "żółć 日本語 👩‍👩‍👧‍👦 العربية"
-    assert harness.answer(text).strip() == text
+    assert harness.generate(text).strip() == text

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.blackbox.served import Served
 from tests.browser.conftest import Start
-from tests.browser.fronts import foreign_site
+from tests.support.browser.fronts import foreign_site
+from tests.support.http.served import Served
 
 pytestmark = pytest.mark.browser
 
@@ -51,7 +51,7 @@ def served(start: Start, rig_folder: object) -> Served:
 
 @pytest.fixture(params=["another port", "another name"])
 def foreign(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
-    """A page elsewhere: a browser takes another port for the same site, another name not."""
+    """Yield a page elsewhere: a browser takes another port for the same site, another name not."""
     with foreign_site() as port:
         host = "127.0.0.1" if request.param == "another port" else "localhost"
         with browser.new_context() as context:

@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
-from tests.browser.harness import PAGES, Harness, Mode
-from tests.browser.sites import Site
+from tests.support.browser.harness import PAGES, Harness, Mode
+from tests.support.browser.sites import Site
 
 pytestmark = [pytest.mark.browser, pytest.mark.parametrize("mode", ["mock"])]
 
@@ -80,7 +80,7 @@ def test_a_prompt_is_sent_and_stopped_from_the_keyboard(harness: Harness) -> Non
     harness.page.keyboard.type("Tell me something")
     harness.watch_status()
     harness.page.keyboard.press("Control+Enter")
-    expect(harness["answer"]).not_to_be_empty()
+    expect(harness["generation"]).not_to_be_empty()
     expect(harness["prompt-input"]).to_be_focused()
     harness.page.keyboard.press("Escape")
     harness.wait_for_status("idle")

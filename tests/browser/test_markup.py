@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.blackbox.served import Served
 from tests.browser.conftest import Start, Visit
-from tests.browser.harness import PAGES, Harness
-from tests.tiny_gguf import write_gguf
+from tests.support.browser.harness import PAGES, Harness
+from tests.support.gguf.tiny_gguf import write_gguf
+from tests.support.http.served import Served
 
 pytestmark = pytest.mark.browser
 
@@ -24,7 +24,7 @@ _MADE_FROM_TEXT = "#app :is(img, script, iframe, [onerror], [onload]), body > sc
 
 @pytest.fixture
 def hostile(start: Start, tmp_path: Path) -> Served:
-    """A server with a model whose id and name are markup."""
+    """Return a server with a model whose id and name are markup."""
     write_gguf(tmp_path / EVIL_ID, "rig", name=EVIL_NAME)
     (tmp_path / f"broken {EVIL_ID}").write_bytes(b"<img>")
     return start(tmp_path, "--default-model", EVIL_ID)
@@ -35,9 +35,9 @@ def check_nothing_was_made(harness: Harness) -> None:
     expect(harness.page.locator(_MADE_FROM_TEXT)).to_have_count(0)
 
 
-def test_an_answer_with_markup_is_text(visit: Visit, rig: Served) -> None:
+def test_a_generation_with_markup_is_text(visit: Visit, rig: Served) -> None:
     harness = visit(rig).open("infer")
-    assert harness.answer(EVIL).split() == EVIL.split()
+    assert harness.generate(EVIL).split() == EVIL.split()
     expect(harness["stream-log"]).to_contain_text("onload=alert(3)")
     expect(harness["result-json"]).to_contain_text("onload=alert(3)")
     check_nothing_was_made(harness)
@@ -46,7 +46,7 @@ def test_an_answer_with_markup_is_text(visit: Visit, rig: Served) -> None:
 def test_a_chat_with_markup_is_text(visit: Visit, rig: Served) -> None:
     harness = visit(rig).open("infer")
     harness["kind-chat"].check()
-    harness.answer(EVIL)
+    harness.generate(EVIL)
     expect(harness.page.get_by_role("group", name="What was said before")).to_contain_text(
         "<img src=x onerror=alert(1)>"
     )
@@ -66,7 +66,7 @@ def test_models_whose_names_are_markup_are_shown_as_they_are_on_every_page(
     visit: Visit, hostile: Served
 ) -> None:
     harness = visit(hostile).open("infer")
-    harness.answer("hello", EVIL_ID)
+    harness.generate("hello", EVIL_ID)
     for name in PAGES:
         harness.go(name)
         check_nothing_was_made(harness)
@@ -83,5 +83,5 @@ def test_a_model_with_markup_in_its_id_can_be_unloaded(visit: Visit, hostile: Se
     harness = visit(hostile).open("models")
     harness.of_model("unload-btn", EVIL_ID).click()
     expect(harness.of_model("load-btn", EVIL_ID)).to_be_enabled()
-    assert hostile.instance(EVIL_ID)["state"] == "absent"
+    assert hostile.state(EVIL_ID) == "absent"
     check_nothing_was_made(harness)

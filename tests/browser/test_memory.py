@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, expect
 
-from tests.blackbox.served import Served
 from tests.browser.conftest import Start, Visit
-from tests.browser.harness import Harness, Mode
-from tests.browser.sites import Site
-from tests.tiny_gguf import write_gguf
+from tests.support.browser.harness import Harness, Mode
+from tests.support.browser.sites import Site
+from tests.support.gguf.tiny_gguf import write_gguf
+from tests.support.http.served import Served
 
 pytestmark = pytest.mark.browser
 
@@ -31,9 +31,9 @@ canvas => {
 
 @pytest.fixture
 def narrow(start: Start, rig_folder: Path) -> Served:
-    """A server with room for one of its two models."""
+    """Return a server with room for one of its two models."""
     options = json.dumps({"*": {"estimate_mb": 40, "held_mb": 40}})
-    budget = ("--vram-budget-mb", "60", "--min-residence-s", "0", "--models", options)
+    budget = ("--memory-budget-mb", "60", "--min-residence-s", "0", "--models", options)
     return start(rig_folder, "--default-model", "a.gguf", *budget)
 
 
@@ -55,14 +55,14 @@ def test_a_model_is_loaded_and_unloaded_by_its_buttons(visit: Visit, narrow: Ser
     assert narrow.instance("a.gguf")["state"] == "ready"
     harness.of_model("unload-btn", "a.gguf").click()
     expect(harness.of_model("load-btn", "a.gguf")).to_be_enabled()
-    assert narrow.instance("a.gguf")["state"] == "absent"
+    assert narrow.state("a.gguf") == "absent"
 
 
 def test_a_model_that_made_room_is_listed_with_the_reason(visit: Visit, narrow: Served) -> None:
     harness = visit(narrow).open("models")
     load(harness, "a.gguf")
     load(harness, "b.gguf")
-    assert narrow.instance("a.gguf")["state"] == "absent"
+    assert narrow.state("a.gguf") == "absent"
     harness.go("overview")
     evicted = harness["events-list"].locator("li", has_text="a.gguf").filter(has_text="room")
     expect(evicted.first).to_be_visible()

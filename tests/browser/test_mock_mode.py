@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
-from tests.browser.harness import PAGES, Harness, Mode
-from tests.browser.sites import Site
+from tests.support.browser.harness import PAGES, Harness, Mode
+from tests.support.browser.sites import Site
 
 pytestmark = [pytest.mark.browser, pytest.mark.parametrize("mode", ["mock"])]
 
@@ -23,7 +23,7 @@ def use_everything(harness: Harness) -> None:
     for name in PAGES:
         harness.go(name)
     harness.go("infer")
-    harness.answer("anything")
+    harness.generate("anything")
     harness.go("models")
     harness["pin-btn"].first.click()
     harness.go("overview")
@@ -52,7 +52,7 @@ def test_two_runs_give_the_same_lines(visit: Visit, site: Site, mode: Mode) -> N
     logs = []
     for _ in range(2):
         harness = visit(site, mode=mode).open("infer")
-        harness.answer("Tell me something")
+        harness.generate("Tell me something")
         logs.append(harness.text("stream-log"))
     assert logs[0] == logs[1]
 
@@ -60,7 +60,7 @@ def test_two_runs_give_the_same_lines(visit: Visit, site: Site, mode: Mode) -> N
 def test_stopping_keeps_what_came(visit: Visit, site: Site, mode: Mode) -> None:
     harness = visit(site, mode=mode).open("infer")
     harness.ask("Tell me something")
-    expect(harness["answer"]).not_to_be_empty()
+    expect(harness["generation"]).not_to_be_empty()
     harness["stop-btn"].click()
     harness.wait_for_status("idle")
     lines = harness.log_lines()

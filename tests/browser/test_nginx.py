@@ -13,10 +13,10 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from tests.blackbox.served import Served, script
 from tests.browser.conftest import Start, Visit
-from tests.browser.deadlines import eventually
-from tests.browser.fronts import nginx
+from tests.support.browser.deadlines import eventually
+from tests.support.browser.fronts import nginx
+from tests.support.http.served import Served, script
 
 pytestmark = pytest.mark.browser
 
@@ -31,14 +31,14 @@ def front(rig: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 
 
 def first_token_s(url: str, never: Path) -> float:
-    """The time to the first token of an answer whose second one never comes."""
+    """Return the time to the first token of a generation whose second one never comes."""
     body = script(tokens=3, gate=str(never), gate_at=1)
     began_s = time.monotonic()
     with httpx.stream("POST", f"{url}/infer", json=body, timeout=30) as response:
         for line in response.iter_lines():
             assert "t0" in line
             return time.monotonic() - began_s
-    raise AssertionError("the answer has no line")
+    raise AssertionError("the response has no line")
 
 
 def test_the_first_token_comes_as_fast_as_without_nginx(
@@ -60,10 +60,10 @@ def test_the_page_streams_through_nginx(
     harness = visit(front, prefix=prefix).open("infer")
     gate = tmp_path / "gate"
     harness.script(tokens=4, gate=str(gate), gate_at=1)
-    expect(harness["answer"]).to_have_text("t0")
+    expect(harness["generation"]).to_have_text("t0")
     gate.touch()
     harness.wait_for_status("success")
-    assert harness["answer"].inner_text().split() == ["t0", "t1", "t2", "t3"]
+    assert harness["generation"].inner_text().split() == ["t0", "t1", "t2", "t3"]
     harness.go("overview")
     expect(harness.of_model("instance-row", "a.gguf")).to_have_attribute("data-state", "ready")
 
@@ -74,7 +74,7 @@ def test_stopping_cancels_the_work_behind_nginx(
     harness = visit(front).open("infer")
     nonce = uuid.uuid4().hex
     harness.script(tokens=9, gate=str(tmp_path / "never"), gate_at=2, nonce=nonce)
-    expect(harness["answer"]).to_contain_text("t1")
+    expect(harness["generation"]).to_contain_text("t1")
     harness["stop-btn"].click()
     eventually(lambda: f"cancel {nonce}" in journal.read_text(), within_s=1.0)
     eventually(lambda: rig.instance("a.gguf")["inflight"] == 0, within_s=1.0)
@@ -89,8 +89,8 @@ def test_a_server_that_dies_behind_nginx_is_an_error_and_no_end(
         harness.witness.may_be_refused(502)
         harness.witness.may_lose_connection()
         harness.script(tokens=9, gate=str(tmp_path / "never"), gate_at=3)
-        expect(harness["answer"]).to_contain_text("t2")
+        expect(harness["generation"]).to_contain_text("t2")
         served.process.kill()
         harness.wait_for_status("error")
         expect(harness["error-text"]).to_contain_text("cut")
-        assert harness["answer"].inner_text().split() == ["t0", "t1", "t2"]
+        assert harness["generation"].inner_text().split() == ["t0", "t1", "t2"]

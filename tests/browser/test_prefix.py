@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from tests.blackbox.served import Served
 from tests.browser.conftest import Visit
-from tests.browser.fronts import mounted
-from tests.browser.harness import PAGES
+from tests.support.browser.fronts import mounted
+from tests.support.browser.harness import PAGES
+from tests.support.http.served import Served
 
 pytestmark = pytest.mark.browser
 
@@ -28,7 +28,7 @@ def test_every_page_works_and_asks_for_nothing_outside_its_prefix(
     visit: Visit, below: Served
 ) -> None:
     harness = visit(below).open("infer")
-    assert harness.answer("hello big world").strip() == "hello big world"
+    assert harness.generate("hello big world").strip() == "hello big world"
     for name in PAGES:
         harness.go(name)
     expect(harness["models-count"]).to_have_text("2 models")

@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.blackbox.served import Served
 from tests.browser.conftest import Start, Visit
+from tests.support.http.served import Served
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
 def fresh(start: Start, rig_folder: Path) -> Served:
-    """A server that has loaded nothing yet."""
+    """Return a server that has loaded nothing yet."""
     return start(rig_folder, "--default-model", "a.gguf")
 
 
-def test_the_server_is_loading_before_the_first_answer_and_ready_after_it(
+def test_the_server_is_loading_before_the_first_generation_and_ready_after_it(
     visit: Visit, fresh: Served
 ) -> None:
     harness = visit(fresh)
@@ -31,18 +31,18 @@ def test_the_server_is_loading_before_the_first_answer_and_ready_after_it(
     assert fresh.get("/readyz").status_code == 503
 
     harness.go("infer")
-    assert harness.answer("hello big world").strip() == "hello big world"
+    assert harness.generate("hello big world").strip() == "hello big world"
 
     harness.go("ready")
     expect(harness["ready-result"]).to_have_text("ready")
     assert fresh.get("/readyz").status_code == 200
 
 
-def test_the_status_page_shows_what_the_first_answer_has_loaded(
+def test_the_status_page_shows_what_the_first_generation_has_loaded(
     visit: Visit, fresh: Served
 ) -> None:
     harness = visit(fresh).open("infer")
-    harness.answer("hello")
+    harness.generate("hello")
     harness.go("overview")
     expect(harness.of_model("instance-row", "a.gguf")).to_have_attribute("data-state", "ready")
     harness.go("status")

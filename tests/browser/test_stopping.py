@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""An answer that nobody wants any more is not worked on any more."""
+"""A generation that nobody wants any more is not worked on any more."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.blackbox.served import Served
 from tests.browser.conftest import Visit
-from tests.browser.deadlines import eventually
-from tests.browser.harness import Harness
+from tests.support.browser.deadlines import eventually
+from tests.support.browser.harness import Harness
+from tests.support.http.served import Served
 
 pytestmark = pytest.mark.browser
 
 STOPPED_WITHIN_S = 1.0
 
 
-class LongAnswer:
+class LongGeneration:
     """A request that gives a few tokens and then waits for ever."""
 
     def __init__(self, harness: Harness, journal: Path, never: Path) -> None:
         self._journal = journal
         self._nonce = uuid.uuid4().hex
         harness.script(tokens=50, gate=str(never), gate_at=3, nonce=self._nonce)
-        expect(harness["answer"]).to_contain_text("t2")
+        expect(harness["generation"]).to_contain_text("t2")
 
     def was_cancelled(self) -> bool:
         return f"cancel {self._nonce}" in self._journal.read_text()
@@ -38,7 +38,7 @@ def is_idle(served: Served) -> bool:
     return instance["inflight"] == 0 and instance["queue_len"] == 0
 
 
-def check_cancelled(served: Served, long: LongAnswer) -> None:
+def check_cancelled(served: Served, long: LongGeneration) -> None:
     """The server has stopped within a second."""
     eventually(lambda: is_idle(served) and long.was_cancelled(), within_s=STOPPED_WITHIN_S)
 
@@ -49,7 +49,7 @@ def test_stopping_cancels_the_work_on_the_server(
 ) -> None:
     harness = visit(rig).open("infer")
     harness.watch_status()
-    long = LongAnswer(harness, journal, tmp_path / "never")
+    long = LongGeneration(harness, journal, tmp_path / "never")
     assert not is_idle(rig)
     if way == "button":
         harness["stop-btn"].click()
@@ -59,8 +59,8 @@ def test_stopping_cancels_the_work_on_the_server(
 
     assert harness.statuses() == ["idle", "requesting", "idle"]
     expect(harness.page.get_by_text(re.compile("stopped", re.IGNORECASE))).to_be_visible()
-    assert harness["answer"].inner_text().split() == ["t0", "t1", "t2"]
-    assert harness.answer("and on it goes").strip() == "and on it goes"
+    assert harness["generation"].inner_text().split() == ["t0", "t1", "t2"]
+    assert harness.generate("and on it goes").strip() == "and on it goes"
 
 
 @pytest.mark.parametrize("way", ["reload", "close", "elsewhere"])
@@ -68,7 +68,7 @@ def test_leaving_the_page_cancels_the_work_on_the_server(
     visit: Visit, rig: Served, journal: Path, tmp_path: Path, way: str
 ) -> None:
     harness = visit(rig).open("infer")
-    long = LongAnswer(harness, journal, tmp_path / "never")
+    long = LongGeneration(harness, journal, tmp_path / "never")
     if way == "reload":
         harness.page.reload()
     elif way == "close":
@@ -78,15 +78,15 @@ def test_leaving_the_page_cancels_the_work_on_the_server(
     check_cancelled(rig, long)
 
 
-def test_other_pages_of_the_dashboard_do_not_stop_an_answer(
+def test_other_pages_of_the_dashboard_do_not_stop_a_generation(
     visit: Visit, rig: Served, journal: Path, tmp_path: Path
 ) -> None:
     harness = visit(rig).open("infer")
     gate = tmp_path / "gate"
     harness.script(tokens=5, gate=str(gate), gate_at=3)
-    expect(harness["answer"]).to_contain_text("t2")
+    expect(harness["generation"]).to_contain_text("t2")
     harness.go("health")
     gate.touch()
     harness.go("infer")
     harness.wait_for_status("success")
-    assert harness["answer"].inner_text().split() == ["t0", "t1", "t2", "t3", "t4"]
+    assert harness["generation"].inner_text().split() == ["t0", "t1", "t2", "t3", "t4"]

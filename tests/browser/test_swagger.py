@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.blackbox.served import Served
 from tests.browser.conftest import Visit
+from tests.support.http.served import Served
 
 pytestmark = pytest.mark.browser
 

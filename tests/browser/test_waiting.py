@@ -26,7 +26,7 @@ def test_a_request_says_that_its_model_is_loaded_and_then_answers(
     gate.touch()
 
     harness.wait_for_status("success")
-    expect(harness["answer"]).to_contain_text("at last")
+    expect(harness["generation"]).to_contain_text("at last")
     expect(harness["wait"]).to_have_count(0)
 
 
@@ -37,7 +37,7 @@ def test_a_request_says_that_it_stands_in_line(
     served = start(rig_folder, "--models", json.dumps({"*": {"slots": 1}}))
     first, second = visit(served).open("infer"), visit(served).open("infer")
     first.script("a.gguf", tokens=2, gate=str(gate), gate_at=1)
-    expect(first["answer"]).to_contain_text("t0")
+    expect(first["generation"]).to_contain_text("t0")
 
     second.ask("my turn", "a.gguf")
     expect(second["wait"]).to_have_text("In line for the model: 1 request.")

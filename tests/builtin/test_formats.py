@@ -15,7 +15,7 @@ from modeld.builtin.ndjson import Ndjson
 from modeld.builtin.plain_json import PlainJson
 from modeld.builtin.sse import ServerSentEvents
 from modeld.errors import ModelNotFoundError, WorkerCrashedError
-from modeld.values import LikelyToken, TokenLogprobs
+from modeld.responses import LikelyToken, TokenLogprobs
 
 DONE = Done(
     finish_reason=FinishReason.LENGTH,
@@ -128,6 +128,15 @@ def test_ten_thousand_nasty_texts_arrive_as_they_were(
 
 
 @pytest.mark.parametrize(("formatter", "decode"), STREAMING)
+def test_a_long_generation_arrives_as_it_was(formatter: OutputFormatter, decode: Decode) -> None:
+    text = "".join(random.Random(46).choices(NASTY, k=300_000))
+    done = Done(finish_reason=FinishReason.STOP, usage=Usage(), content=text)
+    decoded = decode(formatter.encode(done))
+    assert isinstance(decoded, dict)
+    assert decoded["content"] == text
+
+
+@pytest.mark.parametrize(("formatter", "decode"), STREAMING)
 @given(text=st.text())
 def test_any_text_arrives_as_it_was(formatter: OutputFormatter, decode: Decode, text: str) -> None:
     assert decode(formatter.encode(Token(text=text))) == {"token": text}
@@ -193,3 +202,12 @@ def test_the_bytes_of_any_token_arrive_as_they_were(
     assert found["token"] == piece.decode(errors="replace")
     assert found["id"] == token_id
     assert -9999.0 <= found["logprob"] <= 0.0
+
+
+@pytest.mark.parametrize("formatter", [Ndjson(), ServerSentEvents(), PlainJson()])
+def test_an_end_that_does_not_repeat_the_generation_has_no_content(
+    formatter: OutputFormatter,
+) -> None:
+    end = Done(finish_reason=DONE.finish_reason, usage=DONE.usage, content=None)
+    line = formatter.encode(end).removeprefix(b"data: ")
+    assert json.loads(line) == {key: DONE_OBJECT[key] for key in DONE_OBJECT if key != "content"}

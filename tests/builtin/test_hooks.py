@@ -21,7 +21,7 @@ KINDS = (EvictionPolicy, ModelService, Observer, OutputFormatter, RegistrySource
 
 
 def manager() -> pluggy.PluginManager:
-    """All built-in plugins, found by their entry points and checked against the hooks."""
+    """Return all built-in plugins, found by their entry points and checked against the hooks."""
     found = pluggy.PluginManager(hookspecs.PROJECT)
     found.add_hookspecs(hookspecs)
     for entry in entry_points(group="modeld"):

@@ -21,6 +21,7 @@ from modeld.events import (
     Event,
     HttpRequestFinished,
     HttpRequestStarted,
+    LoopLag,
     ModelEvicted,
     ModelLoaded,
     ModelLoadFailed,
@@ -31,13 +32,7 @@ from modeld.events import (
     RequestStarted,
     WorkerExited,
 )
-from modeld.values import (
-    EvictionReason,
-    InstanceState,
-    InstanceStatus,
-    ServiceState,
-    ServiceStatus,
-)
+from modeld.status import EvictionReason, InstanceState, InstanceStatus, ServiceState, ServiceStatus
 
 STATUS = ServiceStatus(
     state=ServiceState.RUNNING,
@@ -59,7 +54,7 @@ STATUS = ServiceStatus(
     loads_total=1,
     evictions_total=0,
     uptime_s=12.5,
-    spare_workers=1,
+    warm_workers=1,
 )
 FINISHED = RequestFinished(
     request_id="1",
@@ -85,6 +80,7 @@ EVENTS: tuple[Event, ...] = (
     RequestRefused(request_id="3", model="", reason="model_not_found"),
     RequestStarted(request_id="1", model="a.gguf", queue_wait_s=0.2),
     FINISHED,
+    LoopLag(seconds=0.03),
 )
 
 
@@ -114,7 +110,7 @@ def scrape(
 
 
 def values(plugin: PrometheusPlugin, service: Service | None = None) -> Mapping[str, float]:
-    """Every series as the exposition writes it."""
+    """Return every series as the exposition writes it."""
     lines = scrape(plugin, service).text.splitlines()
     series = [line.rpartition(" ") for line in lines if not line.startswith("#")]
     assert len({name for name, _, _ in series}) == len(series)
@@ -150,6 +146,8 @@ def test_every_event_is_counted() -> None:
         'modeld_requests_total{model="unknown",outcome="model_not_found"}': 1,
         'modeld_prompt_tokens_total{model="a.gguf"}': 5,
         'modeld_completion_tokens_total{model="a.gguf"}': 4,
+        'modeld_loop_lag_seconds_bucket{le="0.025"}': 0,
+        'modeld_loop_lag_seconds_bucket{le="0.05"}': 1,
         "modeld_queue_wait_seconds_sum": 0.2,
         "modeld_time_to_first_token_seconds_sum": 0.3,
         "modeld_request_seconds_sum": 2,
@@ -171,7 +169,7 @@ def test_the_state_is_read_at_the_moment_of_the_scrape() -> None:
         'modeld_queue_length{model="a.gguf"}': 2,
         'modeld_inflight_requests{model="a.gguf"}': 1,
         'modeld_slots{model="a.gguf"}': 4,
-        "modeld_spare_workers": 1,
+        "modeld_warm_workers": 1,
         "modeld_uptime_seconds": 12.5,
     }
     assert {name: found.get(name) for name in expected} == expected
@@ -215,7 +213,7 @@ def test_a_request_without_a_token_has_no_first_token() -> None:
     assert found['modeld_requests_total{model="a.gguf",outcome="cancelled"}'] == 1
 
 
-def test_a_question_that_was_answered_is_counted_without_a_first_token() -> None:
+def test_a_unary_request_that_was_served_is_counted_without_a_first_token() -> None:
     answered = RequestFinished(
         request_id="1",
         model="a.gguf",

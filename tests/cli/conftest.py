@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.gguf_corpus import write_model
+from tests.support.gguf.gguf_corpus import write_model
 
-RIG = Path(__file__).parent.parent / "rig"
+RIG = Path(__file__).parent.parent / "support" / "worker_rig"
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def quiet_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def rig(monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The fault rig as the one backend installed, here and in commands started from here."""
+    """Return the fault rig as the one backend installed, here and in commands started from here."""
     monkeypatch.syspath_prepend(str(RIG))
     monkeypatch.setenv("PYTHONPATH", str(RIG))
     monkeypatch.setenv("MODELD_BLOCK_PLUGINS", "llama-cpp")
@@ -38,7 +38,7 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
-    """A folder with one model that the rig can load and one that nothing can."""
+    """Return a folder with one model that the rig can load and one that nothing can."""
     folder = tmp_path / "models"
     folder.mkdir()
     write_model(folder / "tiny.gguf", architecture="rig")

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from modeld.cli.main import ExitCode, main
-from tests.cli.terminal import MODELD
+from tests.support.cli.terminal import MODELD
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -21,7 +21,7 @@ def test_another_shell_is_wrong_usage(capsys):
 
 
 def completions(line: str) -> list[str]:
-    """What bash would be offered for the last word of ``line``."""
+    """Return what bash would be offered for the last word of ``line``."""
     words = line.split(" ")
     done = subprocess.run(
         [MODELD],

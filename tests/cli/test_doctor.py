@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from modeld.cli.main import ExitCode
-from tests.cli.terminal import Terminal, modeld
-from tests.real_models import SMOLLM2, models_folder
+from tests.support.cli.terminal import Terminal, modeld
+from tests.support.gguf.real_models import SMOLLM2, models_folder
 
 SCHEMA = {"group": str, "subject": str, "level": str, "message": str, "facts": dict}
 
@@ -25,7 +25,7 @@ def free_port() -> int:
 
 
 def doctor(*args: str) -> tuple[int, dict[str, Any]]:
-    """The exit code, and the document."""
+    """Return the exit code, and the document."""
     done = modeld("doctor", "--json", *args)
     assert done.returncode in {ExitCode.OK, ExitCode.FAILED}, done.stderr
     document = json.loads(done.stdout)
@@ -58,7 +58,7 @@ def test_a_sound_installation_has_no_error(rig, models, free_port):
     groups = list(dict.fromkeys(finding["group"] for finding in document["findings"]))
     assert groups == [
         "interpreter", "settings", "plugins", "backends", "models", "memory", "address", "limits",
-        "processors", "surroundings",
+        "processors", "environment",
     ]  # fmt: skip
     assert at(document, "memory", "needs")["facts"]["needs"] == {"tiny.gguf": 100 << 20}
     assert "not measured" in at(document, "backends", "threads")["message"]
@@ -76,12 +76,12 @@ def test_people_get_text_and_nothing_is_changed(rig, models, free_port):
     assert sorted((path, path.stat().st_mtime_ns) for path in models.rglob("*")) == before
 
 
-def test_no_models_folder_is_an_error_and_the_rest_is_examined(rig, tmp_path, free_port):
+def test_no_models_folder_is_an_error_and_the_rest_is_checked(rig, tmp_path, free_port):
     code, document = doctor("--models-dir", str(tmp_path / "none"), "--addr", f":{free_port}")
     assert code == ExitCode.FAILED
     assert document["errors"] == 1
     assert "make the folder" in at(document, "models", "sources")["fix"]
-    assert at(document, "surroundings", "clock")["level"] == "ok"
+    assert at(document, "environment", "clock")["level"] == "ok"
 
 
 def test_a_broken_plugin_is_an_error(rig, models, free_port, tmp_path, monkeypatch):
@@ -97,12 +97,14 @@ def test_a_broken_plugin_is_an_error(rig, models, free_port, tmp_path, monkeypat
     assert "No module named 'no_such_module'" in found["message"]
 
 
-def test_plugins_that_cannot_be_used_leave_the_machine_to_examine(models, free_port):
+def test_plugins_that_cannot_be_used_leave_the_machine_to_diagnose(models, free_port):
     args = ("--models-dir", str(models), "--addr", f":{free_port}", "--eviction-policy", "lur")
     code, document = doctor(*args)
     assert code == ExitCode.FAILED
     assert "'lur'" in at(document, "plugins", "plugins")["message"]
     assert at(document, "processors", "processors")["level"] == "ok"
+    said = [finding["message"] for finding in document["findings"] if finding["group"] == "models"]
+    assert not [message for message in said if "no usable model" in message], "nobody has looked"
 
 
 def test_a_taken_port_is_an_error_that_names_who_has_it(rig, models):
@@ -116,11 +118,11 @@ def test_a_taken_port_is_an_error_that_names_who_has_it(rig, models):
 
 
 def test_a_model_that_never_fits_is_an_error(rig, models, free_port):
-    args = ("--models-dir", str(models), "--addr", f":{free_port}", "--vram-budget-mb", "50")
+    args = ("--models-dir", str(models), "--addr", f":{free_port}", "--memory-budget-mb", "50")
     code, document = doctor(*args)
     assert code == ExitCode.FAILED
     found = at(document, "memory", "tiny.gguf")
-    assert "set vram_budget_mb to 101 or more" in found["fix"]
+    assert "set memory_budget_mb to 101 or more" in found["fix"]
 
 
 def test_settings_that_cannot_be_read_are_wrong_usage(tmp_path):
@@ -141,7 +143,7 @@ def test_a_file_name_that_could_garble_the_terminal_is_escaped(rig, tmp_path, fr
     assert "\x1b" not in done.stdout
 
 
-def test_the_real_backend_is_examined_in_a_worker_and_never_here(tmp_path, free_port):
+def test_the_real_backend_is_asked_in_a_worker_and_never_here(tmp_path, free_port):
     code = (
         "import sys; from modeld.cli.main import main;"
         f" code = main(['doctor', '--models-dir', {str(tmp_path)!r}, '--addr', ':{free_port}']);"
@@ -173,4 +175,4 @@ def test_the_key_for_interrupts_ends_a_measurement_and_leaves_a_sound_terminal()
         terminal.wait_for(" 2%")
         terminal.type("\x03")
         assert terminal.wait() == ExitCode.INTERRUPTED
-        assert terminal.shown.rindex("\x1b[?25h") > terminal.shown.rindex("\x1b[?25l")
+        assert "\x1b[?25l" not in terminal.shown  # a cursor that was hidden might stay so

@@ -4,6 +4,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import subprocess
 import sys
 import warnings
 
@@ -152,3 +153,32 @@ def test_one_event_is_one_line_on_the_console_whatever_it_says(message):
     line = ConsoleFormatter().format(record(message.replace("%", "")))
     assert line.isprintable()
     assert len(line.splitlines()) == 1
+
+
+WITHOUT_FILES = """
+import logging, os, resource, sys
+from modeld.cli.logs import configure
+from modeld.settings import Settings
+configure(Settings(log_format=sys.argv[1]), sys.stderr)
+resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+log = logging.getLogger("modeld.x")
+try:
+    open("/dev/null")
+except OSError:
+    log.exception("no file \\u202e \\udcff \\x1b can be opened", extra={"at": "\\u2028"})
+"""
+
+
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_a_line_is_written_where_no_file_can_be_opened_any_more(log_format: str) -> None:
+    """A codec is a module, and a module is a file."""
+    written = subprocess.run(
+        [sys.executable, "-c", WITHOUT_FILES, log_format],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stderr
+    assert "Logging error" not in written
+    assert "can be opened" in written
+    assert "Too many open files" in written

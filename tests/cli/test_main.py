@@ -9,8 +9,9 @@ import click
 import pytest
 
 from modeld.cli.main import COMMANDS, ExitCode, cli, main
+from modeld.commands import BUILT_IN
 from modeld.errors import ConfigurationError, InternalError, ModelNotFoundError, StartError
-from tests.cli.terminal import MODELD, modeld
+from tests.support.cli.terminal import MODELD, modeld
 
 HEAVY = {"starlette", "uvicorn", "httptools", "pydantic", "prometheus_client", "llama_cpp", "yaml"}
 
@@ -51,6 +52,13 @@ def test_every_command_is_worth_asking_for_help(command, capsys):
     for param in command.params:
         if isinstance(param, click.Option):
             assert param.help, param.name
+        else:
+            assert f"\n  [{str(param.name).upper()}]" not in shown, "the text says what it is"
+
+
+@pytest.mark.parametrize("command", commands(), ids=lambda command: command.name)
+def test_the_line_in_the_help_is_the_first_of_the_commands_own(command):
+    assert " ".join(command.help.split()).startswith(BUILT_IN[command.name])
 
 
 def test_without_a_command_the_help_is_shown_as_wrong_usage(capsys):

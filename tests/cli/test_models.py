@@ -5,7 +5,8 @@ import json
 import os
 
 from modeld.cli.main import ExitCode, main
-from tests.gguf_corpus import write_model
+from tests.support.cli.terminal import modeld
+from tests.support.gguf.gguf_corpus import write_model
 
 
 def test_models_are_listed_with_what_their_headers_say(models, capsys):
@@ -65,3 +66,13 @@ def test_the_folder_may_come_from_the_environment(models, capsys, monkeypatch):
     monkeypatch.setenv("MODELD_MODELS_DIR", str(models))
     assert main(["models"]) == ExitCode.OK
     assert "tiny.gguf" in capsys.readouterr().out
+
+
+def test_a_model_that_is_larger_than_the_memory_is_not_usable(models, rig, monkeypatch):
+    monkeypatch.setenv("MODELD_MODELS", json.dumps({"tiny.gguf": {"estimate_mb": 1 << 30}}))
+    done = modeld("models", "--models-dir", str(models), "--json")
+    problems = {each["id"]: each["problem"] for each in json.loads(done.stdout)}
+    said = f"it needs {1 << 30} MiB (estimated), and this machine has "
+    assert problems["tiny.gguf"].startswith(said)
+    shown = modeld("models", "--models-dir", str(models), "--verbose").stdout
+    assert said in shown

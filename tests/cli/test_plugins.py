@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from modeld.cli.main import ExitCode, main
+from tests.support.plugins.some_plugins import ZOO
 
 
 @pytest.fixture
@@ -39,6 +40,18 @@ def test_a_broken_plugin_is_listed_with_its_reason_and_stops_nothing(broken, cap
     assert "broken" in rows["broken"].split()[3]
     assert "No module named 'no_such_runtime'" in rows["broken"]
     assert "active" in rows["lru"]
+
+
+def test_what_is_left_out_of_an_active_plugin_is_listed_beside_what_it_brings(capsys, monkeypatch):
+    monkeypatch.syspath_prepend(str(ZOO / "commands"))
+    assert main(["plugins"]) == ExitCode.OK
+    rows = {
+        line.split()[0]: line.split(maxsplit=3) for line in capsys.readouterr().out.splitlines()
+    }
+    assert rows["zoo-greeter"][3] == "active  command greet"
+    assert rows["zoo-thief"][3] == (
+        "active  its command 'serve' is left out: modeld itself has one of this name"
+    )
 
 
 def test_json_has_the_state_and_reason_for_programs(broken, capsys):

@@ -8,7 +8,8 @@ import psutil
 import pytest
 
 from modeld.cli.main import ExitCode
-from tests.cli.terminal import DEADLINE_S, Terminal, modeld
+from tests.support.cli.terminal import DEADLINE_S, Terminal, modeld
+from tests.support.gguf.gguf_corpus import write_model
 
 CTRL_C = "\x03"
 CTRL_D = "\x04"
@@ -25,8 +26,14 @@ def script(**plan: object) -> str:
     return json.dumps(plan)
 
 
-def test_the_answer_goes_to_standard_output_and_nothing_else_does(models):
+def test_the_generation_goes_to_standard_output_and_nothing_else_does(models):
     assert run(models, "one two three") == (0, "one two three \n", "loading tiny.gguf\n")
+
+
+def test_what_the_model_thinks_goes_to_standard_error(models):
+    code, out, err = run(models, script(tokens=4, thinks=2))
+    assert (code, out) == (0, "t2 t3 \n")
+    assert err == "loading tiny.gguf\nt0 t1 \n\n"
 
 
 def test_the_prompt_may_come_from_a_pipe(models):
@@ -62,7 +69,6 @@ def test_instructions_and_prompt_are_sent_as_messages(models):
         ("--max-tokens", "0"),
         ("--max-tokens", str(2**31 + 1)),
         ("--seed", "-2"),
-        ("--mirostat", "3"),
         ("--json-schema", "{"),
         ("--grammar-file", "none.gbnf"),
         ("--engine-host", "moon"),
@@ -113,7 +119,7 @@ def test_a_worker_that_dies_leaves_what_it_said_and_an_error(models):
 
 
 def test_wrong_settings_are_wrong_usage(models, monkeypatch):
-    monkeypatch.setenv("MODELD_SPARE_WORKERS", "99")
+    monkeypatch.setenv("MODELD_WARM_WORKERS", "99")
     assert run(models, "hello")[0] == ExitCode.USAGE
 
 
@@ -171,7 +177,7 @@ def test_an_error_in_a_chat_is_shown_and_forgotten(models):
         assert terminal.wait() == ExitCode.OK
 
 
-def test_ctrl_c_stops_an_answer_and_then_the_chat(models, tmp_path):
+def test_ctrl_c_stops_a_generation_and_then_the_chat(models, tmp_path):
     gate = tmp_path / "gate"
     with Terminal("run", str(models / "tiny.gguf")) as terminal:
         terminal.wait_for("> ")
@@ -188,7 +194,7 @@ def test_ctrl_c_stops_an_answer_and_then_the_chat(models, tmp_path):
         assert "Traceback" not in terminal.shown
 
 
-def test_ctrl_c_ends_a_single_answer_and_its_worker(models, tmp_path):
+def test_ctrl_c_ends_a_single_generation_and_its_worker(models, tmp_path):
     plan = script(tokens=9, gate=str(tmp_path / "gate"), gate_at=2)
     with Terminal("run", str(models / "tiny.gguf"), plan) as terminal:
         terminal.wait_for("t0 t1 ")
@@ -221,7 +227,7 @@ def test_ctrl_c_while_a_model_loads_ends_the_command_and_the_worker(models, tmp_
     assert not alive
 
 
-def test_an_answer_that_is_stopped_is_stopped_in_the_engine(models, tmp_path):
+def test_a_generation_that_is_stopped_is_stopped_in_the_engine(models, tmp_path):
     journal, gate = tmp_path / "journal", tmp_path / "gate"
     rows = json.dumps({"*": {"journal": str(journal)}})
     plan = script(tokens=9, gate=str(gate), gate_at=2, nonce="n1")
@@ -234,3 +240,43 @@ def test_an_answer_that_is_stopped_is_stopped_in_the_engine(models, tmp_path):
         terminal.type(CTRL_D)
         assert terminal.wait() == ExitCode.OK
     assert "cancel n1" in journal.read_text().splitlines()
+
+
+def test_without_a_model_the_only_usable_one_answers(models):
+    done = modeld("run", "--models-dir", str(models), stdin="from a pipe")
+    assert (done.returncode, done.stdout) == (0, "from a pipe \n")
+    assert done.stderr == "loading tiny.gguf\n"
+
+
+def test_without_a_model_and_with_several_to_choose_from_they_are_named(models):
+    write_model(models / "other.gguf", architecture="rig")
+    done = modeld("run", "--models-dir", str(models), stdin="from a pipe")
+    assert done.returncode == ExitCode.FAILED
+    assert "2 models can be used: 'other.gguf', 'tiny.gguf'" in done.stderr
+
+
+def test_no_load_is_announced_for_a_model_that_is_not_there(models):
+    done = modeld("run", "tinny.gguf", "hello", "--models-dir", str(models))
+    assert "there is no model 'tinny.gguf'" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("level", [(), ("--log-level", "error")])
+def test_a_load_that_fails_is_told_once(level, models):
+    options = json.dumps({"tiny.gguf": {"load_fault": "invalid no such luck"}})
+    code, out, err = run(models, "hello", "--models", options, *level)
+    assert (code, out) == (ExitCode.FAILED, "")
+    assert err.count("no such luck") == 1
+
+
+def test_a_worker_that_dies_is_told_once(models):
+    err = run(models, script(tokens=5, fault="SIGKILL", at=2))[2]
+    assert err.count("SIGKILL") == 1
+
+
+def test_a_model_that_is_larger_than_the_memory_is_refused_at_once(models):
+    options = json.dumps({"tiny.gguf": {"estimate_mb": 1 << 30}})
+    code, out, err = run(models, "hello", "--models", options)
+    assert (code, out) == (ExitCode.FAILED, "")
+    assert f"model 'tiny.gguf' needs {1 << 30} MiB, and this machine has " in err
+    assert err.count("\n") == 1

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modeld.cli.main import ExitCode
-from tests.cli.terminal import Terminal, modeld
+from tests.support.cli.terminal import Terminal, modeld
 
 SMOLLM2 = Path(__file__).parent.parent.parent / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 
@@ -38,6 +38,15 @@ def test_a_real_model_takes_a_grammar_from_a_file(tmp_path):
     done = modeld("run", str(SMOLLM2), "The sky is", "--grammar-file", str(grammar))
     assert done.returncode == ExitCode.OK, done.stderr
     assert done.stdout.strip() in {"red", "blue"}
+
+
+def test_a_real_model_chooses_one_of_some_texts(tmp_path):
+    lark = tmp_path / "colour.lark"
+    lark.write_text('start: "red" | "blue"')
+    for options in (["--choice", "red", "--choice", "blue"], ["--lark", str(lark)]):
+        done = modeld("run", str(SMOLLM2), "The sky is", *options)
+        assert done.returncode == ExitCode.OK, done.stderr
+        assert done.stdout.strip() in {"red", "blue"}
 
 
 def test_a_grammar_that_is_none_is_refused(tmp_path):

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import socket
 import subprocess
@@ -15,13 +16,13 @@ import pytest
 from modeld.cli.main import ExitCode
 from modeld.cli.serve import example, trusted_hosts
 from modeld.settings import Settings
-from tests.cli.terminal import DEADLINE_S, MODELD, Terminal, modeld
+from tests.support.cli.terminal import DEADLINE_S, MODELD, Terminal, modeld
 
 
 @contextmanager
 def serving(*args: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """A server as a process, and its address once it answers requests."""
-    command = [MODELD, "serve", "--addr", ":0", "--spare-workers", "0", *args]
+    """Yield a server as a process, and its address once it answers requests."""
+    command = [MODELD, "serve", "--addr", ":0", "--warm-workers", "0", *args]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -46,11 +47,11 @@ def test_the_line_at_the_start_has_a_command_that_works(models, rig):
         assert process.stdout is not None
         command = process.stdout.readline().strip()
         assert command.startswith(f"curl -N {url}/infer ")
-        answer = subprocess.run(
+        response = subprocess.run(
             ["bash", "-c", command], capture_output=True, text=True, check=True
         ).stdout.splitlines()
-        assert json.loads(answer[0]) == {"token": "The "}
-        assert json.loads(answer[-1])["done"] is True
+        assert json.loads(response[0]) == {"token": "The "}
+        assert json.loads(response[-1])["done"] is True
         assert stop(process)[0] == ExitCode.OK
 
 
@@ -86,7 +87,8 @@ def test_json_logs_are_json_from_the_first_line_to_the_last(models, rig):
     assert all({"time", "level", "logger", "message"} <= line.keys() for line in lines)
     (mine,) = [line for line in lines if line.get("request_id") == "mine"]
     assert (mine["route"], mine["status"]) == ("/models", 200)
-    assert not any("forged" in line["message"] for line in lines)
+    (forged,) = [line["message"] for line in lines if "forged" in line["message"]]
+    assert forged.isprintable(), "what a client sends is escaped"
 
 
 def test_a_taken_port_is_exit_code_3_and_says_so(models):
@@ -181,12 +183,75 @@ def test_a_socket_of_systemd_without_keys_answers_to_loopbacks_names(
         (
             "http://h:1",
             {"api_key_file": "/etc/keys"},
-            'curl -N -H "Authorization: Bearer $(head -n 1 /etc/keys)" http://h:1/models',
+            "curl -N -H \"Authorization: Bearer $(grep -m 1 '^[^#]' /etc/keys)\" http://h:1/models",
         ),
+        ("http://[::1]:1", {}, "curl -N 'http://[::1]:1'/models"),
     ],
 )
 def test_the_example_fits_the_address_and_the_keys(url, settings, expected):
-    assert example(url, Settings(**settings)) == expected
+    assert example(url, Settings(**settings), ["a", "b"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("default", "usable", "asked_for"),
+    [
+        ("", [], None),
+        ("", ["a", "b"], None),
+        ("nope", [], None),
+        ("", ["a"], {}),
+        ("b", ["a", "b"], {}),
+        ("nope", ["it's", "b"], {"model": "it's"}),
+    ],
+)
+def test_the_example_names_a_model_only_where_it_must(default, usable, asked_for):
+    command = shlex.split(example("http://h:1", Settings(default_model=default), usable))
+    if asked_for is None:
+        assert command[-1] == "http://h:1/models"
+    else:
+        assert "http://h:1/infer" in command
+        said = {"prompt": "The capital of France is", "max_tokens": 32}
+        assert json.loads(command[-1]) == asked_for | said
+
+
+@pytest.mark.parametrize("default", ["", "tinny.gguf"])
+def test_the_example_works_without_a_good_default_model_too(default, models, rig):
+    with serving("--models-dir", str(models), "--default-model", default) as (_, process):
+        assert process.stdout is not None
+        command = process.stdout.readline().strip()
+        response = subprocess.run(
+            ["bash", "-c", command], capture_output=True, text=True, check=True
+        )
+        assert json.loads(response.stdout.splitlines()[-1])["done"] is True
+        code, logged = stop(process)
+    assert code == ExitCode.OK
+    if default:
+        assert "did you mean 'tiny.gguf'?" in logged
+
+
+def test_the_example_sends_the_first_key_of_a_file_with_comments(models, rig, tmp_path: Path):
+    keys = tmp_path / "the keys"
+    keys.write_text("# of anna\n\nfirst\nsecond\n")
+    with serving("--models-dir", str(models), "--api-key-file", str(keys)) as (_, process):
+        assert process.stdout is not None
+        command = process.stdout.readline().strip()
+        response = subprocess.run(
+            ["bash", "-c", command], capture_output=True, text=True, check=True
+        )
+        assert json.loads(response.stdout.splitlines()[-1])["done"] is True
+        assert stop(process)[0] == ExitCode.OK
+
+
+@pytest.mark.parametrize("names", ["llm.example,localhost", "127.0.0.1"])
+def test_the_example_addresses_the_server_by_a_name_that_it_answers_to(names, models, rig):
+    with serving("--models-dir", str(models), "--trusted-hosts", names) as (_, process):
+        assert process.stdout is not None
+        command = process.stdout.readline().strip()
+        assert ("Host: llm.example" in command) == ("llm.example" in names)
+        response = subprocess.run(
+            ["bash", "-c", command], capture_output=True, text=True, check=True
+        )
+        assert json.loads(response.stdout.splitlines()[-1])["done"] is True
+        assert stop(process)[0] == ExitCode.OK
 
 
 def test_the_example_for_a_unix_socket_works(models, rig, tmp_path: Path):
@@ -195,6 +260,6 @@ def test_the_example_for_a_unix_socket_works(models, rig, tmp_path: Path):
         assert url == f"unix:{path}"
         assert process.stdout is not None
         command = process.stdout.readline().strip()
-        answer = subprocess.run(["bash", "-c", command], capture_output=True, check=True).stdout
-        assert len(json.loads(answer)["models"]) == 2
+        response = subprocess.run(["bash", "-c", command], capture_output=True, check=True).stdout
+        assert json.loads(response.splitlines()[-1])["done"] is True
         assert stop(process)[0] == ExitCode.OK

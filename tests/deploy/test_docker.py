@@ -14,23 +14,26 @@ from typing import Any
 import pytest
 import yaml
 
-from modeld.httpapi.server import CLOSE_S
+from modeld.httpapi.server.capacity import wanted_files
+from modeld.httpapi.server.server import CLOSE_S
 from modeld.settings import Settings, resolve
-from tests.deploy.programs import run
-from tests.deploy.running import started
+from tests.support.deploy.programs import run
+from tests.support.deploy.running import started
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "deploy" / "docker"
 USER = "10001:10001"
+DOCKER_STOP_S = 10
+"""When `docker stop` kills, unless it is told otherwise."""
 
 
 def dockerfile() -> str:
-    """The Dockerfile with continued lines joined."""
+    """Return the Dockerfile with continued lines joined."""
     return (DOCKER / "Dockerfile").read_text().replace("\\\n", "")
 
 
 def instruction(name: str) -> list[str]:
-    """The arguments of each instruction of one kind."""
+    """Return the arguments of each instruction of one kind."""
     return re.findall(rf"^{name} +(.*)$", dockerfile(), re.MULTILINE)
 
 
@@ -44,7 +47,7 @@ def settings(environ: dict[str, str]) -> Settings:
 
 
 def copied() -> list[str]:
-    """What the build takes from the repository."""
+    """Return what the build takes from the repository."""
     lines = [line.split() for line in instruction("COPY") if not line.startswith("--from")]
     return [word for line in lines for word in line[:-1]]
 
@@ -55,7 +58,7 @@ def test_hadolint_has_no_complaint() -> None:
 
 
 def sent(ignored: Sequence[str], path: str) -> bool:
-    """Whether a file is sent to the build: the last pattern that names it or its folder decides."""
+    """Return whether a file is sent to the build: the last pattern that names it decides."""
     parts = [path, *(parent.as_posix() for parent in Path(path).parents)]
     decided = True
     for line in ignored:
@@ -95,7 +98,22 @@ def test_the_image_has_what_the_server_needs_to_run_and_no_compiler() -> None:
 def test_the_image_runs_on_other_processors_than_the_one_that_builds_it() -> None:
     assert 'CMAKE_ARGS="-DGGML_NATIVE=OFF"' in instruction("ARG")
     (build,) = [each for each in instruction("RUN") if "llama-cpp-python.txt" in each]
-    assert build.startswith('CMAKE_ARGS="${CMAKE_ARGS}" ')
+    assert ' CMAKE_ARGS="${CMAKE_ARGS}" /opt/build/bin/pip wheel ' in build
+
+
+def test_nothing_is_resolved_against_an_index() -> None:
+    installing = re.findall(
+        r"/bin/pip (?:install|wheel) (.*?)(?:&&|$)", "\n".join(instruction("RUN")), re.MULTILINE
+    )
+    assert len(installing) == 5
+    assert all("--no-deps" in command for command in installing)
+    assert all(
+        "--require-hashes" in command
+        or "--no-index" in command
+        or "--no-build-isolation" in command
+        for command in installing
+    )
+    assert instruction("RUN")[-2].endswith("/opt/modeld/bin/pip check"), "nothing is missing"
 
 
 def test_the_settings_of_the_image_ask_for_a_key() -> None:
@@ -108,7 +126,7 @@ def test_the_settings_of_the_image_ask_for_a_key() -> None:
 
 
 def health_check(url: str) -> list[str]:
-    """The image's health check, run with this Python and asking ``url``."""
+    """Return the image's health check, run with this Python and asking ``url``."""
     found = re.search(r"^HEALTHCHECK .*CMD (\[.*\])$", dockerfile(), re.MULTILINE)
     assert found is not None
     _, *arguments = json.loads(found[1])
@@ -145,7 +163,7 @@ def test_compose_gives_what_the_image_needs() -> None:
 def test_the_models_leave_memory_for_the_rest_of_the_container() -> None:
     service = compose()["services"]["modeld"]
     limit_mb = int(service["mem_limit"].removesuffix("g")) * 1024
-    assert 0 < settings(service["environment"]).vram_budget_mb <= 0.8 * limit_mb
+    assert 0 < settings(service["environment"]).memory_budget_mb <= 0.8 * limit_mb
     assert service["memswap_limit"] == service["mem_limit"]
 
 
@@ -153,7 +171,7 @@ def test_the_container_has_no_privilege() -> None:
     service = compose()["services"]["modeld"]
     assert service["read_only"] is True
     assert service["ulimits"]["core"] == 0
-    assert service["ulimits"]["nofile"] >= Settings().max_connections + 256
+    assert service["ulimits"]["nofile"] >= wanted_files(Settings().max_connections)
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
 
@@ -175,8 +193,16 @@ def test_the_keys_are_never_committed() -> None:
 
 
 def test_docker_waits_for_the_drain() -> None:
-    grace_s = float(compose()["services"]["modeld"]["stop_grace_period"].removesuffix("s"))
-    assert grace_s > Settings().drain_timeout_s + 3 * CLOSE_S
+    service = compose()["services"]["modeld"]
+    grace_s = float(service["stop_grace_period"].removesuffix("s"))
+    drain_s = resolve({}, service["environment"]).settings.drain_timeout_s
+    assert drain_s > Settings().drain_timeout_s
+    assert grace_s > drain_s + 3 * CLOSE_S
+
+
+def test_the_image_alone_has_drained_before_docker_kills_it() -> None:
+    image = resolve({}, {}, str(DOCKER / "modeld.yaml")).settings
+    assert image.drain_timeout_s + 1 < DOCKER_STOP_S
 
 
 @pytest.mark.parametrize("text", ["", "# a comment\n"])

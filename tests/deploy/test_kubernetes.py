@@ -11,7 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from modeld.httpapi.server import CLOSE_S
+from modeld.httpapi.server.server import CLOSE_S
 from modeld.settings import Settings, resolve
 
 KUBERNETES = Path(__file__).parents[2] / "deploy" / "kubernetes"
@@ -135,6 +135,7 @@ def test_two_pods_never_hold_the_memory_at_once() -> None:
 
 
 def test_kubernetes_waits_for_the_drain() -> None:
+    assert settings().drain_timeout_s > Settings().drain_timeout_s
     assert pod()["terminationGracePeriodSeconds"] > settings().drain_timeout_s + 3 * CLOSE_S
 
 
@@ -142,7 +143,7 @@ def test_the_models_leave_memory_for_the_rest_of_the_pod() -> None:
     resources = container()["resources"]
     assert resources["limits"] == resources["requests"]
     limit_mb = int(resources["limits"]["memory"].removesuffix("Gi")) * 1024
-    assert 0 < settings().vram_budget_mb <= 0.8 * limit_mb
+    assert 0 < settings().memory_budget_mb <= 0.8 * limit_mb
 
 
 def test_the_pod_passes_the_restricted_standard() -> None:

@@ -14,10 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from modeld.builtin.metrics import BACKPRESSURE, EXIT_CAUSES
 from modeld.errors import error_codes
-from modeld.values import EvictionReason
-from tests.deploy.promql import grouped_by, selectors
-from tests.deploy.running import started
-from tests.tiny_gguf import write_gguf
+from modeld.status import EvictionReason
+from tests.support.deploy.promql import grouped_by, selectors
+from tests.support.deploy.running import started
+from tests.support.gguf.tiny_gguf import write_gguf
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 ALERTS = DEPLOY / "prometheus" / "alerts.yaml"
@@ -59,7 +59,7 @@ EXPRESSIONS = {**alerts(), **panels(), **variables()}
 
 @pytest.fixture(scope="module")
 def metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, set[str]]]:
-    """The metrics of a server that has answered and has failed to load, with their labels."""
+    """Yield the metrics of a server that has answered and has failed to load, with their labels."""
     folder = tmp_path_factory.mktemp("models")
     write_gguf(folder / "good.gguf", "rig")
     write_gguf(folder / "bad.gguf", "rig")
@@ -67,8 +67,8 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, s
     with started("--addr", ":0", "--models-dir", str(folder), "--models", options) as server:
         url = server.address()
         for model, status in (("good.gguf", 200), ("bad.gguf", 503)):
-            answer = httpx.post(f"{url}/infer", json={"model": model, "prompt": "x"}, timeout=60)
-            assert answer.status_code == status, answer.text
+            response = httpx.post(f"{url}/infer", json={"model": model, "prompt": "x"}, timeout=60)
+            assert response.status_code == status, response.text
         families = text_string_to_metric_families(httpx.get(f"{url}/metrics", timeout=60).text)
         found: dict[str, set[str]] = {"up": set()}
         for sample in (sample for family in families for sample in family.samples):

@@ -16,12 +16,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from modeld.httpapi.server import KEEP_ALIVE_S
+from modeld.httpapi.server.server import KEEP_ALIVE_S
 from modeld.settings import Settings
-from tests.blackbox.served import DEADLINE_S
-from tests.deploy.programs import program, run
-from tests.deploy.proxy import KEY, NAME, NGINX, Proxy, extensions, prepare, proxied
-from tests.deploy.running import wait_until
+from tests.support.deploy.programs import program, run
+from tests.support.deploy.proxy import KEY, NAME, NGINX, Proxy, extensions, prepare, proxied
+from tests.support.deploy.running import wait_until
+from tests.support.http.served import DEADLINE_S
 
 FIRST_TOKEN_S = 0.1
 CANCEL_S = 1.0
@@ -29,7 +29,7 @@ TIMES = 9
 
 
 def number(directive: str, text: str) -> int:
-    """The size or time of a directive, in bytes or seconds."""
+    """Return the size or time of a directive, in bytes or seconds."""
     found = re.search(rf"^\s*{directive} (\d+)([msk]?);", text, re.MULTILINE)
     assert found is not None, directive
     return int(found[1]) * {"": 1, "s": 1, "k": 1 << 10, "m": 1 << 20}[found[2]]
@@ -70,7 +70,7 @@ def test_nginx_has_no_complaint(tmp_path: Path) -> None:
 
 @contextmanager
 def streaming(client: httpx.Client, url: str, **script: object) -> Iterator[Iterator[str]]:
-    """The lines of an answer of the rig, as they come."""
+    """Yield the lines of a response of the rig, as they come."""
     body = {"prompt": json.dumps(script)}
     with client.stream("POST", url, json=body, extensions=extensions()) as response:
         assert response.status_code == 200, response.read()
@@ -78,7 +78,7 @@ def streaming(client: httpx.Client, url: str, **script: object) -> Iterator[Iter
 
 
 def first_token_s(client: httpx.Client, url: str, gate: Path) -> float:
-    """Time to the first token of an answer whose second token is still to come."""
+    """Return the time to the first token of a generation whose second token is still to come."""
     began_s = time.perf_counter()
     with streaming(client, url, tokens=3, gate=str(gate), gate_at=1) as answer:
         assert json.loads(next(answer)) == {"token": "t0 "}
@@ -138,13 +138,13 @@ def connection(proxy: Proxy) -> ssl.SSLSocket:
 
 
 @pytest.mark.debian
-def test_a_name_that_nginx_does_not_serve_gets_no_answer(proxy: Proxy) -> None:
+def test_a_name_that_nginx_does_not_serve_gets_no_response(proxy: Proxy) -> None:
     with proxy.client("evil.example") as client, pytest.raises(httpx.ConnectError, match="unrecog"):
         client.get("/healthz", extensions=extensions("evil.example"))
 
 
 @pytest.mark.debian
-def test_a_request_id_of_nginx_is_in_the_answer(proxy: Proxy) -> None:
+def test_a_request_id_of_nginx_is_in_the_response(proxy: Proxy) -> None:
     headers = {"X-Request-ID": "from-the-client"}
     with proxy.client() as client:
         answer = client.get("/models", headers=headers, extensions=extensions())

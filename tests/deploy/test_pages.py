@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from modeld.httpapi.server import CLOSE_S, KEEP_ALIVE_S
+from modeld.httpapi.server.server import CLOSE_S, KEEP_ALIVE_S
 from modeld.settings import Settings
-from tests.deploy.programs import program, run
 from tests.deploy.test_metric_names import ALERTS, DASHBOARD
-from tests.deploy.units import DROP_INS, SYSTEMD
-from tests.docs.pages import ROOT, read, rows, section
+from tests.support.deploy.programs import program, run
+from tests.support.deploy.units import DROP_INS, SYSTEMD
+from tests.support.docs.pages import ROOT, read, rows, section
 
 PAGES = [
     f"how-to/{name}.md"
@@ -99,12 +99,12 @@ def test_every_row_of_the_dashboard_is_on_the_page() -> None:
 
 def test_the_times_on_the_pages_are_those_of_the_server() -> None:
     settings = Settings()
-    assert settings.drain_timeout_s == 10
+    assert settings.drain_timeout_s == 2
     assert settings.max_wait_s == 120
     assert settings.load_timeout_s == 120
     assert KEEP_ALIVE_S == 5
     assert 3 * CLOSE_S == 30
-    assert "`drain_timeout_s` (10 s) and the 30 s" in read("how-to/deployment.md")
+    assert "`drain_timeout_s` (30 s in their files, 2 s by default)" in read("how-to/deployment.md")
 
 
 def test_the_directives_on_the_page_are_those_of_nginx() -> None:

@@ -13,9 +13,9 @@ import httpx
 import pytest
 import yaml
 
-from tests.deploy.programs import program, run
-from tests.deploy.running import started, wait_until
 from tests.deploy.test_metric_names import ALERTS, alerts, panels
+from tests.support.deploy.programs import program, run
+from tests.support.deploy.running import started, wait_until
 
 FOLDER = ALERTS.parent
 TESTS = FOLDER / "alerts.test.yaml"
@@ -98,16 +98,16 @@ def test_prometheus_scrapes_a_server_that_asks_for_a_key(tmp_path: Path) -> None
 
 
 def with_key(config: str, key: Path) -> str:
-    """The scrape configuration with the lines on the key uncommented."""
+    """Return the scrape configuration with the lines on the key uncommented."""
     uncommented = re.sub(r"# (authorization:|  credentials_file:)", r"\1", config)
     return uncommented.replace("/etc/prometheus/modeld-key", str(key))
 
 
 def scraped(address: str, query: str) -> list[object]:
-    """What Prometheus answers to a query; nothing while it starts."""
+    """Return what Prometheus answers to a query; nothing while it starts."""
     try:
-        answer = httpx.get(f"http://{address}/api/v1/query", params={"query": query})
+        response = httpx.get(f"http://{address}/api/v1/query", params={"query": query})
     except httpx.TransportError:
         return []
-    found: list[object] = answer.json()["data"]["result"] if answer.is_success else []
+    found: list[object] = response.json()["data"]["result"] if response.is_success else []
     return found

@@ -14,9 +14,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.blackbox.served import DEADLINE_S
-from tests.deploy.programs import program
-from tests.deploy.running import started, taking_over, wait_until
+from tests.support.deploy.programs import program
+from tests.support.deploy.running import started, taking_over, wait_until
+from tests.support.http.served import DEADLINE_S
 
 WATCHDOG_S = 1.0
 ALIVE = b"WATCHDOG=1"
@@ -72,7 +72,7 @@ class Systemd:
         }
 
     def next(self, within_s: float = DEADLINE_S) -> bytes | None:
-        """The next state; ``None`` if there is none in time."""
+        """Return the next state; ``None`` if there is none in time."""
         self.socket.settimeout(within_s)
         try:
             return self.socket.recv(100)
@@ -89,7 +89,7 @@ def systemd(tmp_path: Path) -> Iterator[Systemd]:
 
 @pytest.fixture
 def plugin(tmp_path: Path) -> Path:
-    """A folder with a plugin whose source waits for `gate`, and whose route for `unblock`."""
+    """Return a folder with a plugin; its source waits for `gate`, its route for `unblock`."""
     (tmp_path / "hinder.py").write_text(PLUGIN.format(folder=str(tmp_path)))
     info = tmp_path / "hinder-1.0.dist-info"
     info.mkdir()
@@ -210,8 +210,8 @@ def test_systemd_starts_the_server_with_the_first_connection() -> None:
     with started(wrapper=[activate, "-l", f"127.0.0.1:{port}"]) as server:
         wait_until(lambda: "Listening on" in server.log(), "systemd listens")
         assert "modeld" not in server.log()
-        answer = httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=DEADLINE_S)
-        assert answer.text == "ok"
+        response = httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=DEADLINE_S)
+        assert response.text == "ok"
         assert server.address() == f"http://127.0.0.1:{port}"
         server.terminate()
         assert server.exit_code() == 0

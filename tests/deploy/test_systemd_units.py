@@ -16,12 +16,13 @@ import httpx
 import pytest
 
 from modeld.cli.main import COMMANDS
-from modeld.httpapi.server import CLOSE_S, FAILED, INTERNAL_ERROR, NOT_STARTED
+from modeld.httpapi.server.capacity import wanted_files
+from modeld.httpapi.server.server import CLOSE_S, FAILED, INTERNAL_ERROR, NOT_STARTED
 from modeld.settings import Settings, resolve
-from tests.deploy.programs import program, run
-from tests.deploy.running import started, taking_over
-from tests.deploy.units import DROP_INS, SYSTEMD, entries, rules, value
-from tests.real_models import SMOLLM2, models_folder
+from tests.support.deploy.programs import program, run
+from tests.support.deploy.running import started, taking_over
+from tests.support.deploy.units import DROP_INS, SYSTEMD, entries, rules, value
+from tests.support.gguf.real_models import SMOLLM2, models_folder
 
 UNIT = "modeld.service"
 WRONG_SETTINGS = 2
@@ -40,7 +41,9 @@ def seconds(name: str) -> float:
 
 
 def test_stopping_takes_no_longer_than_systemd_waits() -> None:
-    assert seconds("TimeoutStopSec") > Settings().drain_timeout_s + 3 * CLOSE_S
+    drain_s = resolve({}, {}, str(SYSTEMD / "modeld.yaml")).settings.drain_timeout_s
+    assert drain_s > Settings().drain_timeout_s
+    assert seconds("TimeoutStopSec") > drain_s + 3 * CLOSE_S
 
 
 def test_the_watchdog_outlasts_the_close_in_which_no_sign_of_life_comes() -> None:
@@ -55,7 +58,7 @@ def test_only_faults_and_failed_starts_are_tried_again() -> None:
 
 
 def test_as_many_files_may_be_open_as_connections_need() -> None:
-    assert int(value("LimitNOFILE", UNIT)) >= Settings().max_connections + 256
+    assert int(value("LimitNOFILE", UNIT)) >= wanted_files(Settings().max_connections)
 
 
 def test_the_service_is_nobody_and_its_sockets_are_for_this_machine() -> None:
@@ -92,7 +95,7 @@ def test_every_drop_in_says_where_it_goes() -> None:
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
-    """The units as systemd finds them, with a program that exists."""
+    """Return the units as systemd finds them, with a program that exists."""
     for name in (UNIT, "modeld.socket"):
         text = (SYSTEMD / name).read_text()
         (tmp_path / name).write_text(text.replace("/opt/modeld/bin/modeld", sys.executable))
@@ -150,10 +153,10 @@ def test_the_rules_of_the_unit_bind_a_program_here() -> None:
 
 
 def confined(*files: str) -> list[str]:
-    """The beginning of a command that runs under the system call rules of a unit."""
+    """Return the beginning of a command that runs under the system call rules of a unit."""
     return [
         sys.executable,
-        str(Path(__file__).with_name("confined.py")),
+        str(Path(__file__).parents[1] / "support" / "deploy" / "confined.py"),
         json.dumps(rules(*files)._asdict()),
     ]
 
@@ -172,8 +175,8 @@ def test_a_real_model_is_served_under_the_rules_of_the_unit() -> None:
         assert "Seccomp:\t2\n" in Path(f"/proc/{server.process.pid}/status").read_text()
         for body in BODIES:
             extra = {"max_tokens": 8, "json_schema": SCHEMA}
-            answer = httpx.post(f"{url}/infer", json={**body, **extra}, timeout=60)
-            assert json.loads(answer.text.splitlines()[-1]).get("done"), answer.text
+            response = httpx.post(f"{url}/infer", json={**body, **extra}, timeout=60)
+            assert json.loads(response.text.splitlines()[-1]).get("done"), response.text
         server.terminate()
         assert server.exit_code() == 0
         assert "not permitted" not in server.log()
@@ -185,7 +188,7 @@ def test_sockets_of_systemd_are_served_without_a_network() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         wrapper = [*confined(UNIT, "no-network.conf"), *taking_over(listener.fileno())]
         with started(wrapper=wrapper, pass_fds=[listener.fileno()]) as server:
-            answer = httpx.get(f"{server.address()}/healthz", timeout=60)
-            assert answer.text == "ok"
+            response = httpx.get(f"{server.address()}/healthz", timeout=60)
+            assert response.text == "ok"
             server.terminate()
             assert server.exit_code() == 0

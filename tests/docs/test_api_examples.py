@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Every example of the API page is run: a command, then status and media type, then the answer.
+"""Every example of the API page is run: a command, then status and media type, then the response.
 
 The server's models are the rig's, under the names that the page uses. So the texts differ from the
 page's, which were made by real models; status, media type and the shape of each answer must not.
@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from tests.blackbox.served import Served, serving
-from tests.docs.pages import read
-from tests.real_models import GEMMA3, SMOLLM2
-from tests.tiny_gguf import write_gguf
+from tests.support.docs.pages import read
+from tests.support.gguf.real_models import GEMMA3, SMOLLM2
+from tests.support.gguf.tiny_gguf import write_gguf
+from tests.support.http.served import Served, serving
 
 RERANKER = "bge-reranker-v2-m3-q4_k_m.gguf"
 BASE = "http://127.0.0.1:8080"
@@ -60,7 +60,7 @@ def examples() -> list[Example]:
 
 
 def request(command: str, url: str) -> httpx.Response:
-    """What curl would send, with the options that the page uses."""
+    """Return what curl would send, with the options that the page uses."""
     words = iter(shlex.split(command.replace("\\\n", "")))
     method, target, body, headers = "GET", "", None, {}
     assert next(words) == "curl"
@@ -82,7 +82,7 @@ def request(command: str, url: str) -> httpx.Response:
 
 
 def shape(value: Any) -> Any:
-    """The names and types of a JSON value; of a list the shapes in it, without repetition."""
+    """Return the names and types of a JSON value; of a list the different shapes in it."""
     match value:
         case dict():
             return {name: shape(member) for name, member in value.items()}
@@ -99,7 +99,7 @@ def shape(value: Any) -> Any:
 
 
 def parsed(language: str | None, text: str) -> Any:
-    """What an answer says, as far as it is the same for every model."""
+    """Return what a response says, as far as it is the same for every model."""
     match language:
         case "json":
             return shape(json.loads(text))
@@ -116,29 +116,29 @@ def parsed(language: str | None, text: str) -> Any:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server on which the first model is loaded, as the page's was."""
+    """Yield a server on which the first model is loaded, as the page's was."""
     folder: Path = tmp_path_factory.mktemp("models")
     for name in (SMOLLM2, GEMMA3, RERANKER):
         write_gguf(folder / name, "rig")
     (folder / "broken.gguf").write_bytes(b"GGML")
-    with serving(folder, "--default-model", SMOLLM2, "--vram-budget-mb", "600") as served:
+    with serving(folder, "--default-model", SMOLLM2, "--memory-budget-mb", "600") as served:
         assert served.post("/infer", {"prompt": "hello"}).status_code == 200
         yield served
 
 
 @pytest.mark.parametrize("example", examples(), ids=lambda example: example.path)
 def test_an_example_is_answered_as_the_page_says(example: Example, server: Served) -> None:
-    answer = request(example.command, server.url)
-    assert answer.status_code == example.status, answer.text
-    assert answer.headers["content-type"].partition(";")[0] == example.media_type
+    response = request(example.command, server.url)
+    assert response.status_code == example.status, response.text
+    assert response.headers["content-type"].partition(";")[0] == example.media_type
     if example.language is None:
         return
-    said, real = (parsed(example.language, text) for text in (example.body, answer.text))
-    assert contained(said, real), answer.text
+    said, real = (parsed(example.language, text) for text in (example.body, response.text))
+    assert contained(said, real), response.text
 
 
 def contained(said: Any, real: Any) -> bool:
-    """Whether everything that the page shows is there; lists may have more than it shows."""
+    """Return whether everything that the page shows is there; lists may have more than it shows."""
     match said, real:
         case dict(), dict():
             return said.keys() == real.keys() and all(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""docs/reference/api.md has every route, every field of a request and every member of an answer."""
+"""docs/reference/api.md has every route, every field of requests and every member of responses."""
 
 from __future__ import annotations
 
@@ -13,42 +13,44 @@ from pydantic import BaseModel
 
 from modeld import Settings
 from modeld.httpapi.app import create_app
-from modeld.httpapi.infer_answer import DoneLine, TokenLogprobsItem, UsageNumbers
-from modeld.httpapi.infer_request import InferRequest
-from modeld.httpapi.models import ModelItem
-from modeld.httpapi.plugin_list import PluginItem
-from modeld.httpapi.question_bodies import (
-    ApplyTemplateAnswer,
-    ApplyTemplateRequest,
-    DetokenizeAnswer,
-    DetokenizeRequest,
-    EmbedAnswer,
-    EmbedRequest,
-    PromptUsage,
-    QuestionRequest,
-    RankedDocument,
-    RerankAnswer,
-    RerankRequest,
-    TokenizeAnswer,
-    TokenizeRequest,
+from modeld.httpapi.routes.infer import DoneLine, TokenLogprobsItem, UsageNumbers
+from modeld.httpapi.routes.infer_body import InferBody
+from modeld.httpapi.routes.models import ModelItem
+from modeld.httpapi.routes.plugins import PluginItem
+from modeld.httpapi.routes.status import InstanceItem, StatusDocument
+from modeld.httpapi.routes.unary_bodies import (
+    ApplyTemplateBody,
+    DetokenizeBody,
+    EmbedBody,
+    RerankBody,
+    TokenizeBody,
+    UnaryBody,
 )
-from modeld.httpapi.status import InstanceItem, StatusDocument
-from tests.docs.pages import headings, read, rows, section
+from modeld.httpapi.routes.unary_response import (
+    ApplyTemplateResponseBody,
+    DetokenizeResponseBody,
+    EmbedResponseBody,
+    PromptUsage,
+    RankedDocument,
+    RerankResponseBody,
+    TokenizeResponseBody,
+)
+from tests.support.docs.pages import headings, read, rows, section
 
 BOUNDS = {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "maxProperties"}
 BOUNDS |= {"minLength", "maxLength", "minItems", "maxItems"}
 REQUESTS = [
-    ("Fields of the request", InferRequest),
-    ("POST /embed", EmbedRequest),
-    ("POST /rerank", RerankRequest),
-    ("POST /tokenize", TokenizeRequest),
-    ("POST /detokenize", DetokenizeRequest),
-    ("POST /apply-template", ApplyTemplateRequest),
+    ("Fields of the request", InferBody),
+    ("POST /embed", EmbedBody),
+    ("POST /rerank", RerankBody),
+    ("POST /tokenize", TokenizeBody),
+    ("POST /detokenize", DetokenizeBody),
+    ("POST /apply-template", ApplyTemplateBody),
 ]
 
 
 def routes() -> set[str]:
-    """Method and template of all that modeld serves without other distributions' plugins."""
+    """Return method and template of all that modeld serves without other distributions' plugins."""
     plugins = entry_points(group="modeld")
     others = tuple(each.name for each in plugins if not each.value.startswith("modeld.builtin."))
     found = set()
@@ -70,11 +72,11 @@ def test_every_route_has_a_section_and_a_row() -> None:
 
 
 def fields_of(heading: str, model: type[BaseModel]) -> dict[str, Sequence[str]]:
-    """The rows that a section has for a request, by the field's name."""
+    """Return the rows that a section has for a request, by the field's name."""
     table = [row for row in rows(section("reference/api.md", heading)) if row[0].startswith("`")]
-    if issubclass(model, QuestionRequest):
+    if issubclass(model, UnaryBody):
         table = [row for row in table if row[0].strip("`") in model.model_fields]
-        table += rows(section("reference/api.md", "Questions"))[1:]
+        table += rows(section("reference/api.md", "Embeddings and tokens"))[1:]
     return {row[0].strip("`"): row for row in table}
 
 
@@ -87,7 +89,7 @@ def test_every_field_of_a_request_is_listed_with_its_meaning(
 
 
 def bounds(schema: Any) -> set[float]:
-    """All limits in a JSON schema."""
+    """Return all limits in a JSON schema."""
     if isinstance(schema, list):
         return set().union(*map(bounds, schema))
     if not isinstance(schema, dict):
@@ -114,15 +116,15 @@ def test_every_limit_of_a_field_is_in_its_row(heading: str, model: type[BaseMode
         ("GET /status", InstanceItem),
         ("The lines of a stream", DoneLine),
         ("Probabilities", TokenLogprobsItem),
-        ("POST /embed", EmbedAnswer),
-        ("POST /rerank", RerankAnswer),
+        ("POST /embed", EmbedResponseBody),
+        ("POST /rerank", RerankResponseBody),
         ("POST /rerank", RankedDocument),
-        ("POST /tokenize", TokenizeAnswer),
-        ("POST /detokenize", DetokenizeAnswer),
-        ("POST /apply-template", ApplyTemplateAnswer),
+        ("POST /tokenize", TokenizeResponseBody),
+        ("POST /detokenize", DetokenizeResponseBody),
+        ("POST /apply-template", ApplyTemplateResponseBody),
     ],
 )
-def test_every_member_of_an_answer_is_explained(heading: str, model: type[BaseModel]) -> None:
+def test_every_member_of_a_response_is_explained(heading: str, model: type[BaseModel]) -> None:
     listed = {row[0] for row in rows(section("reference/api.md", heading))}
     names = set(model.model_fields)
     if "usage" in names:

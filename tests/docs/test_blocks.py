@@ -19,10 +19,10 @@ import pytest
 import yaml
 from modeld_llama_cpp.backend import LlamaCpp
 
-from modeld.cli.main import COMMANDS, cli
-from modeld.serving.options import options_for
+from modeld.cli.main import cli
+from modeld.serving.models.options import options_for
 from modeld.settings import resolve
-from tests.docs.pages import PAGES, ROOT, Block, blocks
+from tests.support.docs.pages import PAGES, ROOT, Block, blocks
 
 LANGUAGES = {"diff", "json", "jsonl", "python", "sh", "text", "toml", "yaml"}
 SETTINGS_FILES = ("modeld.yaml", "modeld.json", "modeld.toml")
@@ -33,10 +33,10 @@ def of(language: str) -> list[Block]:
 
 
 def cut() -> list[Block]:
-    """The blocks that are cut from a file of this repository."""
+    """Return the blocks that are cut from a file of this repository."""
     return [
         block
-        for language in LANGUAGES
+        for language in sorted(LANGUAGES)
         for block in blocks(language)
         if block.title is not None
         and block.title not in SETTINGS_FILES
@@ -127,7 +127,7 @@ def test_the_three_settings_files_mean_the_same(tmp_path: Path) -> None:
 
 
 def commands(program: str) -> list[tuple[str, list[str]]]:
-    """The lines of all shell blocks that run a program, with the words after its name."""
+    """Return the lines of all shell blocks that run a program, with the words after its name."""
     line = re.compile(rf"^(?:[A-Z_]+=\S+ )?{program} ?(.*)$", re.MULTILINE)
     return [
         (f"{block.where}: {words}", shlex.split(words, comments=True))
@@ -141,9 +141,8 @@ def test_every_command_and_flag_exists() -> None:
     assert len(found) > 10
     context = click.Context(cli)
     for where, (name, *words) in found:
-        assert name in COMMANDS, where
         command = cli.get_command(context, name)
-        assert command is not None
+        assert command is not None, where
         known = {flag for param in command.params for flag in (*param.opts, *param.secondary_opts)}
         assert {word for word in words if word.startswith("-")} <= known, where
 

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from modeld.cli.main import COMMANDS, ExitCode, cli
-from tests.docs.pages import ROOT, headings, read, rows, section
+from tests.support.docs.pages import ROOT, headings, read, rows, section
 
 PAGE = "reference/cli.md"
 

@@ -11,13 +11,14 @@ import re
 import pytest
 
 from modeld import errors
-from modeld.httpapi import request_head
-from modeld.httpapi.problems import STATUS
-from tests.docs.pages import PAGES, blocks, prose, rows, section
+from modeld.builtin.metrics import REFUSALS
+from modeld.httpapi.exchange.problems import STATUS
+from modeld.httpapi.server import request_head
+from tests.support.docs.pages import PAGES, blocks, prose, rows, section
 
 
 def meaning(cls: type[errors.ModeldError]) -> str:
-    """The first sentence of an error's docstring, in Markdown."""
+    """Return the first sentence of an error's docstring, in Markdown."""
     paragraph = (inspect.getdoc(cls) or "").split("\n\n")[0]
     return paragraph.replace("\n", " ").replace("``", "`")
 
@@ -49,6 +50,7 @@ def test_everything_that_the_protocol_refuses_is_listed() -> None:
     refused = {(ast.literal_eval(call.args[1]), ast.literal_eval(call.args[0])) for call in calls}
     _header, *found = rows(section("reference/errors.md", "Refused before they are requests"))
     assert {(row[0].strip("`"), int(row[1])) for row in found} == refused
+    assert {(reason, int(status)) for status, reason in REFUSALS} == refused
     assert len(refused) > 3
 
 

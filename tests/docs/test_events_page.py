@@ -7,9 +7,10 @@ import re
 from typing import Any, get_args
 
 from modeld import events
-from modeld.builtin.metrics import EXIT_CAUSES
-from modeld.values import EvictionReason, FinishReason
-from tests.docs.pages import read, rows
+from modeld.builtin.metrics import EXIT_CAUSES, REFUSALS
+from modeld.responses import FinishReason
+from modeld.status import EvictionReason
+from tests.support.docs.pages import read, rows
 
 PAGE = "reference/events.md"
 KINDS: tuple[type[Any], ...] = get_args(events.Event)
@@ -25,7 +26,7 @@ def test_every_event_is_listed_with_its_members_in_their_order() -> None:
 
 
 def words(label: str) -> set[str]:
-    """The values that the page lists for a member of an event."""
+    """Return the values that the page lists for a member of an event."""
     (row,) = [row for row in rows(read(PAGE)) if row[0] == label]
     return set(re.findall(r"`(\w+)`", row[1]))
 
@@ -36,6 +37,11 @@ def test_the_reasons_of_an_eviction_are_listed() -> None:
 
 def test_the_causes_of_a_workers_end_are_listed() -> None:
     assert words("`cause` of `WorkerExited`") == set(EXIT_CAUSES)
+
+
+def test_the_reasons_of_a_refused_connection_are_listed() -> None:
+    listed = words("`reason` of `ConnectionRefused`")
+    assert listed == {reason for _, reason in REFUSALS}
 
 
 def test_the_good_ends_of_a_request_are_listed() -> None:

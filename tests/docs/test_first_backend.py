@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import ROOT, blocks, section
+from tests.support.docs.pages import ROOT, blocks, section
 
 EXAMPLE = ROOT / "examples" / "first_backend"
 FILES = ("pyproject.toml", "modeld_recite.py", "README.md", "tests")
@@ -65,7 +65,7 @@ def test_it_is_found_by_its_entry_point(installed: Installed) -> None:
 def test_its_own_tests_pass(installed: Installed) -> None:
     done = installed.run("pytest", "-q", "-p", "no:cacheprovider", "tests")
     assert done.returncode == 0, done.stdout
-    assert re.search(r"^7 passed", done.stdout, re.MULTILINE), done.stdout
+    assert re.search(r"^8 passed", done.stdout, re.MULTILINE), done.stdout
 
 
 def test_the_page_shows_what_it_prints(installed: Installed) -> None:
@@ -77,10 +77,10 @@ def test_the_page_shows_what_it_prints(installed: Installed) -> None:
     texts = installed.folder / "texts"
     texts.mkdir()
     (texts / "facts.txt").write_text(found[1] + "\n")
-    question = "The capital of France is"
-    assert f'modeld run facts.txt "{question}" --models-dir texts\n' in script
+    prompt = "The capital of France is"
+    assert f'modeld run facts.txt "{prompt}" --models-dir texts\n' in script
     where = ("--models-dir", str(texts))
-    done = installed.run("modeld.cli.main", "run", "facts.txt", question, *where)
+    done = installed.run("modeld.cli.main", "run", "facts.txt", prompt, *where)
     assert done.returncode == 0, done.stderr
     assert f"```text\n{done.stdout}```" in section("how-to/writing-a-backend.md", "Run it")
 

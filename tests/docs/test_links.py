@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from tests.docs.pages import DOCS, PAGES, ROOT, anchor, headings, prose, read
+from tests.support.docs.pages import DOCS, PAGES, ROOT, anchor, headings, prose, read
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 SOURCES = ("https://arxiv.org/abs/", "https://github.com/")
@@ -42,7 +42,7 @@ def test_anchors_are_unique_and_the_same_for_every_renderer(page: str) -> None:
 
 
 def leads_to(page: str) -> set[str]:
-    """The pages that one page links to."""
+    """Return the pages that one page links to."""
     targets = {target.partition("#")[0] for target in LINK.findall(prose(page))}
     return {posixpath.normpath(posixpath.join(posixpath.dirname(page), each)) for each in targets}
 

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 from starlette.applications import Starlette
 
-from modeld.builtin.metrics import BACKPRESSURE, EXIT_CAUSES
+from modeld.builtin.metrics import BACKPRESSURE, EXIT_CAUSES, REFUSALS
 from modeld.builtin.prometheus import PrometheusPlugin
 from modeld.events import (
     Event,
@@ -22,15 +22,9 @@ from modeld.events import (
     RequestFinished,
     RequestStarted,
 )
-from modeld.values import (
-    EvictionReason,
-    InstanceState,
-    InstanceStatus,
-    ServiceState,
-    ServiceStatus,
-)
-from tests.docs.pages import read, rows
-from tests.httpapi.fake_service import FakeService
+from modeld.status import EvictionReason, InstanceState, InstanceStatus, ServiceState, ServiceStatus
+from tests.support.docs.pages import read, rows
+from tests.support.http.fake_service import FakeService
 
 EVENTS: Sequence[Event] = (
     HttpRequestStarted(route="/infer", method="POST"),
@@ -73,7 +67,7 @@ STATUS = ServiceStatus(
 
 
 def scraped() -> str:
-    """What a scrape of a server with one model gives."""
+    """Return what a scrape of a server with one model gives."""
     plugin = PrometheusPlugin()
     for event in EVENTS:
         plugin.metrics.notify(event)
@@ -91,13 +85,13 @@ def scraped() -> str:
 
 
 def labels(samples: Sequence[Sample]) -> str:
-    """The labels of a family in the order in which the exposition has them, without buckets'."""
+    """Return the labels of a family in the exposition's order, without those of buckets."""
     names = dict.fromkeys(name for sample in samples for name in sample.labels if name != "le")
     return ", ".join(f"`{name}`" for name in sorted(names))
 
 
 def listed(cell: str) -> str:
-    """The labels in a cell of the page, in the same order as :func:`labels`."""
+    """Return the labels in a cell of the page, in the same order as :func:`labels`."""
     return ", ".join(sorted(part for part in cell.split(", ") if part))
 
 
@@ -116,6 +110,7 @@ def test_every_metric_is_listed_with_all_it_says() -> None:
 
 def test_the_values_of_fixed_labels_are_listed() -> None:
     text = read("reference/metrics.md")
-    for words in (EvictionReason, BACKPRESSURE, EXIT_CAUSES):
+    refused = [reason for _, reason in REFUSALS]
+    for words in (EvictionReason, BACKPRESSURE, EXIT_CAUSES, refused):
         for word in words:
             assert f"`{word}`" in text

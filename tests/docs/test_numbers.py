@@ -7,24 +7,24 @@ import re
 import tomllib
 
 import pytest
-from modeld_llama_cpp import confinement, options, rendering, scheduler, sequence, template
-from modeld_llama_cpp import shape as model_shape
+from modeld_llama_cpp import options
+from modeld_llama_cpp.chat import template, template_process
+from modeld_llama_cpp.engine import scheduler, sequence, sharing
+from modeld_llama_cpp.sandbox import child
+from modeld_llama_cpp.sizing import context_size as model_shape
 
-from modeld.builtin import gguf_files
-from modeld.hosting import frames, native_log, process
-from modeld.httpapi import (
-    bodies,
-    constraint_limits,
-    exchange,
-    protocol,
-    request_body,
-    request_head,
-    server,
-)
-from modeld.serving import admission, cooldown, registry
+from modeld import constraints
+from modeld.builtin.gguf import files as gguf_files
+from modeld.dialects import chat_fields
+from modeld.hosting.channel import frames
+from modeld.hosting.process import launch, native_log
+from modeld.httpapi.exchange import body_shape, exchange
+from modeld.httpapi.server import capacity, protocol, refusals, request_head, server
+from modeld.serving.models import registry
+from modeld.serving.state import cooldown, model_queue
 from modeld.settings import Settings
-from tests.docs.pages import PAGES, ROOT, read, rows, section
-from tests.real_models import GEMMA3, SMOLLM2, models_folder
+from tests.support.docs.pages import PAGES, ROOT, read, rows, section
+from tests.support.gguf.real_models import GEMMA3, SMOLLM2, models_folder
 
 MIB = 1 << 20
 DEFAULTS = Settings()
@@ -38,8 +38,8 @@ def one_line(text: str) -> str:
 @pytest.mark.parametrize(
     ("page", "sentence"),
     [
-        ("reference/api.md", f"nested at most {bodies.MAX_NESTING} levels deep"),
-        ("reference/api.md", f"at most {bodies.MAX_CONTAINERS:,} arrays and objects"),
+        ("reference/api.md", f"nested at most {body_shape.MAX_NESTING} levels deep"),
+        ("reference/api.md", f"at most {body_shape.MAX_CONTAINERS:,} arrays and objects"),
         ("reference/api.md", f"long ({DEFAULTS.max_body_bytes // MIB} MiB)"),
         ("reference/api.md", f"the status {exchange.CLIENT_LEFT} if nothing had been sent"),
         ("reference/api.md", f"at most every {registry.RESCAN_INTERVAL_S:g} s"),
@@ -57,7 +57,7 @@ def one_line(text: str) -> str:
         ("explanation/life-of-a-request.md", f"status {exchange.CLIENT_LEFT} in the log"),
         (
             "how-to/slots-and-threads.md",
-            f"prompt and {sequence.ROOM} tokens of answer fit beside the others",
+            f"prompt and {sequence.HEADROOM} tokens of generation fit beside the others",
         ),
         ("how-to/slots-and-threads.md", f"`slots` ({LLAMA.slots} unless set)"),
         (
@@ -67,54 +67,73 @@ def one_line(text: str) -> str:
         ("how-to/slots-and-threads.md", f"| `ubatch` | {options.DEFAULT_UBATCH} |"),
         (
             "explanation/architecture.md",
-            f"with {template.TIME_LIMIT_S} s, {confinement.MEMORY_BYTES // MIB} MiB",
+            f"with {template.TIME_LIMIT_S} s, {child.MEMORY_BYTES // MIB} MiB",
         ),
-        ("explanation/architecture.md", f"and {rendering.MAX_TEXT_CHARS:,} characters"),
+        ("explanation/llama-cpp.md", f"up to {scheduler.FORCED} at once, more like a prompt"),
+        ("explanation/architecture.md", f"and {template_process.MAX_TEXT_CHARS:,} characters"),
         ("how-to/build-and-run.md", f"at most {native_log.LINES_PER_SECOND} lines a second"),
         ("how-to/build-and-run.md", f"the last {native_log.KEPT_LINES} lines of each model"),
         ("reference/errors.md", f"longer than {request_head.MAX_TARGET_BYTES:,} bytes"),
-        ("reference/errors.md", f"{protocol.EXTRA_CONNECTIONS} at a time are told so"),
+        ("reference/errors.md", f"{capacity.RESERVE} at a time are told so"),
         (
             "explanation/memory-and-scheduling.md",
-            f"moves by {admission.SMOOTHING} of the difference",
+            f"moves by {model_queue.SMOOTHING} of the difference",
         ),
         (
             "explanation/memory-and-scheduling.md",
             f"after {cooldown.FIRST_S:g} s, then 10, 20, 40 and at most {cooldown.LONGEST_S:g} s",
-        ),
-        ("reference/grammars.md", f"| size | {constraint_limits.MAX_GRAMMAR_BYTES:,} bytes |"),
-        (
-            "reference/grammars.md",
-            f"| size as JSON | {constraint_limits.MAX_SCHEMA_BYTES:,} bytes |",
         ),
         ("how-to/embeddings.md", f"or else `ubatch` ({options.DEFAULT_UBATCH}); no more than"),
         (
             "how-to/embeddings.md",
             f"no more than {model_shape.PIECE} where a model reads from left to right",
         ),
-        ("reference/api.md", f"object of up to {constraint_limits.MAX_SCHEMA_BYTES:,} bytes"),
+        ("reference/api.md", f"object of up to {constraints.MAX_SCHEMA_BYTES:,} bytes"),
+        ("reference/api.md", f"1 character, {constraints.MAX_CHOICE_BYTES:,} bytes together"),
+        ("reference/constraints.md", f"| texts of a choice | {constraints.MAX_CHOICES:,} |"),
         ("explanation/security.md", f"ends after {gguf_files.MAX_FILES:,} model files or"),
         ("explanation/security.md", f"or {gguf_files.MAX_ENTRIES:,} entries"),
         (
             "explanation/security.md",
             f"requests sent ahead on one connection | {protocol.MAX_AHEAD} |",
         ),
+        (
+            "explanation/security.md",
+            f"bytes sent ahead of a response | {protocol.MAX_AHEAD_BYTES // MIB} MiB |",
+        ),
+        ("reference/api.md", f"more than {protocol.MAX_AHEAD_BYTES // MIB} MiB of that ends"),
+        ("reference/errors.md", f"no more than {refusals.LINES_PER_SECOND} in a second"),
+        (
+            "explanation/security.md",
+            f"chunks of less than 256 bytes in one body | {protocol.MAX_SMALL_PIECES:,} |",
+        ),
+        ("explanation/security.md", f"fields of the query | {exchange.MAX_QUERY_FIELDS} |"),
         ("explanation/security.md", f"path and query | {request_head.MAX_TARGET_BYTES:,} bytes"),
         (
             "explanation/security.md",
-            f"arrays and objects in the body | {bodies.MAX_CONTAINERS:,} |",
+            f"arrays and objects in the body | {body_shape.MAX_CONTAINERS:,} |",
+        ),
+        (
+            "explanation/security.md",
+            f"members of all objects in the body | {body_shape.MAX_MEMBERS:,} |",
+        ),
+        ("explanation/security.md", f"texts in the body | {body_shape.MAX_TEXTS:,} |"),
+        ("explanation/security.md", f"values in the body | {body_shape.MAX_VALUES:,} |"),
+        (
+            "explanation/security.md",
+            f"digits in a row in a body of more than 32 KiB | {body_shape.MAX_DIGITS} |",
         ),
         ("explanation/security.md", f"msgpack of at most {frames.MAX_FRAME_BYTES // MIB} MiB"),
         (
             "explanation/security.md",
-            f"{template.TIME_LIMIT_S} s and {confinement.MEMORY_BYTES // MIB} MiB",
+            f"{template.TIME_LIMIT_S} s and {child.MEMORY_BYTES // MIB} MiB",
         ),
-        ("reference/settings.md", f"its prompt and {sequence.ROOM} tokens of answer fit"),
+        ("reference/settings.md", f"its prompt and {sequence.HEADROOM} tokens of generation fit"),
         (
             "explanation/llama-cpp.md",
-            f"its prompt and room for {sequence.ROOM} tokens of answer fit",
+            f"its prompt and room for {sequence.HEADROOM} tokens of generation fit",
         ),
-        ("explanation/llama-cpp.md", f"if that saves at least {scheduler.WORTH_WAITING} tokens"),
+        ("explanation/llama-cpp.md", f"if that saves at least {sharing.WORTH_WAITING} tokens"),
     ],
 )
 def test_a_number_is_that_of_the_code(page: str, sentence: str) -> None:
@@ -131,7 +150,7 @@ def test_the_llama_cpp_that_is_built_for_gpus_is_the_one_that_is_tested() -> Non
 
 
 def test_a_role_is_as_long_as_the_page_says() -> None:
-    schema = request_body.ChatMessage.model_json_schema()["properties"]["role"]
+    schema = chat_fields.ChatMessage.model_json_schema()["properties"]["role"]
     assert (schema["minLength"], schema["maxLength"]) == (1, 64)
 
 
@@ -173,7 +192,7 @@ def test_the_environment_of_a_worker_is_told_in_full() -> None:
         if row[0] == "environment"
     ]
     told = set(re.findall(r"`(\w+)`", row[1]))
-    assert told == process.KEPT_VARIABLES | set(process.KEPT_PREFIXES)
+    assert told == launch.KEPT_VARIABLES | set(launch.KEPT_PREFIXES)
 
 
 def test_the_floors_are_those_that_are_declared() -> None:
@@ -182,7 +201,7 @@ def test_the_floors_are_those_that_are_declared() -> None:
         project_table = tomllib.loads((project / "pyproject.toml").read_text())["project"]
         for requirement in project_table["dependencies"]:
             name, _, floor = requirement.partition(">=")
-            declared[name] = floor
+            declared[name] = floor.partition(",")[0]
     _header, *floors = rows(section("explanation/security.md", "Floors"))
     for name, floor, _why in floors:
         assert declared[name.strip("`")] == floor
@@ -223,4 +242,4 @@ def test_markers_and_verbs_of_the_testing_page_exist() -> None:
 
 def is_suite(name: str) -> bool:
     folder = ROOT / "tests" / name
-    return folder.is_dir() and any(folder.glob("*.py")) and name != "__pycache__"
+    return folder.is_dir() and any(folder.glob("*.py")) and name not in {"__pycache__", "support"}

@@ -11,9 +11,9 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from tests.docs.pages import headings, read
 from tests.docs.test_api_examples import Example, examples
 from tests.openapi_document import COMMAND, FILE, difference, main
+from tests.support.docs.pages import headings, read
 
 JSON_EXAMPLES = [each for each in examples() if each.language == "json"]
 

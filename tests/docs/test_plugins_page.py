@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -14,11 +15,17 @@ import pytest
 
 import modeld
 from modeld import hookspecs, interfaces
-from tests.docs.pages import blocks, headings, read, section
+from tests.support.docs.pages import blocks, headings, read, rows, section
 
 HOOKS_PAGE = "reference/hooks.md"
 INTERFACES_PAGE = "reference/interfaces.md"
 HOOKS = [name for name in vars(hookspecs) if name.startswith("modeld_")]
+QUESTIONS = [
+    "When is it called?",
+    "What does it return?",
+    "What if two bring the same?",
+    "What if it fails?",
+]
 INTERFACES = (
     "Backend",
     "EngineHost",
@@ -62,7 +69,7 @@ def attributes(body: list[ast.stmt]) -> dict[str, str]:
 
 
 def shown(page: str) -> list[ast.stmt]:
-    """All that a page's Python says."""
+    """Return all that a page's Python says."""
     return [node for block in blocks("python", page) for node in ast.parse(block.text).body]
 
 
@@ -74,8 +81,36 @@ def test_every_hook_has_a_heading() -> None:
     assert [each for each in headings(HOOKS_PAGE) if each.startswith("modeld_")] == HOOKS
 
 
-def test_every_hook_is_shown_with_its_exact_signature() -> None:
-    assert functions(shown(HOOKS_PAGE)) == functions(parsed(hookspecs).body)
+def python_of(hook: str) -> list[ast.Module]:
+    """The blocks of Python below a hook's heading."""
+    found = re.findall(r"^```python\n(.*?)^```$", section(HOOKS_PAGE, hook), re.M | re.DOTALL)
+    return [ast.parse(text) for text in found]
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_hook_is_shown_with_its_exact_signature_first(hook: str) -> None:
+    first, *_ = python_of(hook)
+    assert functions(first.body) == {hook: functions(parsed(hookspecs).body)[hook]}
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_hook_has_the_four_answers(hook: str) -> None:
+    header, *answers = rows(section(HOOKS_PAGE, hook))
+    assert header == ("question", "answer")
+    assert [question for question, _ in answers] == QUESTIONS
+    assert all(answer for _, answer in answers)
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_hook_has_an_example_that_implements_it_and_shows_what_it_does(hook: str) -> None:
+    """tests/docs/test_blocks.py runs it."""
+    _, *examples = python_of(hook)
+    nodes = [node for example in examples for node in ast.walk(example)]
+    (implementation,) = [
+        node for node in nodes if isinstance(node, ast.FunctionDef) and node.name == hook
+    ]
+    assert [ast.unparse(each) for each in implementation.decorator_list] == ["hookimpl"]
+    assert any(isinstance(node, ast.Assert) for node in nodes)
 
 
 @pytest.mark.parametrize("hook", HOOKS)
@@ -88,7 +123,8 @@ def test_what_a_hook_is_for_is_said_below_its_heading(hook: str) -> None:
 
 @pytest.mark.parametrize("name", INTERFACES)
 def test_an_interface_is_shown_as_it_is(name: str) -> None:
-    real = classes(parsed(interfaces).body)[name]
+    home = sys.modules[getattr(interfaces, name).__module__]
+    real = classes(parsed(home).body)[name]
     said = classes(shown(INTERFACES_PAGE))[name]
     assert functions(said.body) == functions(real.body)
     assert attributes(said.body) == attributes(real.body)
@@ -96,11 +132,7 @@ def test_an_interface_is_shown_as_it_is(name: str) -> None:
 
 
 def test_every_interface_of_the_public_door_is_shown() -> None:
-    public = {
-        name
-        for name in modeld.__all__
-        if getattr(getattr(modeld, name), "__module__", "") == interfaces.__name__
-    }
+    public = set(modeld.__all__) & set(interfaces.__all__)
     assert public - {"Candidate", "PublicRoute"} == set(INTERFACES)
 
 

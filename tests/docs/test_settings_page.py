@@ -11,15 +11,16 @@ import msgspec
 import pytest
 from modeld_llama_cpp.options import LlamaOptions
 
-from modeld.cli.options import SECTIONS
-from modeld.settings import TABLE, Setting
-from tests.docs.pages import PAGES, read, rows, section
+from modeld.cli.params import SECTIONS
+from modeld.setting import Setting
+from modeld.settings import TABLE
+from tests.support.docs.pages import PAGES, read, rows, section
 
 SETTINGS = {row.name: row for row in TABLE}
 
 
 def limits(annotations: Sequence[Any]) -> str:
-    """The range that a setting's or an option's annotations allow, in words."""
+    """Return the range that a setting's or an option's annotations allow, in words."""
     words = []
     for meta in (each for each in annotations if isinstance(each, msgspec.Meta)):
         words += [f"from {meta.ge:,}"] if meta.ge is not None else []
@@ -29,7 +30,7 @@ def limits(annotations: Sequence[Any]) -> str:
 
 
 def kind(hint: Any) -> str:
-    """Type and range in words; whether something may be left out is said by its default."""
+    """Return type and range in words; whether something may be left out is said by its default."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return f"{kind(arguments[0])} {limits(arguments[1:])}".strip()
@@ -46,7 +47,7 @@ def kind(hint: Any) -> str:
 
 
 def shown(default: object) -> str:
-    """A default value as the tables show it."""
+    """Return a default value as the tables show it."""
     match default:
         case bool():
             return "`on`" if default else "`off`"

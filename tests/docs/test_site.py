@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from tests.docs.pages import PAGES, ROOT, headings, prose
+from tests.support.docs.pages import PAGES, ROOT, headings, prose
 
 LOADING = {
     ("script", "src"),
@@ -75,7 +75,7 @@ class Reader(HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site as it is built from the pages as they are."""
+    """Return the site as it is built from the pages as they are."""
     folder = tmp_path_factory.mktemp("site")
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
@@ -108,13 +108,13 @@ def configuration() -> dict[str, Any]:
 
 
 def address(page: str) -> str:
-    """Where a page is below the site's own address."""
+    """Return where a page is below the site's own address."""
     name = page.removesuffix(".md")
     return name.removesuffix("index") if name.endswith("index") else f"{name}/"
 
 
 def in_menu(entries: Any) -> Iterator[str]:
-    """The pages of a menu, in their order."""
+    """Yield the pages of a menu, in their order."""
     match entries:
         case str():
             yield entries
@@ -173,7 +173,7 @@ def test_scripts_know_no_addresses_that_they_would_ask(site: Path, elements: lis
 
 
 def is_asked(address: str) -> bool:
-    """Whether it is of a kind that scripts fetch from, unlike those of licences and manuals."""
+    """Return whether scripts fetch from it, unlike from those of licences and manuals."""
     return any(place in address for place in PLACES)
 
 
@@ -214,7 +214,7 @@ def test_no_page_has_lost_a_heading(site: Path) -> None:
 
 @pytest.mark.browser
 def test_a_browser_asks_this_server_only(site: Path) -> None:
-    from tests.browser.programs import chromium
+    from tests.support.browser.programs import chromium
 
     handler = partial(QuietHandler, directory=str(site))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)

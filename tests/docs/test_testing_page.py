@@ -11,10 +11,10 @@ from typing import Any
 import click
 import pytest
 import yaml
+from testctl.cli import cli
+from testctl.outcomes import ExitCode
 
-from tests.docs.pages import ROOT, blocks, read, rows, section
-from tests.testctl.cli import cli
-from tests.testctl.outcomes import ExitCode
+from tests.support.docs.pages import ROOT, blocks, read, rows, section
 
 PAGE = "how-to/testing.md"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -26,7 +26,7 @@ def verbs() -> set[str]:
 
 
 def jobs() -> dict[str, dict[str, Any]]:
-    """The jobs of all workflows, by name."""
+    """Return the jobs of all workflows, by name."""
     found: dict[str, dict[str, Any]] = {}
     for path in WORKFLOWS:
         found |= yaml.safe_load(path.read_text())["jobs"]
@@ -34,7 +34,7 @@ def jobs() -> dict[str, dict[str, Any]]:
 
 
 def commands(job: dict[str, Any]) -> set[str]:
-    """What a job runs, once for each cell of its matrix."""
+    """Return what a job runs, once for each cell of its matrix."""
     (line,) = [step["run"] for step in job["steps"] if "run" in step]
     matrix = {
         name: values
@@ -113,7 +113,7 @@ def test_a_workflow_may_only_read_and_ends_in_time(path: Any) -> None:
 
 def test_every_line_for_testctl_is_one_that_it_knows() -> None:
     text = "".join(block.text for block in blocks("sh", PAGE))
-    lines = re.findall(r"^\.venv/bin/python -m tests\.testctl (.*)$", text, re.MULTILINE)
+    lines = re.findall(r"^\.venv/bin/python scripts/testctl (.*)$", text, re.MULTILINE)
     shown = set()
     for line in lines:
         command: click.Command = cli

@@ -13,18 +13,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import PAGES, Block
-from tests.docs.tutorial import Reader, assert_shown, changed, following, steps
-from tests.real_models import SMOLLM2, models_folder
+from tests.support.docs.pages import PAGES, Block
+from tests.support.docs.tutorial import Reader, assert_shown, changed, following, steps
+from tests.support.gguf.real_models import SMOLLM2, models_folder
 
-FIRST_ANSWER = "tutorials/first-answer.md"
+FIRST_RESPONSE = "tutorials/first-response.md"
 FIRST_PLUGIN = "tutorials/first-plugin.md"
 
 CHOSEN = {"token", "content", "prompt_tokens", "completion_tokens", "cached_tokens", "total_tokens"}
 """What a real model says may differ from one processor to the next."""
 
 COUNTED = {"pid", "last_used_unix", "server_time_unix", "uptime_seconds", "est_vram_mb"}
-COUNTED |= {"used_est_mb", "prompt_tokens_total", "completion_tokens_total", "spare_workers"}
+COUNTED |= {
+    "held_mb",
+    "used_est_mb",
+    "prompt_tokens_total",
+    "completion_tokens_total",
+    "warm_workers",
+}
 """What differs from one run to the next."""
 
 
@@ -47,17 +53,17 @@ def test_the_first_plugin_is_made_as_the_tutorial_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.model
-def test_the_first_answer_comes_as_the_tutorial_says(tmp_path: Path) -> None:
+def test_the_first_response_comes_as_the_tutorial_says(tmp_path: Path) -> None:
     with following(tmp_path, {}, models_folder() / SMOLLM2) as reader:
-        follow(reader, FIRST_ANSWER, CHOSEN | COUNTED)
+        follow(reader, FIRST_RESPONSE, CHOSEN | COUNTED)
 
 
 def test_these_are_all_tutorials() -> None:
     pages = {page for page in PAGES if page.startswith("tutorials/")}
-    assert pages == {"tutorials/index.md", FIRST_ANSWER, FIRST_PLUGIN}
+    assert pages == {"tutorials/index.md", FIRST_RESPONSE, FIRST_PLUGIN}
 
 
-@pytest.mark.parametrize("page", [FIRST_ANSWER, FIRST_PLUGIN])
+@pytest.mark.parametrize("page", [FIRST_RESPONSE, FIRST_PLUGIN])
 def test_the_reader_does_every_block_of_a_tutorial(page: str) -> None:
     done = steps(page)
     shown = [step for step in done if step.shown is not None]

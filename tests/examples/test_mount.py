@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from modeld.httpapi.app import ModeldApp
-from tests.httpapi.fake_service import FakeService, make_app
-from tests.httpapi.live_server import serving
+from tests.support.http.fake_service import FakeService, make_app
+from tests.support.http.live_server import serving
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -26,8 +26,8 @@ def example(name: str) -> ModuleType:
     return module
 
 
-async def answers(host: Any, lifespan: str, *paths: str) -> list[httpx.Response]:
-    """What a host under a real server answers: ``POST`` where a path ends with ``/infer``."""
+async def responses(host: Any, lifespan: str, *paths: str) -> list[httpx.Response]:
+    """Return what a host under a real server sends: ``POST`` for paths that end with ``/infer``."""
     async with serving(host, lifespan) as port, httpx.AsyncClient() as client:
         base = f"http://127.0.0.1:{port}"
         return [
@@ -46,7 +46,7 @@ def test_two_servers_live_in_one_starlette_host(lifespan: str) -> None:
 
     async def go() -> None:
         paths = ("/", "/small/infer", "/large/infer", "/large/infer", "/small/metrics")
-        home, *streams, metrics = await answers(host, lifespan, *paths)
+        home, *streams, metrics = await responses(host, lifespan, *paths)
         assert "/small" in home.text
         assert [stream.text.count('{"token":') for stream in streams] == [2, 2, 2]
         counted = 'modeld_http_requests_total{method="POST",path="/infer",status="200"} 1.0'
@@ -67,7 +67,7 @@ def test_a_fastapi_host_serves_it_and_uses_it(lifespan: str) -> None:
 
     async def go() -> None:
         paths = ("/llm/infer", "/haiku?about=rain", "/llm/nope", "/openapi.json", "/llm/readyz")
-        stream, haiku, nothing, document, ready = await answers(host, lifespan, *paths)
+        stream, haiku, nothing, document, ready = await responses(host, lifespan, *paths)
         assert stream.headers["content-type"] == "application/x-ndjson"
         assert stream.text.count('{"token":') == 2
         assert haiku.json() == {"haiku": "ab"}
@@ -89,7 +89,7 @@ def test_an_example_can_be_made_as_its_docstring_says(
 
     async def go() -> None:
         prefix = "/small" if name == "mount_starlette" else "/llm"
-        [alive] = await answers(host, "off", f"{prefix}/healthz")
+        [alive] = await responses(host, "off", f"{prefix}/healthz")
         assert alive.text == "ok"
 
     asyncio.run(go())

@@ -8,9 +8,10 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.blackbox.served import Ledger, Served, ask, client, lines, script, serving, until
+from tests.support.http.served import Ledger, Served, ask, client, lines, script, serving, until
 
 
 def test_a_killed_worker_costs_its_own_requests_and_nothing_else(
@@ -35,8 +36,8 @@ def test_a_killed_worker_costs_its_own_requests_and_nothing_else(
             assert last["reason"] == "worker_crashed"
             assert "SIGKILL" in last["error"]
             assert [line async for line in victim] == []
-            answer = await ask(http, served.url, Ledger(), {"model": "a.gguf", "prompt": "again"})
-            assert answer[-1]["content"] == "again "
+            response = await ask(http, served.url, Ledger(), {"model": "a.gguf", "prompt": "again"})
+            assert response[-1]["content"] == "again "
             assert served.instance("a.gguf")["pid"] != pid
             gate.touch()
             assert (await other)[-1]["content"] == "t0 t1 t2 t3 t4 "
@@ -50,8 +51,8 @@ def test_a_worker_that_dies_idle_is_not_listed_as_loaded(rig_models: Path) -> No
     async def scenario(served: Served) -> None:
         served.post("/infer", {"prompt": "hello"})
         os.kill(served.instance("a.gguf")["pid"], signal.SIGKILL)
-        await until(lambda: served.instance("a.gguf")["state"] == "absent")
-        assert served.status()["used_est_mb"] == 0
+        await until(lambda: served.state("a.gguf") == "absent")
+        assert served.status()["held_mb"] == 0
 
     with serving(rig_models, "--default-model", "a.gguf") as served:
         asyncio.run(scenario(served))
@@ -74,9 +75,9 @@ def test_however_a_worker_ends_its_stream_ends_with_one_error_and_the_next_reque
 ) -> None:
     async def scenario(served: Served) -> None:
         async with client() as http:
-            answer = await ask(http, served.url, Ledger(), script(tokens=9, fault=fault, at=2))
-            assert [line.get("token") for line in answer] == ["t0 ", "t1 ", None]
-            assert answer[-1]["reason"] == "worker_crashed"
+            response = await ask(http, served.url, Ledger(), script(tokens=9, fault=fault, at=2))
+            assert [line.get("token") for line in response] == ["t0 ", "t1 ", None]
+            assert response[-1]["reason"] == "worker_crashed"
             again = await ask(http, served.url, Ledger(), script(tokens=1))
             assert again[-1]["done"]
 
@@ -116,7 +117,7 @@ def test_twenty_kills_cost_twenty_streams_and_nothing_else(
             asyncio.run(kill(served, models / "a.gguf"))
         ledger.check()
         assert ledger.outcomes == {"failed": 20}
-        asyncio.run(until(lambda: served.status()["used_est_mb"] == 0))
+        asyncio.run(until(lambda: served.status()["held_mb"] == 0))
         assert served.process.pid == server
         assert served.process.poll() is None
     assert sorted(detected_s)[10] < 0.5, detected_s
@@ -127,8 +128,8 @@ def test_a_stopped_worker_is_killed_as_hung_and_its_stream_ends_with_an_error(
 ) -> None:
     async def scenario(served: Served) -> None:
         async with client() as http:
-            answer = await ask(http, served.url, Ledger(), script(tokens=9, fault="stop", at=2))
-            assert answer[-1]["reason"] == "worker_crashed"
+            response = await ask(http, served.url, Ledger(), script(tokens=9, fault="stop", at=2))
+            assert response[-1]["reason"] == "worker_crashed"
             again = await ask(http, served.url, Ledger(), script(tokens=1))
             assert again[-1]["done"]
 
@@ -145,14 +146,16 @@ def test_a_model_that_dies_at_every_load_is_left_alone_and_says_for_how_long(
     options = json.dumps({"*": {"load_fault": "SIGSEGV", "journal": str(journal)}})
     arguments = ("--default-model", "a.gguf", "--models", options)
     with serving(rig_models, *arguments) as served:
-        answers = [served.post("/infer", {"prompt": "x"}) for _ in range(20)]
-        assert {(answer.status_code, answer.json()["reason"]) for answer in answers} == {
+        begun_s = time.monotonic()
+        responses = [served.post("/infer", {"prompt": "x"}) for _ in range(20)]
+        cool_downs = int(time.monotonic() - begun_s)  # the shortest lasts a second
+        assert {(response.status_code, response.json()["reason"]) for response in responses} == {
             (503, "load_failed")
         }
-        assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers)
+        assert all(int(response.headers["retry-after"]) >= 1 for response in responses)
         assert served.instance("a.gguf")["state"] == "failed"
-        assert journal.read_text().count("load a.gguf") == 1
-        assert served.status()["used_est_mb"] == 0
+        assert journal.read_text().count("load a.gguf") <= 1 + cool_downs
+        assert served.status()["held_mb"] == 0
 
 
 def test_fifty_requests_share_one_load(rig_models: Path, tmp_path: Path) -> None:
@@ -182,9 +185,86 @@ def test_a_flood_on_standard_error_delays_no_stream(rig_models: Path) -> None:
     async def scenario(served: Served) -> None:
         async with client() as http:
             flood = script(tokens=3, fault="flood 100000000", at=1)
-            answer = await ask(http, served.url, Ledger(), flood)
-            assert answer[-1]["content"] == "t0 t1 t2 "
+            response = await ask(http, served.url, Ledger(), flood)
+            assert response[-1]["content"] == "t0 t1 t2 "
 
     with serving(rig_models, "--default-model", "a.gguf") as served:
         asyncio.run(scenario(served))
         assert len(served.log()) < 1_000_000
+
+
+def test_a_crashed_engines_traceback_is_in_the_log_once_with_its_model_and_backend(
+    rig_models: Path,
+) -> None:
+    async def scenario(served: Served) -> None:
+        served.post("/infer", {"model": "a.gguf", **script(tokens=3, fault="raise", at=1)})
+        await until(lambda: "next load in" in served.log())
+        await until(lambda: "RuntimeError: the rig was told to fail" in served.log())
+        own = [line for line in served.log().splitlines() if "last words" in line]
+        assert all("last words of 'a.gguf', backend 'rig': " in line for line in own)
+        assert own[0].endswith("Traceback (most recent call last):")
+        assert own[-1].endswith("RuntimeError: the rig was told to fail")
+        assert any("commit" in line for line in own), "the innermost call"
+        assert len(own) <= 20
+        assert served.log().count("RuntimeError: the rig was told to fail") == 1
+
+    with serving(rig_models) as served:
+        asyncio.run(scenario(served))
+
+
+def test_a_worker_that_aborts_leaves_its_last_line_in_the_log(rig_models: Path) -> None:
+    async def scenario(served: Served) -> None:
+        cry = script(tokens=3, fault="cry GGML_ASSERT(x > 0) failed", at=1)
+        served.post("/infer", {"model": "a.gguf", **cry})
+        await until(lambda: "GGML_ASSERT(x > 0) failed" in served.log())
+
+    with serving(rig_models) as served:
+        asyncio.run(scenario(served))
+
+
+def test_a_load_that_raises_leaves_its_traceback_in_the_log(
+    rig_models: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "modeld.yaml"
+    config.write_text(
+        f"addr: 127.0.0.1:0\nmodels_dir: {rig_models}\nmodels:\n  a.gguf: {{load_fault: raise}}\n"
+    )
+
+    async def scenario(served: Served) -> None:
+        assert served.post("/infer", {"model": "a.gguf", "prompt": "hi"}).status_code == 503
+        await until(lambda: "last words of 'a.gguf': RuntimeError" in served.log())
+
+    with serving(None, "--config", str(config)) as served:
+        asyncio.run(scenario(served))
+
+
+def test_workers_are_told_apart_in_a_list_of_processes(rig_models: Path) -> None:
+    async def scenario(served: Served) -> None:
+        def titles() -> set[str]:
+            found = psutil.Process(served.process.pid).children()
+            return {" ".join(child.cmdline()).strip() for child in found}
+
+        served.post("/infer", {"model": "a.gguf", "prompt": "hello"})
+        await until(
+            lambda: titles() == {"modeld-worker a.gguf", "modeld-worker (waits for a model)"}
+        )
+        worker = psutil.Process(served.instance("a.gguf")["pid"])
+        assert worker.name() == "modeld-worker"
+
+    with serving(rig_models, "--warm-workers", "1") as served:
+        asyncio.run(scenario(served))
+
+
+def test_a_killed_warm_worker_is_replaced_without_a_load(rig_models: Path) -> None:
+    async def scenario(served: Served) -> None:
+        def warm() -> set[int]:
+            return {child.pid for child in psutil.Process(served.process.pid).children()}
+
+        await until(lambda: len(warm()) == 1)
+        (first,) = warm()
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: len(warm() - {first}) == 1 and served.status()["warm_workers"] == 1)
+        assert f"the warm worker {first} ended before any load" in served.log()
+
+    with serving(rig_models, "--warm-workers", "1") as served:
+        asyncio.run(scenario(served))

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-RIG = Path(__file__).parents[1] / "rig"
+RIG = Path(__file__).parents[1] / "support" / "worker_rig"
 
 
 @pytest.fixture(autouse=True)

@@ -13,9 +13,9 @@ from modeld.errors import (
     InternalError,
     InvalidRequestError,
 )
-from modeld.hosting import process
-from tests.hosting.leaks import PATIENCE_S, run, until
-from tests.hosting.rigged import (
+from modeld.hosting.process import worker_process
+from tests.support.hosting.leaks import PATIENCE_S, run, until
+from tests.support.hosting.rigged import (
     HOSTS,
     Stream,
     an_engine,
@@ -28,7 +28,7 @@ STALL = {"stall_timeout_s": 0.3}
 
 
 @pytest.mark.parametrize("kind", HOSTS)
-def test_an_engine_answers(kind: str) -> None:
+def test_an_engine_serves(kind: str) -> None:
     async def main() -> None:
         async with an_engine(kind, slots=2, held_mb=7) as engine:
             stream = Stream(engine, plan(tokens=3))
@@ -142,6 +142,9 @@ def test_rule_14_a_request_that_is_refused_hurts_no_other(kind: str, tmp_path: P
             assert caught.value.field == "prompt"
             with pytest.raises(InternalError, match="the engine refused: RuntimeError"):
                 await ask(engine, submit="raise")
+            for fault in ("unspeakable", "SystemExit"):
+                with pytest.raises(InternalError, match="the engine refused: "):
+                    await ask(engine, submit=fault)
             (tmp_path / "gate").touch()
             await other.end()
             assert other.text == tokens(4)
@@ -221,7 +224,7 @@ def test_chunks_under_a_wrong_id_reach_nobody() -> None:
 
 
 def test_a_process_that_does_not_close_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "CLOSE_GRACE_S", 0.2)
+    monkeypatch.setattr(worker_process, "CLOSE_GRACE_S", 0.2)
 
     async def main() -> None:
         async with an_engine(close_fault="hang") as engine:

@@ -9,11 +9,11 @@ import psutil
 import pytest
 
 from modeld.errors import InvalidModelError, LoadFailedError
-from modeld.hosting.frames import Prepared, Progress, Returned, Stepped
+from modeld.hosting.channel.frames import Prepared, Progress, Returned, Stepped
 from modeld.hosting.host import Hosting
-from tests.hosting.leaks import PATIENCE_S, run, until
-from tests.hosting.rigged import HOSTS, SPEC, a_hosting, ask, options, start, tokens
 from tests.hosting.test_host_loads import HeldHosting, HeldWorker
+from tests.support.hosting.leaks import PATIENCE_S, run, until
+from tests.support.hosting.rigged import HOSTS, SPEC, a_hosting, ask, options, start, tokens
 
 MEASURE = "modeld_rig.dry_run:measure"
 
@@ -56,12 +56,12 @@ def test_a_function_runs_in_a_worker_of_its_own_that_is_gone_afterwards(tmp_path
     run(main())
 
 
-def test_a_function_is_called_in_a_spare_worker_where_there_is_one() -> None:
+def test_a_function_is_called_in_a_warm_worker_where_there_is_one() -> None:
     async def main() -> None:
-        async with a_hosting(spare_workers=1) as owner:
-            (spare,) = psutil.Process().children()
+        async with a_hosting(warm_workers=1) as owner:
+            (warm_worker,) = psutil.Process().children()
             await call(owner, measured_mb=3)
-            assert not spare.is_running()
+            assert not warm_worker.is_running()
 
     run(main())
 

@@ -8,8 +8,8 @@ import psutil
 import pytest
 
 from modeld.errors import WorkerCrashedError
-from tests.hosting.leaks import PATIENCE_S, run, until
-from tests.hosting.rigged import (
+from tests.support.hosting.leaks import PATIENCE_S, run, until
+from tests.support.hosting.rigged import (
     HOSTS,
     Stream,
     a_hosting,
@@ -32,6 +32,7 @@ FATAL = {
     "exit 0": ("exit", "exit 0"),
     "exit 3": ("exit", "exit 3"),
     "raise": ("exit", "exit 1"),
+    "unspeakable": ("exit", "exit 1"),
     "SystemExit": ("exit", "exit 0"),
     "hang": ("stall", "no progress for 0.3 s"),
     "stop": ("stall", "no progress for 0.3 s"),
@@ -67,7 +68,7 @@ def test_rule_12_a_process_that_dies_or_hangs_ends_all_its_streams_with_an_error
     run(main())
 
 
-@pytest.mark.parametrize("fault", ["raise", "SystemExit"])
+@pytest.mark.parametrize("fault", ["raise", "SystemExit", "unspeakable"])
 def test_rule_12_a_thread_that_dies_ends_all_its_streams_with_an_error(
     fault: str, tmp_path: Path
 ) -> None:
@@ -87,11 +88,15 @@ def test_rule_12_a_thread_that_dies_ends_all_its_streams_with_an_error(
 
 
 @pytest.mark.parametrize("kind", HOSTS)
-def test_rule_12_a_stream_that_breaks_off_with_a_reply_ends_with_an_error(kind: str) -> None:
+def test_rule_12_a_stream_that_breaks_off_with_a_unary_response_ends_with_an_error(
+    kind: str,
+) -> None:
     async def main() -> None:
         async with an_engine(kind) as engine:
-            stream = Stream(engine, plan(tokens=9, reply="text", at=3))
-            with pytest.raises(WorkerCrashedError, match="sent Text where Done was due") as caught:
+            stream = Stream(engine, plan(tokens=9, response="text", at=3))
+            with pytest.raises(
+                WorkerCrashedError, match="sent TextResponse where Done was due"
+            ) as caught:
                 await stream.end()
             assert caught.value.cause == "garbage"
             assert stream.text == tokens(3)

@@ -9,10 +9,11 @@ import pytest
 
 from modeld import Settings
 from modeld.errors import LoadFailedError, WorkerCrashedError
-from modeld.hosting.frames import Prepared, Progress, Stepped
+from modeld.hosting.channel.frames import Prepared, Progress, Stepped
 from modeld.hosting.host import ThreadHosting
-from tests.hosting.leaks import PATIENCE_S, run, until
-from tests.hosting.rigged import (
+from tests.hosting.test_hosted import HeldLink
+from tests.support.hosting.leaks import PATIENCE_S, run, until
+from tests.support.hosting.rigged import (
     HOSTS,
     RIG,
     SPEC,
@@ -22,7 +23,6 @@ from tests.hosting.rigged import (
     start,
     tokens,
 )
-from tests.hosting.test_hosted import HeldLink
 
 
 @pytest.mark.parametrize("kind", HOSTS)

@@ -7,21 +7,22 @@ from collections.abc import Sequence
 import pytest
 
 from modeld import Chunk, Done, Failed, FinishReason, GenerateRequest, Token, Usage
-from modeld.errors import ClientTooSlowError, ModeldError, PromptTooLongError, WorkerCrashedError
-from modeld.hosting import mailbox
-from modeld.hosting.frames import (
+from modeld.errors import ModeldError, PromptTooLongError, WorkerCrashedError
+from modeld.hosting.channel.credit import CHUNK_COST, GRANT
+from modeld.hosting.channel.frames import (
     Cancel,
     Cancelled,
     Close,
     Command,
+    Credit,
     Prepared,
     Sent,
     Stepped,
     Submit,
 )
+from modeld.hosting.channel.link import Link
 from modeld.hosting.hosted import HostedEngine
-from modeld.hosting.link import Link
-from modeld.questions import Text
+from modeld.responses import TextResponse
 
 DONE = Done(finish_reason=FinishReason.STOP, usage=Usage())
 HELLO = GenerateRequest(prompt="hello")
@@ -76,7 +77,7 @@ class Reader:
         await asyncio.sleep(0)
 
     async def all(self) -> Sequence[Chunk]:
-        """The rest of the answer."""
+        """Return the rest of the response."""
         self.taken.append(await self._first)
         return await self.rest()
 
@@ -186,24 +187,76 @@ def test_a_dead_engine_takes_no_request() -> None:
     asyncio.run(main())
 
 
-def test_a_client_that_falls_far_behind_is_given_up_and_never_gets_an_answer_with_a_hole(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(mailbox, "MAX_WAITING_CHUNKS", 3)
-
+def test_the_worker_is_told_how_much_was_taken() -> None:
     async def main() -> None:
         link = HeldLink()
         reader = Reader(an_engine(link))
         await reader.begin()
-        link.produce(1, *words("a", "b", "c", "lost"))
+        piece = Token(text="a" * (GRANT - CHUNK_COST))
+        link.produce(1, piece, piece, piece)
         reader.taken.append(await reader._first)
-        link.produce(1, *words("after the hole"), DONE)
+        assert link.sent[1:] == [Credit(id=1, amount=GRANT)]
         reader.taken.append(await anext(reader.chunks))
-        link.produce(1, *words("after the hole"), DONE)
-        with pytest.raises(ClientTooSlowError):
-            await reader.rest()
-        assert reader.taken == words("a", "b", "c")
-        assert Cancel(id=1) in link.sent
+        assert link.sent[1:] == [Credit(id=1, amount=GRANT)] * 2
+        link.produce(1, DONE)
+        assert len(await reader.rest()) == 4
+        assert link.sent[1:] == [Credit(id=1, amount=GRANT)] * 2, "it has ended"
+
+    asyncio.run(main())
+
+
+def test_a_client_that_is_slow_to_take_the_rest_keeps_neither_a_slot_nor_a_watch() -> None:
+    async def main() -> None:
+        link = HeldLink()
+        engine = an_engine(link)
+        ends: list[object] = []
+        chunks = engine.stream(HELLO, ends.append)
+        first = asyncio.ensure_future(anext(chunks))
+        await asyncio.sleep(0)
+        link.produce(1, *words("a", "b"))
+        assert await first == Token(text="a")
+        assert engine._watchdog.needed
+        link.produce(1, DONE)
+        await asyncio.sleep(0)
+        assert ends == [DONE]
+        assert not engine._watchdog.needed, "the worker has nothing to do"
+        link.die()
+        assert [chunk async for chunk in chunks] == [*words("b"), DONE]
+        assert not [command for command in link.sent if isinstance(command, Cancel)]
+
+    asyncio.run(main())
+
+
+def test_who_leaves_after_the_end_has_nothing_to_cancel() -> None:
+    async def main() -> None:
+        link = HeldLink()
+        engine = an_engine(link)
+        reader = Reader(engine)
+        await reader.begin()
+        link.produce(1, *words("a", "b"), DONE)
+        await reader._first
+        await reader.chunks.aclose()
+        assert not [command for command in link.sent if isinstance(command, Cancel)]
+        await engine.aclose()
+
+    asyncio.run(main())
+
+
+def test_an_owner_that_fails_at_the_end_hurts_no_stream() -> None:
+    def fail(_end: object) -> None:
+        raise ZeroDivisionError("not the channel's fault")
+
+    async def main() -> None:
+        complaints: list[object] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _loop, context: complaints.append(context["exception"]))
+        link = HeldLink()
+        chunks = an_engine(link).stream(HELLO, fail)
+        first = asyncio.ensure_future(anext(chunks))
+        await asyncio.sleep(0)
+        link.produce(1, DONE)
+        assert await first == DONE
+        assert [type(each) for each in complaints] == [ZeroDivisionError]
 
     asyncio.run(main())
 
@@ -244,16 +297,16 @@ def test_a_request_that_cannot_be_handed_over_leaves_nothing_behind() -> None:
     asyncio.run(main())
 
 
-def test_a_reply_to_a_request_for_text_kills_the_worker_after_what_came_before() -> None:
+def test_a_unary_response_to_a_request_for_text_kills_the_worker_after_what_came_before() -> None:
     async def main() -> None:
         link = HeldLink()
         reader = Reader(an_engine(link))
         await reader.begin()
-        link.produce(1, Token(text="a"), Text(text="b"))
+        link.produce(1, Token(text="a"), TextResponse(text="b"))
         with pytest.raises(WorkerCrashedError):
             await reader.all()
         assert reader.taken == words("a")
-        assert link.killed == [("it sent Text where Done was due", "garbage")]
+        assert link.killed == [("it sent TextResponse where Done was due", "garbage")]
         assert not [command for command in link.sent if isinstance(command, Cancel)]
 
     asyncio.run(main())

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-only
 import asyncio
+from contextlib import suppress
 
 import pytest
 
-from modeld.hosting.tasks import TaskSet
+from modeld.hosting.tasks import TaskSet, leave_behind
 
 
 def test_closing_cancels_all_tasks_and_waits_until_they_have_ended() -> None:
@@ -68,3 +69,34 @@ def test_a_task_that_has_ended_is_not_kept() -> None:
         assert not tasks._tasks
 
     asyncio.run(main())
+
+
+def test_an_event_loop_closes_without_the_tasks_that_do_not_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    may_end = asyncio.Event()
+    ended: list[str] = []
+
+    async def obeys() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("obeys")
+
+    async def goes_on() -> None:
+        while not may_end.is_set():
+            with suppress(asyncio.CancelledError):
+                await may_end.wait()
+
+    async def main() -> list[asyncio.Task[None]]:
+        tasks = [asyncio.create_task(work(), name=work.__name__) for work in (obeys, goes_on)]
+        await asyncio.sleep(0)
+        await leave_behind(0.01)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        may_end.set()  # for the test's own sake
+        await asyncio.wait(tasks)
+        return tasks
+
+    asyncio.run(main())
+    assert ended == ["obeys"]
+    assert caplog.messages == ["task goes_on does not end and is left behind"]

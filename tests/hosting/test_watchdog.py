@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-only
 import pytest
 
-from modeld.hosting.watchdog import SHORTEST_INTERVAL_S, Watchdog
+from modeld.hosting.pauses import SHORTEST_INTERVAL_S
+from modeld.hosting.watchdog import Watchdog
 
 
 def watched(watchdog: Watchdog, until_s: float, now_s: float = 0.0) -> tuple[str | None, float]:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -19,13 +20,21 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modeld.errors import ConfigurationError
 from modeld.httpapi.app import ModeldApp, create_app
+from modeld.httpapi.exchange.exchange import MAX_QUERY_FIELDS
 from modeld.serving.service import LocalService
 from modeld.settings import Settings
-from tests.httpapi.fake_service import FakePlugin, FakeService, app_of, ask, client_of, make_app
+from tests.support.http.fake_service import (
+    FakePlugin,
+    FakeService,
+    app_of,
+    ask,
+    client_of,
+    make_app,
+)
 
 
 async def lifespan_of(app: Any) -> list[str]:
-    """What a server hears when it starts and then stops an application."""
+    """Return what a server hears when it starts and then stops an application."""
     to_app: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     for kind in ("lifespan.startup", "lifespan.shutdown"):
         to_app.put_nowait({"type": kind})
@@ -64,10 +73,10 @@ def test_first_requests_that_come_together_share_the_start() -> None:
 def test_a_start_that_fails_is_answered_with_its_reason() -> None:
     service = FakeService()
     service.start_error = ConfigurationError("models: no option 'x'", field="models")
-    answer = ask(make_app(service), "GET", "/models")
-    assert answer.status_code == 500
-    assert answer.json()["reason"] == "configuration_error"
-    assert answer.json()["error"] == "models: no option 'x'"
+    response = ask(make_app(service), "GET", "/models")
+    assert response.status_code == 500
+    assert response.json()["reason"] == "configuration_error"
+    assert response.json()["error"] == "models: no option 'x'"
 
 
 def test_alone_it_follows_the_lifespan_of_the_server() -> None:
@@ -111,8 +120,8 @@ def test_it_serves_under_any_prefix(prefix: str) -> None:
 
     async def go() -> None:
         async with client_of(host, close=app) as client:
-            answer = await client.post(f"{prefix}/infer", json={"prompt": "hi"})
-            assert answer.text.count("\n") == 3
+            response = await client.post(f"{prefix}/infer", json={"prompt": "hi"})
+            assert response.text.count("\n") == 3
             assert (await client.get(f"{prefix}/healthz")).text == "ok"
             nothing = await client.get(f"{prefix}/nope")
             assert nothing.json()["reason"] == "not_found"
@@ -177,15 +186,15 @@ def test_a_hosts_middleware_finds_its_own_application_after_the_call() -> None:
 
     async def go() -> None:
         async with client_of(host, close=app) as client:
-            answer = await client.post("/llm/infer", json={"prompt": "hi"})
-            assert answer.text.count("\n") == 3
+            response = await client.post("/llm/infer", json={"prompt": "hi"})
+            assert response.text.count("\n") == 3
 
     asyncio.run(go())
     assert seen == [host]
 
 
 class Stamp:
-    """Middleware of a plugin that marks every answer."""
+    """Middleware of a plugin that marks every response."""
 
     def __init__(self, app: ASGIApp, value: str, fails: bool = False) -> None:
         self.app, self.value, self.fails = app, value, fails
@@ -202,7 +211,7 @@ class Stamp:
         await self.app(scope, receive, mark)
 
 
-def test_a_plugins_middleware_sees_every_answer_the_first_one_outermost() -> None:
+def test_a_plugins_middleware_sees_every_response_the_first_one_outermost() -> None:
     class Second(Stamp):
         pass
 
@@ -212,8 +221,8 @@ def test_a_plugins_middleware_sees_every_answer_the_first_one_outermost() -> Non
     async def go() -> None:
         async with client_of(app) as client:
             for path in ("/status", "/nope", "/models"):
-                answer = await client.get(path)
-                assert answer.headers.get_list("x-stamp") == ["inner", "outer"]
+                response = await client.get(path)
+                assert response.headers.get_list("x-stamp") == ["inner", "outer"]
             streamed = await client.post("/infer", json={"prompt": "hi"})
             assert streamed.headers.get_list("x-stamp") == ["inner", "outer"]
 
@@ -222,10 +231,10 @@ def test_a_plugins_middleware_sees_every_answer_the_first_one_outermost() -> Non
 
 def test_a_broken_middleware_is_answered_like_any_inner_fault() -> None:
     broken = make_app(FakeService(), middleware=[Middleware(Stamp, "x", fails=True)])
-    answer = ask(broken, "GET", "/status")
-    assert answer.status_code == 500
-    assert answer.json()["reason"] == "internal_error"
-    assert answer.headers["x-request-id"] in answer.json()["error"]
+    response = ask(broken, "GET", "/status")
+    assert response.status_code == 500
+    assert response.json()["reason"] == "internal_error"
+    assert response.headers["x-request-id"] in response.json()["error"]
 
 
 def test_a_plugins_route_reaches_the_application() -> None:
@@ -262,15 +271,15 @@ def test_without_settings_the_environment_counts(
 def test_the_models_of_this_machine_are_served_where_no_plugin_says_otherwise(
     tmp_path: Path,
 ) -> None:
-    app = create_app(Settings(models_dir=str(tmp_path), spare_workers=0))
+    app = create_app(Settings(models_dir=str(tmp_path), warm_workers=0))
 
     async def go() -> None:
         async with client_of(app) as client:
             assert (await client.get("/models")).json() == {"models": []}
             status = (await client.get("/status")).json()
             assert status["state"] == "running"
-            answer = await client.post("/infer", json={"prompt": "hi", "model": "nope"})
-            assert answer.status_code == 404
+            response = await client.post("/infer", json={"prompt": "hi", "model": "nope"})
+            assert response.status_code == 404
 
     asyncio.run(go())
 
@@ -286,7 +295,21 @@ def test_no_signal_handler_is_installed() -> None:
         "import signal, asyncio; from modeld import Settings, create_app;"
         "kinds = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP);"
         "before = [signal.getsignal(s) for s in kinds];"
-        "app = create_app(Settings(spare_workers=0)); asyncio.run(app.aclose());"
+        "app = create_app(Settings(warm_workers=0)); asyncio.run(app.aclose());"
         "assert before == [signal.getsignal(s) for s in kinds]"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_query_has_only_so_many_fields() -> None:
+    async def echo(request: Request) -> Response:
+        return PlainTextResponse("here")
+
+    def ask_with(query: str) -> httpx.Response:
+        return ask(make_app(FakeService(), routes=[Route("/echo", echo)]), "GET", f"/echo?{query}")
+
+    query = "&".join(["a=1"] * MAX_QUERY_FIELDS)
+    assert ask_with(query).status_code == 200
+    response = ask_with(f"{query}&a=1")
+    assert response.status_code == 400
+    assert response.json()["error"] == "the query has more than 100 fields"

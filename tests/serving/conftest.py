@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.serving.desk import Desk
+from tests.support.serving.desk import Desk
 
 
 @pytest.fixture

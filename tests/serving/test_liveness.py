@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Whatever has happened, once the trouble is over everybody gets an answer: nobody hangs."""
+"""Whatever has happened, once the trouble is over everybody gets a response: nobody hangs."""
 
 import asyncio
 import random
@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modeld.errors import LoadFailedError
-from modeld.serving.instance import Place
-from tests.serving.fakes import MIB, FakeBackend, FakeEngine
-from tests.serving.stage import Stage, a_stage
-from tests.serving.virtual_time import run_virtually, settle
+from modeld.serving.state.model_entry import ModelEntry
+from tests.support.serving.fakes import MIB, FakeBackend, FakeEngine
+from tests.support.serving.stage import Stage, a_stage
+from tests.support.serving.virtual_time import run_virtually, settle
 
 ESTIMATED_MB = {"a": 100, "b": 100, "c": 30, "d": 30, "e": 60}
 MEASURED_MB = {"a": (0, 180), "b": (100, 180), "c": (0, 30), "d": (30, 110), "e": (0, 200)}
@@ -25,7 +25,7 @@ class Trouble:
         self._stage = stage
         self._chance = chance
         self._engines: list[FakeEngine] = []
-        self.places = [stage.place(model, size) for model, size in ESTIMATED_MB.items()]
+        self.entries = [stage.entry(model, size) for model, size in ESTIMATED_MB.items()]
 
     @property
     def _backend(self) -> FakeBackend:
@@ -60,8 +60,8 @@ class Trouble:
             self._chance.choice(self._stage.clients).task.cancel()
 
     async def send(self) -> None:
-        place: Place = self._chance.choice(self.places)
-        await self._stage.client(place, needs_slot=self._chance.random() > 0.2)
+        entry: ModelEntry = self._chance.choice(self.entries)
+        await self._stage.client(entry, needs_slot=self._chance.random() > 0.2)
 
     async def once(self, number: int) -> None:
         steps = [self.end_a_load, self.end_a_load, self.fail_a_load, self.kill, self.stick]
@@ -85,7 +85,7 @@ class Trouble:
                 return
             await asyncio.sleep(1)
         waiting = [client for client in self._stage.clients if not client.task.done()]
-        states = {p.spec.id: p.status(0).state.value for p in self.places}
+        states = {p.spec.id: p.status(0).state.value for p in self.entries}
         raise AssertionError(f"{len(waiting)} wait for ever: {states}")
 
 
@@ -99,7 +99,7 @@ def test_when_the_trouble_is_over_nobody_waits_for_ever(numbers: list[int], seed
             trouble = Trouble(stage, random.Random(seed))
             for number in numbers:
                 await trouble.once(number)
-                stage.turns.check()
+                stage.scheduler.check()
             await trouble.end()
 
     run_virtually(main())

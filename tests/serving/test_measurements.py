@@ -7,18 +7,18 @@ import pytest
 
 from modeld.errors import InvalidModelError
 from modeld.events import ModelEvicted, ModelLoaded, ModelLoadFailed
-from modeld.serving.cooldown import FIRST_S
-from modeld.serving.instance import Place
-from modeld.serving.need import RETRY_S
 from modeld.serving.pool import log
-from tests.serving.fakes import MIB, a_place
-from tests.serving.stage import Stage, a_stage
-from tests.serving.virtual_time import run_virtually, settle
+from modeld.serving.state.cooldown import FIRST_S
+from modeld.serving.state.memory_need import RETRY_S
+from modeld.serving.state.model_entry import ModelEntry
+from tests.support.serving.fakes import MIB, an_entry
+from tests.support.serving.stage import Stage, a_stage
+from tests.support.serving.virtual_time import run_virtually, settle
 
 
-def unmeasured(stage: Stage, model: str = "a", size_mb: int = 100, depth: int = 32) -> Place:
-    """A model that its backend can measure."""
-    return stage.place(model, size_mb, depth=depth, measurable=True)
+def unmeasured(stage: Stage, model: str = "a", size_mb: int = 100, depth: int = 32) -> ModelEntry:
+    """Return a model that its backend can measure."""
+    return stage.entry(model, size_mb, depth=depth, measurable=True)
 
 
 @pytest.mark.parametrize("budget_mb", [None, 125])
@@ -40,9 +40,9 @@ def test_what_is_measured_is_reserved_whether_it_is_less_or_more(measured_mb: in
             client = await stage.client(unmeasured(stage))
             assert stage.backend.measured == ["a"]
             assert stage.backend.started == []
-            assert stage.turns.ledger.held_bytes == 0
+            assert stage.scheduler.ledger.held_bytes == 0
             await stage.end_measurement("a", measured_mb)
-            assert stage.turns.ledger.held_bytes == measured_mb * MIB
+            assert stage.scheduler.ledger.held_bytes == measured_mb * MIB
             await stage.end_load("a")
             assert client.runs
             (loaded,) = stage.seen(ModelLoaded)
@@ -66,10 +66,10 @@ def test_rule_7_a_model_that_was_measured_too_large_is_refused_and_nobody_is_evi
     async def main() -> None:
         async with a_stage(budget_mb=200) as stage:
             await stage.resident("b", 150)
-            place = unmeasured(stage)
-            clients = [await stage.client(place) for _ in range(3)]
+            entry = unmeasured(stage)
+            clients = [await stage.client(entry) for _ in range(3)]
             await stage.end_measurement("a", 201)
-            for client in [*clients, await stage.client(place)]:
+            for client in [*clients, await stage.client(entry)]:
                 assert await client.outcome() == "model_exceeds_budget"
             assert stage.backend.measured == ["a"]
             assert stage.seen(ModelEvicted) == []
@@ -83,14 +83,14 @@ def test_without_a_measurement_the_estimate_stays_and_nobody_asks_again_at_once(
 ) -> None:
     async def main() -> None:
         async with a_stage(budget_mb=100) as stage:
-            place = unmeasured(stage)
-            client = await stage.client(place)
+            entry = unmeasured(stage)
+            client = await stage.client(entry)
             await stage.end_measurement("a", result)
-            assert stage.turns.ledger.held_bytes == 100 * MIB
+            assert stage.scheduler.ledger.held_bytes == 100 * MIB
             await stage.end_load("a")
             await client.leave()
-            await stage.pool.unload(place)
-            await stage.client(place)
+            await stage.pool.unload(entry)
+            await stage.client(entry)
             await stage.end_load("a")
             assert stage.backend.measured == ["a"]
 
@@ -112,15 +112,15 @@ def test_a_measurement_that_does_not_end_is_given_up_after_the_loads_timeout(
             assert stage.backend.started == ["a"]
 
     run_virtually(main())
-    assert "LoadFailedError('the measurement took longer than 30 s')" in caplog.text
+    assert "LoadFailedError: the measurement took longer than 30 s" in caplog.text
 
 
-def test_all_who_wait_share_one_measurement_and_the_line_counts_them() -> None:
+def test_all_who_wait_share_one_measurement_and_the_queue_counts_them() -> None:
     async def main() -> None:
         async with a_stage(budget_mb=100) as stage:
-            place = unmeasured(stage, depth=2)
-            clients = [await stage.client(place) for _ in range(3)]
-            assert await (await stage.client(place)).outcome() == "queue_full"
+            entry = unmeasured(stage, depth=2)
+            clients = [await stage.client(entry) for _ in range(3)]
+            assert await (await stage.client(entry)).outcome() == "queue_full"
             await stage.end_measurement("a", 90)
             await stage.end_load("a")
             for client in clients:
@@ -137,9 +137,9 @@ def test_rule_5_a_measurement_holds_up_no_other_model() -> None:
             _b, _engine, busy = await stage.busy("b")
             await stage.client(unmeasured(stage))
             await busy.leave()
-            again = await stage.client(stage.turns.places["b"])
+            again = await stage.client(stage.scheduler.entries["b"])
             assert again.runs
-            other = await stage.client(stage.place("c", 100))
+            other = await stage.client(stage.entry("c", 100))
             await stage.end_load("c")
             assert other.runs
             assert stage.backend.started == ["b", "c"]
@@ -150,15 +150,15 @@ def test_rule_5_a_measurement_holds_up_no_other_model() -> None:
 def test_who_waits_for_a_measurement_may_wait_too_long_or_leave_and_it_is_kept() -> None:
     async def main() -> None:
         async with a_stage(budget_mb=100) as stage:
-            place = unmeasured(stage)
-            assert await (await stage.client(place, max_wait_s=5)).outcome() == "wait_timeout"
-            await (await stage.client(place)).give_up()
+            entry = unmeasured(stage)
+            assert await (await stage.client(entry, max_wait_s=5)).outcome() == "wait_timeout"
+            await (await stage.client(entry)).give_up()
             assert stage.backend.measured == ["a"]
             await stage.end_measurement("a", 90)
             assert stage.backend.started == [], "nobody wants it any more"
-            client = await stage.client(place)
+            client = await stage.client(entry)
             assert stage.backend.measured == ["a"]
-            assert stage.turns.ledger.held_bytes == 90 * MIB
+            assert stage.scheduler.ledger.held_bytes == 90 * MIB
             await stage.end_load("a")
             assert client.runs
 
@@ -168,11 +168,11 @@ def test_who_waits_for_a_measurement_may_wait_too_long_or_leave_and_it_is_kept()
 def test_a_changed_file_is_measured_anew_and_the_old_measurement_is_nothing_to_it() -> None:
     async def main() -> None:
         async with a_stage(budget_mb=100) as stage:
-            place = unmeasured(stage)
-            await stage.client(place)
+            entry = unmeasured(stage)
+            await stage.client(entry)
             old = stage.backend.measurements.pop("a")
-            place.renew(a_place(stage.backend, "a", size_mb=95, measurable=True))
-            await stage.client(place)
+            entry.renew(an_entry(stage.backend, "a", size_mb=95, measurable=True))
+            await stage.client(entry)
             assert stage.backend.measured == ["a", "a"]
             new = stage.backend.measurements["a"]
             old.set_exception(ValueError("the file is gone"))
@@ -180,7 +180,7 @@ def test_a_changed_file_is_measured_anew_and_the_old_measurement_is_nothing_to_i
             assert stage.backend.started == []
             stage.backend.measurements["a"] = new
             await stage.end_measurement("a", 91)
-            assert stage.turns.ledger.held_bytes == 91 * MIB
+            assert stage.scheduler.ledger.held_bytes == 91 * MIB
             await stage.end_load("a")
 
     run_virtually(main())
@@ -189,15 +189,15 @@ def test_a_changed_file_is_measured_anew_and_the_old_measurement_is_nothing_to_i
 def test_rule_6_once_loaded_the_larger_of_measurement_and_what_is_held_counts() -> None:
     async def main() -> None:
         async with a_stage(budget_mb=100) as stage:
-            place = unmeasured(stage)
-            client = await stage.client(place)
+            entry = unmeasured(stage)
+            client = await stage.client(entry)
             await stage.end_measurement("a", 80)
             await stage.end_load("a", held_mb=85)
-            assert stage.turns.ledger.held_bytes == 85 * MIB
+            assert stage.scheduler.ledger.held_bytes == 85 * MIB
             await client.leave()
-            await stage.pool.unload(place)
-            await stage.client(place)
-            assert stage.turns.ledger.held_bytes == 85 * MIB
+            await stage.pool.unload(entry)
+            await stage.client(entry)
+            assert stage.scheduler.ledger.held_bytes == 85 * MIB
             assert stage.backend.measured == ["a"]
             await stage.end_load("a")
 
@@ -218,17 +218,17 @@ def test_closing_stops_a_measurement() -> None:
 def test_a_measurement_that_failed_in_passing_is_made_again_later() -> None:
     async def main() -> None:
         async with a_stage(budget_mb=100) as stage:
-            place = unmeasured(stage)
-            client = await stage.client(place)
+            entry = unmeasured(stage)
+            client = await stage.client(entry)
             await stage.end_measurement("a", ValueError("no"))
             await stage.end_load("a")
             await client.leave()
-            await stage.pool.unload(place)
+            await stage.pool.unload(entry)
             await asyncio.sleep(RETRY_S)
-            again = await stage.client(place)
+            again = await stage.client(entry)
             assert stage.backend.measured == ["a", "a"]
             await stage.end_measurement("a", 60)
-            assert stage.turns.ledger.held_bytes == 60 * MIB
+            assert stage.scheduler.ledger.held_bytes == 60 * MIB
             await stage.end_load("a")
             assert again.runs
 
@@ -239,17 +239,17 @@ def test_a_model_is_not_refused_for_good_because_one_measurement_failed() -> Non
     async def main() -> None:
         async with a_stage(budget_mb=200) as stage:
             await stage.resident("b", 150)
-            place = unmeasured(stage, size_mb=300)
-            clients = [await stage.client(place) for _ in range(2)]
+            entry = unmeasured(stage, size_mb=300)
+            clients = [await stage.client(entry) for _ in range(2)]
             await stage.end_measurement("a", MemoryError("killed"))
-            for client in [*clients, await stage.client(place)]:
+            for client in [*clients, await stage.client(entry)]:
                 assert await client.outcome() == "load_failed"
-            assert "MemoryError: killed" in str(place.last_error)
+            assert "MemoryError: killed" in str(entry.last_error)
             assert stage.seen(ModelEvicted) == []
             (told,) = stage.seen(ModelLoadFailed)
             assert (told.model, told.reason, told.retry_after_s) == ("a", "load_failed", FIRST_S)
             await asyncio.sleep(FIRST_S)
-            client = await stage.client(place)
+            client = await stage.client(entry)
             assert stage.backend.measured == ["a", "a"]
             await stage.end_measurement("a", 50)
             await stage.end_load("a")
@@ -261,9 +261,9 @@ def test_a_model_is_not_refused_for_good_because_one_measurement_failed() -> Non
 def test_a_measurement_that_keeps_failing_is_made_less_and_less_often() -> None:
     async def main() -> None:
         async with a_stage(budget_mb=100) as stage:
-            place = unmeasured(stage, size_mb=300)
+            entry = unmeasured(stage, size_mb=300)
             for wait_s in (FIRST_S, 2 * FIRST_S, 4 * FIRST_S):
-                client = await stage.client(place)
+                client = await stage.client(entry)
                 await stage.end_measurement("a", ValueError("no"))
                 assert await client.outcome() == "load_failed"
                 assert stage.seen(ModelLoadFailed)[-1].retry_after_s == wait_s
@@ -276,17 +276,17 @@ def test_a_measurement_that_proves_the_model_unusable_is_a_failed_load_and_evict
     async def main() -> None:
         async with a_stage(budget_mb=200) as stage:
             await stage.resident("b", 150)
-            place = unmeasured(stage)
-            clients = [await stage.client(place) for _ in range(2)]
+            entry = unmeasured(stage)
+            clients = [await stage.client(entry) for _ in range(2)]
             await stage.end_measurement("a", InvalidModelError("no such tensor"))
-            for client in [*clients, await stage.client(place)]:
+            for client in [*clients, await stage.client(entry)]:
                 assert await client.outcome() == "invalid_model"
-            assert "no such tensor" in str(place.last_error)
+            assert "no such tensor" in str(entry.last_error)
             assert stage.backend.started == ["b"]
             assert stage.seen(ModelEvicted) == []
             assert [event.reason for event in stage.seen(ModelLoadFailed)] == ["invalid_model"]
             await asyncio.sleep(FIRST_S)
-            await stage.client(place)
+            await stage.client(entry)
             assert stage.backend.measured == ["a", "a"]
 
     run_virtually(main())
@@ -295,10 +295,10 @@ def test_a_measurement_that_proves_the_model_unusable_is_a_failed_load_and_evict
 def test_a_measurement_of_a_file_that_has_changed_since_fails_nobody() -> None:
     async def main() -> None:
         async with a_stage(budget_mb=100) as stage:
-            place = unmeasured(stage)
-            client = await stage.client(place)
+            entry = unmeasured(stage)
+            client = await stage.client(entry)
             old = stage.backend.measurements.pop("a")
-            place.renew(a_place(stage.backend, "a", size_mb=50))
+            entry.renew(an_entry(stage.backend, "a", size_mb=50))
             old.set_exception(InvalidModelError("no such tensor"))
             stage.backend.measurements["a"] = old
             await settle()

@@ -9,12 +9,13 @@ import asyncio
 from collections.abc import Callable
 
 from modeld.events import ModelEvicted, ModelLoading, WorkerExited
-from modeld.serving.cooldown import FIRST_S
-from modeld.values import EvictionReason, InstanceState
-from tests.serving.desk import state_of
-from tests.serving.fakes import MIB
-from tests.serving.stage import a_stage
-from tests.serving.virtual_time import now_s, run_virtually, settle
+from modeld.serving.contained_engine import CLOSE_LIMIT_S
+from modeld.serving.state.cooldown import FIRST_S
+from modeld.status import EvictionReason, InstanceState
+from tests.support.serving.desk import state_of
+from tests.support.serving.fakes import MIB
+from tests.support.serving.stage import a_stage
+from tests.support.serving.virtual_time import now_s, run_virtually, settle
 
 
 async def step_until(holds: Callable[[], bool]) -> None:
@@ -29,8 +30,8 @@ async def step_until(holds: Callable[[], bool]) -> None:
 def test_rule_1_at_most_one_load_per_model_and_all_waiters_share_it() -> None:
     async def main() -> None:
         async with a_stage() as stage:
-            place = stage.place("a", slots=50, depth=50)
-            clients = [await stage.client(place) for _ in range(50)]
+            entry = stage.entry("a", slots=50, depth=50)
+            clients = [await stage.client(entry) for _ in range(50)]
             await stage.end_load("a", slots=50)
             assert all(client.runs for client in clients)
             assert stage.backend.started == ["a"]
@@ -42,8 +43,8 @@ def test_rule_1_at_most_one_load_per_model_and_all_waiters_share_it() -> None:
 def test_rule_1_no_waiters_leaving_stops_a_load_while_another_waits() -> None:
     async def main() -> None:
         async with a_stage() as stage:
-            place = stage.place("a")
-            clients = [await stage.client(place) for _ in range(3)]
+            entry = stage.entry("a")
+            clients = [await stage.client(entry) for _ in range(3)]
             await clients[0].give_up()
             await clients[2].give_up()
             assert "a" in stage.backend.loads
@@ -56,8 +57,8 @@ def test_rule_1_no_waiters_leaving_stops_a_load_while_another_waits() -> None:
 def test_rule_2_a_loading_model_is_never_evicted() -> None:
     async def main() -> None:
         async with a_stage(budget_mb=100, max_overtake_s=0) as stage:
-            first = await stage.client(stage.place("a"))
-            second = await stage.client(stage.place("b"))
+            first = await stage.client(stage.entry("a"))
+            second = await stage.client(stage.entry("b"))
             await asyncio.sleep(50)
             assert stage.backend.started == ["a"]
             await stage.end_load("a")
@@ -70,9 +71,9 @@ def test_rule_2_a_loading_model_is_never_evicted() -> None:
 def test_rule_2_a_leased_model_is_never_evicted() -> None:
     async def main() -> None:
         async with a_stage(budget_mb=100, max_overtake_s=0) as stage:
-            _place, engine, client = await stage.busy("a")
-            await stage.client(stage.place("b"))
-            await stage.client(stage.place("c"))
+            _entry, engine, client = await stage.busy("a")
+            await stage.client(stage.entry("b"))
+            await stage.client(stage.entry("c"))
             await asyncio.sleep(10_000)
             assert not engine.closed
             await client.leave()
@@ -84,16 +85,15 @@ def test_rule_2_a_leased_model_is_never_evicted() -> None:
 def test_rule_2_a_granted_request_that_has_not_started_yet_keeps_its_model() -> None:
     async def main() -> None:
         async with a_stage(budget_mb=100, max_overtake_s=0) as stage:
-            place, engine, running = await stage.busy("a")
-            granted = await stage.client(place)
-            await stage.client(stage.place("b"))
+            entry, engine, running = await stage.busy("a")
+            granted = await stage.client(entry)
+            await stage.client(stage.entry("b"))
             running.may_leave.set()
-            await step_until(lambda: not place.line.waiting)
+            await step_until(lambda: not entry.queue.waiting)
             assert not granted.entered.is_set(), "it is granted and has not gone on yet"
 
             stage.pool._decide()
 
-            assert state_of(place) is InstanceState.READY
             await settle()
             assert granted.engine is engine
             assert not engine.closed
@@ -104,9 +104,9 @@ def test_rule_2_a_granted_request_that_has_not_started_yet_keeps_its_model() -> 
 def test_rule_2_a_waiter_counts_as_a_reference() -> None:
     async def main() -> None:
         async with a_stage(budget_mb=100) as stage:
-            place, engine, client = await stage.busy("a")
-            waiting = await stage.client(place)
-            await stage.client(stage.place("b"))
+            entry, engine, client = await stage.busy("a")
+            waiting = await stage.client(entry)
+            await stage.client(stage.entry("b"))
             await client.leave()
             assert waiting.runs
             assert not engine.closed
@@ -114,12 +114,38 @@ def test_rule_2_a_waiter_counts_as_a_reference() -> None:
     run_virtually(main())
 
 
-def test_rule_3_draining_is_one_way_and_who_arrives_meanwhile_waits_for_the_next() -> None:
+def test_rule_3_what_nobody_claims_any_more_is_taken_back() -> None:
+    """A stream of 60 s, another model that waits 20 s in vain, and short requests all along."""
+
+    async def main() -> None:
+        async with a_stage(budget_mb=100, max_overtake_s=10) as stage:
+            entry = stage.entry("a", slots=4)
+            stream = await stage.client(entry)
+            engine = await stage.end_load("a", slots=4)
+            waiting = await stage.client(stage.entry("b"), max_wait_s=20)
+            begun_s, longest_s = now_s(), 0.0
+            while now_s() < begun_s + 60:
+                short = await stage.client(entry)
+                await asyncio.sleep(0.5)
+                longest_s = max(longest_s, short.entered_s - short.sent_s)
+                assert short.runs, "a slot is idle, and nobody is served"
+                await short.leave()
+            assert longest_s < 0.01
+            assert await waiting.outcome() == "wait_timeout"
+            assert state_of(entry) is InstanceState.READY
+            await stream.leave()
+            assert stream.engine is engine
+            assert stage.backend.started == ["a"]
+
+    run_virtually(main())
+
+
+def test_rule_3_closing_is_one_way_and_who_arrives_meanwhile_waits_for_the_next() -> None:
     async def main() -> None:
         async with a_stage() as stage:
-            place, engine, client = await stage.busy("a")
-            stage.pool.drain(place, EvictionReason.MAKE_ROOM)
-            late = await stage.client(place)
+            entry, engine, client = await stage.busy("a")
+            stage.pool.drain(entry, EvictionReason.UNLOAD_REQUESTED)
+            late = await stage.client(entry)
             assert late.waits
             await client.leave()
             assert engine.closed
@@ -137,7 +163,7 @@ def test_rule_4_each_pending_load_owns_its_victims() -> None:
             _b, second = await stage.resident("b")
             first.may_close.clear()
             second.may_close.clear()
-            c, d = stage.place("c"), stage.place("d")
+            c, d = stage.entry("c"), stage.entry("d")
             await stage.client(c)
             await stage.client(d)
             assert [len(c.victims), len(d.victims)] == [1, 1]
@@ -155,8 +181,8 @@ def test_rule_4_two_loads_never_count_the_same_bytes() -> None:
         async with a_stage(budget_mb=250) as stage:
             _victim, engine = await stage.resident("victim", 150)
             engine.may_close.clear()
-            await stage.client(stage.place("older", 250))
-            await stage.client(stage.place("younger", 100))
+            await stage.client(stage.entry("older", 250))
+            await stage.client(stage.entry("younger", 100))
             assert stage.backend.loads == {}, "the free 100 MiB belong to the older one"
             engine.may_close.set()
             await settle()
@@ -168,8 +194,8 @@ def test_rule_4_two_loads_never_count_the_same_bytes() -> None:
 def test_rule_5_a_slow_load_holds_up_no_other_model() -> None:
     async def main() -> None:
         async with a_stage(load_timeout_s=1e6) as stage:
-            slow = await stage.client(stage.place("slow"))
-            quick = await stage.client(stage.place("quick"))
+            slow = await stage.client(stage.entry("slow"))
+            quick = await stage.client(stage.entry("quick"))
             await stage.end_load("quick")
             assert quick.runs
             assert slow.waits
@@ -183,9 +209,9 @@ def test_rule_5_a_slow_unload_and_a_slow_client_hold_up_no_other_model() -> None
             _a, engine = await stage.resident("a")
             engine.may_close.clear()
             _b, _engine, _client = await stage.busy("b")
-            stuck = await stage.client(stage.place("stuck", 150))
-            other = await stage.client(stage.place("other", 50))
-            assert state_of(stage.turns.places["a"]) is InstanceState.DRAINING
+            stuck = await stage.client(stage.entry("stuck", 150))
+            other = await stage.client(stage.entry("other", 50))
+            assert state_of(stage.scheduler.entries["a"]) is InstanceState.DRAINING
             assert stuck.waits
             await stage.end_load("other")
             assert other.runs
@@ -199,9 +225,9 @@ def test_rule_6_bytes_stay_reserved_until_the_worker_has_exited() -> None:
         async with a_stage(budget_mb=100) as stage:
             _a, engine = await stage.resident("a")
             engine.may_close.clear()
-            client = await stage.client(stage.place("b"))
-            await asyncio.sleep(1000)
-            assert stage.turns.ledger.held_bytes == 100 * MIB
+            client = await stage.client(stage.entry("b"))
+            await asyncio.sleep(CLOSE_LIMIT_S - 1)
+            assert stage.scheduler.ledger.held_bytes == 100 * MIB
             assert client.waits
             assert stage.backend.loads == {}
             engine.may_close.set()
@@ -219,10 +245,10 @@ def test_rule_6_the_larger_of_estimate_and_measurement_counts() -> None:
                 ("b", 100, 50, 150 + 100),
                 ("c", 100, 0, 150 + 100 + 100),
             ):
-                place = stage.place(model, estimated_mb)
-                await stage.client(place, needs_slot=False)
+                entry = stage.entry(model, estimated_mb)
+                await stage.client(entry, needs_slot=False)
                 await stage.end_load(model, held_mb=measured_mb)
-                assert stage.turns.ledger.held_bytes == counted_mb * MIB
+                assert stage.scheduler.ledger.held_bytes == counted_mb * MIB
 
     run_virtually(main())
 
@@ -231,7 +257,7 @@ def test_rule_7_a_model_that_can_never_fit_is_refused_before_anyone_is_evicted()
     async def main() -> None:
         async with a_stage(budget_mb=200) as stage:
             _a, engine = await stage.resident("a")
-            giant = await stage.client(stage.place("giant", 201))
+            giant = await stage.client(stage.entry("giant", 201))
             assert await giant.outcome() == "model_exceeds_budget"
             assert giant.ended_s == giant.sent_s, "at once"
             assert stage.seen(ModelEvicted) == []
@@ -244,10 +270,10 @@ def test_rule_9_the_limit_counts_every_waiting_request_resident_model_or_not() -
     async def main() -> None:
         async with a_stage(budget_mb=100) as stage:
             resident, _engine, _client = await stage.busy("resident")
-            resident.line.max_depth = 2
-            absent = stage.place("absent", depth=2)
-            for place, accepted in ((resident, 2), (absent, 3)):
-                clients = [await stage.client(place) for _ in range(5)]
+            resident.queue.max_depth = 2
+            absent = stage.entry("absent", depth=2)
+            for entry, accepted in ((resident, 2), (absent, 3)):
+                clients = [await stage.client(entry) for _ in range(5)]
                 assert sum(client.waits for client in clients) == accepted
                 for client in clients[accepted:]:
                     assert await client.outcome() == "queue_full"
@@ -258,11 +284,11 @@ def test_rule_9_the_limit_counts_every_waiting_request_resident_model_or_not() -
 def test_rule_10_no_waiter_is_overtaken_for_longer_than_the_bound() -> None:
     async def main() -> None:
         async with a_stage(budget_mb=100, max_overtake_s=10) as stage:
-            place, _engine, running = await stage.busy("a")
-            waiting = await stage.client(stage.place("b"))
+            entry, _engine, running = await stage.busy("a")
+            waiting = await stage.client(stage.entry("b"))
             overtaken_since_s = now_s()
             while stage.backend.started == ["a"] and now_s() < overtaken_since_s + 100:
-                following = await stage.client(place)
+                following = await stage.client(entry)
                 await asyncio.sleep(1)
                 await running.leave()
                 running = following
@@ -278,7 +304,7 @@ def test_rule_10_minimum_residence_damps_thrashing() -> None:
         async with a_stage(budget_mb=100, min_residence_s=5) as stage:
             await stage.resident("a")
             loaded_s = now_s()
-            await stage.client(stage.place("b"))
+            await stage.client(stage.entry("b"))
             await asyncio.sleep(4.9)
             assert stage.backend.started == ["a"]
             await asyncio.sleep(0.2)
@@ -288,24 +314,24 @@ def test_rule_10_minimum_residence_damps_thrashing() -> None:
     run_virtually(main())
 
 
-def test_rule_11_a_client_that_leaves_frees_its_place_while_queued_loading_and_running() -> None:
+def test_rule_11_a_client_that_leaves_holds_nothing_more_while_queued_loading_and_running() -> None:
     async def main() -> None:
         async with a_stage() as stage:
-            place = stage.place("a", slots=1, depth=0)
-            loading = await stage.client(place)
+            entry = stage.entry("a", slots=1, depth=0)
+            loading = await stage.client(entry)
             await loading.give_up()
-            assert place.line.is_empty
-            running = await stage.client(place)
+            assert entry.queue.is_empty
+            running = await stage.client(entry)
             await stage.end_load("a")
             assert running.runs
             await running.give_up()
-            assert place.line.is_empty
-            place.line.max_depth = 1
-            running = await stage.client(place)
-            queued = await stage.client(place)
+            assert entry.queue.is_empty
+            entry.queue.max_depth = 1
+            running = await stage.client(entry)
+            queued = await stage.client(entry)
             await queued.give_up()
-            assert not place.line.waiting
-            assert (await stage.client(place)).waits
+            assert not entry.queue.waiting
+            assert (await stage.client(entry)).waits
             assert running.runs
 
     run_virtually(main())
@@ -314,15 +340,15 @@ def test_rule_11_a_client_that_leaves_frees_its_place_while_queued_loading_and_r
 def test_rule_11_a_client_that_leaves_as_its_slot_comes_gives_the_slot_back() -> None:
     async def main() -> None:
         async with a_stage() as stage:
-            place, _engine, running = await stage.busy("a")
-            leaving = await stage.client(place)
-            next_one = await stage.client(place)
+            entry, _engine, running = await stage.busy("a")
+            leaving = await stage.client(entry)
+            next_one = await stage.client(entry)
             running.may_leave.set()
-            await step_until(lambda: len(place.line.waiting) == 1)
+            await step_until(lambda: len(entry.queue.waiting) == 1)
             assert leaving.waits
             await leaving.give_up()
             assert next_one.runs
-            assert len(place.line.running) == 1
+            assert len(entry.queue.running) == 1
 
     run_virtually(main())
 
@@ -330,13 +356,13 @@ def test_rule_11_a_client_that_leaves_as_its_slot_comes_gives_the_slot_back() ->
 def test_rule_12_a_dead_workers_bytes_are_freed_and_the_next_request_loads_anew() -> None:
     async def main() -> None:
         async with a_stage(budget_mb=100) as stage:
-            place, engine = await stage.resident("a")
+            entry, engine = await stage.resident("a")
             engine.die()
             await settle()
             assert engine.closed
-            assert stage.turns.ledger.held_bytes == 0
-            assert state_of(place) is None
-            client = await stage.client(place)
+            assert stage.scheduler.ledger.held_bytes == 0
+            assert state_of(entry) is None
+            client = await stage.client(entry)
             await stage.end_load("a")
             assert client.runs
 
@@ -346,11 +372,11 @@ def test_rule_12_a_dead_workers_bytes_are_freed_and_the_next_request_loads_anew(
 def test_rule_12_a_dead_workers_bytes_are_freed_although_requests_are_still_on_it() -> None:
     async def main() -> None:
         async with a_stage(budget_mb=100) as stage:
-            _place, engine, client = await stage.busy("a")
+            _entry, engine, client = await stage.busy("a")
             engine.die()
             await settle()
             assert client.runs
-            assert stage.turns.ledger.held_bytes == 0
+            assert stage.scheduler.ledger.held_bytes == 0
 
     run_virtually(main())
 
@@ -358,14 +384,14 @@ def test_rule_12_a_dead_workers_bytes_are_freed_although_requests_are_still_on_i
 def test_rule_12_a_model_that_keeps_dying_cools_down_for_longer_and_longer() -> None:
     async def main() -> None:
         async with a_stage() as stage:
-            place = stage.place("a")
+            entry = stage.entry("a")
             waits_s = []
             for _ in range(4):
-                await stage.client(place, needs_slot=False)
+                await stage.client(entry, needs_slot=False)
                 engine = await stage.end_load("a")
                 engine.die()
                 await settle()
-                waits_s.append(place.cooldown.remaining_s(now_s()))
+                waits_s.append(entry.cooldown.remaining_s(now_s()))
                 await asyncio.sleep(waits_s[-1])
             assert [round(wait_s) for wait_s in waits_s] == [0, FIRST_S, 2 * FIRST_S, 4 * FIRST_S]
             assert len(stage.seen(WorkerExited)) == 4
@@ -376,14 +402,14 @@ def test_rule_12_a_model_that_keeps_dying_cools_down_for_longer_and_longer() -> 
 def test_rule_12_a_model_that_works_again_has_no_record() -> None:
     async def main() -> None:
         async with a_stage() as stage:
-            place = stage.place("a")
+            entry = stage.entry("a")
             for _ in range(4):
-                client = await stage.client(place)
+                client = await stage.client(entry)
                 engine = await stage.end_load("a")
                 await asyncio.sleep(60)
                 await client.leave()
                 engine.die()
                 await settle()
-                assert place.cooldown.remaining_s(now_s()) == 0
+                assert entry.cooldown.remaining_s(now_s()) == 0
 
     run_virtually(main())

@@ -11,8 +11,15 @@ from modeld.errors import (
     ConfigurationError,
     DrainingError,
 )
-from modeld.values import ServiceState
-from tests.serving.counter import PATIENCE_S, Counter, a_counter, a_shelf, until, until_running
+from modeld.status import ServiceState
+from tests.support.serving.counter import (
+    PATIENCE_S,
+    Counter,
+    a_counter,
+    a_shelf,
+    until,
+    until_running,
+)
 
 
 def test_before_the_start_and_after_the_end_no_request_is_taken() -> None:
@@ -140,12 +147,16 @@ def test_wrong_options_of_models_that_cannot_be_used_stop_nothing() -> None:
 
 def test_options_that_match_no_model_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        async with a_counter(a_shelf(), models={"qwen*": {"slots": 2}, "a": {"slots": 2}}):
+        rows = {"qwen*": {"slots": 2}, "A": {"slots": 2}, "a": {"slots": 2}}
+        async with a_counter(a_shelf(), models=rows):
             pass
 
     with caplog.at_level(logging.WARNING):
         asyncio.run(main())
-    assert caplog.messages == ["models['qwen*'] in the settings matches none of the models found"]
+    assert caplog.messages == [
+        "models['qwen*'] in the settings matches none of the models found",
+        "models['A'] in the settings matches none of the models found; did you mean 'a'?",
+    ]
 
 
 def test_an_unknown_default_model_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-
-from tests.testctl.cli import Tools, main
-from tests.testctl.server import ServerError
+from testctl.cli import Tools, main
+from testctl.server import ServerError
 
 
 @dataclass
@@ -52,7 +51,7 @@ class Stage:
         return self.heard.pop(0)
 
     def __call__(self, *arguments: str, **environ: str) -> int:
-        """The exit code of testctl with these arguments."""
+        """Return the exit code of testctl with these arguments."""
         tools = Tools(
             run=self.run,
             serving=self.serving,
@@ -72,7 +71,7 @@ def testctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
 
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
-    """A folder with two models, the smaller of which is b.gguf."""
+    """Return a folder with two models, the smaller of which is b.gguf."""
     folder = tmp_path / "some models"
     folder.mkdir()
     (folder / "a.gguf").write_bytes(b"GGUF" * 2)

@@ -6,8 +6,7 @@ from __future__ import annotations
 import signal
 
 import pytest
-
-from tests.testctl.cli import cli
+from testctl.cli import cli
 
 
 def last_lines(capsys, count):
@@ -17,7 +16,7 @@ def last_lines(capsys, count):
 @pytest.mark.parametrize("arguments", [(), ("test",), ("bake",), ("test", "bake")])
 def test_what_is_no_verb_is_wrong_usage(testctl, arguments, capsys):
     assert testctl(*arguments) == 2
-    assert "Usage: python -m tests.testctl" in capsys.readouterr().err
+    assert "Usage: python scripts/testctl" in capsys.readouterr().err
     assert not testctl.commands
 
 
@@ -48,7 +47,7 @@ def every_verb(command=cli, words=()):
 def test_every_verb_has_help(testctl, words, capsys):
     assert testctl(*words, "--help") == 0
     shown = capsys.readouterr().out
-    assert shown.startswith(f"Usage: python -m tests.testctl {' '.join(words)}".strip())
+    assert shown.startswith(f"Usage: python scripts/testctl {' '.join(words)}".strip())
     assert not testctl.commands
 
 

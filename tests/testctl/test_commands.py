@@ -9,8 +9,7 @@ import subprocess
 import sys
 
 import pytest
-
-from tests.testctl.commands import ROOT, end, run
+from testctl.commands import ROOT, end, run
 
 CHILD = """\
 import pathlib, signal, sys
@@ -26,8 +25,9 @@ pathlib.Path(sys.argv[1]).write_text(f"ended in order after {len(said)} signal")
 
 TESTCTL = """\
 import sys
-from tests.testctl import suites
-from tests.testctl.cli import main
+sys.path.insert(0, "scripts")
+from testctl import suites
+from testctl.cli import main
 suites.js = lambda: [sys.executable, "-c", *sys.argv[1:]]
 sys.exit(main(["test", "js"]))
 """

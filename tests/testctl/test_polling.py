@@ -10,9 +10,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-
-from tests.testctl.commands import ROOT
-from tests.testctl.polling import Poll, ask, is_address, wait
+from testctl.commands import ROOT
+from testctl.polling import Poll, ask, is_address, wait
 
 POLL = Poll(url="http://127.0.0.1:1/", timeout_s=1.0, interval_s=0.25)
 
@@ -106,7 +105,7 @@ def test_a_redirect_is_an_answer_and_is_not_followed(port):
 
 
 def poll_url(*arguments):
-    command = [sys.executable, "-m", "tests.testctl", "poll-url", *arguments]
+    command = [sys.executable, "scripts/testctl", "poll-url", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 

@@ -10,9 +10,8 @@ import sys
 import httpx
 import psutil
 import pytest
-
-from tests.testctl import server
-from tests.testctl.server import ServerError, serving
+from testctl import server
+from testctl.server import ServerError, serving
 
 
 def test_it_answers_on_a_port_of_its_own_and_ends_in_order(tmp_path):

@@ -12,7 +12,8 @@ import pytest
 
 import modeld
 from modeld.errors import InvalidRequestError, NotSupportedError, WorkerCrashedError
-from modeld.questions import DetokenizeQuestion, TokenizeQuestion, Tokens
+from modeld.requests import DetokenizeRequest, TokenizeRequest
+from modeld.responses import TokenizeResponse
 
 FACTS = "The capital of France is Paris. The capital of Spain is Madrid."
 
@@ -25,7 +26,7 @@ async def serving(folder: Path, pause_s: float = 0.0) -> AsyncIterator[modeld.Mo
         models_dir=str(folder),
         default_model="facts.txt",
         models={"*.txt": {"pause_s": pause_s}},
-        spare_workers=0,
+        warm_workers=0,
     )
     app = modeld.create_app(settings)
     async with app.lifespan():
@@ -33,8 +34,8 @@ async def serving(folder: Path, pause_s: float = 0.0) -> AsyncIterator[modeld.Mo
 
 
 async def ask(service: modeld.ModelService, **request: object) -> list[modeld.Chunk]:
-    """All chunks of one answer."""
-    async with aclosing(service.infer(modeld.GenerateRequest(**request))) as chunks:  # type: ignore[arg-type]  # the tests know the fields
+    """Return all chunks of one generation."""
+    async with aclosing(service.generate(modeld.GenerateRequest(**request))) as chunks:  # type: ignore[arg-type]  # the tests know the fields
         return [chunk async for chunk in chunks]
 
 
@@ -52,22 +53,22 @@ def test_the_model_goes_on_with_what_it_has_read(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_it_knows_the_tokens_of_what_it_has_read_and_answers_nothing_else(tmp_path: Path) -> None:
+def test_it_knows_the_tokens_of_what_it_has_read_and_generates_nothing_else(tmp_path: Path) -> None:
     async def main() -> None:
         async with serving(tmp_path) as service:
-            tokens = await service.ask(TokenizeQuestion(text="of Spain"))
-            assert tokens == Tokens(ids=(2, 9))
-            written = await service.ask(TokenizeQuestion(text="of Spain", with_pieces=True))
-            assert written == Tokens(ids=(2, 9), pieces=(b"of", b"Spain"))
+            tokens = await service.submit(TokenizeRequest(text="of Spain"))
+            assert tokens == TokenizeResponse(ids=(2, 9))
+            written = await service.submit(TokenizeRequest(text="of Spain", with_pieces=True))
+            assert written == TokenizeResponse(ids=(2, 9), pieces=(b"of", b"Spain"))
             with pytest.raises(InvalidRequestError, match="never read 'Italy'"):
-                await service.ask(TokenizeQuestion(text="of Italy"))
+                await service.submit(TokenizeRequest(text="of Italy"))
             with pytest.raises(NotSupportedError):
-                await service.ask(DetokenizeQuestion(tokens=(2,)))
+                await service.submit(DetokenizeRequest(tokens=(2,)))
 
     asyncio.run(main())
 
 
-def test_an_answer_is_no_longer_than_asked_for(tmp_path: Path) -> None:
+def test_a_generation_is_no_longer_than_asked_for(tmp_path: Path) -> None:
     async def main() -> None:
         async with serving(tmp_path) as service:
             chat = (modeld.Message(role="user", content="The capital"),)
@@ -78,7 +79,27 @@ def test_an_answer_is_no_longer_than_asked_for(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_a_text_that_was_not_read_has_no_answer(tmp_path: Path) -> None:
+def test_a_parameter_of_its_own_reaches_the_engine_and_all_others_are_refused(
+    tmp_path: Path,
+) -> None:
+    async def main() -> None:
+        async with serving(tmp_path) as service:
+            skipping = modeld.Sampling(own={"skip_words": 3})
+            token, _ = await ask(service, prompt="The capital", max_tokens=1, sampling=skipping)
+            assert token == modeld.Token(text=" Paris.")
+            for sampling, field in (
+                (modeld.Sampling(own={"skip_words": -1}), "skip_words"),
+                (modeld.Sampling(own={"skip": 1}), "skip"),
+                (modeld.Sampling(top_k=1), "top_k"),
+            ):
+                with pytest.raises(InvalidRequestError) as refused:
+                    await ask(service, prompt="The", sampling=sampling)
+                assert refused.value.field == field
+
+    asyncio.run(main())
+
+
+def test_a_text_that_was_not_read_has_no_generation(tmp_path: Path) -> None:
     async def main() -> None:
         async with serving(tmp_path) as service:
             (done,) = await ask(service, prompt="of Italy is")
@@ -111,7 +132,7 @@ def test_it_runs_in_a_process_of_its_own_and_holds_what_it_says(tmp_path: Path) 
     asyncio.run(main())
 
 
-def test_a_killed_worker_costs_one_answer_and_the_next_is_whole(tmp_path: Path) -> None:
+def test_a_killed_worker_costs_one_generation_and_the_next_is_whole(tmp_path: Path) -> None:
     async def main() -> None:
         async with serving(tmp_path, pause_s=0.2) as service:
 
@@ -130,8 +151,8 @@ def test_a_killed_worker_costs_one_answer_and_the_next_is_whole(tmp_path: Path) 
 async def ask_until_first_token(
     service: modeld.ModelService, then: Callable[[], Awaitable[None]]
 ) -> None:
-    """Ask for everything, and do something once the answer has begun."""
-    async with aclosing(service.infer(modeld.GenerateRequest(prompt="The"))) as chunks:
+    """Ask for everything, and do something once the generation has begun."""
+    async with aclosing(service.generate(modeld.GenerateRequest(prompt="The"))) as chunks:
         await anext(chunks)
         await then()
         async for _ in chunks:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The OpenAPI document, made from the route table and from the models that check and answer."""
+"""The OpenAPI document, made from the route table and from the models of its bodies."""

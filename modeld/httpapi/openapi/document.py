@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The OpenAPI document, made from the route table and from the models that check and answer."""
+"""The OpenAPI document, made from the route table and from the models of its bodies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from modeld.errors import ModeldError
+from modeld.dialects.documents import Content, Header, ResponseDoc
+from modeld.errors import ModeldError, UnauthorizedError
+from modeld.hosting.daemon_threads import in_daemon_thread
 from modeld.httpapi.openapi.failures import (
     ERROR_HEADERS,
     Failures,
@@ -25,14 +27,14 @@ from modeld.httpapi.openapi.headers import described_headers, header_components
 from modeld.httpapi.openapi.parameters import SHARED, described_parameter, shared_parameters
 from modeld.httpapi.openapi.plugins import TAG, plugin_paths
 from modeld.httpapi.openapi.schemas import reference, schemas
-from modeld.httpapi.operations import Answer, Content, Header, Operation
+from modeld.httpapi.routes.operations import Operation
 from modeld.interfaces import PublicRoute
 
 Json: TypeAlias = dict[str, Any]
 
 TAGS: Mapping[str, str] = {
     "text": "Text from a model.",
-    "questions": "What can be asked of a model besides text.",
+    "embeddings and tokens": "What a model does besides writing text.",
     "models": "Which models there are, and which of them are in memory.",
     "state": "How the server is. No request of these loads a model.",
     "description": "This API itself.",
@@ -48,10 +50,11 @@ path that is not here is answered with 404 `not_found`, a method that a path doe
 `method_not_allowed` and the header `Allow`, both as the same object.
 
 The schema of `application/x-ndjson` is that of one line, and the schema of `text/event-stream` that
-of the data of one event. The header `Accept` chooses among the media types of an answer.
+of the data of one event. The header `Accept` chooses among the media types of a response.
 """
+_SECURITY: list[Json] = [{"bearer": []}, {"header": []}]
 _NO_CACHE = Header(
-    name="Cache-Control", value="no-cache", description="caches must ask before they use it again"
+    name="Cache-Control", value="no-cache", description="caches must check before they use it again"
 )
 _ANY_DOCUMENT = {
     "type": "object",
@@ -79,18 +82,18 @@ class OpenApi:
         self._document: Json | None = None
 
     async def show(self, request: Request) -> Response:
-        """The document for the address under which the application was asked."""
-        if self._document is None:
-            self._document = self._make()
+        """Respond with the document for the address under which the application was reached."""
+        if self._document is None:  # the models' schemas take a while, and every request waits
+            self._document = await in_daemon_thread(self._make)
         server = {"url": quote(request.scope.get("root_path") or "/")}
         body = msgspec.json.encode({**self._document, "servers": [server]})
         return Response(body, media_type="application/json", headers={"Cache-Control": "no-cache"})
 
     def operations(self) -> tuple[Operation, ...]:
-        """The rows of the route table; the second is where the seed has it."""
+        """Return the rows of the route table; the second path is modeld-go's."""
         example = {"openapi": "3.1.0", "info": {"title": "modeld", "version": "0.1.0"}, "paths": {}}
         content = Content(media_type="application/json", schema=_ANY_DOCUMENT, example=example)
-        answer = Answer(
+        described = ResponseDoc(
             status=200, description="This document", contents=(content,), headers=(_NO_CACHE,)
         )
         return tuple(
@@ -101,7 +104,7 @@ class OpenApi:
                 name=name,
                 tag="description",
                 summary=summary,
-                answers=(answer,),
+                responses=(described,),
                 needs_service=False,
             )
             for path, name, summary in (
@@ -132,17 +135,17 @@ class OpenApi:
                     "identifier": "GPL-3.0-only",
                 },
             },
-            "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
+            "tags": _tags(self._operations),
             "paths": {path: _with_head(item) for path, item in paths.items()},
             "components": self._components(failures),
         }
         if self._keys:
-            document["security"] = [{"bearer": []}, {"header": []}]
+            document["security"] = _SECURITY
         return document
 
     def _components(self, failures: Failures) -> Json:
-        answers = [answer for operation in self._operations for answer in operation.answers]
-        headers = [header for answer in answers for header in answer.headers]
+        responses = [each for operation in self._operations for each in operation.responses]
+        headers = [header for response in responses for header in response.headers]
         components: Json = {
             "schemas": schemas(self._operations),
             "responses": failures.components,
@@ -169,29 +172,39 @@ class OpenApi:
                 *map(described_parameter, operation.parameters),
                 *shared_parameters(),
             ],
-            "responses": _responses(operation.answers, operation.raises + gate, failures),
+            "responses": _responses(operation, operation.raises + gate, failures),
         }
         if operation.description:
             row["description"] = operation.description
         if operation.body is not None:
             row["requestBody"] = _request_body(operation.body, operation.body_examples)
         if self._keys and operation.public:
-            row["security"] = []
+            at_times = [{}, *_SECURITY] if UnauthorizedError in operation.raises else []
+            row["security"] = at_times
         return row
 
 
+def _tags(operations: Sequence[Operation]) -> list[Json]:
+    """Return the groups: modeld's own, then those of the plugins' dialects."""
+    texts = dict(TAGS)
+    for operation in operations:
+        if operation.dialect is not None:
+            texts.setdefault(operation.tag, f"The dialect `{operation.dialect.name}`.")
+    return [{"name": name, "description": text} for name, text in texts.items()]
+
+
 def _with_head(item: Json) -> Json:
-    """A path's rows, and one for HEAD where there is GET: the same answers without a body."""
+    """Return a path's rows, and one for HEAD where there is GET: the same without a body."""
     if "get" not in item:
         return item
     get = item["get"]
     responses = {
-        status: {name: part for name, part in answer.items() if name != "content"}
-        for status, answer in get["responses"].items()
+        status: {name: part for name, part in response.items() if name != "content"}
+        for status, response in get["responses"].items()
     }
     head = {
         "operationId": f"head_{get['operationId']}",
-        "summary": f"{get['summary']}: the head of the answer only",
+        "summary": f"{get['summary']}: the head of the response only",
         "responses": responses,
     }
     return {**item, "head": {**get, **head}}
@@ -205,34 +218,34 @@ def _request_body(model: type[BaseModel], examples: Mapping[str, Any]) -> Json:
 
 
 def _responses(
-    answers: Sequence[Answer], errors: Sequence[type[ModeldError]], failures: Failures
+    operation: Operation, errors: Sequence[type[ModeldError]], failures: Failures
 ) -> Json:
-    responses = failures.of(errors)
-    for answer in answers:
-        status = str(answer.status)
-        response = _response(answer)
+    responses = failures.of(errors, operation.dialect)
+    for each in operation.responses:
+        status = str(each.status)
+        response = _response(each)
         if status in responses:
             response = _either(response, failures.behind(responses[status]))
         responses[status] = response
     return dict(sorted(responses.items()))
 
 
-def _response(answer: Answer) -> Json:
+def _response(described: ResponseDoc) -> Json:
     response: Json = {
-        "description": answer.description,
-        "headers": described_headers(answer.headers),
+        "description": described.description,
+        "headers": described_headers(described.headers),
     }
-    if answer.contents:
-        response["content"] = {c.media_type: _content(c) for c in answer.contents}
+    if described.contents:
+        response["content"] = {c.media_type: _content(c) for c in described.contents}
     return response
 
 
-def _either(answer: Json, failure: Json) -> Json:
-    """One status that is an answer at one time and a failure at another."""
+def _either(good: Json, failure: Json) -> Json:
+    """Return one status that is a response at one time and a failure at another."""
     return {
-        "description": f"{answer['description']}; or an error. {failure['description']}",
-        "headers": failure["headers"] | answer["headers"],
-        "content": answer["content"] | failure["content"],
+        "description": f"{good['description']}; or an error. {failure['description']}",
+        "headers": failure["headers"] | good["headers"],
+        "content": good["content"] | failure["content"],
     }
 
 

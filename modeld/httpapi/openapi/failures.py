@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from modeld.dialects import Dialect
+from modeld.dialects.documents import NO_STORE, Header
 from modeld.errors import (
     ConfigurationError,
     DrainingError,
@@ -18,9 +21,8 @@ from modeld.errors import (
     UnauthorizedError,
     error_codes,
 )
+from modeld.httpapi.exchange.problems import STATUS, ErrorBody
 from modeld.httpapi.openapi.headers import described_headers
-from modeld.httpapi.operations import NO_STORE, Header
-from modeld.httpapi.problems import STATUS, ErrorBody
 
 Json: TypeAlias = dict[str, Any]
 
@@ -38,7 +40,7 @@ _MESSAGES: Mapping[str, str] = {
     "invalid_json": "the body is not valid JSON: invalid character (byte 12)",
     "prompt_required": "prompt: must be given and not be empty, unless there are messages",
     "template_error": "the model has no chat template; send `prompt` instead of `messages`",
-    "not_supported": "the model's backend has no answer to Rerank questions",
+    "not_supported": "the model's backend does not serve rerank requests",
     "unauthorized": "an API key is needed: send Authorization: Bearer KEY",
     "forbidden": "a page of another origin may not change anything here",
     "model_not_found": "there is no model 'smollm2'",
@@ -51,10 +53,10 @@ _MESSAGES: Mapping[str, str] = {
     "unsupported_media_type": "the body must be sent with Content-Type: application/json",
     "prompt_too_long": (
         "the prompt has 9000 tokens and the context 8192, of which one must be left for the"
-        " answer; shorten the prompt or set a larger `context`"
+        " generation; shorten the prompt or set a larger `context`"
     ),
     "invalid_model": (
-        "model 'broken.gguf' cannot be used: the file begins with b'GGML', not with b'GGUF':"
+        "model 'broken.gguf' cannot be used: the file begins with 'GGML', not with 'GGUF':"
         " it is no GGUF file"
     ),
     "queue_full": "32 requests wait for model 'a.gguf' and 4 run; no more than 32 may wait",
@@ -73,8 +75,8 @@ _MESSAGES: Mapping[str, str] = {
     "draining": "the server is shutting down",
     "request_timeout": "the request was not done within its timeout_s of 5",
     "model_exceeds_budget": (
-        "model 'a.gguf' needs 9000 MiB, 900 MiB more than the 8100 MiB that vram_budget_mb"
-        " less vram_margin_mb allow; raise the budget, or lower the model's context"
+        "model 'a.gguf' needs 9000 MiB, 900 MiB more than the 8100 MiB that memory_budget_mb"
+        " less memory_margin_mb allow; raise the budget, or lower the model's context"
     ),
     "budget_exceeded": (
         "model 'b.gguf' needs 900 MiB, and the pinned models hold 7500 MiB of the budget;"
@@ -111,7 +113,7 @@ ERROR_HEADERS = (NO_STORE, _RETRY_AFTER, _AUTHENTICATE)
 
 
 def gate_errors(*, keys: bool, public: bool, needs_service: bool) -> tuple[type[ModeldError], ...]:
-    """What may go wrong at any route before its own work begins."""
+    """Return what may go wrong at any route before its own work begins."""
     errors: list[type[ModeldError]] = [InvalidRequestError, ForbiddenError, InternalError]
     if keys and not public:
         errors.append(UnauthorizedError)
@@ -121,34 +123,39 @@ def gate_errors(*, keys: bool, public: bool, needs_service: bool) -> tuple[type[
 
 
 class Failures:
-    """The answers of errors: each is a component of its own, to which operations refer."""
+    """The responses of errors: each is a component of its own, to which operations refer."""
 
     def __init__(self) -> None:
         self.components: Json = {}
 
-    def of(self, errors: Iterable[type[ModeldError]]) -> Json:
-        """A reference for each status that these errors and the refusals have."""
+    def of(self, errors: Iterable[type[ModeldError]], dialect: Dialect | None = None) -> Json:
+        """Return a reference for each status that these errors and the refusals have.
+
+        The server refuses in the native way what it has not read far enough to know the dialect.
+        """
         reasons: dict[int, list[str]] = {}
         for code in dict.fromkeys(error.code for error in errors):
             reasons.setdefault(STATUS[code], []).append(code)
         for reason, (status, _) in REFUSALS.items():
             reasons.setdefault(status, []).append(reason)
-        return {str(status): self._reference(reasons[status]) for status in sorted(reasons)}
+        own = None if dialect is None or dialect.error_body is ErrorBody else dialect
+        return {str(status): self._reference(reasons[status], own) for status in sorted(reasons)}
 
     def behind(self, reference: Json) -> Json:
-        """The answer to which a reference leads."""
-        answer: Json = self.components[reference["$ref"].rpartition("/")[2]]
-        return answer
+        """Return the response to which a reference leads."""
+        response: Json = self.components[reference["$ref"].rpartition("/")[2]]
+        return response
 
-    def _reference(self, reasons: Sequence[str]) -> Json:
+    def _reference(self, reasons: Sequence[str], dialect: Dialect | None) -> Json:
         reasons = sorted(reasons, key=[*STATUS, *REFUSALS].index)
-        name = "-".join(reasons)
-        self.components.setdefault(name, _response(reasons))
+        name = "-".join(reasons if dialect is None else [dialect.name, *reasons])
+        if name not in self.components:
+            self.components[name] = _response(reasons, dialect)
         return {"$ref": f"#/components/responses/{name}"}
 
 
 def error_examples() -> Json:
-    """An error body for each reason; answers refer to them."""
+    """Return an error body for each reason; the responses refer to them."""
     known = error_codes()
     examples: Json = {}
     for reason, message in _MESSAGES.items():
@@ -163,7 +170,7 @@ def error_examples() -> Json:
     return examples
 
 
-def _response(reasons: Sequence[str]) -> Json:
+def _response(reasons: Sequence[str], dialect: Dialect | None) -> Json:
     headers = [NO_STORE]
     known = error_codes()
     if any(known[reason].retryable for reason in reasons if reason in known):
@@ -171,9 +178,21 @@ def _response(reasons: Sequence[str]) -> Json:
     if UnauthorizedError.code in reasons:
         headers.append(_AUTHENTICATE)
     examples = {reason: {"$ref": f"#/components/examples/{reason}"} for reason in reasons}
-    schema = {"$ref": f"#/components/schemas/{ErrorBody.__name__}"}
+    schema: Json = {"$ref": f"#/components/schemas/{ErrorBody.__name__}"}
+    if dialect is not None:
+        examples |= {r: _told(r, dialect) for r in reasons if r in known}
+        own = {"$ref": f"#/components/schemas/{dialect.error_body.__name__}"}
+        schema = own if set(reasons) <= known.keys() else {"anyOf": [own, schema]}
     return {
         "description": "The reason is " + " or ".join(f"`{reason}`" for reason in reasons),
         "headers": described_headers(headers),
         "content": {"application/json": {"schema": schema, "examples": examples}},
     }
+
+
+def _told(reason: str, dialect: Dialect) -> Json:
+    """Return an example of how a dialect tells an error."""
+    kind = error_codes()[reason]
+    error = kind(_MESSAGES[reason], field=_FIELDS.get(reason))
+    body = b"".join(dialect.error(error, STATUS[reason], "docs-1").pieces)
+    return {"summary": (inspect.getdoc(kind) or reason).split("\n")[0], "value": json.loads(body)}

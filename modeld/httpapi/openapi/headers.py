@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The headers of answers in the OpenAPI document: described once, referred to everywhere."""
+"""The headers of responses in the OpenAPI document: described once, referred to everywhere."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
-from modeld.httpapi.operations import Header
+from modeld.dialects.documents import Header
 
 Json: TypeAlias = dict[str, Any]
 
@@ -22,11 +22,11 @@ EVERYWHERE = (
         description="browsers must not guess another media type",
     ),
 )
-"""What every answer has."""
+"""What every response has."""
 
 
 def described_headers(headers: Iterable[Header]) -> Json:
-    """The headers of one answer, as references; those of every answer come last."""
+    """Return the headers of one response, as references; those of every response come last."""
     return {
         header.name: {"$ref": f"#/components/headers/{_key(header)}"}
         for header in (*headers, *EVERYWHERE)
@@ -34,12 +34,12 @@ def described_headers(headers: Iterable[Header]) -> Json:
 
 
 def header_components(headers: Iterable[Header]) -> Json:
-    """What the references of :func:`described_headers` lead to."""
+    """Return what the references of :func:`described_headers` lead to."""
     return {_key(header): _component(header) for header in (*headers, *EVERYWHERE)}
 
 
 def _key(header: Header) -> str:
-    """A name for the component: one header may be described in several ways."""
+    """Return a name for the component: one header may be described in several ways."""
     value = header.value or ""
     return f"{header.name}_{value}" if value.replace("-", "").isalnum() else header.name
 

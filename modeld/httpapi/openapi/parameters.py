@@ -5,32 +5,32 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from modeld.httpapi.operations import Parameter
+from modeld.dialects.documents import Parameter
 
 Json: TypeAlias = dict[str, Any]
 
 SHARED = (
     Parameter(
         name="log",
-        place="query",
+        location="query",
         description="how much is logged about this request; wins over X-Log-Level",
         choices=("off", "error", "info", "debug"),
     ),
     Parameter(
         name="X-Log-Level",
-        place="header",
+        location="header",
         description="how much is logged about this request",
         choices=("off", "error", "info", "debug"),
     ),
     Parameter(
         name="X-Log-Infer",
-        place="header",
-        description="1 logs how an answer was made, never what was asked or answered",
+        location="header",
+        description="1 logs the numbers of a response, never the texts of request or response",
         example="1",
     ),
     Parameter(
         name="X-Request-ID",
-        place="header",
+        location="header",
         description="name for the request in the server's log: 1 to 64 letters, digits, . _ -;"
         " any other is replaced by a new one",
         example="docs-1",
@@ -40,19 +40,22 @@ SHARED = (
 
 
 def shared_parameters() -> list[Json]:
-    """References to what every route takes."""
+    """Return references to what every route takes."""
     return [{"$ref": f"#/components/parameters/{shared.name}"} for shared in SHARED]
 
 
 def described_parameter(parameter: Parameter) -> Json:
-    """One parameter, all of it."""
+    """Return one parameter, all of it."""
     schema: Json = {"type": "string"}
+    if parameter.between is not None:
+        least, most = parameter.between
+        schema = {"type": "integer", "minimum": least, "maximum": most}
     if parameter.choices:
         schema["enum"] = list(parameter.choices)
     described: Json = {
         "name": parameter.name,
-        "in": parameter.place,
-        "required": parameter.place == "path",
+        "in": parameter.location,
+        "required": parameter.location == "path",
         "description": parameter.description,
         "schema": schema,
     }

@@ -35,13 +35,13 @@ _KINDS: Mapping[str, Json] = {
     "FloatConvertor": {"type": "number", "minimum": 0},
     "UUIDConvertor": {"type": "string", "format": "uuid"},
 }
-_UNKNOWN_ANSWER: Json = {"default": {"description": "See the plugin's documentation"}}
+_UNKNOWN_RESPONSE: Json = {"default": {"description": "See the plugin's documentation"}}
 _SEPARATOR = re.compile(r"^---\s*$", re.MULTILINE)
 
 log = logging.getLogger("modeld.http")
 
 
-class _Place(NamedTuple):
+class _Endpoint(NamedTuple):
     """One method at one path of a plugin; no route where an application is mounted as a whole."""
 
     path: str
@@ -51,7 +51,7 @@ class _Place(NamedTuple):
     endpoint: Any = None
 
 
-class _Answer(TypedDict, total=False):
+class _Response(TypedDict, total=False):
     headers: Json | None
 
 
@@ -63,7 +63,7 @@ class _Members(TypedDict, total=False):
     summary: str
     description: str
     parameters: list[Json] | None
-    responses: dict[str, _Answer]
+    responses: dict[str, _Response]
 
 
 def plugin_paths(
@@ -73,7 +73,7 @@ def plugin_paths(
     keys: bool,
     names: Iterable[str],
 ) -> Json:
-    """The path items of what plugins have brought; WebSockets have none.
+    """Return the path items of what plugins have brought; WebSockets have none.
 
     An operation whose name is among ``names``, or another's here, gets one of its own.
     """
@@ -82,35 +82,35 @@ def plugin_paths(
     for each in brought:
         public = isinstance(each, PublicRoute)
         route = each.route if isinstance(each, PublicRoute) else each
-        for place in _places(route, "", {}):
-            item = paths.setdefault(place.path, {})
-            if place.route is None:
-                item |= _unknown(place)
+        for found in _walk(route, "", {}):
+            item = paths.setdefault(found.path, {})
+            if found.route is None:
+                item |= _unknown(found)
             else:
                 errors = gate_errors(keys=keys, public=public, needs_service=not public)
-                row = _row(place, failures.of(errors))
+                row = _row(found, failures.of(errors))
                 row["operationId"] = name = _free(row["operationId"], taken)
                 taken.add(name)
-                item[place.method.lower()] = row | ({"security": []} if keys and public else {})
+                item[found.method.lower()] = row | ({"security": []} if keys and public else {})
     return paths
 
 
-def _places(route: BaseRoute, prefix: str, outer: Mapping[str, Any]) -> Iterator[_Place]:
+def _walk(route: BaseRoute, prefix: str, outer: Mapping[str, Any]) -> Iterator[_Endpoint]:
     parameters = {**outer, **getattr(route, "param_convertors", {})}
     if isinstance(route, Mount) and not route.routes:
-        yield _Place(prefix + route.path_format, parameters)
+        yield _Endpoint(prefix + route.path_format, parameters)
     elif isinstance(route, Mount):
         del parameters["path"]
         for inner in route.routes:
             below = prefix + route.path_format.removesuffix("/{path}")
-            yield from _places(inner, below, parameters)
+            yield from _walk(inner, below, parameters)
     elif isinstance(route, Route) and route.include_in_schema:
         for method, endpoint in _endpoints(route):
-            yield _Place(prefix + route.path_format, parameters, route, method, endpoint)
+            yield _Endpoint(prefix + route.path_format, parameters, route, method, endpoint)
 
 
 def _endpoints(route: Route) -> Iterator[tuple[str, Any]]:
-    """The methods of a route with what serves each: a class serves each by a method of its own."""
+    """Yield the methods of a route with what serves each: a class has a method for each."""
     for method in _METHODS:
         if route.methods is not None:
             if method in route.methods:
@@ -119,18 +119,18 @@ def _endpoints(route: Route) -> Iterator[tuple[str, Any]]:
             yield method, getattr(route.endpoint, method.lower())
 
 
-def _unknown(place: _Place) -> Json:
+def _unknown(found: _Endpoint) -> Json:
     return {
         "summary": "Served by an application that a plugin has mounted",
-        "parameters": _parameters(place),
+        "parameters": _parameters(found),
     }
 
 
-def _row(place: _Place, failed: Json) -> Json:
-    summary, description, said = _said(place.endpoint)
-    name = place.route.name if place.route else ""
+def _row(found: _Endpoint, failed: Json) -> Json:
+    summary, description, said = _said(found.endpoint)
+    name = found.route.name if found.route else ""
     row: Json = {
-        "operationId": f"{name}_{place.method.lower()}",
+        "operationId": f"{name}_{found.method.lower()}",
         "tags": [TAG],
         "summary": summary or f"Served by a plugin: {name}",
     }
@@ -138,12 +138,12 @@ def _row(place: _Place, failed: Json) -> Json:
         row["description"] = description
     row |= said
     row["parameters"] = [
-        *_parameters(place),
+        *_parameters(found),
         *(said.get("parameters") or ()),
         *shared_parameters(),
     ]
-    answers = said.get("responses") or _UNKNOWN_ANSWER
-    described = {status: _with_headers(answer) for status, answer in answers.items()}
+    responses = said.get("responses") or _UNKNOWN_RESPONSE
+    described = {status: _with_headers(response) for status, response in responses.items()}
     row["responses"] = dict(sorted({**failed, **described}.items()))
     return row
 
@@ -154,7 +154,7 @@ def _free(name: str, taken: Collection[str]) -> str:
 
 
 def _said(endpoint: Any) -> tuple[str, str, Json]:
-    """Summary, description and members of the operation, from a docstring."""
+    """Return summary, description and members of the operation, from a docstring."""
     text, *rest = _SEPARATOR.split(inspect.getdoc(endpoint) or "", maxsplit=1)
     summary, _, description = text.strip().partition("\n")
     members = _members(rest[0], endpoint) if rest else {}
@@ -162,7 +162,7 @@ def _said(endpoint: Any) -> tuple[str, str, Json]:
 
 
 def _members(text: str, endpoint: Any) -> Json:
-    """What the YAML says, as plain JSON: it knows dates, numbers for keys, and loops."""
+    """Return what the YAML says, as plain JSON: it knows dates, numbers for keys, and loops."""
     try:
         members: Json = msgspec.json.decode(msgspec.json.encode(yaml.safe_load(text) or {}))
         msgspec.convert(members, _Members)
@@ -172,14 +172,14 @@ def _members(text: str, endpoint: Any) -> Json:
     return members
 
 
-def _with_headers(answer: Json) -> Json:
-    """A plugin's answer, with the headers that every answer has."""
-    if "$ref" in answer:
-        return answer
-    return {**answer, "headers": {**(answer.get("headers") or {}), **described_headers(())}}
+def _with_headers(response: Json) -> Json:
+    """Return a plugin's response, with the headers that every response has."""
+    if "$ref" in response:
+        return response
+    return {**response, "headers": {**(response.get("headers") or {}), **described_headers(())}}
 
 
-def _parameters(place: _Place) -> list[Json]:
+def _parameters(found: _Endpoint) -> list[Json]:
     return [
         {
             "name": name,
@@ -188,5 +188,5 @@ def _parameters(place: _Place) -> list[Json]:
             "description": "part of the address",
             "schema": _KINDS.get(type(convertor).__name__, {"type": "string"}),
         }
-        for name, convertor in place.parameters.items()
+        for name, convertor in found.parameters.items()
     ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The JSON schemas of requests and answers, as the OpenAPI document has them."""
+"""The JSON schemas of requests and responses, as the OpenAPI document has them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from pydantic_core.core_schema import IntSchema
 
-from modeld.httpapi.operations import Operation
-from modeld.httpapi.problems import ErrorBody
+from modeld.httpapi.exchange.problems import ErrorBody
+from modeld.httpapi.routes.operations import Operation
 
 Json: TypeAlias = dict[str, Any]
 _Mode: TypeAlias = Literal["validation", "serialization"]
@@ -24,28 +24,29 @@ class _Generator(GenerateJsonSchema):
     """Pydantic's own, for those who make clients from the document."""
 
     def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002
-        """Never: a title would become the name of a type for each field that may be null."""
+        """Return false: a title would become the name of a type for each field that may be null."""
         return False
 
     def int_schema(self, schema: IntSchema) -> Json:
-        """With the size: sizes in bytes do not fit into the 32 bits that many take it to have."""
+        """Return the schema with a width: sizes in bytes exceed the 32 bits that many assume."""
         return super().int_schema(schema) | {"format": "int64"}
 
 
 def reference(model: type[BaseModel]) -> Json:
-    """What stands for the schema of ``model``."""
+    """Return what stands for the schema of ``model``."""
     return {"$ref": _REF.format(model=model.__name__)}
 
 
 def schemas(operations: Iterable[Operation]) -> Json:
-    """The schemas of all models that the operations name, requests as they are checked."""
+    """Return the schemas of all models that the operations name, requests as they are checked."""
     operations = tuple(operations)
-    contents = [c for operation in operations for a in operation.answers for c in a.contents]
-    answers: list[type[BaseModel]] = [ErrorBody]
-    answers += [model for content in contents if (model := content.model) is not None]
+    contents = [c for operation in operations for r in operation.responses for c in r.contents]
+    sent: list[type[BaseModel]] = [ErrorBody]
+    sent += {o.dialect.error_body for o in operations if o.dialect is not None} - {ErrorBody}
+    sent += [model for content in contents if (model := content.model) is not None]
     bodies = [body for operation in operations if (body := operation.body) is not None]
-    answered = {n: _never_null(s) for n, s in _definitions(answers, "serialization").items()}
-    return dict(sorted((_definitions(bodies, "validation") | answered).items()))
+    responses = {n: _never_null(s) for n, s in _definitions(sent, "serialization").items()}
+    return dict(sorted((_definitions(bodies, "validation") | responses).items()))
 
 
 def _definitions(models: Iterable[type[BaseModel]], mode: _Mode) -> Json:
@@ -57,10 +58,12 @@ def _definitions(models: Iterable[type[BaseModel]], mode: _Mode) -> Json:
 
 
 def _never_null(schema: Json) -> Json:
-    """An answer's schema: what may be missing is left out, so nothing is ever null."""
+    """Return a response's schema: what may be missing is left out instead of being null."""
     if "properties" not in schema:
         return schema
-    return schema | {"properties": {n: _present(p) for n, p in schema["properties"].items()}}
+    there = schema.get("required", ())
+    members = {n: p if n in there else _present(p) for n, p in schema["properties"].items()}
+    return schema | {"properties": members}
 
 
 def _present(schema: Json) -> Json:

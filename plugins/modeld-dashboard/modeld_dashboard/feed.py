@@ -61,7 +61,7 @@ Entry: TypeAlias = dict[str, Any]
 
 
 class Feed(Observer):
-    """Remembers what the pages show; what was asked and answered is not in any event.
+    """Remembers what the pages show; prompts and generations are not in any event.
 
     Events of models and of requests are kept apart, so that a flood of refused requests does not
     push the last eviction out. Each has a number; the numbers of one feed only grow.
@@ -92,7 +92,7 @@ class Feed(Observer):
             self._memory.note(Change(self._sequence, now_unix, facts["model"], 0))
 
     def after(self, sequence: int) -> Entry:
-        """What is newer than ``sequence``, oldest first, as plain data.
+        """Return what is newer than ``sequence``, oldest first, as plain data.
 
         ``feed`` is another one after a restart: numbers of the feed before it mean nothing then.
         """
@@ -124,7 +124,7 @@ class Feed(Observer):
 
 
 def _facts(event: Event) -> Entry | None:
-    """What the pages show of an event, or ``None`` for those that they do not show."""
+    """Return what the pages show of an event; ``None`` for those that they do not show."""
     if type(event) not in _SHOWN:
         return None
     kind, names = _SHOWN[type(event)]
@@ -132,7 +132,7 @@ def _facts(event: Event) -> Entry | None:
 
 
 def _plain(value: object) -> object:
-    """A member of an event as JSON can say it, in milliseconds' precision, and not too long."""
+    """Return a member of an event as JSON can say it, rounded to milliseconds and cut."""
     if isinstance(value, float):
         return round(value, 3) if math.isfinite(value) else None
     if isinstance(value, str):

@@ -42,7 +42,7 @@ class MemoryHistory:
             _apply(self._changes.popleft(), self._before)
 
     def after(self, sequence: int) -> tuple[dict[str, int], list[Change]]:
-        """The changes that are newer than ``sequence``, and what was held just before them."""
+        """Return the changes newer than ``sequence``, and what was held just before them."""
         before = dict(self._before)
         newer = []
         for change in self._changes:

@@ -34,7 +34,7 @@ class Page(NamedTuple):
 
 
 def read_pages() -> Mapping[str, Page]:
-    """All files by their address below ``/ui/``; the empty address is the page itself.
+    """Return all files by their address below ``/ui/``; the empty address is the page itself.
 
     Only what is in this table is ever served, so no address leads to any other file.
     """
@@ -43,7 +43,7 @@ def read_pages() -> Mapping[str, Page]:
 
 
 def is_known(etag: str, if_none_match: str) -> bool:
-    """Whether a browser that sends ``if_none_match`` has this version already."""
+    """Return whether a browser that sends ``if_none_match`` has this version already."""
     offered = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
     return etag in offered or "*" in offered
 

@@ -21,12 +21,12 @@ class DashboardPlugin:
 
     @hookimpl
     def modeld_register_observers(self) -> Iterable[Observer]:
-        """The observer that remembers what the pages show."""
+        """Bring the observer that remembers what the pages show."""
         return [self.feed]
 
     @hookimpl
     def modeld_register_routes(self) -> Iterable[BaseRoute | PublicRoute]:
-        """The feed, which needs a key where there are keys, and the pages, which do not."""
+        """Bring the feed, which needs a key where there are keys, and the pages, which do not."""
         from modeld_dashboard.routes import Dashboard  # noqa: PLC0415  (brings the web stack)
 
         return Dashboard(self.feed).routes()

@@ -23,7 +23,7 @@ class Dashboard:
         self._pages = read_pages()
 
     def routes(self) -> list[BaseRoute | PublicRoute]:
-        """The feed comes first, because the pages' route would match its address too."""
+        """Return the routes, the feed first: the pages' route would match its address too."""
         pages = (("/", self.lead), ("/ui", self.lead), ("/ui/{path:path}", self.page))
         return [
             Route("/ui/feed", self.tell, methods=["GET"], name="dashboard_feed"),
@@ -43,7 +43,7 @@ class Dashboard:
         parameters:
           - name: after
             in: query
-            description: the sequence of an earlier answer; 0 tells all that is kept
+            description: the sequence of an earlier response; 0 tells all that is kept
             schema: {type: integer, minimum: 0, maximum: 9007199254740991, default: 0}
         responses:
           200:
@@ -74,7 +74,7 @@ class Dashboard:
         return JSONResponse(body, headers={"Cache-Control": "no-store"})
 
     async def page(self, request: Request) -> Response:
-        """One of the static files, unless the browser has it already."""
+        """Send one of the static files, unless the browser has it already."""
         page = self._pages.get(request.path_params["path"])
         if page is None:
             raise NotFoundError("the dashboard has no such file")
@@ -89,13 +89,13 @@ class Dashboard:
 
 
 def _sequence(text: str) -> int:
-    """The number in ``?after=``.
+    """Return the number in ``?after=``.
 
     Raises:
         InvalidRequestError: it is none.
     """
     if not re.fullmatch(r"[0-9]{1,16}", text):
         raise InvalidRequestError(
-            "after: must be the sequence of an earlier answer, or 0 for all", field="after"
+            "after: must be the sequence of an earlier response, or 0 for all", field="after"
         )
     return int(text)

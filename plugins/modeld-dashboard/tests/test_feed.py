@@ -20,7 +20,7 @@ from modeld.events import (
     RequestRefused,
     WorkerExited,
 )
-from modeld.values import EvictionReason
+from modeld.status import EvictionReason
 
 NOW = 1_000_000.0
 
@@ -70,16 +70,16 @@ def finished() -> RequestFinished:
     )
 
 
-def sequences(answer: Entry) -> list[int]:
-    return [entry["sequence"] for entry in answer["events"]]
+def sequences(found: Entry) -> list[int]:
+    return [entry["sequence"] for entry in found["events"]]
 
 
 def test_an_empty_feed_says_so(feed: Feed) -> None:
-    answer = feed.after(0)
-    assert answer["sequence"] == 0
-    assert answer["events"] == []
-    assert answer["server_time_unix"] == NOW
-    assert answer["memory"] == {"history_s": HISTORY_S, "held_before": {}, "changes": []}
+    found = feed.after(0)
+    assert found["sequence"] == 0
+    assert found["events"] == []
+    assert found["server_time_unix"] == NOW
+    assert found["memory"] == {"history_s": HISTORY_S, "held_before": {}, "changes": []}
 
 
 @pytest.mark.parametrize(
@@ -166,12 +166,12 @@ def test_it_is_bounded_and_a_flood_of_requests_pushes_no_model_out(feed: Feed) -
     feed.notify(evicted())
     for number in range(5 * MOST_EVENTS):
         feed.notify(refused(number))
-    answer = feed.after(0)
-    kinds = [entry["kind"] for entry in answer["events"]]
+    found = feed.after(0)
+    kinds = [entry["kind"] for entry in found["events"]]
     assert kinds[0] == "model_evicted"
     assert len(kinds) == MOST_EVENTS + 1
-    assert answer["events"][-1]["sequence"] == answer["sequence"]
-    assert sequences(answer) == sorted(sequences(answer))
+    assert found["events"][-1]["sequence"] == found["sequence"]
+    assert sequences(found) == sorted(sequences(found))
 
 
 def test_the_memory_of_the_last_half_hour_is_told(feed: Feed, clock: Clock) -> None:
@@ -201,9 +201,9 @@ def test_what_is_endless_or_very_long_is_cut(feed: Feed) -> None:
 
 def test_a_name_that_is_no_text_does_not_silence_the_feed(feed: Feed) -> None:
     feed.notify(loaded("caf\udce9.gguf", held_bytes=5))
-    answer = json.loads(json.dumps(feed.after(0), ensure_ascii=False).encode())
-    assert answer["events"][0]["model"] == "caf\\udce9.gguf"
-    assert answer["memory"]["changes"][0]["model"] == "caf\\udce9.gguf"
+    found = json.loads(json.dumps(feed.after(0), ensure_ascii=False).encode())
+    assert found["events"][0]["model"] == "caf\\udce9.gguf"
+    assert found["memory"]["changes"][0]["model"] == "caf\\udce9.gguf"
     later = json.dumps(feed.after(1), ensure_ascii=False).encode()
     assert json.loads(later)["memory"]["held_before"] == {"caf\\udce9.gguf": 5}
 

@@ -11,7 +11,7 @@ def change(sequence: int, time_unix: float, model: str, held_bytes: int) -> Chan
 
 
 def held_after(history: MemoryHistory, sequence: int = 0) -> dict[str, int]:
-    """What is held at the end, as a reader of the history computes it."""
+    """Return what is held at the end, as a reader of the history computes it."""
     held, changes = history.after(sequence)
     for each in changes:
         held[each.model] = each.held_bytes

@@ -17,7 +17,7 @@ from starlette.routing import Mount
 from modeld.events import ModelLoading
 from modeld.httpapi.app import ModeldApp
 from modeld.settings import Settings
-from tests.httpapi.fake_service import FakeService, ask, client_of, make_app
+from tests.support.http.fake_service import FakeService, ask, client_of, make_app
 
 POLICY = (
     "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none';"
@@ -31,7 +31,7 @@ def get(path: str, method: str = "GET", **headers: str) -> httpx.Response:
 
 
 def get_mounted(app: ModeldApp, path: str) -> httpx.Response:
-    """The answer of an application that a host serves under ``/llm``."""
+    """Return the response of an application that a host serves under ``/llm``."""
     host = Starlette(routes=[Mount("/llm", app)])
 
     async def go() -> httpx.Response:
@@ -49,13 +49,13 @@ def guarded(tmp_path: Path) -> Settings:
 
 
 def test_the_page_has_exactly_this_policy_and_these_headers() -> None:
-    answer = get("/ui/")
-    assert answer.status_code == 200
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert answer.headers.get_list("content-security-policy") == [POLICY]
-    assert answer.headers.get_list("x-content-type-options") == ["nosniff"]
-    assert answer.headers["referrer-policy"] == "no-referrer"
-    assert answer.headers["cache-control"] == "no-cache"
+    response = get("/ui/")
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert response.headers.get_list("content-security-policy") == [POLICY]
+    assert response.headers.get_list("x-content-type-options") == ["nosniff"]
+    assert response.headers["referrer-policy"] == "no-referrer"
+    assert response.headers["cache-control"] == "no-cache"
 
 
 def test_only_the_icon_is_used_again_without_asking() -> None:
@@ -85,9 +85,9 @@ def test_the_page_names_only_files_that_are_here_and_no_script_of_its_own() -> N
     ],
 )
 def test_a_file_has_its_media_type(name: str, media_type: str) -> None:
-    answer = get(f"/ui/{name}")
-    assert answer.headers["content-type"] == media_type
-    assert answer.headers["content-security-policy"] == POLICY
+    response = get(f"/ui/{name}")
+    assert response.headers["content-type"] == media_type
+    assert response.headers["content-security-policy"] == POLICY
 
 
 @pytest.mark.parametrize("path", ["/ui/", "/ui/main.js"])
@@ -115,23 +115,23 @@ def test_a_browser_that_has_a_file_is_not_sent_it_again(path: str) -> None:
     ],
 )
 def test_nothing_else_is_served(name: str) -> None:
-    answer = get(f"/ui/{name}")
-    assert answer.status_code == 404
-    assert answer.json()["reason"] == "not_found"
+    response = get(f"/ui/{name}")
+    assert response.status_code == 404
+    assert response.json()["reason"] == "not_found"
 
 
 @pytest.mark.parametrize("path", ["/", "/ui"])
 @pytest.mark.parametrize("query", ["", "?mock=1"])
 def test_it_is_found_from_the_address_alone(path: str, query: str) -> None:
-    answer = get(path + query)
-    assert answer.status_code == 307
-    assert answer.headers["location"] == f"ui/{query}"
+    response = get(path + query)
+    assert response.status_code == 307
+    assert response.headers["location"] == f"ui/{query}"
 
 
 def test_it_works_under_a_prefix() -> None:
     for path in ("/", "/ui"):
-        answer = get_mounted(make_app(FakeService()), path)
-        assert str(answer.next_request.url) == "http://testserver/llm/ui/"  # type: ignore[union-attr]
+        response = get_mounted(make_app(FakeService()), path)
+        assert str(response.next_request.url) == "http://testserver/llm/ui/"  # type: ignore[union-attr]
     for path in ("/ui/", "/ui/main.js", "/ui/feed"):
         assert get_mounted(make_app(FakeService()), path).status_code == 200
 
@@ -168,10 +168,10 @@ def test_the_feed_tells_what_has_happened_since() -> None:
     app = make_app(FakeService())
     for model in ("a", "b", "c"):
         app.plugins.notify(ModelLoading(model=model))
-    answer = ask(app, "GET", "/ui/feed?after=1")
-    assert answer.headers["content-type"] == "application/json"
-    assert answer.headers["cache-control"] == "no-store"
-    body = answer.json()
+    response = ask(app, "GET", "/ui/feed?after=1")
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["cache-control"] == "no-store"
+    body = response.json()
     assert body["sequence"] == 3
     assert [event["model"] for event in body["events"]] == ["b", "c"]
     assert {"feed", "server_time_unix", "memory"} <= set(body)
@@ -179,9 +179,9 @@ def test_the_feed_tells_what_has_happened_since() -> None:
 
 @pytest.mark.parametrize("after", ["", "-1", "1.5", "x", "٣", " 1", "9" * 17])
 def test_an_invalid_number_is_refused_by_name(after: str) -> None:
-    answer = ask(make_app(FakeService()), "GET", "/ui/feed", params={"after": after})
-    assert answer.status_code == 400
-    body = answer.json()
+    response = ask(make_app(FakeService()), "GET", "/ui/feed", params={"after": after})
+    assert response.status_code == 400
+    body = response.json()
     assert (body["code"], body["reason"], body["field"]) == (400, "invalid_request", "after")
 
 

@@ -19,7 +19,7 @@ declare namespace Api {
     model_id: string;
     state: InstanceState;
     last_used_unix: number;
-    est_vram_mb: number;
+    held_mb: number;
     queue_len: number;
     inflight: number;
     max_queue_depth: number;
@@ -36,16 +36,19 @@ declare namespace Api {
   interface Status {
     state: "starting" | "running" | "draining" | "closed";
     instances: Instance[];
+    instances_total: number;
     budget_mb: number;
-    used_est_mb: number;
+    held_mb: number;
     margin_mb: number;
     error?: string;
     last_error?: string;
     loads_total: number;
     evictions_total: number;
+    prompt_tokens_total: number;
+    completion_tokens_total: number;
     warmups_in_progress: number;
     draining_count: number;
-    spare_workers: number;
+    warm_workers: number;
     uptime_seconds: number;
     server_time_unix: number;
   }

@@ -1,15 +1,32 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The backend, as the server sees it: which models, how much memory, how to start. No runtime."""
+"""The plugin: one backend, which says what it can load, how much that takes and how to start it.
+
+It imports no runtime; the worker does that.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from modeld import Backend, Engine, EngineHost, Finding, MemoryEstimate, ModelSpec, Options
-from modeld_llama_cpp import examination, families, memory
+from modeld import (
+    Backend,
+    Engine,
+    EngineHost,
+    Finding,
+    MemoryEstimate,
+    ModelSpec,
+    Options,
+    hookimpl,
+)
+from modeld.capabilities import Capability
+from modeld_llama_cpp import capabilities
+from modeld_llama_cpp.doctor import findings
 from modeld_llama_cpp.options import LlamaOptions
+from modeld_llama_cpp.sampling.llama_sampling import LlamaSampling
+from modeld_llama_cpp.sizing import context_size, estimate, families
+from modeld_llama_cpp.sizing.model_shape import ModelShape, shape_of
 
 
 class LlamaCpp(Backend):
@@ -17,49 +34,71 @@ class LlamaCpp(Backend):
 
     name = "llama-cpp"
     options_type = LlamaOptions
+    sampling_type = LlamaSampling
     warm_imports = (
-        "modeld_llama_cpp.spinning",
-        "modeld_llama_cpp.engine",
-        "modeld_llama_cpp.embedding_engine",
+        "modeld_llama_cpp.native.openmp_spin",
+        "modeld_llama_cpp.engine.engine",
+        "modeld_llama_cpp.embedding.engine",
     )
 
     def can_load(self, spec: ModelSpec) -> bool:
-        """Whether it is a GGUF model that writes text or makes vectors of it."""
+        """Return whether it is a GGUF model that writes text or makes vectors of it."""
         return spec.format == "gguf" and spec.family not in families.NOT_SERVED
 
-    def estimate(self, spec: ModelSpec, options: Options) -> MemoryEstimate:
-        """By formula, from the header alone; see :mod:`modeld_llama_cpp.memory`."""
+    def capabilities(self, spec: ModelSpec, options: Options) -> frozenset[Capability]:
+        """Return what the engine for text or the one for vectors serves."""
         assert isinstance(options, LlamaOptions)
-        return _with_kept(memory.estimate(spec, options), spec, options)
+        return capabilities.of(shape_of(spec), options)
+
+    def advice(self, missing: Capability, spec: ModelSpec, options: Options) -> str:
+        """Return the option that makes the model serve what it does not as it is configured."""
+        assert isinstance(options, LlamaOptions)
+        return capabilities.advice(missing, shape_of(spec), options)
+
+    def estimate(self, spec: ModelSpec, options: Options) -> MemoryEstimate:
+        """Return what a formula makes of the header alone, as :mod:`.sizing.estimate` has it."""
+        assert isinstance(options, LlamaOptions)
+        shape = shape_of(spec)
+        return _with_engine(estimate.estimate(shape, options), shape, options)
 
     async def measure(
         self, spec: ModelSpec, options: Options, host: EngineHost
     ) -> MemoryEstimate | None:
-        """Laid out in a worker, without memory; see :mod:`modeld_llama_cpp.dry_run`."""
+        """Lay the model out in a worker, without memory, as :mod:`.native.dry_run` does."""
         assert isinstance(options, LlamaOptions)
-        measured = await host.call("modeld_llama_cpp.dry_run:measure", spec, options)
+        measured = await host.call("modeld_llama_cpp.native.dry_run:measure", spec, options)
         if measured is None:
             return None
-        return _with_kept(msgspec.convert(measured, MemoryEstimate), spec, options)
+        found = msgspec.convert(measured, MemoryEstimate)
+        return _with_engine(found, shape_of(spec), options)
 
-    async def examine(
+    async def diagnose(
         self, spec: ModelSpec | None, options: Options, host: EngineHost
     ) -> Sequence[Finding]:
-        """The build against this machine, and the fastest threads; see :mod:`.examination`."""
+        """Compare the build with this machine, and find the fastest numbers of threads."""
         assert isinstance(options, LlamaOptions)
-        return await examination.examine(spec, options, host)
+        return await findings.diagnose(spec, options, host)
 
     async def load(self, spec: ModelSpec, options: Options, host: EngineHost) -> Engine:
         """Start the engine for text or the one for vectors in a worker."""
         assert isinstance(options, LlamaOptions)
-        if families.makes_vectors(spec, options):
-            engine = "modeld_llama_cpp.embedding_engine:EmbeddingEngine"
+        if context_size.makes_vectors(shape_of(spec), options):
+            engine = "modeld_llama_cpp.embedding.engine:EmbeddingEngine"
         else:
-            engine = "modeld_llama_cpp.engine:LlamaEngine"
+            engine = "modeld_llama_cpp.engine.engine:LlamaEngine"
         return await host.start(engine, spec, options)
 
 
-def _with_kept(made: MemoryEstimate, spec: ModelSpec, options: LlamaOptions) -> MemoryEstimate:
-    """What the engine keeps of ended requests comes on top of what llama.cpp holds."""
-    kept = memory.kept_bytes(spec, options)
-    return msgspec.structs.replace(made, kv_bytes=made.kv_bytes + kept)
+@hookimpl
+def modeld_register_backends() -> Iterable[Backend]:
+    """Return the llama.cpp backend."""
+    return (LlamaCpp(),)
+
+
+def _with_engine(found: MemoryEstimate, shape: ModelShape, options: LlamaOptions) -> MemoryEstimate:
+    """Add what the engine holds beside llama.cpp, of which a dry run tells nothing."""
+    return msgspec.structs.replace(
+        found,
+        kv_bytes=found.kv_bytes + estimate.prefix_cache_bytes(shape, options),
+        compute_bytes=found.compute_bytes + estimate.constraint_bytes(shape, options),
+    )

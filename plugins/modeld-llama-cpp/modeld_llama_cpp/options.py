@@ -3,24 +3,36 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
+import msgspec
 from msgspec import Meta
 
 from modeld import Options
 from modeld.values import Value
-from modeld_llama_cpp import option_checks
+from modeld_llama_cpp.chat import template_option
 
-DEFAULT_CONTEXT = 4096
 DEFAULT_UBATCH = 512
 """Reading prompts takes 4 to 6 % less time with it than with 128 (SmolLM2 on two CPU threads)."""
 
 DEFAULT_PREFILL_CHUNK = 128
-"""A quarter of a ubatch: running answers wait for a step that is about four times shorter."""
+"""A quarter of a ubatch: running generations wait for a step that is about four times shorter."""
 
 CacheType: TypeAlias = Literal[
     "f16", "f32", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"
 ]
+
+_UNQUANTISED = frozenset({"f16", "f32", "bf16"})
+_YARN = (
+    "yarn_ext_factor",
+    "yarn_attn_factor",
+    "yarn_beta_fast",
+    "yarn_beta_slow",
+    "yarn_orig_ctx",
+)
 
 
 class LoraAdapter(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,7 +50,8 @@ class LlamaOptions(Options, frozen=True, kw_only=True):
     computed again later.
 
     Raises:
-        ValueError: options contradict each other, or a file is missing; it names the option.
+        ValueError: options contradict each other, a file is missing, or a chat template is none; it
+            names the option.
     """
 
     slots: Annotated[
@@ -68,7 +81,7 @@ class LlamaOptions(Options, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=1 << 16,
-            description="most tokens of prompts in one step while answers are being written;"
+            description="most tokens of prompts in one step while generations are running;"
             " less keeps these more even, more brings new ones sooner",
         ),
     ] = DEFAULT_PREFILL_CHUNK
@@ -154,10 +167,14 @@ class LlamaOptions(Options, frozen=True, kw_only=True):
         Meta(description="LoRA adapters to apply, each a table with `path` and `scale` (1.0)"),
     ] = ()
     chat_template: Annotated[
-        str | None, Meta(description="a chat template in place of the model's own")
+        str | None,
+        Meta(
+            description="a chat template in place of the model's own, in Jinja, or the name of one"
+            " of llama.cpp's, such as `chatml`"
+        ),
     ] = None
     chat_template_file: Annotated[
-        str | None, Meta(description="the file with such a chat template")
+        str | None, Meta(description="the file with such a chat template, in Jinja")
     ] = None
     embeddings: Annotated[
         bool | None,
@@ -173,8 +190,8 @@ class LlamaOptions(Options, frozen=True, kw_only=True):
     cache_tokens: Annotated[
         Annotated[int, Meta(ge=0, le=1 << 24)] | None,
         Meta(
-            description="most tokens of ended requests that are kept in main memory for requests"
-            " that begin alike; as many as `context` unless set, 0 keeps none"
+            description="most tokens of the prefix cache, which keeps ended requests in main memory"
+            " for those that begin alike; as many as `context` unless set, 0: none"
         ),
     ] = None
     draft_tokens: Annotated[
@@ -182,25 +199,99 @@ class LlamaOptions(Options, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=64,
-            description="most tokens that are guessed from the text so far in one step; 0: none",
+            description="most draft tokens in one step, looked up in the text so far; 0: none",
         ),
     ] = 0
 
     def __post_init__(self) -> None:
-        """Check what belongs together."""
-        option_checks.check(self)
-
-    def context_for(self, trained: int | None) -> int:
-        """The context in tokens for a model that was trained with ``trained`` of them."""
-        if self.context is not None:
-            return self.context
-        return min(trained or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
-
-    def kept_tokens(self, context: int) -> int:
-        """Most tokens of ended requests that are kept beside a context of so many tokens."""
-        return context if self.cache_tokens is None else self.cache_tokens
+        """Check the options against each other. Each check names the one that is wrong."""
+        _check_numbers(self)
+        _check_context(self)
+        _check_gpus(self)
+        _check_cache_types(self)
+        _check_rope(self)
+        _check_embeddings(self)
+        _check_files(self)
 
     @property
     def step_tokens(self) -> int:
-        """Most tokens in one step. Every slot has at least one of them."""
+        """The most tokens in one step. Every slot has at least one of them."""
         return max(self.batch or self.ubatch, self.slots)
+
+
+def _check_numbers(options: LlamaOptions) -> None:
+    for name, value in _floats(options):
+        if not math.isfinite(value):
+            raise ValueError(f"{name} is {value}; it must be a finite number")
+
+
+def _floats(options: LlamaOptions) -> Iterator[tuple[str, float]]:
+    for field in msgspec.structs.fields(options):
+        value = getattr(options, field.name)
+        if isinstance(value, float):
+            yield field.name, value
+    yield from (
+        (f"tensor_split[{index}]", share) for index, share in enumerate(options.tensor_split)
+    )
+    yield from ((f"lora[{index}].scale", each.scale) for index, each in enumerate(options.lora))
+
+
+def _check_context(options: LlamaOptions) -> None:
+    if options.context is not None and options.context < options.slots:
+        raise ValueError(
+            f"context is {options.context}, fewer tokens than there are slots ({options.slots})"
+        )
+
+
+def _check_gpus(options: LlamaOptions) -> None:
+    if not options.tensor_split:
+        return
+    if not any(options.tensor_split):
+        raise ValueError("tensor_split gives no GPU a share; one must be above 0")
+    if options.gpu_layers == 0:
+        raise ValueError("tensor_split divides layers among GPUs, but gpu_layers is 0")
+    if options.split_mode == "none":
+        raise ValueError("tensor_split divides the model among GPUs, but split_mode is 'none'")
+
+
+def _check_cache_types(options: LlamaOptions) -> None:
+    if options.flash_attention == "off" and options.cache_type_v not in _UNQUANTISED:
+        raise ValueError(
+            f"cache_type_v {options.cache_type_v!r} needs flash attention, but flash_attention is"
+            " 'off'"
+        )
+
+
+def _check_rope(options: LlamaOptions) -> None:
+    scaling = options.rope_scaling
+    if scaling == "none" and options.rope_freq_scale is not None:
+        raise ValueError("rope_freq_scale has no effect where rope_scaling is 'none'")
+    for name in _YARN:
+        if scaling not in {None, "yarn"} and getattr(options, name) is not None:
+            raise ValueError(f"{name} needs rope_scaling 'yarn', not {scaling!r}")
+
+
+def _check_embeddings(options: LlamaOptions) -> None:
+    if options.pooling is not None and options.embeddings is False:
+        raise ValueError("pooling makes embeddings, but embeddings is false")
+
+
+def _check_files(options: LlamaOptions) -> None:
+    if options.chat_template is not None and options.chat_template_file is not None:
+        raise ValueError("chat_template and chat_template_file are both set; set one of them")
+    if options.chat_template is not None:
+        template_option.check(options.chat_template)
+    for index, adapter in enumerate(options.lora):
+        _check_file(f"lora[{index}].path", adapter.path)
+    if options.chat_template_file is not None:
+        _check_file("chat_template_file", options.chat_template_file)
+        template_option.check_file(Path(options.chat_template_file).expanduser())
+
+
+def _check_file(name: str, path: str) -> None:
+    try:
+        found = Path(path).expanduser().is_file()
+    except (OSError, ValueError) as exc:
+        raise ValueError(f"{name}: {path!r} cannot be looked up: {exc}") from exc
+    if not found:
+        raise ValueError(f"{name}: there is no file {path!r}")

@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-sys.path.insert(0, str(Path(__file__).parent))  # so that the modules beside this one are found
+# So that tests find the modules of support/.
+sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 import tiny_gguf
 import wide_vocabulary
 from driver import Driver, open_driver
-from modeld_llama_cpp.sampler import Samplers
+from modeld_llama_cpp.constraints.matching.matcher_cache import Constraints
+from modeld_llama_cpp.sampling.sampler import Samplers
+from modeld_llama_cpp.tokens.vocabulary import Vocabulary
 from sampler_rig import CONTEXT_LENGTH, SamplerFor
 
 # A busy machine makes any example slow; the time limit of a whole test is pytest's.
@@ -76,10 +79,18 @@ def samplers(wide_model: int) -> Iterator[Samplers]:
     samplers.close()
 
 
+@pytest.fixture(scope="session")
+def constraints(wide_model: int) -> Iterator[Constraints]:
+    """Makes matchers for that model's tokens."""
+    constraints = Constraints(Vocabulary(wide_model))
+    yield constraints
+    constraints.close()
+
+
 @pytest.fixture
-def sampler_for(samplers: Samplers) -> Iterator[SamplerFor]:
+def sampler_for(samplers: Samplers, constraints: Constraints) -> Iterator[SamplerFor]:
     """Makes samplers, and closes them after the test."""
-    sampler_for = SamplerFor(samplers)
+    sampler_for = SamplerFor(samplers, constraints)
     yield sampler_for
     sampler_for.close()
 

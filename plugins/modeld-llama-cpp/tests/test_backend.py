@@ -2,21 +2,39 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import subprocess
+import sys
+from importlib.metadata import entry_points
 
 import pytest
+from modeld_llama_cpp import backend
 from modeld_llama_cpp.backend import LlamaCpp
 from modeld_llama_cpp.options import LlamaOptions
+from modeld_llama_cpp.sizing import estimate
+from modeld_llama_cpp.sizing.model_shape import shape_of
 
-from modeld import Engine, MemoryEstimate, ModelSpec, Options
+from modeld import Engine, GenerateRequest, MemoryEstimate, Message, ModelSpec, Options
+from modeld.capabilities import check, joined
+from modeld.errors import NotSupportedError
+from modeld.messages import (
+    AudioPart,
+    ImagePart,
+    Reasoning,
+    TextPart,
+    Tool,
+    ToolCall,
+    ToolChoice,
+)
 from modeld.values import JsonValue
 
 
 class Host:
     """Takes down what it is asked for."""
 
-    def __init__(self, reply: JsonValue = None) -> None:
+    def __init__(self, returned: JsonValue = None) -> None:
         self.asked: list[tuple[str, ModelSpec, Options]] = []
-        self._reply = reply
+        self._returned = returned
 
     async def start(self, engine: str, spec: ModelSpec, options: Options) -> Engine:
         self.asked.append((engine, spec, options))
@@ -24,7 +42,7 @@ class Host:
 
     async def call(self, function: str, spec: ModelSpec, options: Options) -> JsonValue:
         self.asked.append((function, spec, options))
-        return self._reply
+        return self._returned
 
     def progress(self, fraction: float) -> None: ...
 
@@ -53,12 +71,12 @@ def test_the_backend_takes_gguf_models_of_texts(format_: str, family: str, can: 
 @pytest.mark.parametrize(
     ("family", "options", "engine"),
     [
-        ("llama", LlamaOptions(), "modeld_llama_cpp.engine:LlamaEngine"),
-        ("bert", LlamaOptions(), "modeld_llama_cpp.embedding_engine:EmbeddingEngine"),
+        ("llama", LlamaOptions(), "modeld_llama_cpp.engine.engine:LlamaEngine"),
+        ("bert", LlamaOptions(), "modeld_llama_cpp.embedding.engine:EmbeddingEngine"),
         (
             "llama",
             LlamaOptions(embeddings=True),
-            "modeld_llama_cpp.embedding_engine:EmbeddingEngine",
+            "modeld_llama_cpp.embedding.engine:EmbeddingEngine",
         ),
     ],
 )
@@ -71,17 +89,22 @@ def test_a_load_starts_the_engine_for_what_the_model_makes(
 
 
 def test_the_engines_and_the_measurement_are_where_the_backend_says() -> None:
-    for name in ("engine:LlamaEngine", "embedding_engine:EmbeddingEngine", "dry_run:measure"):
+    host = Host()
+    for family in ("llama", "bert"):
+        asyncio.run(LlamaCpp().load(spec(family), LlamaOptions(), host))
+    asyncio.run(LlamaCpp().measure(spec(), LlamaOptions(), host))
+    assert len(host.asked) == 3
+    for name, _, _ in host.asked:
         module, _, attribute = name.partition(":")
-        package = __import__(f"modeld_llama_cpp.{module}", fromlist=[attribute])
-        assert callable(getattr(package, attribute))
+        assert callable(getattr(importlib.import_module(module), attribute))
 
 
 def test_a_model_is_measured_in_a_worker() -> None:
     host = Host({"weights_bytes": 1, "kv_bytes": 2, "compute_bytes": 4})
     measured = asyncio.run(LlamaCpp().measure(spec(), LlamaOptions(), host))
-    assert measured == MemoryEstimate(weights_bytes=1, kv_bytes=2, compute_bytes=4)
-    assert host.asked == [("modeld_llama_cpp.dry_run:measure", spec(), LlamaOptions())]
+    beside = estimate.constraint_bytes(shape_of(spec()), LlamaOptions())
+    assert measured == MemoryEstimate(weights_bytes=1, kv_bytes=2, compute_bytes=4 + beside)
+    assert host.asked == [("modeld_llama_cpp.native.dry_run:measure", spec(), LlamaOptions())]
 
 
 def test_a_measurement_that_cannot_be_is_none() -> None:
@@ -96,3 +119,60 @@ def test_warm_imports_can_be_imported() -> None:
 def test_an_estimate_is_made_from_the_header_alone() -> None:
     made = ModelSpec(id="m", name="m", path="there is no such file", weights_bytes=123)
     assert LlamaCpp().estimate(made, LlamaOptions()).weights_bytes == 123
+
+
+def test_the_plugin_is_found_by_its_entry_point() -> None:
+    (found,) = entry_points(group="modeld", name="llama-cpp")
+    assert found.load() is backend
+    (brought,) = backend.modeld_register_backends()
+    assert brought.name == "llama-cpp"
+    assert brought.options_type is LlamaOptions
+
+
+@pytest.mark.parametrize(
+    ("module", "without"),
+    [
+        ("backend", {"llama_cpp", "numpy", "jinja2", "starlette"}),
+        ("engine.scheduler", {"llama_cpp", "numpy", "modeld", "msgspec"}),
+        ("tokens.detokenizer", {"llama_cpp", "numpy", "modeld", "msgspec"}),
+        ("sizing.estimate", {"llama_cpp", "numpy"}),
+        ("chat.template_option", {"llama_cpp", "numpy", "jinja2", "modeld", "msgspec"}),
+        ("chat.template_process", {"llama_cpp", "numpy", "modeld", "msgspec"}),
+    ],
+)
+def test_what_decides_loads_no_runtime(module: str, without: set[str]) -> None:
+    code = f"import sys, modeld_llama_cpp.{module}; print(*{without} & set(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert loaded.stdout.split() == []
+
+
+EVERYTHING = GenerateRequest(
+    messages=(
+        Message(role="user", content=(TextPart(text="a"),)),
+        Message(role="assistant", tool_calls=(ToolCall(name="f"),), reasoning="so"),
+        Message(role="tool", content="b", tool_call_id="1"),
+        Message(role="assistant", content="c"),
+    ),
+    continue_last=True,
+    tools=(Tool(name="f"),),
+    tool_choice=ToolChoice(mode="required"),
+    reasoning=Reasoning(effort="low"),
+    template_kwargs={"a": 1},
+    logprobs=0,
+)
+
+
+def test_a_model_that_writes_serves_all_of_a_chat_but_images_and_sounds() -> None:
+    declared = LlamaCpp().capabilities(spec(), LlamaOptions())
+    check(EVERYTHING, declared)
+    assert joined(EVERYTHING, declared) is EVERYTHING
+    for part in (ImagePart(data=b""), AudioPart(data=b"")):
+        message = Message(role="user", content=(part,))
+        with pytest.raises(NotSupportedError, match=r"messages\[0\].content\[0\]"):
+            check(GenerateRequest(messages=(message,)), declared)
+
+
+def test_a_model_that_makes_vectors_serves_no_chat() -> None:
+    declared = LlamaCpp().capabilities(spec(), LlamaOptions(embeddings=True))
+    with pytest.raises(NotSupportedError):
+        check(EVERYTHING, declared)

@@ -20,14 +20,7 @@ def refusal(**fields: object) -> str:
     return str(caught.value)
 
 
-def test_the_context_is_the_trained_length_up_to_4096() -> None:
-    assert LlamaOptions().context_for(2048) == 2048
-    assert LlamaOptions().context_for(131_072) == 4096
-    assert LlamaOptions().context_for(None) == 4096
-    assert LlamaOptions(context=9000).context_for(2048) == 9000
-
-
-def test_a_step_has_a_place_for_every_slot() -> None:
+def test_a_step_has_a_token_for_every_slot() -> None:
     assert LlamaOptions().step_tokens == 512
     assert LlamaOptions(slots=200, ubatch=128).step_tokens == 200
     assert LlamaOptions(batch=512, ubatch=64).step_tokens == 512
@@ -165,10 +158,11 @@ def test_a_template_comes_from_one_place(scripted: Path) -> None:
     )
 
 
-def test_files_that_are_there_are_taken(scripted: Path) -> None:
+def test_files_that_are_there_are_taken(scripted: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.jinja").write_text("{{ 1 }}", encoding="utf-8")
     options = convert(
         lora=[{"path": str(scripted)}, {"path": str(scripted), "scale": -0.5}],
-        chat_template_file=str(scripted),
+        chat_template_file=str(tmp_path / "own.jinja"),
     )
     assert options.lora == (
         LoraAdapter(path=str(scripted)),

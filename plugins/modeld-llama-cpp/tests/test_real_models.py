@@ -8,8 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from driver import Driver, ask, chat
-from test_runner import positions
+from driver import Driver, ask, chat, positions
 
 from modeld import FinishReason
 
@@ -32,16 +31,18 @@ def model(request: pytest.FixtureRequest) -> Path:
 
 
 def test_a_model_knows_the_capital_of_france(smollm2: Path, start: Start) -> None:
-    answer = start(smollm2).read(ask(PROMPTS[0], max_tokens=8))
-    assert answer.text.startswith(" Paris")
-    assert (answer.end.usage.prompt_tokens, answer.reason) == (5, FinishReason.LENGTH)
+    generation = start(smollm2).read(ask(PROMPTS[0], max_tokens=8))
+    assert generation.text.startswith(" Paris")
+    assert (generation.end.usage.prompt_tokens, generation.reason) == (5, FinishReason.LENGTH)
 
 
 def test_a_chat_is_answered_and_ends_by_itself(smollm2: Path, start: Start) -> None:
-    answer = start(smollm2).read(chat("What is the capital of France? One word.", max_tokens=60))
-    assert "Paris" in answer.text
-    assert answer.reason is FinishReason.STOP
-    assert "<|" not in answer.text
+    generation = start(smollm2).read(
+        chat("What is the capital of France? One word.", max_tokens=60)
+    )
+    assert "Paris" in generation.text
+    assert generation.reason is FinishReason.STOP
+    assert "<|" not in generation.text
 
 
 def test_a_model_without_a_template_says_so(gemma3: Path, start: Start) -> None:
@@ -57,25 +58,42 @@ def test_a_stop_string_of_several_tokens_is_found(smollm2: Path, start: Start) -
     assert cut.reason is FinishReason.STOP
 
 
-def test_greedy_answers_are_the_same_in_company(smollm2: Path, start: Start) -> None:
+def test_a_generation_that_ends_inside_a_character_ends_before_it(
+    model: Path, start: Start
+) -> None:
+    driver = start(model)
+    prompt = "Emoji: \U0001f999\U0001f999\U0001f999"
+    cuts = []
+    for count in range(1, 9):
+        generation = driver.read(ask(prompt, max_tokens=count, logprobs=0))
+        written = b"".join(each.chosen.piece for each in generation.logprobs)
+        assert generation.text == written.decode(errors="ignore")
+        assert "\U0001f999".startswith(generation.text[:1])
+        cuts.append(generation.text.encode() != written)
+    assert set(cuts) == {True, False}
+
+
+def test_greedy_generations_are_the_same_in_company(smollm2: Path, start: Start) -> None:
     driver = start(smollm2)
     alone = [driver.read(ask(prompt, max_tokens=16)).text for prompt in PROMPTS]
     together = driver.run(*[ask(prompt, max_tokens=16) for prompt in PROMPTS])
-    assert [answer.text for answer in together] == alone
+    assert [generation.text for generation in together] == alone
 
 
-def test_greedy_answers_are_the_same_with_and_without_a_shared_prefix(
+def test_greedy_generations_are_the_same_with_and_without_a_shared_prefix(
     smollm2: Path, start: Start
 ) -> None:
     prompts = [f"{TALE} {question}" for question in ("Who was there?", "Why?", "And then?")]
     plain = start(smollm2, cache_tokens=0)
     alone = [plain.read(ask(one, max_tokens=16, cache_prompt=False)) for one in prompts]
-    assert [answer.cached for answer in alone] == [0, 0, 0]
+    assert [generation.cached for generation in alone] == [0, 0, 0]
     sharing = start(smollm2)
     for _ in range(2):  # first from one that runs, then from what is kept
         together = sharing.run(*[ask(one, max_tokens=16) for one in prompts])
-        assert [answer.text for answer in together] == [answer.text for answer in alone]
-    assert min(answer.cached for answer in together) > 500
+        assert [generation.text for generation in together] == [
+            generation.text for generation in alone
+        ]
+    assert min(generation.cached for generation in together) > 500
 
 
 def test_a_prompt_that_was_aborted_half_way_is_read_again_without_a_trace(
@@ -84,7 +102,7 @@ def test_a_prompt_that_was_aborted_half_way_is_read_again_without_a_trace(
     driver = start(model, ubatch=512, context=1024, cache_tokens=0)
     untouched = driver.read(ask(TALE, max_tokens=12)).text
     reads = driver.submit(ask(TALE, max_tokens=12))
-    while reads not in driver.engine._answers:  # so long a prompt is read beside the steps
+    while reads not in driver.engine._generations:  # so long a prompt is read beside the steps
         driver.step()
     assert positions(driver)[0] == 511
     runner = driver.engine._runner

@@ -26,26 +26,26 @@ const VIEWS = {
 
 /** @param {{app: App}} props */
 function Shell({ app }) {
-  const [place, setPlace] = useState(() => parseHash(location.hash));
+  const [route, setRoute] = useState(() => parseHash(location.hash));
   useEffect(() => {
-    const follow = () => setPlace(parseHash(location.hash));
+    const follow = () => setRoute(parseHash(location.hash));
     addEventListener("hashchange", follow);
     return () => removeEventListener("hashchange", follow);
   }, []);
-  const title = PAGES.find(({ name }) => name === place.name)?.title ?? "";
+  const title = PAGES.find(({ name }) => name === route.name)?.title ?? "";
   useLayoutEffect(() => {
     document.title = `${title} · modeld`;
   }, [title]);
   useEffect(() => {
-    const isLively = LIVELY.includes(place.name);
+    const isLively = LIVELY.includes(route.name);
     app.server.pollEvery(isLively ? OFTEN_MS : SELDOM_MS);
-  }, [place.name]);
+  }, [route.name]);
   return html`
-    <${Header} app=${app} page=${place.name} />
+    <${Header} app=${app} page=${route.name} />
     <main id="content" tabindex="-1">
       <h1 class="visually-hidden">${title}</h1>
       <${KeyForm} access=${app.access} />
-      <${VIEWS[place.name]} app=${app} model=${place.model} />
+      <${VIEWS[route.name]} app=${app} model=${route.model} />
     </main>
   `;
 }

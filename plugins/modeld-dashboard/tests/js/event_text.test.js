@@ -32,7 +32,7 @@ test("equal events in a row are one line, the newest first", () => {
   );
 });
 
-test("answers that went well are no events, those that failed are", () => {
+test("responses that went well are no events, those that failed are", () => {
   const kind = /** @type {const} */ ("request_finished");
   const found = lines({ kind, outcome: "stop" }, { kind, outcome: "worker_crashed" });
   assert.deepEqual(

@@ -30,7 +30,7 @@ test("a complete stream is a success with the server's own numbers", () => {
     1800,
   );
   assert.equal(state.phase, "success");
-  assert.equal(state.answer, "ab");
+  assert.equal(state.text, "ab");
   assert.equal(state.finishReason, "stop");
   assert.equal(state.firstTokenMs, 1200);
   assert.equal(state.endedMs, 1700);
@@ -39,11 +39,22 @@ test("a complete stream is a success with the server's own numbers", () => {
   assert.equal(tokensPerSecond(state), 8);
 });
 
+test("reasoning and tool calls are counted, and are no part of the text", () => {
+  const state = after([
+    ['{"reasoning":"hm"}', 1100],
+    ['{"tool_call":{"index":0,"id":"1","name":"f","arguments":"{}"}}', 1150],
+    ['{"token":"a"}', 1200],
+  ]);
+  assert.equal(state.text, "a");
+  assert.equal(state.pieces, 3);
+  assert.equal(state.firstTokenMs, 1100);
+});
+
 test("a stream that ends without its last line is an error", () => {
   const state = atEnd(after([['{"token":"a"}', 1200]]), 1300);
   assert.equal(state.phase, "error");
   assert.equal(state.problem?.reason, "connection_cut");
-  assert.equal(state.answer, "a");
+  assert.equal(state.text, "a");
   assert.equal(JSON.parse(state.result).reason, "connection_cut");
 });
 
@@ -71,7 +82,7 @@ test("a stopped request is idle again and keeps what has come", () => {
   const state = stopped(after([['{"token":"a"}', 1200]]), 1300);
   assert.equal(state.phase, "idle");
   assert.equal(state.stopped, true);
-  assert.equal(state.answer, "a");
+  assert.equal(state.text, "a");
   assert.equal(atEnd(state, 1400).phase, "idle");
 });
 

@@ -65,9 +65,32 @@ test("two worlds that begin together have the same past, within the budget", () 
   assert.deepEqual(one.status(), other.status());
   for (let at = 10_000; at < 11_000; at += 1) {
     one.advance(at);
-    const { used_est_mb, budget_mb, margin_mb } = one.status();
-    assert.ok(used_est_mb <= budget_mb - margin_mb, `at ${at}`);
+    const { held_mb, budget_mb, margin_mb } = one.status();
+    assert.ok(held_mb <= budget_mb - margin_mb, `at ${at}`);
   }
   const reasons = new Set(one.feed(0).events.map(({ reason }) => reason));
   for (const reason of ["make_room", "queue_full", "worker_exited"]) assert.ok(reasons.has(reason));
+});
+
+test("the status has the models of all its pages", async () => {
+  const all = ["a", "b", "c/d?", "e", "f"].map(model_id => ({ model_id }));
+  /** @type {string[]} */
+  const asked = [];
+  const client = new Client(async path => {
+    const query = new URL(path, "http://mock/ui/").searchParams;
+    asked.push(query.get("after") ?? "");
+    const rest = all.filter(({ model_id }) => model_id > (query.get("after") ?? ""));
+    return Response.json({ instances: rest.slice(0, 2), instances_total: all.length });
+  });
+  const { instances } = await client.status();
+  assert.deepEqual(instances, all);
+  assert.deepEqual(asked, ["", "b", "e"]);
+});
+
+test("a model that goes between two pages ends nothing and is waited for by nobody", async () => {
+  const client = new Client(async path => {
+    const isFirst = new URL(path, "http://mock/ui/").searchParams.get("after") === "";
+    return Response.json({ instances: isFirst ? [{ model_id: "a" }] : [], instances_total: 2 });
+  });
+  assert.equal((await client.status()).instances.length, 1);
 });

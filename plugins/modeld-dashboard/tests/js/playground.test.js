@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Client } from "../../modeld_dashboard/static/server/client.js";
+import { MOCK_DOCUMENT } from "../../modeld_dashboard/static/server/mock_document.js";
 import { Moves } from "../../modeld_dashboard/static/state/moves.js";
 import { Playground } from "../../modeld_dashboard/static/state/playground.js";
 
@@ -70,7 +71,7 @@ test("tokens are drawn some times a second, and the end at once", async () => {
   assert.deepEqual([phase, pieces, log.split("\n").length, model], ["success", 500, 502, "m"]);
 });
 
-test("an answer to a chat that was ended meanwhile is not part of the next one", async () => {
+test("a generation of a chat that was ended meanwhile is not part of the next one", async () => {
   const [playground, streams] = begin();
   playground.form.patch({ chat: true, turns: [{ role: "user", content: "before" }] });
   const sent = playground.send();
@@ -82,7 +83,7 @@ test("an answer to a chat that was ended meanwhile is not part of the next one",
   assert.deepEqual(playground.form.value.turns, []);
 });
 
-test("an answer becomes part of the chat that it was asked in", async () => {
+test("a generation becomes part of the chat that it was made in", async () => {
   const [playground, streams] = begin();
   playground.form.patch({ chat: true });
   const sent = playground.send();
@@ -123,4 +124,15 @@ test("a model may be named like a member of every object", async () => {
   assert.equal(moves.problems.value.get("constructor"), "no");
   moves.dismiss("constructor");
   assert.equal(moves.problems.value.size + moves.running.value.size, 0);
+});
+
+test("the server says what can be set, and what was known stays where it does not", async () => {
+  let respond = () => new Response(JSON.stringify(MOCK_DOCUMENT));
+  const playground = new Playground(new Client(async () => respond()), () => {});
+  await playground.learnFields();
+  const known = playground.fields.value;
+  assert.ok(known.some(({ name }) => name === "mood"));
+  respond = () => new Response("{}", { status: 503 });
+  await playground.learnFields();
+  assert.equal(playground.fields.value, known);
 });

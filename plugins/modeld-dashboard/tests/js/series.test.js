@@ -14,13 +14,18 @@ import { noted, speedOf } from "../../modeld_dashboard/static/logic/speed.js";
 
 const MIB = 2 ** 20;
 
-/** @param {Record<string, number>} tokens */
-function status(tokens) {
+/**
+ * @param {Record<string, number>} tokens
+ * @param {number} [completion_tokens_total]
+ */
+function status(tokens, completion_tokens_total) {
   const instances = Object.entries(tokens).map(([model_id, completion_tokens_total]) => ({
     model_id,
     completion_tokens_total,
   }));
-  return /** @type {Api.Status} */ (/** @type {unknown} */ ({ instances }));
+  return /** @type {Api.Status} */ (
+    /** @type {unknown} */ ({ instances, completion_tokens_total })
+  );
 }
 
 /** @param {Partial<Api.Event>} members */
@@ -95,6 +100,18 @@ test("a counter that begins anew is no negative speed", () => {
   assert.equal(speedOf(samples, "m"), 0);
 });
 
+test("a model that is listed again has counted nothing meanwhile", () => {
+  let samples = noted([], status({}, 50_000), 0);
+  samples = noted(samples, status({ other: 5 }, 50_005), 1);
+  samples = noted(samples, status({ other: 5, m: 50_000 }, 50_005), 2);
+  assert.equal(speedOf(samples, "m"), 0);
+  samples = noted(samples, status({}, 50_005), 3);
+  samples = noted(samples, status({ m: 50_030 }, 50_035), 4);
+  assert.equal(speedOf(samples, "m"), 7.5);
+  const { values } = speedSeries([], samples, { nowUnix: 1000, nowS: 20, spanS: 300 });
+  assert.equal(sum(values.get("m") ?? []) * 10, 30);
+});
+
 test("where polls are rare the last two count", () => {
   const samples = noted(noted([], status({ m: 0 }), 0), status({ m: 600 }), 60);
   assert.equal(speedOf(samples, "m"), 10);
@@ -117,7 +134,7 @@ test("the chart of speed has every token once, before and after the first sample
   const { times, values } = speedSeries(events, samples, clocks);
   const own = values.get("m") ?? [];
   assert.equal(times.length, 30);
-  // All of the first answer, all of the second one before 985, and 40 from the counters.
+  // All of the first response, all of the second one before 985, and 40 from the counters.
   assert.ok(Math.abs(sum(own) * 10 - 340) < 1e-6);
   assert.equal(own[0], null);
 });
@@ -155,8 +172,8 @@ test("the median is that of the latest requests", () => {
 });
 
 test("memory in use adds up, with and without a budget", () => {
-  const instances = [{ model_id: "m", est_vram_mb: 190 }];
-  const given = { instances, used_est_mb: 300, margin_mb: 50, budget_mb: 600 };
+  const instances = [{ model_id: "m", held_mb: 190 }];
+  const given = { instances, held_mb: 300, margin_mb: 50, budget_mb: 600 };
   const use = memoryUse(/** @type {Api.Status} */ (/** @type {unknown} */ (given)));
   assert.deepEqual(
     [use.reservedMib, use.freeMib, use.budgetMib, use.wholeMib],

@@ -24,6 +24,7 @@ const EVICTIONS = {
   make_room: "It was idle, and another model needed its memory (make_room).",
   unload_requested: "Somebody asked for it (unload_requested).",
   file_changed: "Its file has changed; the next request loads the new one (file_changed).",
+  file_removed: "Its file is not there any more, or cannot be used (file_removed).",
   shutdown: "The server is shutting down (shutdown).",
 };
 
@@ -42,7 +43,7 @@ const REFUSALS = {
 };
 
 /**
- * The events that people should see, newest first. Answers that went well are not among them.
+ * The events that people should see, newest first. Responses that went well are not among them.
  *
  * @param {readonly Api.Event[]} events oldest first
  * @param {number} most

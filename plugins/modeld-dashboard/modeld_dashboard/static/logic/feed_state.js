@@ -25,19 +25,19 @@ export const EMPTY = Object.freeze({
 });
 
 /**
- * The state after one more answer; `null` if it belongs to another feed and all must be asked for.
+ * The state after one more response; `null` if it belongs to another feed and all must be asked for.
  *
  * @param {FeedState} before
- * @param {Api.Feed} answer
+ * @param {Api.Feed} response
  * @returns {FeedState | null}
  */
-export function withAnswer(before, answer) {
-  if (before.feed !== "" && before.feed !== answer.feed) return null;
+export function withResponse(before, response) {
+  if (before.feed !== "" && before.feed !== response.feed) return null;
   const isFirst = before.feed === "";
-  const events = answer.events.filter(event => event.sequence > before.sequence);
-  const heldBefore = { ...(isFirst ? answer.memory.held_before : before.heldBefore) };
-  const all = isFirst ? answer.memory.changes : [...before.changes, ...answer.memory.changes];
-  const beginUnix = answer.server_time_unix - answer.memory.history_s;
+  const events = response.events.filter(event => event.sequence > before.sequence);
+  const heldBefore = { ...(isFirst ? response.memory.held_before : before.heldBefore) };
+  const all = isFirst ? response.memory.changes : [...before.changes, ...response.memory.changes];
+  const beginUnix = response.server_time_unix - response.memory.history_s;
   const fresh = all.findIndex(change => change.time_unix >= beginUnix);
   const old = fresh === -1 ? all.length : fresh;
   for (const { model, held_bytes } of all.slice(0, old)) {
@@ -45,12 +45,12 @@ export function withAnswer(before, answer) {
     else delete heldBefore[model];
   }
   return {
-    feed: answer.feed,
-    sequence: answer.sequence,
+    feed: response.feed,
+    sequence: response.sequence,
     events: events.length ? latest([...before.events, ...events]) : before.events,
     heldBefore,
     changes: all.slice(old),
-    historyS: answer.memory.history_s,
+    historyS: response.memory.history_s,
   };
 }
 

@@ -19,13 +19,13 @@
  * @property {boolean} stopped
  * @property {string} model that was asked for; empty for the server's default model
  * @property {string} log the lines as they came, the earliest left out where there are too many
- * @property {string} answer
+ * @property {string} text
  * @property {string} result JSON of the last complete response
  * @property {Problem | null} problem
  * @property {Api.Usage | null} usage
  * @property {string | null} finishReason
  * @property {string | null} requestId
- * @property {number} pieces lines that had text
+ * @property {number} pieces lines that had text, reasoning or a part of a tool call
  * @property {number} startedMs
  * @property {number | null} firstTokenMs
  * @property {number | null} lastTokenMs
@@ -38,7 +38,7 @@ export const IDLE = Object.freeze({
   stopped: false,
   model: "",
   log: "",
-  answer: "",
+  text: "",
   result: "",
   problem: null,
   usage: null,
@@ -80,8 +80,9 @@ export function withLine(before, line, nowMs) {
   }
   if (typeof value.error === "string") return failed(after, problemOf(value), nowMs);
   if (value.done === true) return completed(after, value, nowMs);
-  if (typeof value.token === "string") {
-    after.answer += value.token;
+  const isPiece = [value.token, value.reasoning, value.tool_call].some(part => part != null);
+  if (isPiece) {
+    after.text += typeof value.token === "string" ? value.token : "";
     after.pieces += 1;
     after.firstTokenMs ??= nowMs;
     after.lastTokenMs = nowMs;
@@ -98,7 +99,7 @@ export function withLine(before, line, nowMs) {
  */
 export function atEnd(before, nowMs) {
   if (before.phase !== "requesting") return before;
-  const error = "the connection was cut before the answer was complete";
+  const error = "the connection was cut before the response was complete";
   return failed(before, { error, reason: "connection_cut" }, nowMs);
 }
 
@@ -175,7 +176,7 @@ function completed(before, value, nowMs) {
   return {
     ...before,
     phase: "success",
-    answer: typeof value.content === "string" ? value.content : before.answer,
+    text: typeof value.content === "string" ? value.content : before.text,
     result: JSON.stringify(value, null, 2),
     usage: /** @type {Api.Usage | undefined} */ (value.usage) ?? null,
     finishReason: typeof value.finish_reason === "string" ? value.finish_reason : null,

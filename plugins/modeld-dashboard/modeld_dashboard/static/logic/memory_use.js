@@ -19,10 +19,10 @@
  */
 export function memoryUse(status) {
   const models = status.instances
-    .filter(({ est_vram_mb }) => est_vram_mb > 0)
-    .map(({ model_id, est_vram_mb }) => ({ model: model_id, mib: est_vram_mb }));
+    .filter(({ held_mb }) => held_mb > 0)
+    .map(({ model_id, held_mb }) => ({ model: model_id, mib: held_mb }));
   const listed = models.reduce((sum, { mib }) => sum + mib, 0);
-  const { used_est_mb: usedMib, margin_mb: marginMib } = status;
+  const { held_mb: usedMib, margin_mb: marginMib } = status;
   const budgetMib = status.budget_mb || null;
   const freeMib = budgetMib === null ? null : Math.max(0, budgetMib - marginMib - usedMib);
   return {

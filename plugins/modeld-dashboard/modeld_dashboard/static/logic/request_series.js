@@ -14,7 +14,7 @@ const RECENT = 20;
 
 /**
  * Tokens per second of each model, as the average of every ten seconds. Samples of the counters
- * count where there are any; before the first one, each answer counts as if its tokens had come
+ * count where there are any; before the first one, each generation counts as if its tokens had come
  * evenly.
  *
  * @param {readonly Api.Event[]} events

@@ -5,9 +5,10 @@ const WINDOW_S = 5;
 const KEPT_S = 1800;
 
 /**
- * The counters of all models at one time of this page's own clock.
+ * The counters of all models seen so far, at one time of this page's own clock, and their sum with
+ * those of all others. A model that is not listed now has not counted since it was.
  *
- * @typedef {{atS: number, tokens: Readonly<Record<string, number>>}} Sample
+ * @typedef {{atS: number, tokens: Readonly<Record<string, number>>, total: number}} Sample
  * @typedef {readonly Sample[]} Samples oldest first
  */
 
@@ -20,13 +21,42 @@ const KEPT_S = 1800;
  * @returns {Samples}
  */
 export function noted(before, status, atS) {
+  const latest = before.at(-1);
   /** @type {Record<string, number>} */
-  const tokens = {};
+  const tokens = { ...latest?.tokens };
   for (const { model_id, completion_tokens_total } of status.instances) {
     tokens[model_id] = completion_tokens_total;
   }
+  const total = status.completion_tokens_total ?? sumOf(tokens);
   const first = before.findIndex(sample => sample.atS >= atS - KEPT_S);
-  return [...(first > 0 ? before.slice(first) : first === 0 ? before : []), { atS, tokens }];
+  const kept = first > 0 ? before.slice(first) : first === 0 ? before : [];
+  const gained = total - (latest?.total ?? total);
+  return [...withNew(kept, tokens, gained), { atS, tokens, total }];
+}
+
+/**
+ * The samples with what models had counted before they were listed for the first time: no more than
+ * `gained` of it is new.
+ *
+ * @param {Samples} samples
+ * @param {Readonly<Record<string, number>>} tokens
+ * @param {number} gained
+ * @returns {Samples}
+ */
+function withNew(samples, tokens, gained) {
+  const known = samples.at(-1)?.tokens ?? {};
+  /** @type {Record<string, number>} */
+  const had = {};
+  for (const [model, counted] of Object.entries(tokens)) {
+    if (!(model in known) && counted > gained) had[model] = counted - Math.max(0, gained);
+  }
+  if (Object.keys(had).length === 0) return samples;
+  return samples.map(sample => ({ ...sample, tokens: { ...had, ...sample.tokens } }));
+}
+
+/** @param {Readonly<Record<string, number>>} tokens */
+function sumOf(tokens) {
+  return Object.values(tokens).reduce((sum, counted) => sum + counted, 0);
 }
 
 /**

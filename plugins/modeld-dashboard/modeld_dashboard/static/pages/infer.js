@@ -14,6 +14,10 @@ export function InferPage({ app, model }) {
   useEffect(() => {
     if (model) playground.form.patch({ model });
   }, [model]);
+  // The models are asked for anew when the server was started anew, or has got its key.
+  useEffect(() => {
+    if (models) playground.learnFields();
+  }, [models]);
   useEffect(() => {
     const onKey = (/** @type {KeyboardEvent} */ event) => {
       if (event.key === "Escape") playground.stop();

@@ -171,6 +171,6 @@ function isLike({ id, name, family, quant }, wanted) {
 
 /** @param {Api.Status | null} status */
 function heldModels(status) {
-  const held = status?.instances.filter(({ est_vram_mb }) => est_vram_mb > 0) ?? [];
+  const held = status?.instances.filter(({ held_mb }) => held_mb > 0) ?? [];
   return held.map(({ model_id }) => model_id);
 }

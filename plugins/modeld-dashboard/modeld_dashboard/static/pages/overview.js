@@ -32,7 +32,7 @@ export function OverviewPage({ app }) {
     `;
   }
   const shown = shownInstances(status.instances);
-  const held = status.instances.filter(({ est_vram_mb }) => est_vram_mb > 0);
+  const held = status.instances.filter(({ held_mb }) => held_mb > 0);
   app.palette.see(
     held.map(({ model_id }) => model_id),
     feed.changes.map(({ model }) => model),
@@ -206,7 +206,7 @@ function NothingYet({ models }) {
   }
   return html`
     <p class="empty">
-      No model has been asked for yet. <a href="#/infer">Send a request</a>, or load one on the
+      No model is in memory or waited for. <a href="#/infer">Send a request</a>, or load one on the
       page <a href="#/models">Models</a>.
     </p>
   `;

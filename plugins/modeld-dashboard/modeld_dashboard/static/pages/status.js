@@ -3,7 +3,7 @@ import { html, useEffect, useState } from "../html.js";
 import { clock } from "../logic/format.js";
 
 /**
- * The answer of `GET /status`, as it is.
+ * The response of `GET /status`, as it is.
  *
  * @param {{app: import("../app.js").App}} props
  */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-only
 import { html, inputOf, useStore } from "../html.js";
-import { MAIN_FIELDS, MORE_FIELDS } from "../logic/sampling.js";
+import { grouped } from "../logic/request_fields.js";
 import { SettingField } from "./field.js";
 
 /** @typedef {import("../state/playground.js").Playground} Playground */
@@ -93,7 +93,7 @@ function KindChoice({ playground, chat }) {
 /**
  * What comes before the user's message in a chat.
  *
- * @param {{playground: Playground, form: import("../logic/sampling.js").Form}} props
+ * @param {{playground: Playground, form: import("../logic/request_body.js").Form}} props
  */
 function ChatStart({ playground, form }) {
   return html`
@@ -146,38 +146,39 @@ function ModelInput({ playground, model, models }) {
   `;
 }
 
-// Where there is one column only, the answer should not be far below.
+// Where there is one column only, the generation should not be far below.
 const isWide = matchMedia("(width >= 60rem)").matches;
 
-/**
- * @param {{
- *   playground: Playground,
- *   settings: Readonly<Record<string, string | boolean>>,
- * }} props
- */
+/** @param {{playground: Playground, settings: Readonly<Record<string, string>>}} props */
 function Settings({ playground, settings }) {
-  const row = (/** @type {import("../logic/sampling.js").Field} */ field) => html`
+  const fields = useStore(playground.fields);
+  const row = (/** @type {import("../logic/request_fields.js").Field} */ field) => html`
     <${SettingField}
       key=${field.name}
       field=${field}
-      value=${settings[field.name]}
-      onChange=${(/** @type {string | boolean} */ value) => {
+      value=${settings[field.name] ?? ""}
+      onChange=${(/** @type {string} */ value) => {
         playground.form.patch({
           settings: { ...playground.form.value.settings, [field.name]: value },
         });
       }}
     />
   `;
-  const count = Object.values(settings).filter(value => value !== "" && value !== false).length;
+  const count = fields.filter(({ name }) => settings[name]).length;
+  const [first, ...others] = grouped(fields);
   return html`
     <details class="settings" open=${isWide}>
       <summary>Sampling${count > 0 && html` <span class="muted">${count} set</span>`}</summary>
       <p class="hint">Only what is set here is sent; the rest is up to the model's backend.</p>
-      <div class="fields">${MAIN_FIELDS.map(row)}</div>
-      <details>
-        <summary>More</summary>
-        <div class="fields">${MORE_FIELDS.map(row)}</div>
-      </details>
+      ${first && html`<div class="fields">${first.fields.map(row)}</div>`}
+      ${others.map(
+        group => html`
+          <details key=${group.heading}>
+            <summary>${group.heading}</summary>
+            <div class="fields">${group.fields.map(row)}</div>
+          </details>
+        `,
+      )}
     </details>
   `;
 }

@@ -1,51 +1,38 @@
 // SPDX-License-Identifier: GPL-3.0-only
 import { html, inputOf } from "../html.js";
+import { isWide } from "../logic/request_fields.js";
+
+/** @typedef {import("../logic/request_fields.js").Field} Field */
 
 /**
  * One setting of a request, with its name, its control and a hint.
  *
- * @param {{
- *   field: import("../logic/sampling.js").Field,
- *   value: string | boolean | undefined,
- *   onChange: (value: string | boolean) => void,
- * }} props
+ * @param {{field: Field, value: string, onChange: (value: string) => void}} props
  */
 export function SettingField({ field, value, onChange }) {
-  const hintId = `hint-${field.name}`;
-  const name = field.kind === "off" ? `${field.name}: false` : field.name;
-  const label = html`<span class="field-name">${name}</span>`;
-  const hint = html`<span class="hint" id=${hintId}>${field.hint}</span>`;
-  if (field.kind === "flag" || field.kind === "off") {
-    return html`
-      <label class="check setting">
-        <input
-          type="checkbox"
-          checked=${value === true}
-          onChange=${(/** @type {Event} */ event) => onChange(inputOf(event).checked)}
-        />
-        ${label}${hint}
-      </label>
-    `;
-  }
   return html`
-    <label class=${`field ${isLong(field) ? field.kind : ""}`}>
-      ${label}<${Control} field=${field} value=${value ?? ""} onChange=${onChange} />${hint}
+    <label class=${`field ${isWide(field) ? field.kind : ""}`}>
+      <span class="field-name">${field.name}</span>
+      <${Control} field=${field} value=${value} onChange=${onChange} />
+      <span class="hint" id=${`hint-${field.name}`}>${field.hint}</span>
     </label>
   `;
 }
 
-/**
- * @param {{
- *   field: import("../logic/sampling.js").Field,
- *   value: string | boolean,
- *   onChange: (value: string) => void,
- * }} props
- */
+/** @param {{field: Field, value: string, onChange: (value: string) => void}} props */
 function Control({ field, value, onChange }) {
   const onInput = (/** @type {Event} */ event) => onChange(inputOf(event).value);
   const shared = { value, onInput, "aria-describedby": `hint-${field.name}` };
-  if (isLong(field)) return html`<textarea rows="2" spellcheck=${false} ...${shared}></textarea>`;
-  const { kind, min, max, step } = field;
+  const { kind, min, max, step, choices } = field;
+  if (kind === "choice") {
+    return html`
+      <select ...${shared}>
+        <option value="">default</option>
+        ${choices.map(choice => html`<option value=${String(choice)}>${String(choice)}</option>`)}
+      </select>
+    `;
+  }
+  if (isWide(field)) return html`<textarea rows="2" spellcheck=${false} ...${shared}></textarea>`;
   if (kind === "text") return html`<input type="text" ...${shared} />`;
   return html`
     <input
@@ -54,13 +41,8 @@ function Control({ field, value, onChange }) {
       placeholder="default"
       min=${min}
       max=${max}
-      step=${kind === "whole" ? 1 : (step ?? "any")}
+      step=${step ?? "any"}
       ...${shared}
     />
   `;
-}
-
-/** @param {import("../logic/sampling.js").Field} field */
-function isLong({ kind, name }) {
-  return kind === "lines" || kind === "json" || name === "grammar";
 }

@@ -7,7 +7,7 @@ import { waitText } from "../logic/waiting.js";
 /** @typedef {import("../logic/generation.js").Generation} Generation */
 
 /**
- * The answer as it comes, its numbers, and what went over the wire.
+ * The generation as it comes, its numbers, and what went over the wire.
  *
  * @param {{
  *   playground: import("../state/playground.js").Playground,
@@ -18,9 +18,9 @@ export function GenerationView({ playground, server }) {
   const generation = useStore(playground.generation);
   return html`
     <div class="outcome">
-      <section class="panel" aria-labelledby="answer-title">
+      <section class="panel" aria-labelledby="generation-title">
         <div class="panel-title">
-          <h2 id="answer-title">Answer</h2>
+          <h2 id="generation-title">Generation</h2>
           <span class="phase" data-phase=${generation.phase} role="status" data-testid="status">
             ${generation.phase}
           </span>
@@ -32,8 +32,8 @@ export function GenerationView({ playground, server }) {
           generation.firstTokenMs === null &&
           html`<${Wait} server=${server} model=${generation.model} />`
         }
-        <div class="answer" data-testid="answer" tabindex="0" role="group" aria-label="Text">
-          ${generation.answer}
+        <div class="generation" data-testid="generation" tabindex="0" role="group" aria-label="Text">
+          ${generation.text}
         </div>
       </section>
       <section class="panel" aria-labelledby="wire-title">
@@ -70,7 +70,7 @@ function Numbers({ generation }) {
       <${Figure} name="Prompt" unit="tokens" testid="prompt-tokens" value=${count(usage?.prompt_tokens)} />
       <${Figure} name="Cached" unit="tokens" testid="cached-tokens" value=${count(usage?.cached_tokens)} />
       <${Figure}
-        name="Answer"
+        name="Generation"
         unit="tokens"
         testid="completion-tokens"
         value=${count(usage?.completion_tokens)}

@@ -15,7 +15,7 @@ export function InstanceDetails({ instance }) {
         <div><dt>Process</dt><dd>${instance.pid ?? NONE}</dd></div>
         <div><dt>Loads</dt><dd>${whole(instance.loads_total)}</dd></div>
         <div><dt>Prompt tokens</dt><dd>${whole(instance.prompt_tokens_total)}</dd></div>
-        <div><dt>Answer tokens</dt><dd>${whole(instance.completion_tokens_total)}</dd></div>
+        <div><dt>Generated tokens</dt><dd>${whole(instance.completion_tokens_total)}</dd></div>
       </dl>
       ${
         last_error &&

@@ -83,7 +83,7 @@ function InstanceRow({ app, instance, speed, firstToken }) {
       </th>
       <${Cell} name="State"><span class="state" data-tone=${TONES[state]}>${state}</span><//>
       <${Cell} name="Memory" number>
-        ${instance.est_vram_mb > 0 ? mib(instance.est_vram_mb) : NONE}
+        ${instance.held_mb > 0 ? mib(instance.held_mb) : NONE}
       <//>
       <${Cell} name="Slots in use"><${Slots} instance=${instance} /><//>
       <${Cell} name="Queue" number>

@@ -8,7 +8,7 @@ import { html, useRef, useState } from "../html.js";
  */
 
 /**
- * A probe that can be asked again; a late answer to an earlier question is dropped.
+ * A probe that can be sent again; a late response to an earlier one is dropped.
  *
  * @param {() => Promise<{status: number, text: string}>} ask
  * @returns {[Outcome | null, () => void]} the outcome, `null` while one waits; and a way to ask
@@ -23,9 +23,9 @@ export function useProbe(ask) {
     setOutcome(null);
     ask()
       .catch(error => ({ status: 0, text: error.message }))
-      .then(answer => {
+      .then(response => {
         if (number !== latest.current) return;
-        setOutcome({ ...answer, latencyMs: Math.round(performance.now() - begunMs) });
+        setOutcome({ ...response, latencyMs: Math.round(performance.now() - begunMs) });
       });
   };
   return [outcome, check];
@@ -49,7 +49,7 @@ export function ProbeResult({ path, outcome, testid }) {
 }
 
 /**
- * The answer's one word, or the message where it is an error body.
+ * The response's one word, or the message where it is an error body.
  *
  * @param {string} text
  */

@@ -2,13 +2,14 @@
 import { problemOf } from "../logic/generation.js";
 
 /**
- * Sends one request; `fetch` in live mode, invented answers in mock mode. Paths are relative to the
+ * Sends one request; `fetch` in live mode, invented responses in mock mode. Paths are relative to the
  * page, which stands at `…/ui/`.
  *
  * @typedef {(path: string, init: RequestInit) => Promise<Response>} Transport
  */
 
 const PATIENCE_MS = 15_000;
+const STATUS_PAGE = 1000;
 
 /** A request that was refused or did not get through; `reason` is the server's stable word. */
 export class RequestError extends Error {
@@ -54,9 +55,33 @@ export class Client {
     return modelsIn(await this.#json("POST", "../models/refresh", null));
   }
 
-  /** @returns {Promise<Api.Status>} */
+  /** @returns {Promise<Record<string, any>>} what the server says of its API */
+  async openapi() {
+    return /** @type {Record<string, any>} */ (await this.#json("GET", "../openapi.json"));
+  }
+
+  /**
+   * The status with the models of all pages.
+   *
+   * @returns {Promise<Api.Status>}
+   */
   async status() {
-    return /** @type {Api.Status} */ (await this.#json("GET", "../status"));
+    const status = await this.#statusPage("");
+    let page = status.instances;
+    while (page.length > 0 && status.instances.length < status.instances_total) {
+      page = (await this.#statusPage(page.at(-1)?.model_id ?? "")).instances;
+      status.instances.push(...page);
+    }
+    return status;
+  }
+
+  /**
+   * @param {string} after
+   * @returns {Promise<Api.Status>}
+   */
+  async #statusPage(after) {
+    const path = `../status?limit=${STATUS_PAGE}&after=${encodeURIComponent(after)}`;
+    return /** @type {Api.Status} */ (await this.#json("GET", path));
   }
 
   /**
@@ -78,7 +103,7 @@ export class Client {
   }
 
   /**
-   * A probe's answer: its status and its one line of text. No status is an error here.
+   * A probe's response: its status and its one line of text. No status is an error here.
    *
    * @param {"healthz" | "readyz"} probe
    * @param {string} [model]
@@ -95,7 +120,7 @@ export class Client {
   /**
    * @param {Record<string, unknown>} body
    * @param {AbortSignal} signal
-   * @returns {Promise<Response>} an answer that has begun well
+   * @returns {Promise<Response>} a response that has begun well
    * @throws {RequestError}
    */
   async infer(body, signal) {

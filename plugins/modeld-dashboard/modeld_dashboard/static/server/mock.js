@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-only
+import { MOCK_DOCUMENT } from "./mock_document.js";
 import { MockWorld } from "./mock_world.js";
 
 const FIRST_TOKEN_MS = 120;
 const TOKEN_MS = 40;
-const ANSWER = [
+const GENERATION = [
   "This",
   " answer",
   " was",
@@ -32,12 +33,12 @@ export function mockTransport() {
     const url = new URL(path, "http://mock/ui/");
     const method = init.method ?? "GET";
     const headers = { "X-Request-ID": `mock-${requests}` };
-    const answer = await respond(world, method, url, init);
-    if (answer instanceof Response) {
-      answer.headers.set("X-Request-ID", headers["X-Request-ID"]);
-      return answer;
+    const response = await respond(world, method, url, init);
+    if (response instanceof Response) {
+      response.headers.set("X-Request-ID", headers["X-Request-ID"]);
+      return response;
     }
-    return new Response(JSON.stringify(answer), { headers });
+    return new Response(JSON.stringify(response), { headers });
   };
 }
 
@@ -62,7 +63,9 @@ async function respond(world, method, url, init) {
     case "POST /models/refresh":
       return { models: world.models };
     case "GET /status":
-      return world.status();
+      return statusPage(world.status(), url.searchParams);
+    case "GET /openapi.json":
+      return MOCK_DOCUMENT;
     case "GET /ui/feed":
       return world.feed(Number(url.searchParams.get("after")));
     case "GET /healthz":
@@ -74,6 +77,18 @@ async function respond(world, method, url, init) {
     default:
       return problem(404, "not_found", "there is nothing at this address");
   }
+}
+
+/**
+ * @param {Api.Status} status
+ * @param {URLSearchParams} query
+ */
+function statusPage(status, query) {
+  const [limit, after] = [Number(query.get("limit") ?? 100), query.get("after") ?? ""];
+  const instances = status.instances
+    .filter(({ model_id }) => model_id > after)
+    .sort((one, other) => (one.model_id < other.model_id ? -1 : 1));
+  return { ...status, instances: instances.slice(0, limit) };
 }
 
 /**
@@ -98,12 +113,12 @@ async function infer(world, body, signal) {
   if (broken) return problem(422, "invalid_model", `model '${id}' cannot be used: ${broken}`);
   const prompt = body.prompt ?? body.messages?.at(-1)?.content ?? "";
   if (!prompt) return problem(400, "prompt_required", "the prompt is empty", "prompt");
-  const tokens = ANSWER.slice(0, body.max_tokens ?? ANSWER.length);
+  const tokens = GENERATION.slice(0, body.max_tokens ?? GENERATION.length);
   world.answered(id, tokens.length);
   const done = {
     done: true,
     content: tokens.join(""),
-    finish_reason: tokens.length < ANSWER.length ? "length" : "stop",
+    finish_reason: tokens.length < GENERATION.length ? "length" : "stop",
     usage: usage(prompt, tokens.length),
   };
   await pause(FIRST_TOKEN_MS, signal);

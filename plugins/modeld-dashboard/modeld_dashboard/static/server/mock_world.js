@@ -88,17 +88,23 @@ export class MockWorld {
   /** @returns {Api.Status} */
   status() {
     const actors = this.#actors.filter(actor => actor.wasAsked);
+    const instances = actors
+      .filter(({ state, pinned }) => state !== "absent" || pinned)
+      .map(actor => this.#instance(actor));
     return {
       state: "running",
-      instances: actors.map(actor => this.#instance(actor)),
+      instances,
+      instances_total: instances.length,
       budget_mb: BUDGET_MB,
-      used_est_mb: this.#held(),
+      held_mb: this.#held(),
       margin_mb: MARGIN_MB,
       loads_total: actors.reduce((sum, { loads }) => sum + loads, 0),
       evictions_total: this.#evictions,
+      prompt_tokens_total: 0,
+      completion_tokens_total: actors.reduce((sum, { tokens }) => sum + tokens, 0),
       warmups_in_progress: actors.filter(({ state }) => state === "loading").length,
       draining_count: 0,
-      spare_workers: 1,
+      warm_workers: 1,
       uptime_seconds: this.#tick,
       server_time_unix: this.#now(),
     };
@@ -245,7 +251,7 @@ export class MockWorld {
       model_id: actor.about.id,
       state: actor.state,
       last_used_unix: actor.lastUsed,
-      est_vram_mb: actor.heldMb,
+      held_mb: actor.heldMb,
       queue_len: busy === 4 ? this.#tick % 3 : 0,
       inflight: busy,
       max_queue_depth: 32,

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-only
 import * as generation from "../logic/generation.js";
 import { readLines } from "../logic/ndjson.js";
-import { FieldError, requestBody } from "../logic/sampling.js";
+import { FieldError, requestBody } from "../logic/request_body.js";
+import { fieldsFrom } from "../logic/request_fields.js";
 import { RequestError } from "../server/client.js";
 import { Store } from "./store.js";
 
-/** @typedef {import("../logic/sampling.js").Form} Form */
+/** @typedef {import("../logic/request_body.js").Form} Form */
 
 const DRAWN_EVERY_MS = 50;
 
@@ -23,6 +24,12 @@ export class Playground {
       settings: {},
     }),
   );
+  /**
+   * What can be set besides, as the server last said.
+   *
+   * @type {Store<readonly import("../logic/request_fields.js").Field[]>}
+   */
+  fields = new Store(/** @type {readonly import("../logic/request_fields.js").Field[]} */ ([]));
   /** What is shown of the one request; tokens are put into it some times a second. */
   generation = new Store(generation.IDLE);
   #latest = generation.IDLE;
@@ -48,6 +55,15 @@ export class Playground {
     return this.#latest.phase === "requesting";
   }
 
+  /** Ask the server what can be set; what was known before stays where it does not say. */
+  async learnFields() {
+    try {
+      this.fields.value = fieldsFrom(await this.#client.openapi());
+    } catch (error) {
+      if (!(error instanceof RequestError)) throw error;
+    }
+  }
+
   /** Send the form; what goes wrong is in the generation. */
   async send() {
     if (this.isRunning) return;
@@ -56,7 +72,7 @@ export class Playground {
     const { signal } = this.#abort;
     this.#show(generation.begun(performance.now(), form.model.trim()));
     try {
-      await this.#run(requestBody(form), form.stream, signal);
+      await this.#run(requestBody(form, this.fields.value), form.stream, signal);
     } catch (error) {
       if (!signal.aborted) this.#fail(error);
     }
@@ -97,7 +113,7 @@ export class Playground {
   }
 
   /**
-   * Drawing costs more the longer an answer is, so not every token is drawn on its own; a new phase
+   * Drawing costs more the longer a generation is, so not every token is drawn on its own; a new phase
    * is shown at once.
    *
    * @param {generation.Generation} latest
@@ -122,15 +138,15 @@ export class Playground {
 
   /** @param {Form} form as it was sent */
   #remember(form) {
-    // Another chat has been begun meanwhile: this answer is not a part of it.
+    // Another chat has been begun meanwhile: this generation is not a part of it.
     if (this.form.value.turns !== form.turns) return;
-    const { answer } = this.#latest;
+    const { text } = this.#latest;
     this.form.patch({
       prompt: this.form.value.prompt === form.prompt ? "" : this.form.value.prompt,
       turns: [
         ...form.turns,
         { role: "user", content: form.prompt },
-        { role: "assistant", content: answer },
+        { role: "assistant", content: text },
       ],
     });
   }
@@ -145,6 +161,6 @@ function problemFrom(error) {
   if (error instanceof FieldError) {
     return { error: error.message, reason: "invalid_field", field: error.field };
   }
-  const cut = "the connection was cut before the answer was complete";
+  const cut = "the connection was cut before the response was complete";
   return { error: cut, reason: "connection_cut" };
 }

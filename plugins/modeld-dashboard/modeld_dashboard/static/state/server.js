@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-only
-import { EMPTY, withAnswer } from "../logic/feed_state.js";
+import { EMPTY, withResponse } from "../logic/feed_state.js";
 import { nextDelayMs } from "../logic/pacing.js";
 import { noted } from "../logic/speed.js";
 import { RequestError } from "../server/client.js";
@@ -9,7 +9,7 @@ import { Store } from "./store.js";
  * What is known of the server.
  *
  * @typedef {object} ServerState
- * @property {readonly Api.Model[] | null} models `null` before the first answer
+ * @property {readonly Api.Model[] | null} models `null` before the first response
  * @property {Api.Status | null} status the last one, also while the server is out of reach
  * @property {import("../logic/feed_state.js").FeedState} feed
  * @property {import("../logic/speed.js").Samples} samples
@@ -88,11 +88,11 @@ export class Server {
     this.#isPolling = true;
     const went = await this.#guarded(async () => {
       const feed = this.store.value.feed;
-      const [status, answer] = await Promise.all([
+      const [status, response] = await Promise.all([
         this.#client.status(),
         this.#client.feed(feed.sequence),
       ]);
-      this.#take(status, answer);
+      this.#take(status, response);
       if (this.store.value.models === null) {
         this.store.patch({ models: await this.#client.models() });
       }
@@ -107,18 +107,18 @@ export class Server {
 
   /**
    * @param {Api.Status} status
-   * @param {Api.Feed} answer
+   * @param {Api.Feed} response
    */
-  #take(status, answer) {
+  #take(status, response) {
     const before = this.store.value;
-    const feed = withAnswer(before.feed, answer);
+    const feed = withResponse(before.feed, response);
     this.store.patch({
       status,
       // Another feed is a server that was started anew: all of it comes with the next poll.
       feed: feed ?? EMPTY,
       samples: feed ? noted(before.samples, status, performance.now() / 1000) : [],
       models: feed ? before.models : null,
-      clockOffsetS: answer.server_time_unix - Date.now() / 1000,
+      clockOffsetS: response.server_time_unix - Date.now() / 1000,
     });
   }
 
@@ -135,7 +135,7 @@ export class Server {
       const problem =
         error instanceof RequestError
           ? error.problem
-          : { error: "the server's answer cannot be read", reason: "invalid_answer" };
+          : { error: "the server's response cannot be read", reason: "invalid_response" };
       this.store.patch({ problem, failures: this.store.value.failures + 1 });
       return false;
     }

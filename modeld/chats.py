@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""What may be wrong about a chat and its tools beyond the types of their members.
+
+What is wrong is told in words that go on after the name of the member.
+"""
+
+from __future__ import annotations
+
+from modeld.constraints import fault_of_schema
+from modeld.messages import Tool
+from modeld.requests import ApplyTemplateRequest, GenerateRequest
+
+ASSISTANT = "assistant"
+"""The role of the model itself."""
+
+
+def fault_of_chat(request: GenerateRequest | ApplyTemplateRequest) -> tuple[str, str] | None:
+    """Return the member that is wrong about a request's chat and what is wrong, or None."""
+    fault = _fault_of_messages(request) or _fault_of_tools(request.tools)
+    if fault is None and isinstance(request, GenerateRequest):
+        fault = _fault_of_tool_choice(request)  # beside a prompt too, where no tool can be called
+    return fault
+
+
+def _fault_of_messages(request: GenerateRequest | ApplyTemplateRequest) -> tuple[str, str] | None:
+    if request.messages:
+        if request.continue_last and request.messages[-1].role != ASSISTANT:
+            return "continue_last", f"needs a last message whose role is {ASSISTANT!r}"
+        return None
+    for name in ("continue_last", "tools", "template_kwargs"):  # only a chat template serves these
+        if getattr(request, name):
+            return name, "needs messages; a prompt goes to the model as it is"
+    return None
+
+
+def _fault_of_tools(tools: tuple[Tool, ...]) -> tuple[str, str] | None:
+    seen: set[str] = set()
+    for index, tool in enumerate(tools):
+        if tool.name in seen:
+            return f"tools[{index}].name", f"{tool.name!r} is there twice"
+        seen.add(tool.name)
+        if tool.parameters is not None and (fault := fault_of_schema(tool.parameters)):
+            return f"tools[{index}].parameters", fault
+    return None
+
+
+def _fault_of_tool_choice(request: GenerateRequest) -> tuple[str, str] | None:
+    choice = request.tool_choice
+    if choice.mode == "required" and not request.tools:
+        return "tool_choice", "needs tools"
+    known = {tool.name for tool in request.tools}
+    for name in choice.names:
+        if name not in known:
+            return "tool_choice", f"names the tool {name!r}, which is not among the tools"
+    return None

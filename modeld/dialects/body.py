@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""What the bodies of several requests have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
+
+UNKNOWN_FIELD = "unknown_field"
+"""The kind of the fault that :class:`Strict` finds; ``name`` in its context is the field's."""
+
+MISSING_FIELD = "missing_field"
+"""The kind of the fault that a field is missing beside others; ``name`` is the field's."""
+
+MAX_TIMEOUT_S = 86_400.0
+
+
+class Strict(BaseModel):
+    """Base of request bodies: no conversions, no unknown fields, finite numbers only."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown(cls, given: Any) -> Any:
+        """Stop at the first unknown field; pydantic would describe each of thousands."""
+        if isinstance(given, dict):
+            unknown = next((name for name in given if not cls._has(name)), None)
+            if unknown is not None:
+                raise PydanticCustomError(UNKNOWN_FIELD, "unknown field", {"name": unknown})
+        return given
+
+    @classmethod
+    def _has(cls, name: str) -> bool:
+        """Return whether there is a field of this name on the wire."""
+        field = cls.model_fields.get(name)
+        if field is not None:
+            return field.alias in {None, name}
+        return any(each.alias == name for each in cls.model_fields.values())
+
+
+class ModelRequest(Strict):
+    """Base of the requests that a model serves."""
+
+    model: str | None = Field(
+        None, max_length=512, description="id from GET /models; without it the default model"
+    )
+    timeout_s: float | None = Field(
+        None, gt=0, le=MAX_TIMEOUT_S, description="longest time for the whole request, in seconds"
+    )
+
+
+def usable(fault_of: Callable[[Any], str | None]) -> AfterValidator:
+    """Return what refuses a value that has a fault, in the words that ``fault_of`` returns."""
+
+    def check(value: Any) -> Any:
+        if fault := fault_of(value):
+            raise PydanticCustomError("unusable", "{fault}", {"fault": fault})
+        return value
+
+    return AfterValidator(check)
+
+
+def listed(given: Any) -> Any:
+    """Return a list of one text for a text alone."""
+    return [given] if isinstance(given, str) else given
+
+
+def one_or_list(text: dict[str, Any], **limits: int) -> WithJsonSchema:
+    """Return the schema of what :func:`listed` takes: ``text`` or a list of them in ``limits``."""
+    return WithJsonSchema({"anyOf": [text, {"type": "array", "items": text, **limits}]})

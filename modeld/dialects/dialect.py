@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""A wire format for the models: its routes, its encoders and how its errors look.
+
+Everything that is hard about serving a generation over HTTP is done for all dialects in one place:
+limits of bodies, strict JSON, queueing, the watch on the client, deadlines, slow readers, keys,
+request ids, logs, metrics and the OpenAPI document.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
+
+from pydantic import BaseModel
+
+from modeld.dialects.documents import Parameter, ResponseDoc
+from modeld.dialects.encoder import Encoder
+from modeld.dialects.whole_response import WholeResponse
+from modeld.errors import ModeldError
+from modeld.model_service import ModelService
+from modeld.requests import AnyUnaryRequest, GenerateRequest
+from modeld.responses import AnyUnaryResponse
+
+B = TypeVar("B", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One HTTP request, as far as a dialect may know it.
+
+    ``headers`` have small letters; of one that is there twice, the values are joined by commas.
+    ``path`` has the parts of the address that the route names. ``model`` is what serves the
+    request; it is empty where no model is known yet. Of ``service`` only what reads may be used:
+    requests go through the route's own functions, which are watched.
+    """
+
+    request_id: str
+    created_unix: int
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+    path: Mapping[str, str]
+    service: ModelService
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Documented:
+    """What every route has. ``path`` may have parts in braces; ``{id}`` takes slashes too.
+
+    ``name`` is unique among all routes, ``tag`` the group in the documents. ``raises`` are the
+    errors that it may give beyond those of all routes.
+    """
+
+    path: str
+    name: str
+    summary: str
+    tag: str = ""
+    description: str = ""
+    responses: tuple[ResponseDoc, ...] = ()
+    raises: tuple[type[ModeldError], ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationRoute(Documented, Generic[B]):
+    """A POST whose body asks for one or more generations, which are sent as one response.
+
+    ``requests`` makes the requests, which are served at once, ``encoder`` what writes their chunks.
+    Both are called for each HTTP request, one after the other, and may raise a ``ModeldError``.
+    """
+
+    body: type[B]
+    requests: Callable[[B, Call], Sequence[GenerateRequest]]
+    encoder: Callable[[B, Call], Encoder]
+    body_examples: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnaryRoute(Documented, Generic[B]):
+    """A POST whose body asks for something that has a response in one piece.
+
+    ``requests`` makes the requests, which are served at once; ``respond`` gets the responses in
+    their order.
+    """
+
+    body: type[B]
+    requests: Callable[[B, Call], Sequence[AnyUnaryRequest]]
+    respond: Callable[[B, Call, Sequence[AnyUnaryResponse]], Awaitable[WholeResponse]]
+    body_examples: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainRoute(Documented):
+    """A route without a body that computes nothing with a model, like a list of them."""
+
+    respond: Callable[[Call], Awaitable[WholeResponse]]
+    method: Literal["GET", "POST", "DELETE"] = "GET"
+
+
+DialectRoute: TypeAlias = GenerationRoute[Any] | UnaryRoute[Any] | PlainRoute
+
+
+class Dialect(ABC):
+    """A wire format.
+
+    What fails under one of its ``prefixes`` or at one of its routes looks as :meth:`error` has it,
+    also what is refused before a route is reached.
+    """
+
+    name: str
+    prefixes: tuple[str, ...] = ()
+    error_body: type[BaseModel]
+
+    @abstractmethod
+    def routes(self) -> Sequence[DialectRoute]:
+        """Return the routes; called once."""
+
+    @abstractmethod
+    def error(self, error: ModeldError, status: int, request_id: str) -> WholeResponse:
+        """Return how an error looks; ``status`` is what the native wire gives it."""

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Memory: what there is, what the budget says, and what the models need of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from modeld.doctor.inventory import Inventory, Loadable
+from modeld.doctor.report import error, ok, warning
+from modeld.machine.files import Machine
+from modeld.machine.memory import Capacity, Memory, kib
+from modeld.settings import Settings
+from modeld.sizes import size_text
+from modeld.values import Finding, JsonValue
+
+SAFE_SHARE: Final = 0.9
+"""The part of the memory that a budget may be without taking the system's own."""
+
+_STRICT_OVERCOMMIT: Final = 2
+
+
+def check_memory(memory: Memory, machine: Machine) -> Iterator[Finding]:
+    """Check what memory there is, and what is known to go wrong with it."""
+    of = " (limit of the control group)" if memory.limited else ""
+    said = f"{size_text(memory.available_bytes)} of {size_text(memory.total_bytes)} available{of}"
+    yield ok(
+        "main memory",
+        said,
+        total_bytes=memory.total_bytes,
+        available_bytes=memory.available_bytes,
+    )
+    used = memory.swap_bytes - memory.swap_free_bytes
+    if memory.swap_bytes and used > memory.swap_bytes // 2:
+        yield warning(
+            "swap",
+            f"{size_text(used)} of {size_text(memory.swap_bytes)} are in use; a model that is"
+            " swapped out answers slowly",
+            "lower memory_budget_mb, or end other programs",
+        )
+    if machine.number("/proc/sys/vm/overcommit_memory") == _STRICT_OVERCOMMIT:
+        rows = machine.table("/proc/meminfo")
+        left = kib(rows, "CommitLimit") - kib(rows, "Committed_AS")
+        yield warning(
+            "overcommit",
+            f"vm.overcommit_memory is 2: programs may ask for {size_text(max(0, left))} more, used"
+            " or not, and loads fail beyond that",
+            "sysctl vm.overcommit_memory=0, or keep memory_budget_mb below it",
+        )
+
+
+def check_budget(
+    settings: Settings, memory: Memory | None, gpu_bytes: int, inventory: Inventory
+) -> Iterator[Finding]:
+    """Check the budget against what there is. With GPUs it counts theirs (``gpu_bytes``)."""
+    if memory is None and not gpu_bytes:
+        return
+    total = gpu_bytes or (memory.total_bytes if memory else 0)
+    kind = "GPU memory" if gpu_bytes else "main memory"
+    safe_mb = int(total * SAFE_SHARE) >> 20
+    facts: dict[str, JsonValue] = {
+        "memory_budget_mb": settings.memory_budget_mb,
+        "capacity_bytes": total,
+    }
+    if settings.budget_bytes is None:
+        yield from _check_unlimited(inventory, total, kind, safe_mb)
+        return
+    used = settings.budget_bytes - settings.margin_bytes
+    fix = f"set memory_budget_mb to {safe_mb} or less"
+    said = f"the budget is {size_text(settings.budget_bytes)}"
+    if settings.margin_bytes:
+        said += f" with a margin of {size_text(settings.margin_bytes)}"
+    if used > total:
+        message = f"{said}, but there are {size_text(total)} of {kind}"
+        yield error("budget", message, fix, **facts)
+    elif used > total * SAFE_SHARE:
+        message = f"{said}, nearly all of the {size_text(total)} of {kind}"
+        yield warning("budget", message, f"{fix}, or set memory_margin_mb", **facts)
+    elif memory is not None and not gpu_bytes and used > memory.available_bytes:
+        yield warning(
+            "budget",
+            f"{said}, but only {size_text(memory.available_bytes)} are available now",
+            "end other programs, or set memory_budget_mb to"
+            f" {memory.available_bytes >> 20} or less",
+            **facts,
+        )
+    else:
+        yield ok("budget", f"{said}; there are {size_text(total)} of {kind}", **facts)
+
+
+def check_needs(inventory: Inventory, settings: Settings, capacity: Capacity) -> Iterator[Finding]:
+    """Check each model's need against the machine and the budget, and all of them together."""
+    limit = limit_bytes(settings)
+    most = capacity.size_bytes
+    fitting = []
+    for each in inventory.by_size:
+        if most is not None and each.need_bytes > most:
+            yield _too_large(each, capacity)
+        elif limit is not None and each.need_bytes > limit:
+            yield _never_fits(each, limit, settings)
+        else:
+            fitting.append(each)
+    if not fitting:
+        return
+    total = sum(each.need_bytes for each in fitting)
+    needs: dict[str, JsonValue] = {each.spec.id: each.need_bytes for each in fitting}
+    said = f"{len(fitting)} models need {size_text(total)} together"
+    if len(fitting) == 1:
+        said = f"one model needs {size_text(total)}"
+    if limit is None:
+        yield ok("needs", said, needs=needs)
+    elif total <= limit:
+        yield ok("needs", f"{said}, at once within {size_text(limit)}", needs=needs)
+    else:
+        yield ok("needs", f"{said}: {size_text(limit)} holds some at a time", needs=needs)
+
+
+def limit_bytes(settings: Settings) -> int | None:
+    """Return what all models together may hold; ``None`` for any amount."""
+    if settings.budget_bytes is None:
+        return None
+    return settings.budget_bytes - settings.margin_bytes
+
+
+def _check_unlimited(
+    inventory: Inventory, total: int, kind: str, safe_mb: int
+) -> Iterator[Finding]:
+    needed = sum(each.need_bytes for each in inventory.by_size)
+    if needed > total * SAFE_SHARE:
+        yield warning(
+            "budget",
+            f"it is unlimited (0), and all models together need {size_text(needed)} of"
+            f" {size_text(total)} of {kind}",
+            f"set memory_budget_mb to {safe_mb}; models then make room for each other",
+        )
+    else:
+        yield ok("budget", f"it is unlimited (0); there are {size_text(total)} of {kind}")
+
+
+def _too_large(each: Loadable, capacity: Capacity) -> Finding:
+    how = "measured" if each.is_measured else "estimated"
+    return error(
+        each.spec.id,
+        f"it can never be loaded: it needs {size_text(each.need_bytes)} ({how}), and this machine"
+        f" has {capacity.said}",
+        "give the model a smaller context, or take a smaller quantisation of it",
+        need_bytes=each.need_bytes,
+        limit_bytes=capacity.size_bytes,
+    )
+
+
+def _never_fits(each: Loadable, limit: int, settings: Settings) -> Finding:
+    needed_mb = (each.need_bytes >> 20) + 1
+    how = "measured" if each.is_measured else "estimated"
+    return error(
+        each.spec.id,
+        f"it can never be loaded: it needs {size_text(each.need_bytes)} ({how}), and the budget"
+        f" without its margin is {size_text(limit)}",
+        f"set memory_budget_mb to {needed_mb + settings.memory_margin_mb} or more, or give the"
+        " model a smaller context, or take a smaller quantisation of it",
+        need_bytes=each.need_bytes,
+        limit_bytes=limit,
+    )

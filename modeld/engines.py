@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""One loaded model: as the event loop sees it, and as a blocking runtime implements it."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from typing import ClassVar, TypeAlias
+
+from modeld.errors import ModeldError, WorkerCrashedError
+from modeld.requests import AnyRequest, AnyUnaryRequest, GenerateRequest, not_supported
+from modeld.responses import (
+    AnyUnaryResponse,
+    Chunk,
+    Done,
+    Failed,
+    FinishReason,
+    StepChunk,
+    Token,
+    Usage,
+)
+from modeld.values import ModelSpec
+
+ReportProgress: TypeAlias = Callable[[float], None]
+"""Takes the part of a load that is done, from 0.0 to 1.0. Each call proves life."""
+
+
+class Engine(ABC):
+    """One loaded model, as the event loop sees it.
+
+    Nothing here blocks. An engine that runs in a child process is made by :class:`EngineHost`; a
+    backend that talks to another server implements this class itself.
+    """
+
+    slots: int
+    """How many :meth:`generate` and :meth:`submit` serve at once. The caller never exceeds it."""
+
+    held_bytes: int = 0
+    """What the model was measured to hold, in bytes; 0 where it could not be measured."""
+
+    pid: int | None = None
+    """The process that runs the model, where there is one."""
+
+    @abstractmethod
+    def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
+        """Yield ``Token`` chunks and, last, one ``Done``.
+
+        Closing the generator or cancelling the task that iterates it stops the work in the engine.
+
+        Raises:
+            ModeldError: the request cannot be served, or the engine died under it.
+        """
+
+    def stream(
+        self,
+        request: GenerateRequest,
+        on_end: Callable[[Done | Failed], None],  # noqa: ARG002  (for engines that run elsewhere)
+    ) -> AsyncGenerator[Chunk, None]:
+        """Generate as :meth:`generate` does, and call ``on_end`` when the work is done.
+
+        An engine that runs elsewhere may be done before its last chunks are taken; then its slot
+        is free for the next request. By default the work is done with the last chunk, and
+        ``on_end`` is not called.
+        """
+        return self.generate(request)
+
+    async def submit(self, request: AnyUnaryRequest) -> AnyUnaryResponse:
+        """Return the response to a unary request; its kind goes with that of the request.
+
+        Cancelling the task that waits stops the work in the engine.
+
+        Raises:
+            NotSupportedError: the engine does not serve this kind. That is the default for all.
+            ModeldError: the request cannot be served, or the engine died under it.
+        """
+        raise not_supported(request)
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """End the engine; when this returns, its memory is free. May be called twice.
+
+        One that takes longer than half a minute is left behind, and its memory counts as free.
+        Requests that still run fail with :class:`~modeld.errors.DrainingError`.
+        """
+
+    async def wait_exited(self) -> WorkerCrashedError:
+        """Wait until the engine has died and return how; then :meth:`failure` returns it too.
+
+        The default waits for ever, for engines that cannot die by themselves.
+        """
+        never: asyncio.Future[WorkerCrashedError] = asyncio.get_running_loop().create_future()
+        return await never
+
+    def failure(self) -> WorkerCrashedError | None:
+        """Return how the engine has died, or ``None`` while it lives."""
+        return None
+
+    def log_tail(self) -> tuple[str, ...]:
+        """Return the last lines that the runtime has logged, oldest first."""
+        return ()
+
+
+class StepEngine(ABC):
+    """A blocking runtime that works on several requests in one step.
+
+    It runs on one thread, in a child process or (embedded) in a thread of its own; only
+    :meth:`interrupt` is called from another thread. modeld calls :meth:`submit` and :meth:`cancel`
+    between steps, and :meth:`step` for as long as a submitted request has not ended and its client
+    is not too far behind (:meth:`pause`).
+    """
+
+    slots: int
+    """How many requests may have been taken on and not ended at any time."""
+
+    held_bytes: int = 0
+    """What the loaded model holds in memory, in bytes; 0 where that is not known."""
+
+    close_before_exit: ClassVar[bool] = True
+    """Whether a worker process must call :meth:`close` before it exits. ``False`` where the end of
+    the process gives everything back by itself: the model then leaves memory sooner."""
+
+    @classmethod
+    @abstractmethod
+    def open(
+        cls, spec: ModelSpec, options: Mapping[str, object], progress: ReportProgress
+    ) -> StepEngine:
+        """Load the model and return its engine.
+
+        ``options`` are the backend's, already checked, as plain data.
+
+        Raises:
+            Exception: any exception fails the load; its text is shown to the user.
+        """
+
+    @abstractmethod
+    def submit(self, request_id: int, request: AnyRequest) -> None:
+        """Take a request of any kind on; what it gets comes out of :meth:`step` under its id.
+
+        An engine serves the kinds that it can and raises
+        :func:`~modeld.requests.not_supported` for all others, also for those of later versions.
+
+        Raises:
+            NotSupportedError: the engine does not serve this kind of request.
+            ModeldError: the request cannot be served; only this request fails.
+        """
+
+    @abstractmethod
+    def step(self) -> Sequence[tuple[int, StepChunk | AnyUnaryResponse]]:
+        """Do one piece of work for the running requests and return what it produced.
+
+        A generation ends with ``Done`` or ``Failed``, a unary request with its response or
+        ``Failed``, and nothing follows under its id. An empty result is fine (a part of a prompt
+        was read). One step should stay well below a second: between steps requests are taken on
+        and cancelled.
+        """
+
+    def pause(self, request_id: int) -> bool:  # noqa: ARG002  (for those who override it)
+        """Hold back a running request whose client is far behind, and return whether that is done.
+
+        Called between steps. A paused request keeps what it has, and :meth:`step` does nothing for
+        it, until :meth:`resume` or :meth:`cancel`. While all are paused there are no steps.
+
+        Not to override this is right for an engine that is seldom faster than its clients: it goes
+        on for a while, then all its requests wait for this one, and if its client takes nothing for
+        some seconds, this one is ended.
+        """
+        return False
+
+    def resume(self, request_id: int) -> None:  # noqa: B027  (what is never paused goes on)
+        """Go on with a paused request."""
+
+    @abstractmethod
+    def cancel(self, request_id: int) -> None:
+        """Forget a running request, paused or not, and give back all it held.
+
+        Unknown ids are ignored.
+        """
+
+    def interrupt(self, request_id: int) -> None:  # noqa: B027  (doing nothing is right by default)
+        """Let a running :meth:`step` return early, because this request was cancelled.
+
+        Called from another thread. It may only set a flag; :meth:`cancel` follows after the step.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back everything. Called once, last."""
+
+
+class SimpleEngine(StepEngine):
+    """A :class:`StepEngine` for runtimes that are a plain generator, one request at a time.
+
+    Implement :meth:`open` and :meth:`generate`; the rest is here.
+    """
+
+    slots = 1
+    _running: tuple[int, Iterator[Token | Done | str]] | None = None
+    _count: int = 0
+
+    @abstractmethod
+    def generate(self, request: GenerateRequest) -> Iterator[Token | Done | str]:
+        """Yield the response piece by piece, as text or as tokens.
+
+        A final ``Done`` may be left out: then the generation ended with ``stop``.
+        """
+
+    def submit(self, request_id: int, request: AnyRequest) -> None:
+        """Take the one request on; refuse every unary one."""
+        if not isinstance(request, GenerateRequest):
+            raise not_supported(request)
+        if self._running is not None:
+            raise RuntimeError("a simple engine serves one request at a time")
+        self._count = 0
+        self._running = (request_id, self.generate(request))
+
+    def step(self) -> Sequence[tuple[int, StepChunk | AnyUnaryResponse]]:
+        """Take the next piece from the generator and return it."""
+        if self._running is None:
+            return ()
+        request_id, pieces = self._running
+        try:
+            piece = next(pieces)
+        except StopIteration:
+            piece = Done(
+                finish_reason=FinishReason.STOP, usage=Usage(completion_tokens=self._count)
+            )
+        except ModeldError as exc:
+            self._running = None
+            return ((request_id, Failed(code=exc.code, message=exc.message, field=exc.field)),)
+        if isinstance(piece, Done):
+            self._running = None
+            return ((request_id, piece),)
+        self._count += 1
+        token = Token(text=piece) if isinstance(piece, str) else piece
+        return ((request_id, token),) if token.text else ()
+
+    def pause(self, request_id: int) -> bool:
+        """Take nothing from the generator, and return whether it is this request's.
+
+        It is the only one, so there are no steps meanwhile.
+        """
+        return self._running is not None and self._running[0] == request_id
+
+    def cancel(self, request_id: int) -> None:
+        """Close the generator, which runs its ``finally`` blocks."""
+        if self._running is not None and self._running[0] == request_id:
+            pieces = self._running[1]
+            self._running = None
+            close = getattr(pieces, "close", None)
+            if close is not None:
+                close()
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to give back by default."""

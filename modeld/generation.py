@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""A generation as a whole, gathered from its pieces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from io import StringIO
+from typing import Final
+
+from modeld.messages import ToolCall
+from modeld.responses import Piece, ReasoningToken, Token, ToolCallDelta
+
+MOST_REPEATED: Final = 1 << 20
+"""Longest generation that is repeated as a whole at its end, in characters."""
+
+
+@dataclass(slots=True)
+class _Call:
+    id: str = ""
+    name: str = ""
+    arguments: StringIO = field(default_factory=StringIO)
+
+
+class Whole:
+    """Gathers the text, the reasoning and the tool calls of one generation.
+
+    They are ``None`` once all together have more than ``most`` characters, for one stream must not
+    fill the memory.
+    """
+
+    def __init__(self, most: int = MOST_REPEATED) -> None:
+        self._most = most
+        self._content = StringIO()
+        self._reasoning = StringIO()
+        self._calls: dict[int, _Call] = {}
+        self._characters = 0
+
+    def add(self, piece: Piece) -> None:
+        """Gather one piece, in the order in which they come."""
+        if isinstance(piece, Token):  # nearly all are, and a match takes longer for each of them
+            self._write(self._content, piece.text)
+        elif isinstance(piece, ReasoningToken):
+            self._write(self._reasoning, piece.text)
+        else:
+            self._add_to_call(piece)
+
+    @property
+    def is_too_long(self) -> bool:
+        """Whether it is longer than what is gathered."""
+        return self._characters > self._most
+
+    @property
+    def content(self) -> str | None:
+        """The text."""
+        return None if self.is_too_long else self._content.getvalue()
+
+    @property
+    def reasoning(self) -> str | None:
+        """What the model thought before."""
+        return None if self.is_too_long else self._reasoning.getvalue()
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...] | None:
+        """The calls in their order."""
+        if self.is_too_long:
+            return None
+        return tuple(
+            ToolCall(id=call.id, name=call.name, arguments=call.arguments.getvalue())
+            for _, call in sorted(self._calls.items())
+        )
+
+    def _add_to_call(self, delta: ToolCallDelta) -> None:
+        call = self._calls.setdefault(delta.index, _Call())
+        call.id = call.id or delta.id
+        call.name = call.name or delta.name
+        # An empty delta counts too, or an engine could begin calls without end.
+        self._characters += 1
+        self._write(call.arguments, delta.arguments)
+
+    def _write(self, text: StringIO, more: str) -> None:
+        self._characters += len(more)
+        if self._characters <= self._most:
+            text.write(more)
+        elif self._characters - len(more) <= self._most:
+            self._content, self._reasoning, self._calls = StringIO(), StringIO(), {}

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""What an engine's runtime wrote last, for the log of a server that runs at its default level."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+MAX_LINES: Final = 20
+TRACEBACK: Final = "Traceback (most recent call last):"
+
+log = logging.getLogger("modeld.worker")
+
+
+def tell(model: str, backend: str | None, lines: Sequence[str]) -> None:
+    """Log the last lines of an engine that has died, one record for each, once.
+
+    From where a traceback begins, if there is one: what comes before it was no part of the end.
+    """
+    lines = lines[-MAX_LINES:]
+    if TRACEBACK in lines:
+        lines = lines[max(number for number, line in enumerate(lines) if line == TRACEBACK) :]
+    of = f"{model!r}, backend {backend!r}" if backend is not None else f"{model!r}"
+    for line in lines:
+        log.error("last words of %s: %s", of, line)

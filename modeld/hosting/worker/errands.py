@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""What a worker is sent for: to load an engine, or to call a function. The worker's side."""
+
+from __future__ import annotations
+
+import importlib
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias, TypeVar
+
+import msgspec
+
+from modeld.errors import LoadFailedError, ModeldError
+from modeld.hosting.channel.frames import Call, Load, Loaded, Returned, encode
+from modeld.interfaces import ReportProgress, StepEngine
+from modeld.plugin_guard import PluginFault, described, whole
+from modeld.values import ModelSpec
+
+Errand: TypeAlias = Load | Call
+T = TypeVar("T")
+
+SHOWN_FRAMES: Final = 6
+"""How many calls a traceback shows, the innermost: of these the parent keeps all lines."""
+
+
+def run(errand: Errand, progress: ReportProgress) -> StepEngine | Returned:
+    """Run the errand of a new worker and return what it brings.
+
+    Raises:
+        ModeldError: as the engine or the function raised it; anything else becomes a
+            :class:`LoadFailedError`.
+    """
+    if isinstance(errand, Load):
+        return open_engine(errand.engine, errand.spec, errand.options, progress)
+    return Returned(result=call(errand.function, errand.spec, errand.options))
+
+
+def open_engine(
+    engine: str, spec: ModelSpec, options: Mapping[str, object], progress: ReportProgress
+) -> StepEngine:
+    """Import ``package.module:Class``, open it for ``spec`` and return the engine.
+
+    Raises:
+        ModeldError: as the engine raised it; anything else becomes a :class:`LoadFailedError`.
+    """
+    opened = _guarded(lambda: _named(engine).open(spec, options, progress))
+    if not isinstance(opened, StepEngine):
+        raise LoadFailedError(f"{engine}.open returned {opened!r}, not a StepEngine")
+    return opened
+
+
+def loaded(engine: StepEngine) -> Loaded:
+    """Return what an open engine says of itself.
+
+    Raises:
+        LoadFailedError: it cannot.
+    """
+    name = type(engine).__name__
+    slots, held_bytes = _guarded(lambda: (engine.slots, engine.held_bytes))
+    try:
+        return Loaded(
+            slots=whole(f"{name}.slots", slots, 1),
+            held_bytes=whole(f"{name}.held_bytes", held_bytes, 0),
+        )
+    except PluginFault as exc:
+        raise LoadFailedError(str(exc)) from exc
+
+
+def call(function: str, spec: ModelSpec, options: Mapping[str, object]) -> object:
+    """Import ``package.module:function`` and return what it says of ``spec``, as plain data.
+
+    Raises:
+        ModeldError: as the function raised it; anything else becomes a :class:`LoadFailedError`,
+            also a result that is no plain data, or more of it than a frame has room for.
+    """
+    return _guarded(lambda: _plain(_named(function)(spec, options)))
+
+
+def _guarded(work: Callable[[], T]) -> T:
+    try:
+        return work()
+    except ModeldError:
+        raise
+    except MemoryError as exc:
+        raise LoadFailedError("out of memory") from exc
+    except BaseException as exc:
+        traceback.print_exc(limit=-SHOWN_FRAMES)
+        raise LoadFailedError(described(exc)) from exc
+
+
+def _named(name: str) -> Any:
+    """Return what ``package.module:name`` stands for."""
+    module, _, member = name.partition(":")
+    return getattr(importlib.import_module(module), member)
+
+
+def _plain(result: object) -> object:
+    """Return ``result`` as plain data that a frame can carry, whether or not one has to."""
+    plain = msgspec.json.decode(msgspec.json.encode(result))
+    encode(Returned(result=plain))
+    return plain

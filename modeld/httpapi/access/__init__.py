@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Who may do what: keys, origins, and the gate that every route stands behind."""

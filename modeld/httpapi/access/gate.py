@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""What every request has to pass at its route: the checks that come before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any
+
+from starlette.datastructures import URLPath
+from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
+from starlette.types import Receive, Scope, Send
+
+from modeld.httpapi.access.keys import Keys
+from modeld.httpapi.access.origins import Origins, is_reading
+from modeld.httpapi.exchange.exchange import UNMATCHED, exchange_of
+from modeld.httpapi.exchange.query import check_query
+
+
+class Gate:
+    """Checks origin, key and log level of a request, then starts the service if need be.
+
+    It stands at each route instead of before the router, so that no decision is taken from a path.
+    """
+
+    def __init__(self, keys: Keys, origins: Origins, start: Callable[[], Awaitable[None]]) -> None:
+        self._keys = keys
+        self._origins = origins
+        self._start = start
+
+    async def pass_through(
+        self,
+        scope: Scope,
+        route: str,
+        *,
+        public: bool = False,
+        needs_service: bool = True,
+        changes_state: bool = False,
+        query: Collection[str] | None = None,
+    ) -> None:
+        """Let one request pass. ``query`` are the parameters that the route takes, if it says so.
+
+        Raises:
+            ModeldError: it may not pass; or the service cannot start.
+        """
+        exchange = exchange_of(scope)
+        exchange.enter(route)
+        exchange.is_probe = public
+        self._origins.check(scope)
+        if not public:
+            self._keys.check(scope)
+        may_hide = not changes_state or is_reading(scope)
+        exchange.choose_log_level(scope, may_hide=may_hide)
+        if query is not None:
+            check_query(scope, query)
+        if needs_service:
+            await self._start()
+
+    async def nowhere(self, scope: Scope, _receive: Receive, _send: Send) -> None:
+        """Refuse a request that no route matches."""
+        await self.pass_through(scope, UNMATCHED, needs_service=False)
+        raise HTTPException(404)
+
+
+class GatedRoute(BaseRoute):
+    """A route behind the gate. ``template`` is the route's name in metrics and logs.
+
+    With a ``query`` the route takes these parameters and no others.
+    """
+
+    def __init__(
+        self,
+        route: BaseRoute,
+        gate: Gate,
+        template: str,
+        *,
+        public: bool = False,
+        needs_service: bool = True,
+        changes_state: bool = False,
+        query: Collection[str] | None = None,
+    ) -> None:
+        self.route = route
+        self.template = template
+        self.public = public
+        self._gate = gate
+        self._needs_service = needs_service
+        self._changes_state = changes_state
+        self._query = query
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Return what the route itself returns."""
+        return self.route.matches(scope)
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
+        """Return what the route itself returns."""
+        return self.route.url_path_for(name, **path_params)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the gate, then serve."""
+        await self._gate.pass_through(
+            scope,
+            self.template,
+            public=self.public,
+            needs_service=self._needs_service,
+            changes_state=self._changes_state,
+            query=self._query,
+        )
+        await self.route.handle(scope, receive, send)

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""API keys: read once from a file, kept as hashes, compared in constant time.
+
+:class:`CacheSalt` keeps the cached prompts of different keys apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+from pathlib import Path
+
+from starlette.types import Scope
+
+from modeld.errors import ConfigurationError, UnauthorizedError
+
+_SALT_PURPOSE = b"modeld cache salt 1"
+
+
+class Keys:
+    """The keys that open this server. Without any, it is open to all who can reach it."""
+
+    def __init__(self, keys: Iterable[bytes] = ()) -> None:
+        self._digests = tuple(hashlib.sha256(key).digest() for key in keys)
+
+    @classmethod
+    def from_file(cls, name: str) -> Keys:
+        """Return the keys in a file, one per line, without empty lines and those that begin with #.
+
+        Raises:
+            ConfigurationError: the file cannot be read, or has no key.
+        """
+        try:
+            lines = [line.strip() for line in Path(name).expanduser().read_bytes().splitlines()]
+        except OSError as exc:
+            raise ConfigurationError(
+                f"api_key_file: {name} cannot be read: {exc.strerror}", field="api_key_file"
+            ) from exc
+        keys = [line for line in lines if line and not line.startswith(b"#")]
+        if not keys:
+            raise ConfigurationError(
+                f"api_key_file: {name} has no key; write one per line", field="api_key_file"
+            )
+        return cls(keys)
+
+    def __bool__(self) -> bool:
+        return bool(self._digests)
+
+    def check(self, scope: Scope) -> None:
+        """Let a request pass that carries one of the keys.
+
+        Raises:
+            UnauthorizedError: it carries none, or a wrong one.
+        """
+        if not self._digests:
+            return
+        offered = offered_key(scope)
+        if offered is None:
+            raise UnauthorizedError("an API key is needed: send Authorization: Bearer KEY")
+        digest = hashlib.sha256(offered).digest()
+        # All are compared, so that the time does not tell which one was close.
+        if not any([hmac.compare_digest(digest, known) for known in self._digests]):  # noqa: C419
+            raise UnauthorizedError("the API key is not known to this server")
+
+
+class CacheSalt:
+    """Makes the salt of a request from its own and, with ``per_key``, from its API key.
+
+    Raises:
+        ConfigurationError: ``per_key`` is asked for where no key tells one client from another.
+    """
+
+    def __init__(self, keys: Keys, *, per_key: bool) -> None:
+        if per_key and not keys:
+            raise ConfigurationError(
+                "cache_per_key: without keys all clients are one; set api_key_file too",
+                field="cache_per_key",
+            )
+        self._per_key = per_key
+
+    def of(self, scope: Scope, own: str) -> str:
+        """Return the salt of a request that has passed the gate; it does not give the key away."""
+        if not self._per_key:
+            return own
+        key = hashlib.sha256(offered_key(scope) or b"").digest()
+        return hashlib.sha256(_SALT_PURPOSE + key + own.encode()).hexdigest()
+
+
+def offered_key(scope: Scope) -> bytes | None:
+    """Return the key that a request carries, right or wrong, if it carries one."""
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            scheme, _, key = value.strip().partition(b" ")
+            if scheme.lower() == b"bearer" and key:
+                return bytes(key.strip())
+        elif name == b"x-api-key" and value:
+            return bytes(value.strip())
+    return None

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Serves the routes of dialects: what a dialect says is data, all the rest is here."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, assert_never
+
+from msgspec.structs import replace
+from starlette.datastructures import Headers, QueryParams
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from modeld.dialects import (
+    Call,
+    DialectRoute,
+    GenerationRoute,
+    PlainRoute,
+    UnaryRoute,
+)
+from modeld.errors import InternalError
+from modeld.httpapi.exchange.disconnect import run_guarded, watch_client, within
+from modeld.httpapi.exchange.exchange import exchange_of
+from modeld.httpapi.exchange.json_body import read_body
+from modeld.httpapi.exchange.sending import send_whole
+from modeld.httpapi.exchange.streaming import Delivery
+from modeld.interfaces import ModelService
+from modeld.requests import AnyUnaryRequest
+from modeld.responses import (
+    RESPONSES,
+    AnyUnaryResponse,
+    EmbedResponse,
+    RerankResponse,
+    TextResponse,
+    TokenizeResponse,
+)
+from modeld.settings import Settings
+
+MOST_AT_ONCE: Final = 128
+"""How many requests for a model one HTTP request may make."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kit:
+    """What the endpoints of all dialects share.
+
+    ``salt`` makes the salt of a request from its own and from who has sent it.
+    """
+
+    service: ModelService
+    settings: Settings
+    salt: Callable[[Scope, str], str]
+
+
+class GenerationEndpoint:
+    """Serves a :class:`~modeld.dialects.GenerationRoute` as an ASGI application."""
+
+    def __init__(self, route: GenerationRoute[Any], kit: Kit) -> None:
+        self._route = route
+        self._kit = kit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        kit, exchange = self._kit, exchange_of(scope)
+        body, call, requests = await _asked(self._route, kit, scope, receive)
+        requests = [
+            replace(
+                each,
+                request_id=exchange.request_id,
+                cache_salt=kit.salt(scope, each.cache_salt),
+            )
+            for each in requests
+        ]
+        encoder = self._route.encoder(body, call)
+        delivery = Delivery(exchange, encoder, send, write_timeout_s=kit.settings.write_timeout_s)
+        generations = [kit.service.generate(each) for each in requests]
+        await delivery.run(generations, receive, requests[0].timeout_s)
+
+
+class UnaryEndpoint:
+    """Serves a :class:`~modeld.dialects.UnaryRoute` as an ASGI application."""
+
+    def __init__(self, route: UnaryRoute[Any], kit: Kit) -> None:
+        self._route = route
+        self._kit = kit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, while its client is there and within the request's own time."""
+        exchange = exchange_of(scope)
+        body, call, requests = await _asked(self._route, self._kit, scope, receive)
+        requests = [replace(each, request_id=exchange.request_id) for each in requests]
+        work = _submitted(self._kit.service, requests)
+        responses = await run_guarded(work, watch_client(receive))
+        for response in responses:
+            exchange.note_response(_numbers_of(response))
+        await send_whole(await self._route.respond(body, call, responses), send)
+
+
+class PlainEndpoint:
+    """Serves a :class:`~modeld.dialects.PlainRoute` as an ASGI application."""
+
+    def __init__(self, route: PlainRoute, kit: Kit) -> None:
+        self._route = route
+        self._kit = kit
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        await send_whole(await self._route.respond(call_of(scope, self._kit.service)), send)
+
+
+def endpoint_of(route: DialectRoute, kit: Kit) -> ASGIApp:
+    """Return what serves a route."""
+    match route:
+        case GenerationRoute():
+            return GenerationEndpoint(route, kit)
+        case UnaryRoute():
+            return UnaryEndpoint(route, kit)
+        case PlainRoute():
+            return PlainEndpoint(route, kit)
+
+
+def call_of(scope: Scope, service: ModelService) -> Call:
+    """Return what a dialect may know of a request."""
+    headers: dict[str, str] = {}
+    for name, value in Headers(scope=scope).items():
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return Call(
+        request_id=exchange_of(scope).request_id,
+        created_unix=int(time.time()),
+        headers=headers,
+        query=dict(QueryParams(scope["query_string"])),
+        path=scope.get("path_params", {}),
+        service=service,
+    )
+
+
+async def _asked(
+    route: GenerationRoute[Any] | UnaryRoute[Any], kit: Kit, scope: Scope, receive: Receive
+) -> tuple[Any, Call, list[Any]]:
+    """Return the body of a request, what is known of it, and the requests for a model in it.
+
+    These all name the same model or none, and it is noted for the logs.
+    """
+    body = await read_body(route.body, scope, receive, kit.settings.max_body_bytes)
+    call = call_of(scope, kit.service)
+    requests = list(route.requests(body, call))
+    if not 0 < len(requests) <= MOST_AT_ONCE:
+        raise InternalError(f"a dialect has made {len(requests)} requests of one")
+    model = requests[0].model or kit.settings.default_model or await kit.service.default_model()
+    exchange_of(scope).model = model
+    return body, dataclasses.replace(call, model=model), requests
+
+
+async def _submitted(
+    service: ModelService, requests: Sequence[AnyUnaryRequest]
+) -> list[AnyUnaryResponse]:
+    """Return the responses to all requests; the first that fails ends the others."""
+    async with within(requests[0].timeout_s):
+        if len(requests) == 1:
+            return [await _response(service, requests[0])]
+        return await _all(_response(service, each) for each in requests)
+
+
+async def _response(service: ModelService, request: AnyUnaryRequest) -> AnyUnaryResponse:
+    response = await service.submit(request)
+    if not isinstance(response, RESPONSES[type(request)]):
+        raise InternalError(f"the service has responded with {type(response).__name__}")
+    return response
+
+
+async def _all(work: Iterable[Coroutine[Any, Any, AnyUnaryResponse]]) -> list[AnyUnaryResponse]:
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each) for each in work]
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from failed.exceptions[0].__cause__
+    return [task.result() for task in tasks]
+
+
+def _numbers_of(response: AnyUnaryResponse) -> Mapping[str, object]:
+    """Return how much a response has in it, for the log."""
+    match response:
+        case EmbedResponse(vectors=vectors, usage=usage):
+            return {"vectors": len(vectors), "prompt_tokens": usage.prompt_tokens}
+        case RerankResponse(scores=scores, usage=usage):
+            return {"scores": len(scores), "prompt_tokens": usage.prompt_tokens}
+        case TokenizeResponse(ids=ids):
+            return {"tokens": len(ids)}
+        case TextResponse(text=text):
+            return {"characters": len(text)}
+        case _:
+            assert_never(response)

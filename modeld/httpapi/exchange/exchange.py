@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""One request on its way through the application: its id, its route, its end, its log lines.
+
+:class:`AccessLog` is the outermost layer: it makes the exchange and finishes it.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import cast
+
+from starlette.datastructures import Headers, QueryParams
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from modeld.errors import InvalidRequestError
+from modeld.events import Event, HttpRequestFinished, HttpRequestStarted
+
+UNMATCHED = "unmatched"
+"""The route of a request that no route matched."""
+
+CLIENT_LEFT = 499
+"""The status in logs and events of a request whose client left before it was answered."""
+
+MAX_QUERY_FIELDS = 100
+"""How many fields a query may have; no route knows more than a few."""
+
+_KEY = "modeld.exchange"
+_SOCKET = "WEBSOCKET"
+_LONGEST_LOGGED = 200
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", _SOCKET})
+_LEVELS = {
+    "off": logging.CRITICAL + 1,
+    "error": logging.ERROR,
+    "info": logging.INFO,
+    "debug": logging.DEBUG,
+}
+
+log = logging.getLogger("modeld.access")
+
+
+class Exchange:
+    """What is known about one request while it is served.
+
+    ``status`` is ``None`` until the status line is sent. ``outcome`` says in a word how a response
+    ended that did not end well after its status line; it is empty otherwise. To a probe, a status
+    of 503 is a result and no failure.
+    """
+
+    def __init__(self, scope: Scope, notify: Callable[[Event], None]) -> None:
+        headers = Headers(scope=scope)
+        method = scope.get("method", _SOCKET)
+        self.request_id = _request_id(headers.get("x-request-id", ""))
+        self.method = method if method in _METHODS else "OTHER"
+        self.route: str | None = None
+        self.model = ""
+        self.status: int | None = None
+        self.outcome = ""
+        self.is_probe = False
+        self._path = str(scope.get("path", ""))
+        self._details = False
+        self._notify = notify
+        self._level: int | None = None
+        self._begun_s = time.perf_counter()
+
+    def enter(self, route: str) -> None:
+        """Note the route's template and tell the observers that the request has arrived."""
+        self.route = route
+        self._notify(HttpRequestStarted(route=route, method=self.method))
+
+    def choose_log_level(self, scope: Scope, *, may_hide: bool = True) -> None:
+        """Take over what the request says about its own log lines.
+
+        ``?log=`` wins over ``X-Log-Level``; ``X-Log-Infer: 1`` wants the numbers of the response.
+        Where the request may not hide, it cannot ask for fewer lines than the server writes.
+
+        Raises:
+            InvalidRequestError: one of the two is none of the known levels, or the query has too
+                many fields to be looked through.
+        """
+        headers = Headers(scope=scope)
+        if scope["query_string"].count(b"&") >= MAX_QUERY_FIELDS:
+            raise InvalidRequestError(f"the query has more than {MAX_QUERY_FIELDS} fields")
+        self._details = headers.get("x-log-infer") == "1"
+        if self._details:
+            self._level = logging.INFO
+        for wanted in (headers.get("x-log-level"), QueryParams(scope["query_string"]).get("log")):
+            if wanted is not None:
+                self._level = _level(wanted)
+                self._details = self._details or wanted == "debug"
+        if not may_hide and self._level is not None and self._level > logging.INFO:
+            self._level = None
+
+    def note_response(self, fields: Mapping[str, object]) -> None:
+        """Log the numbers of a response, where the request or the server's level wants them.
+
+        Nothing of the texts of request and response is logged, at any level.
+        """
+        if not (self._details or log.isEnabledFor(logging.DEBUG)):
+            return
+        line = " ".join(f"{name}={value}" for name, value in fields.items())
+        self.write(logging.INFO, f"response {line}", fields)
+
+    def finish(self) -> None:
+        """Write the access line and tell the observers that the request is over."""
+        if self.route is None:
+            self.enter(UNMATCHED)
+        seconds = time.perf_counter() - self._begun_s
+        status = CLIENT_LEFT if self.status is None else self.status
+        route = self.route or UNMATCHED
+        fields = {"route": route, "method": self.method, "status": status}
+        fields |= {"duration_ms": round(seconds * 1000, 1), "outcome": self.outcome}
+        line = f"{self.method} {route} {status} {seconds * 1000:.1f} ms"
+        if self.outcome:
+            line = f"{line} {self.outcome}"
+        if route == UNMATCHED:  # for people; what clients send must not become a metric's label
+            fields["path"] = path = printable(self._path)
+            line = f"{line} path={path}"
+        failed = status >= 500 and not (self.is_probe and status == 503)  # "not yet"
+        self.write(logging.ERROR if failed else logging.INFO, line, fields)
+        self._notify(
+            HttpRequestFinished(route=route, method=self.method, status=status, seconds=seconds)
+        )
+
+    def write(self, level: int, line: str, fields: Mapping[str, object]) -> None:
+        """Log one line under the request's id; ``fields`` go to structured logs.
+
+        A level that the request chose itself counts instead of the logger's own.
+        """
+        model = printable(self.model)
+        line = f"{line} id={self.request_id}" + (f" model={model}" if model else "")
+        fields = {**fields, "request_id": self.request_id, "model": model}
+        if self._level is None:
+            log.log(level, "%s", line, extra=fields)
+        elif level >= self._level:
+            log.handle(
+                log.makeRecord(log.name, level, __file__, 0, "%s", (line,), None, extra=fields)
+            )
+
+
+class AccessLog:
+    """Gives each request its :class:`Exchange` and records how it ended."""
+
+    def __init__(self, app: ASGIApp, notify: Callable[[Event], None]) -> None:
+        self._app = app
+        self._notify = notify
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or WebSocket."""
+        exchange = Exchange(scope, self._notify)
+        attach(scope, exchange)
+        headers = [
+            (b"x-request-id", exchange.request_id.encode()),
+            (b"x-content-type-options", b"nosniff"),
+        ]
+
+        async def send_noting_status(message: Message) -> None:
+            kind = message["type"]
+            if kind == "http.response.start":
+                exchange.status = message["status"]
+                message = {**message, "headers": [*message.get("headers", ()), *headers]}
+            elif kind == "websocket.accept":
+                exchange.status = 101
+            elif kind == "websocket.close" and exchange.status is None:
+                exchange.status = 403
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noting_status)
+        finally:
+            exchange.finish()
+
+
+def exchange_of(scope: Scope) -> Exchange:
+    """Return the exchange that :func:`attach` has put into the scope."""
+    return cast(Exchange, scope[_KEY])
+
+
+def attach(scope: Scope, exchange: Exchange) -> None:
+    """Make the exchange known to everything further in."""
+    scope[_KEY] = exchange
+
+
+def printable(text: str) -> str:
+    """Return the start of ``text``, with everything escaped that could forge a log line."""
+    text = text[:_LONGEST_LOGGED]
+    return text if text.isprintable() else ascii(text)[1:-1]
+
+
+def _level(wanted: str) -> int:
+    if wanted not in _LEVELS:
+        raise InvalidRequestError(
+            f"log: must be one of {', '.join(_LEVELS)}; leave it out for the server's level",
+            field="log",
+        )
+    return _LEVELS[wanted]
+
+
+def _request_id(offered: str) -> str:
+    return offered if _REQUEST_ID.fullmatch(offered) else uuid.uuid4().hex

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""The parameters of a request's query: those that its route takes, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+from starlette.datastructures import QueryParams
+from starlette.types import Scope
+
+from modeld.errors import InvalidRequestError
+from modeld.settings import nearest
+
+_LONGEST_SHOWN: Final = 64
+
+
+def check_query(scope: Scope, known: Collection[str]) -> None:
+    """Refuse what would be ignored.
+
+    Raises:
+        InvalidRequestError: a parameter is none of ``known``, or is there twice; it is named.
+    """
+    if not scope["query_string"]:
+        return
+    seen: set[str] = set()
+    for name, _ in QueryParams(scope["query_string"]).multi_items():
+        if name not in known:
+            shown = name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}…"
+            hint = nearest(shown, list(known)) or f"; there is {', '.join(sorted(known))}"
+            raise InvalidRequestError(f"{shown}: unknown query parameter{hint}", field=shown)
+        if name in seen:
+            raise InvalidRequestError(f"{name}: is in the query twice; send it once", field=name)
+        seen.add(name)

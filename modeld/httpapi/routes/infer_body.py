@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""The body of ``POST /infer``: what it may say, and the request for the service that it means."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, ConfigDict, Field
+
+from modeld.constraints import (
+    FAULTS,
+    MAX_CHOICES,
+    MAX_GRAMMAR_BYTES,
+    MAX_LARK_BYTES,
+    MAX_REGEX_BYTES,
+    fault_of_choice,
+    fault_of_grammar,
+    fault_of_lark,
+    fault_of_many,
+    fault_of_regex,
+    fault_of_schema,
+)
+from modeld.dialects.body import ModelRequest, listed, one_or_list, usable
+from modeld.dialects.chat_fields import (
+    ChatFields,
+    ChatMessages,
+    ToolChoiceField,
+    as_values,
+    tool_choice_of,
+)
+from modeld.dialects.sampling_fields import SamplingFields
+from modeld.errors import InvalidRequestError, PromptRequiredError
+from modeld.requests import GenerateRequest
+
+MAX_STOPS = 16
+MAX_STOP_CHARACTERS = 256
+MAX_TOKENS = 2**31
+MAX_LOGPROBS = 20
+MAX_SALT_CHARACTERS = 256
+
+_STOP_SCHEMA = {"type": "string", "minLength": 1, "maxLength": MAX_STOP_CHARACTERS}
+
+StopText = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARACTERS)]
+StopList = Annotated[
+    list[StopText],
+    Field(max_length=MAX_STOPS, fail_fast=True),
+    BeforeValidator(listed),
+    one_or_list(_STOP_SCHEMA, maxItems=MAX_STOPS),
+]
+
+
+_NOT_BLANK: dict[str, Any] = {"pattern": r"\S"}
+
+Grammar = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_GRAMMAR_BYTES, json_schema_extra=_NOT_BLANK),
+    usable(fault_of_grammar),
+]
+Lark = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_LARK_BYTES, json_schema_extra=_NOT_BLANK),
+    usable(fault_of_lark),
+]
+Regex = Annotated[str, Field(min_length=1, max_length=MAX_REGEX_BYTES), usable(fault_of_regex)]
+Choice = Annotated[
+    list[Annotated[str, Field(min_length=1)]],
+    Field(min_length=1, max_length=MAX_CHOICES, fail_fast=True),
+    usable(fault_of_choice),
+]
+JsonSchema = Annotated[dict[str, Any], usable(fault_of_schema)]
+
+_CONSTRAINT_TYPES = {
+    "grammar": "string",
+    "json_schema": "object",
+    "regex": "string",
+    "lark": "string",
+    "choice": "array",
+}
+
+
+def _both(one: str, other: str) -> dict[str, Any]:
+    """Return a schema of bodies that have both of two constraints."""
+    types = {name: {"type": _CONSTRAINT_TYPES[name]} for name in (one, other)}
+    return {"properties": types, "required": [one, other]}
+
+
+_PAIRS: dict[str, Any] = {
+    "if": {"properties": {"prompt": {"type": "string", "minLength": 1}}, "required": ["prompt"]},
+    "then": {"properties": {"messages": {"anyOf": [{"type": "null"}, {"maxItems": 0}]}}},
+    "else": {
+        "properties": {"messages": {"type": "array", "minItems": 1}},
+        "required": ["messages"],
+    },
+    "not": {"anyOf": [_both(*pair) for pair in combinations(_CONSTRAINT_TYPES, 2)]},
+}
+"""What :meth:`InferBody.to_generate_request` checks, as JSON Schema says it."""
+
+
+class TextBody(ModelRequest):
+    """What a text is asked for with, and when it is over."""
+
+    prompt: str | None = Field(None, description="text to go on with; not together with messages")
+    messages: ChatMessages | None = Field(
+        None, description="a chat to go on with; not with a prompt"
+    )
+    stream: bool | None = Field(
+        None, description="true (the default) sends tokens as they come, false one JSON object"
+    )
+    max_tokens: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_TOKENS,
+        description="longest generation; without it, and at most, what the context has room for",
+    )
+    stop: StopList | None = Field(
+        None, description="texts that end the generation and are not part of it: one or a list"
+    )
+
+
+class InferBody(SamplingFields, ChatFields, TextBody):
+    """A request for text: a prompt, or messages for the model's chat template.
+
+    A field that is left out or null has the model's own default.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_PAIRS)
+
+    tool_choice: ToolChoiceField | None = Field(
+        None, description="whether tools are called: auto (the default), none or required"
+    )
+    parallel_tool_calls: bool | None = Field(
+        None, description="false makes the model call one tool at a time; true is the default"
+    )
+    grammar: Grammar | None = Field(
+        None, description="GBNF grammar that the generation conforms to; one of the five at most"
+    )
+    json_schema: JsonSchema | None = Field(
+        None, description="JSON schema that the generation conforms to; one of the five at most"
+    )
+    regex: Regex | None = Field(
+        None,
+        description="regular expression that the whole generation matches; one of the five at most",
+    )
+    lark: Lark | None = Field(
+        None, description="Lark grammar that the generation conforms to; one of the five at most"
+    )
+    choice: Choice | None = Field(
+        None, description="texts of which the generation is one; one of the five at most"
+    )
+    logprobs: int | None = Field(
+        None,
+        ge=0,
+        le=MAX_LOGPROBS,
+        description="send the probability of each token, and of this many likeliest ones",
+    )
+    cache_prompt: bool | None = Field(
+        None, description="false neither takes parts of the prompt from the cache nor keeps them"
+    )
+    cache_salt: str | None = Field(
+        None,
+        max_length=MAX_SALT_CHARACTERS,
+        description="only requests with the same text here share cached parts of their prompts",
+    )
+
+    def to_generate_request(self, request_id: str) -> GenerateRequest:
+        """Return the same as a value for the service.
+
+        Raises:
+            PromptRequiredError: there is neither a prompt nor messages.
+            InvalidRequestError: two fields are given that exclude each other.
+        """
+        self._check_pairs()
+        return GenerateRequest(
+            model=self.model or "",
+            prompt=self.prompt or None,
+            messages=as_values(self.messages) if self.messages else None,
+            tool_choice=tool_choice_of(self.tool_choice),
+            parallel_tool_calls=self.parallel_tool_calls is not False,
+            **self.chat_members(),
+            max_tokens=self.max_tokens,
+            stop=tuple(self.stop or ()),
+            sampling=self.to_sampling(),
+            grammar=self.grammar,
+            json_schema=self.json_schema,
+            regex=self.regex,
+            lark=self.lark,
+            choice=None if self.choice is None else tuple(self.choice),
+            logprobs=self.logprobs,
+            cache_prompt=self.cache_prompt is not False,
+            cache_salt=self.cache_salt or "",
+            timeout_s=self.timeout_s,
+            request_id=request_id,
+        )
+
+    def _check_pairs(self) -> None:
+        if self.prompt and self.messages:
+            raise InvalidRequestError(
+                "prompt: cannot be given together with messages; send one of them", field="prompt"
+            )
+        if not self.prompt and not self.messages:
+            raise PromptRequiredError(
+                "prompt: must be given and not be empty, unless there are messages", field="prompt"
+            )
+        given = {name: said for name in FAULTS if (said := getattr(self, name)) is not None}
+        if fault := fault_of_many(given):
+            field, words = fault
+            raise InvalidRequestError(f"{field}: {words}", field=field)

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""``/models``: what can be served, and loading and unloading by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from modeld.dialects import listing
+from modeld.dialects.documents import BODY_ERRORS, LOAD_ERRORS, Content, Parameter, ResponseDoc
+from modeld.errors import (
+    BackendUnavailableError,
+    DrainingError,
+    InvalidModelError,
+    LoadFailedError,
+    ModelNotFoundError,
+    NotFoundError,
+    WorkerCrashedError,
+)
+from modeld.httpapi.exchange.disconnect import run_guarded, watch_client
+from modeld.httpapi.exchange.exchange import exchange_of
+from modeld.httpapi.exchange.json_body import read_no_body
+from modeld.httpapi.exchange.json_response import LongDocument, document
+from modeld.httpapi.routes.operations import Operation
+from modeld.interfaces import ModelService
+from modeld.values import ModelSpec
+
+
+class ModelItem(BaseModel):
+    """One model."""
+
+    id: str = Field(description="what requests name the model by")
+    name: str = Field(description="the name that the file gives itself, or the file's own name")
+    path: str = Field(description="the file")
+    quant: str = Field(description="quantisation; empty if unknown")
+    family: str = Field(description="architecture; empty if unknown")
+    size_bytes: int = Field(description="the size of all files of the model")
+    context_length: int | None = Field(None, description="longest context it was trained for")
+    problem: str | None = Field(None, description="why the model cannot be used; absent if it can")
+
+
+class ModelList(BaseModel):
+    """All known models, the unusable ones with their problem."""
+
+    models: list[ModelItem]
+
+
+class ModelState(BaseModel):
+    """Where a model is after it was loaded or unloaded."""
+
+    model: str
+    state: Literal["ready", "absent"]
+
+
+class ModelPin(BaseModel):
+    """Whether a model stays in memory when others need room."""
+
+    model: str
+    pinned: bool
+
+
+_MODELS_PER_TURN = 512
+
+_EXAMPLE = {
+    "id": "SmolLM2-135M-Instruct.Q4_1.gguf",
+    "name": "Smollm2 135M 8k Lc100K Mix1 Ep2",
+    "path": "/home/me/models/SmolLM2-135M-Instruct.Q4_1.gguf",
+    "quant": "Q4_1",
+    "family": "llama",
+    "size_bytes": 98362432,
+    "context_length": 8192,
+}
+_BROKEN = {
+    "id": "broken.gguf",
+    "name": "broken",
+    "path": "/home/me/models/broken.gguf",
+    "quant": "",
+    "family": "",
+    "size_bytes": 4,
+    "problem": "the file begins with 'GGML', not with 'GGUF': it is no GGUF file",
+}
+PIN_ERRORS = (
+    ModelNotFoundError,
+    InvalidModelError,
+    BackendUnavailableError,
+    LoadFailedError,
+    DrainingError,
+)
+_ID = Parameter(
+    name="id",
+    location="path",
+    description="id from GET /models, percent-encoded; its slashes may stay as they are",
+    example="SmolLM2-135M-Instruct.Q4_1.gguf",
+)
+
+
+class Models:
+    """Serves what is under ``/models``."""
+
+    def __init__(self, service: ModelService) -> None:
+        self._service = service
+        self._listed: tuple[Sequence[ModelSpec] | None, Sequence[bytes]] = (None, ())
+
+    async def list(self, _request: Request) -> Response:
+        """Respond with all models as they were found last."""
+        return await self._listing(await self._service.models())
+
+    async def refresh(self, request: Request) -> Response:
+        """Respond with all models as they are found now."""
+        await read_no_body(request.scope, request.receive)
+        return await self._listing(await self._service.refresh())
+
+    async def _listing(self, models: Sequence[ModelSpec]) -> Response:
+        """Return the list as it is sent, written once: it is the same object until it changes.
+
+        It is held here, so no other list can come to be at its address.
+        """
+        listed, pieces = self._listed
+        if listed is not models or not isinstance(models, tuple):
+            pieces = (await listing("models", map(_item, models), _MODELS_PER_TURN, {})).pieces
+            self._listed = models, pieces
+        return LongDocument(pieces)
+
+    async def load(self, request: Request) -> Response:
+        """Bring a model into memory, and give up waiting for a client that leaves."""
+        model = await _model(request)
+        await run_guarded(self._service.load(model), watch_client(request.receive))
+        return document(ModelState(model=model, state="ready"))
+
+    async def unload(self, request: Request) -> Response:
+        """Take a model out of memory, also when the client leaves: that frees, not takes."""
+        model = await _model(request)
+        await self._service.unload(model)
+        return document(ModelState(model=model, state="absent"))
+
+    async def pin(self, request: Request) -> Response:
+        """Keep a model in memory when others need room."""
+        return await self._pinned(request, pinned=True)
+
+    async def unpin(self, request: Request) -> Response:
+        """Let a model make room again."""
+        return await self._pinned(request, pinned=False)
+
+    async def _pinned(self, request: Request, *, pinned: bool) -> Response:
+        model = await _model(request)
+        await self._service.pin(model, pinned=pinned)
+        return document(ModelPin(model=model, pinned=pinned))
+
+    def operations(self) -> tuple[Operation, ...]:
+        """Return the rows of the route table."""
+        return (*self._listings(), *self._moves(), *self._pins())
+
+    def _listings(self) -> tuple[Operation, ...]:
+        listed = _json_response("The models", ModelList, {"models": [_EXAMPLE, _BROKEN]})
+        return (
+            Operation(
+                method="GET",
+                path="/models",
+                endpoint=self.list,
+                name="list_models",
+                tag="models",
+                summary="List the models",
+                responses=(listed,),
+            ),
+            Operation(
+                method="POST",
+                path="/models/refresh",
+                endpoint=self.refresh,
+                name="refresh_models",
+                tag="models",
+                summary="Look for models again and list them",
+                responses=(listed,),
+                raises=BODY_ERRORS,
+                changes_state=True,
+            ),
+        )
+
+    def _moves(self) -> tuple[Operation, ...]:
+        loaded = _json_response(
+            "It is ready", ModelState, {"model": _EXAMPLE["id"], "state": "ready"}
+        )
+        absent = _json_response(
+            "It is gone", ModelState, {"model": _EXAMPLE["id"], "state": "absent"}
+        )
+        return (
+            Operation(
+                method="POST",
+                path="/models/{id}/load",
+                endpoint=self.load,
+                name="load_model",
+                tag="models",
+                summary="Load a model and wait until it is ready",
+                parameters=(_ID,),
+                responses=(loaded,),
+                raises=(*BODY_ERRORS, *LOAD_ERRORS, NotFoundError, WorkerCrashedError),
+                changes_state=True,
+            ),
+            Operation(
+                method="POST",
+                path="/models/{id}/unload",
+                endpoint=self.unload,
+                name="unload_model",
+                tag="models",
+                summary="Unload a model once its running requests are done",
+                parameters=(_ID,),
+                responses=(absent,),
+                raises=(*BODY_ERRORS, ModelNotFoundError, NotFoundError, DrainingError),
+                changes_state=True,
+            ),
+        )
+
+    def _pins(self) -> tuple[Operation, ...]:
+        verbs = (
+            ("pin", self.pin, PIN_ERRORS, "Keep a model in memory when others need room"),
+            ("unpin", self.unpin, (ModelNotFoundError,), "Let a model make room again"),
+        )
+        return tuple(
+            Operation(
+                method="POST",
+                path=f"/models/{{id}}/{verb}",
+                endpoint=endpoint,
+                name=f"{verb}_model",
+                tag="models",
+                summary=summary,
+                parameters=(_ID,),
+                responses=(
+                    _json_response(
+                        "It is so from now on",
+                        ModelPin,
+                        {"model": _EXAMPLE["id"], "pinned": verb == "pin"},
+                    ),
+                ),
+                raises=(*BODY_ERRORS, *errors, NotFoundError),
+                changes_state=True,
+            )
+            for verb, endpoint, errors, summary in verbs
+        )
+
+
+async def _model(request: Request) -> str:
+    """Return the model that the path names, once it is certain that there is nothing beside it."""
+    model: str = request.path_params["id"]
+    exchange_of(request.scope).model = model
+    await read_no_body(request.scope, request.receive)
+    return model
+
+
+def _json_response(description: str, model: type[BaseModel], example: object) -> ResponseDoc:
+    content = Content(media_type="application/json", model=model, example=example)
+    return ResponseDoc(status=200, description=description, contents=(content,))
+
+
+def _item(spec: ModelSpec) -> dict[str, object]:
+    """Return what :class:`ModelItem` describes, at a tenth of the cost of making one."""
+    item: dict[str, object] = {
+        "id": spec.id,
+        "name": spec.name,
+        "path": spec.path,
+        "quant": spec.quant,
+        "family": spec.family,
+        "size_bytes": spec.size_bytes,
+    }
+    if spec.context_length is not None:
+        item["context_length"] = spec.context_length
+    if spec.problem is not None:
+        item["problem"] = spec.problem
+    return item

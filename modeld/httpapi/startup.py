@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Starts a service once, however many requests need it, and closes it once."""
+
+from __future__ import annotations
+
+import asyncio
+
+from modeld.errors import DrainingError, StartError
+from modeld.interfaces import ModelService
+
+
+class Lifetime:
+    """From the first start to the close of one service, on one event loop."""
+
+    def __init__(self, service: ModelService) -> None:
+        self._service = service
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._running = False
+        self._closed = False
+
+    async def start(self) -> None:
+        """Return when the service runs. All callers share one start; after a failed one, the next
+        caller tries again. A caller that is cancelled does not stop it for the others.
+
+        Raises:
+            DrainingError: the service was closed.
+            StartError: it was started on another event loop.
+            ModeldError: whatever the service's own start raises.
+        """
+        if self._closed:
+            raise DrainingError("this application is closed; make another one")
+        loop = asyncio.get_running_loop()
+        if self._loop is not None and self._loop is not loop:
+            raise StartError(
+                "this application was started on another event loop;"
+                " enter its lifespan, or make one application for each loop"
+            )
+        if self._running:
+            return
+        if self._starting is None:
+            self._loop = loop
+            self._starting = loop.create_task(self._service.start(), name="modeld-start")
+            self._starting.add_done_callback(self._note_start)
+        starting = self._starting
+        await asyncio.wait([starting])
+        if starting.cancelled():
+            raise DrainingError("this application was closed while it started")
+        await starting
+
+    async def drain(self, timeout_s: float) -> None:
+        """Refuse new work and let what runs finish for ``timeout_s``."""
+        if self._running:
+            await self._service.drain(timeout_s)
+        else:
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        """End everything, a start in progress too. May be called twice."""
+        self._closed = True
+        if self._starting is not None and not self._starting.done():
+            self._starting.cancel()
+            await asyncio.wait([self._starting])
+        if self._loop is not None:
+            await self._service.aclose()
+
+    def _note_start(self, starting: asyncio.Task[None]) -> None:
+        self._running = not starting.cancelled() and starting.exception() is None
+        if not self._running:
+            self._starting = None

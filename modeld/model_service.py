@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""The seam between the wire and the models."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Sequence
+
+from modeld.requests import AnyUnaryRequest, GenerateRequest
+from modeld.responses import AnyUnaryResponse, Chunk
+from modeld.status import Readiness, ServiceStatus
+from modeld.values import ModelSpec, PluginStatus
+
+
+class ModelService(ABC):
+    """The seam between the wire and the models: all that the HTTP side may use.
+
+    Everything that crosses it is a plain value or a :class:`~modeld.errors.ModeldError`, so that
+    the other side may be another process or machine. ``modeld_build_service`` replaces it.
+    """
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Get ready to serve; called before anything else, and a second time without effect."""
+
+    @abstractmethod
+    async def drain(self, timeout_s: float) -> None:
+        """Refuse new work, let running requests finish for ``timeout_s``, then end the rest."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """End everything at once and free all memory. May be called twice."""
+
+    @abstractmethod
+    def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
+        """Yield tokens and, last, ``Done`` with the whole text as ``content`` if it is not long.
+
+        Leaving early (closing the generator or cancelling its task) gives everything back.
+
+        Raises:
+            ModeldError: at the first chunk if nothing was produced, later if it broke half-way.
+        """
+
+    @abstractmethod
+    async def submit(self, request: AnyUnaryRequest) -> AnyUnaryResponse:
+        """Return the response to a unary request; its kind goes with that of the request.
+
+        Raises:
+            NotSupportedError: the model's engine does not serve this kind.
+            ModeldError: the request cannot be served.
+        """
+
+    @abstractmethod
+    async def models(self) -> Sequence[ModelSpec]:
+        """Return all known models, the unusable ones with their problem."""
+
+    async def default_model(self) -> str:
+        """Return the id of the model for requests that name none; empty where they have to."""
+        return ""
+
+    @abstractmethod
+    async def refresh(self) -> Sequence[ModelSpec]:
+        """Look into all sources again and return what :meth:`models` does."""
+
+    @abstractmethod
+    async def load(self, model: str) -> None:
+        """Bring a model into memory and return when it is ready."""
+
+    @abstractmethod
+    async def unload(self, model: str) -> None:
+        """Let a model's running requests finish, free its memory, then return."""
+
+    @abstractmethod
+    async def pin(self, model: str, *, pinned: bool) -> None:
+        """Set whether a model stays in memory when others need its bytes; load nothing."""
+
+    @abstractmethod
+    async def status(self) -> ServiceStatus:
+        """Return a snapshot; it never loads anything and never counts as a use."""
+
+    @abstractmethod
+    async def ready(self, model: str | None = None) -> Readiness:
+        """Return whether requests (for ``model``) can be served now; it never loads anything."""
+
+    @abstractmethod
+    async def plugins(self) -> Sequence[PluginStatus]:
+        """Return the installed plugins, the broken ones with their reason."""

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""What comes back: the chunks of a generation, and the responses to unary requests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+from modeld.messages import ToolCall
+from modeld.requests import (
+    AnyUnaryRequest,
+    ApplyTemplateRequest,
+    DetokenizeRequest,
+    EmbedRequest,
+    RerankRequest,
+    TokenizeRequest,
+)
+from modeld.values import Value
+
+
+class FinishReason(StrEnum):
+    """Why a generation ended well."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
+
+
+class Usage(Value, frozen=True, kw_only=True):
+    """How many tokens a request cost.
+
+    ``cached_tokens`` of the prompt's tokens were found in the engine's cache and not computed;
+    ``reasoning_tokens`` of the completion's tokens were spent on thinking.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        """Prompt and completion together."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+class LikelyToken(Value, frozen=True, kw_only=True, array_like=True, gc=False):
+    """A token and the natural logarithm of its probability before any sampler changed it.
+
+    ``piece`` is the token's bytes, which need not be whole characters.
+    """
+
+    id: int
+    piece: bytes
+    logprob: float
+
+
+class TokenLogprobs(Value, frozen=True, kw_only=True, array_like=True, gc=False):
+    """One chosen token and the likeliest tokens at its position, the likeliest first."""
+
+    chosen: LikelyToken
+    top: tuple[LikelyToken, ...] = ()
+
+
+class Token(Value, frozen=True, kw_only=True, tag="token", array_like=True, gc=False):
+    """A piece of the text: whole characters, never empty.
+
+    ``logprobs``, where the request wants them, are of the tokens that this text was made of or that
+    were kept back before it; so a chunk may have several, or none.
+    """
+
+    text: str
+    logprobs: tuple[TokenLogprobs, ...] = ()
+
+
+class ReasoningToken(Value, frozen=True, kw_only=True, tag="reasoning", array_like=True, gc=False):
+    """A piece of what the model thinks before it answers; otherwise like a :class:`Token`."""
+
+    text: str
+    logprobs: tuple[TokenLogprobs, ...] = ()
+
+
+class ToolCallDelta(Value, frozen=True, kw_only=True, tag="tool_call", array_like=True, gc=False):
+    """A part of one of a generation's tool calls, which are counted by ``index`` from 0.
+
+    The first part of a call has its ``id`` and ``name``. The ``arguments`` of all parts together
+    are an object as JSON text.
+    """
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+    logprobs: tuple[TokenLogprobs, ...] = ()
+
+
+class Done(Value, frozen=True, kw_only=True, tag="done", array_like=True):
+    """The end of a generation that went well; always the last chunk.
+
+    An engine leaves ``content``, ``reasoning`` and ``tool_calls`` empty; the service fills in what
+    the chunks before had, or ``None`` for a text of more than 1,048,576 characters, for which its
+    tokens must do. ``logprobs`` are those that came after the last text; the others came with their
+    tokens.
+    """
+
+    finish_reason: FinishReason
+    usage: Usage
+    content: str | None = ""
+    logprobs: tuple[TokenLogprobs, ...] = ()
+    reasoning: str | None = ""
+    tool_calls: tuple[ToolCall, ...] | None = ()
+
+
+class Failed(Value, frozen=True, kw_only=True, tag="failed", array_like=True):
+    """The end of one request that an engine could not serve, as an error code and a message.
+
+    Only step engines yield it; everywhere else the same thing is an exception.
+    """
+
+    code: str
+    message: str
+    field: str | None = None
+
+
+Piece: TypeAlias = Token | ReasoningToken | ToolCallDelta
+"""A part of a generation, of which there may be any number before its end."""
+
+PIECES: Final = (Token, ReasoningToken, ToolCallDelta)
+"""The same for ``isinstance``, which takes a tuple in less time."""
+
+Chunk: TypeAlias = Piece | Done
+StepChunk: TypeAlias = Piece | Done | Failed
+
+
+class EmbedResponse(Value, frozen=True, kw_only=True, tag="embeddings", array_like=True):
+    """One vector for each input, in their order, all of the same length, in single precision."""
+
+    vectors: tuple[tuple[float, ...], ...]
+    usage: Usage
+
+
+class RerankResponse(Value, frozen=True, kw_only=True, tag="ranking", array_like=True):
+    """One score for each document, in their order; higher is more relevant. The scale is the
+    model's own."""
+
+    scores: tuple[float, ...]
+    usage: Usage
+
+
+class TokenizeResponse(Value, frozen=True, kw_only=True, tag="tokens", array_like=True):
+    """Tokens and, where the request wants them, the bytes that each of them stands for."""
+
+    ids: tuple[int, ...]
+    pieces: tuple[bytes, ...] = ()
+
+
+class TextResponse(Value, frozen=True, kw_only=True, tag="text", array_like=True):
+    """A text."""
+
+    text: str
+
+
+AnyUnaryResponse: TypeAlias = EmbedResponse | RerankResponse | TokenizeResponse | TextResponse
+
+RESPONSES: Final[Mapping[type[AnyUnaryRequest], type[AnyUnaryResponse]]] = {
+    EmbedRequest: EmbedResponse,
+    RerankRequest: RerankResponse,
+    TokenizeRequest: TokenizeResponse,
+    DetokenizeRequest: TextResponse,
+    ApplyTemplateRequest: TextResponse,
+}
+"""The response that goes with each unary request."""

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""The entries of the models in use: finds the one that a request means, makes, renews, drops it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+
+from modeld.errors import InvalidModelError, ModeldError, ModelNotFoundError
+from modeld.hosting.daemon_threads import submit
+from modeld.machine.memory import Capacity
+from modeld.plugins import PluginHost
+from modeld.serving.entry_maker import EntryMaker, in_time
+from modeld.serving.loader import capabilities, estimate
+from modeld.serving.models.options import options_for
+from modeld.serving.models.registry import Registry
+from modeld.serving.pool import Pool
+from modeld.serving.state.memory_need import MemoryNeed
+from modeld.serving.state.model_entry import ModelEntry
+from modeld.settings import Settings
+from modeld.status import EvictionReason
+from modeld.values import ModelSpec
+
+log = logging.getLogger("modeld.service")
+
+
+class EntriesInUse:
+    """Keeps the entries of ``pool`` to what ``registry`` says of the files.
+
+    A model has an entry from its first request on. The pool's scheduler forgets those that were
+    used longest ago.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        plugins: PluginHost,
+        registry: Registry,
+        pool: Pool,
+        capacity: Capacity,
+    ) -> None:
+        self._settings = settings
+        self._plugins = plugins
+        self._registry = registry
+        self._pool = pool
+        self._entries = pool.scheduler.entries
+        self._capacity = capacity
+        self._maker = EntryMaker(self._new)
+
+    def close(self) -> None:
+        """Refuse those who wait for an entry to be made."""
+        self._maker.close()
+
+    def known(self, model: str) -> ModelEntry | None:
+        """Return the entry of a model that is in use."""
+        return self._entries.get(model)
+
+    async def find(self, model: str, check_open: Callable[[], None]) -> ModelEntry:
+        """Return the entry of the model that a request means, as its file is now.
+
+        ``check_open`` raises where no requests are taken any more; it is asked before each look.
+
+        Raises:
+            ModeldError: there is no such model, it cannot be used, or ``check_open`` said no.
+        """
+        while True:
+            check_open()
+            spec = await (self._registry.find(model) if model else self._unnamed())
+            entry = self._entries.get(spec.id)
+            if entry is not None and entry.spec.stamp == spec.stamp:
+                return entry
+            made = await self._maker.make(spec)
+            # A scan meanwhile may have found another file, and older ones must not come back.
+            if self._registry.known(spec.id).stamp == spec.stamp:
+                return self._put(made)
+
+    def drop_vanished(self) -> None:
+        """Let go of the models that no source has any more, or whose file cannot be used now."""
+        for entry in list(self._entries.values()):  # the pool may forget some meanwhile
+            if entry.has_nothing_left:
+                continue
+            try:
+                spec = self._registry.known(entry.spec.id)
+            except ModelNotFoundError as exc:
+                self._pool.vanish(entry, exc)
+                continue
+            if spec.problem is not None:
+                why = f"model {spec.id!r} cannot be used: {spec.problem}"
+                self._pool.vanish(entry, InvalidModelError(why))
+
+    def label(self, model: str) -> str:
+        """Return a model's id if it is in use."""
+        # What clients send must not become a metric's label: there is no end to what they send.
+        name = model or self.default()
+        return name if name in self._entries else ""
+
+    def default(self) -> str:
+        """Return the model of requests that name none, as far as there is one; else nothing."""
+        usable = self._registry.usable
+        return self._settings.default_model or (usable[0] if len(usable) == 1 else "")
+
+    async def check_options(self) -> None:
+        """Check the options of all models; where a disk does not answer, each when it is used.
+
+        Raises:
+            ConfigurationError: an option in the settings is wrong for a model that was found.
+        """
+        checking = asyncio.wrap_future(submit(self._check_options))
+        try:
+            if await in_time(checking):
+                checking.result()
+                return
+        finally:
+            checking.cancel()  # what it says later nobody hears
+        log.error(
+            "the options of the models name a file that does not answer; each model's are checked"
+            " when it is used"
+        )
+
+    def tell_of_models(self) -> None:
+        """Log what was found, and what the settings name that was not. It may take long."""
+        specs = self._registry.specs()
+        usable = [spec.id for spec in specs if spec.problem is None]
+        level = logging.INFO if usable else logging.WARNING
+        log.log(level, "%d models found, %d of them usable", len(specs), len(usable))
+        if self._capacity.size_bytes is None and self._settings.budget_bytes is None:
+            why = self._capacity.said
+            log.info("a model may be larger than the memory: %s; memory_budget_mb limits it", why)
+        for pattern in self._settings.models:
+            if not any(fnmatchcase(spec.id, pattern) for spec in specs):
+                log.warning(
+                    "models[%r] in the settings matches none of the models found%s",
+                    pattern,
+                    self._registry.nearest(pattern),
+                )
+        default = self._settings.default_model
+        if default and default not in usable:
+            found = any(spec.id == default for spec in specs)
+            log.warning(
+                "default_model %r %s%s; requests that name no model are refused",
+                default,
+                "cannot be used" if found else "is not among the models found",
+                self._registry.nearest(default),
+            )
+
+    def _put(self, made: ModelEntry) -> ModelEntry:
+        """Let ``made`` count from now on, unless another request has done so for the same file.
+
+        An entry that is there is renewed and never replaced: its queue has requests in it, and its
+        instances hold bytes that the ledger counts.
+        """
+        entry = self._entries.get(made.spec.id)
+        if entry is None:
+            entry = self._entries[made.spec.id] = made
+        elif entry.spec.stamp != made.spec.stamp:
+            entry.renew(made)
+            self._pool.drain(entry, EvictionReason.FILE_CHANGED)
+        return entry
+
+    async def _unnamed(self) -> ModelSpec:
+        """Return the model of requests that name none: the default, else the only usable one."""
+        default = self._settings.default_model
+        if not default:
+            return await self._registry.find(await self._registry.only())
+        try:
+            return await self._registry.find(default)
+        except ModelNotFoundError as exc:
+            why = f"the request names no model, and for default_model {exc.message}"
+            raise ModelNotFoundError(why, field="model") from exc
+
+    def _new(self, spec: ModelSpec) -> ModelEntry:
+        backend = self._plugins.choose_backend(spec)
+        options = options_for(spec.id, self._settings.models, backend)
+        try:
+            estimated_bytes = estimate(backend, spec, options)
+        except ModeldError:
+            log.exception("backend %r could not estimate %r", backend.name, spec.id)
+            raise
+        most_bytes = self._capacity.size_bytes or math.inf
+        need = MemoryNeed(estimated_bytes, is_measurable=True, most_bytes=most_bytes)
+        return ModelEntry(
+            spec,
+            backend,
+            options,
+            need,
+            max_queue_depth=self._settings.max_queue_depth,
+            capabilities=capabilities(backend, spec, options),
+        )
+
+    def _check_options(self) -> None:
+        for spec in self._registry.specs():
+            if spec.problem is None and self._plugins.backends:
+                try:
+                    backend = self._plugins.choose_backend(spec)
+                except ModeldError:
+                    continue
+                options_for(spec.id, self._settings.models, backend)

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Makes the entries of models beside the event loop, because their options may name files."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from modeld.errors import DrainingError, LoadFailedError
+from modeld.hosting.daemon_threads import submit
+from modeld.serving.state.model_entry import ModelEntry
+from modeld.values import FileStamp, ModelSpec
+
+LIMIT_S: Final = 10.0
+"""How long a backend may look at what the options of models name."""
+
+
+class EntryMaker:
+    """Calls ``make`` on a daemon thread, so that a disk that does not answer holds up nobody else.
+
+    Requests for the same file at once share one call, so that one that hangs takes one thread.
+    """
+
+    def __init__(self, make: Callable[[ModelSpec], ModelEntry]) -> None:
+        self._make = make
+        self._making: dict[tuple[str, FileStamp | None], asyncio.Future[ModelEntry]] = {}
+
+    async def make(self, spec: ModelSpec) -> ModelEntry:
+        """Return a new entry for the model.
+
+        Raises:
+            LoadFailedError: what its options name does not answer.
+            DrainingError: this was closed meanwhile.
+            ModeldError: as ``make`` raised it.
+        """
+        key = spec.id, spec.stamp
+        making = self._making.get(key)
+        if making is None:
+            # A daemon thread: a disk that never answers must not hold up the exit either.
+            making = asyncio.wrap_future(submit(partial(self._make, spec)))
+            self._making[key] = making
+            making.add_done_callback(lambda done: self._forget(key, done))
+        if await in_time(making):
+            if making.cancelled():
+                raise DrainingError("the server is shutting down", retry_after_s=1)
+            return making.result()
+        raise LoadFailedError(
+            f"a file that the options of model {spec.id!r} name does not answer",
+            retry_after_s=LIMIT_S,
+        )
+
+    def close(self) -> None:
+        """Refuse all who wait. A thread that hangs is left behind."""
+        for making in self._making.values():
+            making.cancel()
+
+    def _forget(self, key: tuple[str, FileStamp | None], made: asyncio.Future[ModelEntry]) -> None:
+        del self._making[key]
+        if not made.cancelled():
+            made.exception()  # those who wanted to know it may all have left
+
+
+async def in_time(work: asyncio.Future[Any]) -> bool:
+    """Return whether ``work`` ends within :data:`LIMIT_S`. It goes on whoever leaves."""
+    await asyncio.wait([work], timeout=LIMIT_S)
+    return work.done()

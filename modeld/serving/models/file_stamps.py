@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Looks at files beside the event loop, so that a disk that does not answer holds up nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from queue import SimpleQueue
+
+from modeld.values import FileStamp
+
+LOOK_LIMIT_S = 1.0
+"""How long a request waits for a disk to say whether its model's file has changed."""
+
+
+class FileStamps:
+    """One daemon thread for each device that has been asked for, so that none waits for another.
+
+    A look counts for every request that came before it began, and for no other: a file that was
+    overwritten before a request came has another stamp.
+    """
+
+    def __init__(self) -> None:
+        self._lanes: dict[int, _Lane] = {}
+
+    async def look(self, path: str, device: int) -> FileStamp | None:
+        """Return the stamp of a file, ``None`` where there is none.
+
+        ``device`` is where it was when it was seen last.
+
+        Raises:
+            TimeoutError: the device does not answer.
+        """
+        lane = self._lanes.get(device)
+        if lane is None:
+            lane = self._lanes[device] = _Lane(device)
+        if lane.is_stuck():
+            # Without waiting: every request for a model on a dead disk would take a second longer.
+            raise TimeoutError
+        looking = lane.begin(path)
+        await asyncio.wait([looking], timeout=LOOK_LIMIT_S)
+        if not looking.done():
+            raise TimeoutError
+        return looking.result()
+
+    def close(self) -> None:
+        """End the threads, those that hang as soon as they no longer do."""
+        for lane in self._lanes.values():
+            lane.close()
+        self._lanes.clear()
+
+
+class _Lane:
+    """The looks at the files of one device, in the order in which they were asked for."""
+
+    def __init__(self, device: int) -> None:
+        self._paths: SimpleQueue[str | None] = SimpleQueue()
+        self._waiting: dict[str, asyncio.Future[FileStamp | None]] = {}
+        self._begun_s: float | None = None
+        threading.Thread(target=self._run, name=f"modeld-stat-{device}", daemon=True).start()
+
+    def is_stuck(self) -> bool:
+        begun_s = self._begun_s
+        return begun_s is not None and time.monotonic() - begun_s > LOOK_LIMIT_S
+
+    def begin(self, path: str) -> asyncio.Future[FileStamp | None]:
+        """Return the result of a look that has not begun yet."""
+        looking = self._waiting.get(path)
+        loop = asyncio.get_running_loop()
+        if looking is None or looking.get_loop() is not loop:
+            looking = self._waiting[path] = loop.create_future()
+            self._paths.put(path)
+        return looking
+
+    def close(self) -> None:
+        self._paths.put(None)
+
+    def _run(self) -> None:
+        while (path := self._paths.get()) is not None:
+            # From here on the look is under way, and who comes now begins another one.
+            looking = self._waiting.pop(path, None)
+            if looking is None:
+                continue
+            self._begun_s = time.monotonic()
+            stamp = stamp_of(path)
+            self._begun_s = None
+            try:
+                looking.get_loop().call_soon_threadsafe(_settle, looking, stamp)
+            except RuntimeError:  # that loop is closed, and nobody waits any more
+                continue
+
+
+def stamp_of(path: str) -> FileStamp | None:
+    """Return what the file is now; ``None`` where there is none. This may block."""
+    try:
+        stat = os.stat(path)  # noqa: PTH116  (a Path costs more than the call)
+    except (OSError, ValueError):
+        return None
+    return FileStamp(
+        device=stat.st_dev, inode=stat.st_ino, size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns
+    )
+
+
+def _settle(looking: asyncio.Future[FileStamp | None], stamp: FileStamp | None) -> None:
+    if not looking.done():
+        looking.set_result(stamp)

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""All models that the sources have found, by id."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from modeld.errors import DrainingError, InvalidModelError, LoadFailedError, ModelNotFoundError
+from modeld.hosting.daemon_threads import in_daemon_loop, in_daemon_thread
+from modeld.interfaces import RegistrySource
+from modeld.plugin_guard import PluginFault, described, said, shown
+from modeld.serving.models.file_stamps import FileStamps
+from modeld.serving.models.model_index import ModelIndex
+from modeld.values import ModelSpec
+
+RESCAN_INTERVAL_S = 2.0
+"""Requests for unknown models look at the sources again at most this often."""
+
+NAMED = 3
+"""How many models an error names to choose from."""
+
+SCAN_LIMIT_S = 60.0
+"""How long a source is waited for where nobody else waits, as in `modeld models`."""
+
+CLOSE_LIMIT_S = 1.0
+"""How long a source has to give up at the end; one that does not is left behind."""
+
+_WARNED = 10
+
+_spec_decoder: Final = msgspec.msgpack.Decoder(ModelSpec)
+
+log = logging.getLogger("modeld.registry")
+
+
+class Registry:
+    """Asks every source, keeps what it said last, and finds models by id.
+
+    A source that fails keeps its last good list; :attr:`errors` says what is wrong with it. One
+    that takes longer than ``timeout_s`` is no longer waited for; its models come when it answers,
+    and it is not asked again before that. ``on_scanned`` is called whenever the models may be
+    others.
+    """
+
+    def __init__(
+        self,
+        sources: Iterable[RegistrySource],
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        timeout_s: float = SCAN_LIMIT_S,
+    ) -> None:
+        self.errors: dict[str, str] = {}
+        self.on_scanned: Callable[[], None] = lambda: None
+        self._sources = tuple(sources)
+        self._lists: dict[str, tuple[ModelSpec, ...]] = {}
+        self._index = ModelIndex()
+        self._indexing = asyncio.Lock()
+        self._clock = clock
+        self._timeout_s = timeout_s
+        self._scanned_s = -RESCAN_INTERVAL_S
+        self._scan: asyncio.Task[None] | None = None
+        self._asked: dict[str, asyncio.Task[None]] = {}
+        self._late: set[str] = set()
+        self._stamps = FileStamps()
+        self._silent: set[int] = set()
+
+    def specs(self) -> Sequence[ModelSpec]:
+        """Return all models, sorted by id, the unusable ones with their problem.
+
+        The same object until a source has said something else.
+        """
+        return self._index.specs
+
+    @property
+    def usable(self) -> Sequence[str]:
+        """Return the sorted ids of all models whose files have no problem."""
+        return self._index.usable
+
+    def nearest(self, model: str) -> str:
+        """Return ``; did you mean X?`` for an id that is much like this one, or nothing."""
+        return self._index.nearest(model)
+
+    async def refresh(self) -> None:
+        """Ask all sources again. Calls that come meanwhile share the scan under way."""
+        if self._scan is None or self._scan.done():
+            self._scan = _task(self._ask_all())
+        try:
+            await asyncio.shield(self._scan)
+        except asyncio.CancelledError:
+            if self._scan.cancelled():
+                raise DrainingError("the server is shutting down", retry_after_s=1) from None
+            raise
+
+    async def aclose(self) -> None:
+        """End what is under way. A source that does not let itself be ended is left behind."""
+        tasks = [*self._asked.values(), *([self._scan] if self._scan is not None else [])]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=CLOSE_LIMIT_S)
+        self._stamps.close()
+
+    async def find(self, model: str) -> ModelSpec:
+        """Return the model of this id, as its file is now.
+
+        A model that is unknown, unusable or whose file has changed makes the sources be asked
+        again first, the first two not more often than every :data:`RESCAN_INTERVAL_S`.
+
+        Raises:
+            ModelNotFoundError: there is none of this id.
+            InvalidModelError: there is, but its file cannot be used.
+            LoadFailedError: its file has changed while its source does not answer.
+        """
+        spec = self._index.get(model)
+        if spec is None or spec.problem is not None:
+            await self._look_again()
+        elif await self._has_changed(spec):
+            await self.refresh()
+            if self._index.source_of(model) in self._late:  # what is in memory may be no more
+                raise LoadFailedError(
+                    f"the file of model {model!r} has changed, and its source has not said yet what"
+                    " it is now",
+                    retry_after_s=RESCAN_INTERVAL_S,
+                )
+        spec = self._index.get(model)
+        if spec is None:
+            raise ModelNotFoundError(
+                f"there is no model {model!r}{self.nearest(model)}", field="model"
+            )
+        if spec.problem is not None:
+            raise InvalidModelError(f"model {model!r} cannot be used: {spec.problem}")
+        return spec
+
+    async def only(self) -> str:
+        """Return the id of the only usable model; without any, the sources are asked again first.
+
+        Raises:
+            ModelNotFoundError: there is none, or several to choose from.
+        """
+        if not self.usable:
+            await self._look_again()
+        if len(self.usable) == 1:
+            return self.usable[0]
+        raise ModelNotFoundError(f"the request names no model; {self._choice()}", field="model")
+
+    def _choice(self) -> str:
+        if self.usable:
+            return (
+                f"there is no default_model in the settings, and {len(self.usable)} models can be"
+                f" used: {_some(self.usable)}"
+            )
+        broken = len(self._index.specs)
+        return "no model was found" if not broken else f"none of the {broken} found can be used"
+
+    async def _look_again(self) -> None:
+        if self._clock() - self._scanned_s >= RESCAN_INTERVAL_S:
+            await self.refresh()
+
+    def known(self, model: str) -> ModelSpec:
+        """Return the model of this id as of the last scan.
+
+        Raises:
+            ModelNotFoundError: there is none of this id.
+        """
+        spec = self._index.get(model)
+        if spec is None:
+            raise ModelNotFoundError(f"there is no model {model!r}", field="model")
+        return spec
+
+    async def _has_changed(self, spec: ModelSpec) -> bool:
+        """Return whether the file is another one; while its disk is silent it is the same."""
+        if spec.stamp is None:
+            return False
+        device = spec.stamp.device
+        try:
+            stamp = await self._stamps.look(spec.path, device)
+        except TimeoutError:
+            self._note_silence(device, spec.path)
+            return False
+        self._note_reachable(device)
+        return stamp != spec.stamp
+
+    async def _ask_all(self) -> None:
+        for source in self._sources:
+            if source.name not in self._asked:
+                self._asked[source.name] = _task(self._ask(source))
+        awaited = [task for name, task in self._asked.items() if name not in self._late]
+        if awaited:
+            await asyncio.wait(awaited, timeout=self._timeout_s)
+        for name in self._asked.keys() - self._late:
+            self._late.add(name)
+            self._note_fault(
+                name, f"it has not answered for {self._timeout_s:g} s; its models come when it does"
+            )
+        await self._reindex()
+        self._scanned_s = self._clock()
+
+    async def _ask(self, source: RegistrySource) -> None:
+        """Take over what a source says, whenever that is."""
+        name, begun_s = source.name, self._clock()
+        try:
+            self._lists[name] = await in_daemon_loop(lambda: _listed(source))
+        except Exception as exc:  # noqa: BLE001  (a source's fault stops no server)
+            self._note_fault(name, said(exc))
+        else:
+            self.errors.pop(name, None)
+        finally:
+            self._asked.pop(name, None)
+        if name in self._late:
+            self._late.discard(name)
+            log.info("source %s has answered after %.0f s", name, self._clock() - begun_s)
+            await self._reindex()
+
+    def _note_silence(self, device: int, path: str) -> None:
+        if device not in self._silent:
+            self._silent.add(device)
+            self.errors[_disk(device)] = said = f"the disk of {path} does not answer"
+            log.error("%s; its models are used as they were seen last", said)
+
+    def _note_reachable(self, device: int) -> None:
+        if device in self._silent:
+            self._silent.discard(device)
+            del self.errors[_disk(device)]
+
+    def _note_fault(self, name: str, why: str) -> None:
+        self.errors[name] = f"{name}: {why}"
+        log.error("source %s failed: %s", name, why)
+
+    async def _reindex(self) -> None:
+        """Put together what the sources have said last, beside the event loop: it may be much."""
+        async with self._indexing:
+            lists = {source.name: self._lists.get(source.name, ()) for source in self._sources}
+            self._index = await in_daemon_thread(lambda: self._newer(lists))
+        for device in self._silent - self._index.devices:  # a disk that is mounted anew is another
+            self._note_reachable(device)
+        hidden = self._index.hidden
+        for model, source in hidden[:_WARNED]:
+            log.warning("model %s of %s is hidden by another", model, source)
+        if len(hidden) > _WARNED:
+            log.warning("and %d more models are hidden", len(hidden) - _WARNED)
+        self.on_scanned()
+
+    def _newer(self, lists: Mapping[str, Sequence[ModelSpec]]) -> ModelIndex:
+        """Return the index of these lists; the one at hand where it has the same models."""
+        index, before = ModelIndex(lists), self._index
+        return before if index.lists_the_same(before) and index.hidden == before.hidden else index
+
+
+def _task(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    return asyncio.get_running_loop().create_task(work)
+
+
+def _disk(device: int) -> str:
+    """Return what the errors have a disk under, beside the sources by their names."""
+    return f"disk {device}"
+
+
+def _some(models: Sequence[str]) -> str:
+    """Return a few names, and how many more there are."""
+    named = ", ".join(map(repr, models[:NAMED]))
+    more = len(models) - NAMED
+    return f"{named} and {more} more" if more > 0 else named
+
+
+async def _listed(source: RegistrySource) -> tuple[ModelSpec, ...]:
+    """Return what a source has listed, if it is what a source must list.
+
+    All of it is shown to clients, so what is wrong must not get in.
+    """
+    try:
+        listed = tuple(await source.list_models())
+    except Exception:
+        raise
+    except BaseException as exc:  # must not look like a cancellation or an end of ours
+        raise PluginFault(described(exc)) from exc
+    for spec in listed:
+        if not isinstance(spec, ModelSpec):
+            raise TypeError(f"it listed {shown(spec)}, which is no ModelSpec")
+        try:
+            _spec_decoder.decode(msgspec.msgpack.encode(spec))
+        except Exception as exc:
+            raise TypeError(f"it listed {shown(spec.id)}, where {described(exc)}") from exc
+    return listed

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""What is measured of one request while it is served."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from modeld.events import RequestFinished, RequestRefused, RequestStarted
+from modeld.generation import Whole
+from modeld.responses import AnyUnaryResponse, Done, EmbedResponse, Piece, RerankResponse, Usage
+
+MOST_GAPS: Final = 8192
+"""How many of the times between tokens are kept of one generation, the first ones."""
+
+
+class Tally:
+    """How many tokens one model has read and written since the start.
+
+    While a generation runs, ``completion_tokens`` counts its pieces of text, and at its end the
+    tokens that they were, if its backend says so. What is broken off stays counted by pieces.
+    Neither number ever falls.
+    """
+
+    def __init__(self) -> None:
+        self.prompt_tokens = 0
+        self.completion_tokens = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """It has no model yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """It has a slot of ``model``, or had one."""
+
+    model: str
+
+
+class Meter:
+    """Collects the text and the times of one request. Times are on a monotonic clock.
+
+    ``outcome`` is what observers are told of its end; without an end it was cancelled.
+    """
+
+    def __init__(self, request_id: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._request_id = request_id
+        self._clock = clock
+        self._arrived_s = clock()
+        self._phase: _Waiting | _Served = _Waiting()
+        self._tally = Tally()  # nobody's, until the model is known
+        self._whole = Whole()
+        self._tokens = 0
+        self._first_s: float | None = None
+        self._last_s = 0.0
+        self._gaps_s = array("d")
+        self._usage: Usage | None = None
+        self.outcome = "cancelled"
+
+    def started(self, model: str, tally: Tally) -> RequestStarted:
+        """Note that it has a slot of ``model``, whose ``tally`` it adds to.
+
+        Returns the event for observers.
+        """
+        self._phase = _Served(model)
+        self._tally = tally
+        waited_s = self._clock() - self._arrived_s
+        return RequestStarted(request_id=self._request_id, model=model, queue_wait_s=waited_s)
+
+    def piece(self, piece: Piece) -> None:
+        """Note one piece of the generation."""
+        now_s = self._clock()
+        if self._first_s is None:
+            self._first_s = now_s
+        elif self._tokens <= MOST_GAPS:
+            self._gaps_s.append(now_s - self._last_s)
+        self._last_s = now_s
+        self._tokens += 1
+        self._tally.completion_tokens += 1
+        self._whole.add(piece)
+
+    def done(self, done: Done) -> Done:
+        """Note the good end, and return it with the whole text in it, if that is not too long.
+
+        Its ``logprobs`` stay those after the last text: gathered, they would be kept for all.
+        """
+        self.outcome = str(done.finish_reason)
+        self._use(done.usage)
+        return Done(
+            finish_reason=done.finish_reason,
+            usage=done.usage,
+            content=self._whole.content,
+            logprobs=done.logprobs,
+            reasoning=self._whole.reasoning,
+            tool_calls=self._whole.tool_calls,
+        )
+
+    def responded(self, response: AnyUnaryResponse) -> AnyUnaryResponse:
+        """Note the response to a unary request, and return it."""
+        self.outcome = "answered"
+        if isinstance(response, EmbedResponse | RerankResponse):
+            self._use(response.usage)
+        return response
+
+    def ended(self, asked_for: str) -> RequestFinished | RequestRefused:
+        """Return the event for observers: a request that has never started was refused.
+
+        ``asked_for`` is the model to name for it. Without a good end, tokens are counted as they
+        came.
+        """
+        match self._phase:
+            case _Waiting():
+                return RequestRefused(
+                    request_id=self._request_id, model=asked_for, reason=self.outcome
+                )
+            case _Served(model):
+                usage = self._usage or Usage(completion_tokens=self._tokens)
+                first_s = self._first_s
+                return RequestFinished(
+                    request_id=self._request_id,
+                    model=model,
+                    outcome=self.outcome,
+                    seconds=self._clock() - self._arrived_s,
+                    first_token_s=None if first_s is None else first_s - self._arrived_s,
+                    prompt_tokens=usage.prompt_tokens,
+                    completion_tokens=usage.completion_tokens,
+                    gaps_s=tuple(self._gaps_s),
+                )
+            case _:
+                assert_never(self._phase)
+
+    def _use(self, usage: Usage) -> None:
+        prompt_tokens, completion_tokens = max(0, usage.prompt_tokens), usage.completion_tokens
+        self._usage = Usage(  # no total shrinks, whatever an engine says
+            prompt_tokens=prompt_tokens, completion_tokens=max(0, completion_tokens)
+        )
+        self._tally.prompt_tokens += prompt_tokens
+        self._tally.completion_tokens += max(0, completion_tokens - self._tokens)

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Who leaves memory so that another model fits. Decides only, for the scheduler."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from modeld.interfaces import Candidate, EvictionPolicy
+from modeld.serving.scheduling.entry_index import EntryIndex
+from modeld.serving.state import phases
+from modeld.serving.state.instance import Instance
+from modeld.serving.state.model_entry import ModelEntry
+from modeld.serving.state.phases import Leaving, Ready
+from modeld.serving.state.residence import Residence
+from modeld.status import EvictionReason
+
+
+def held_bytes(instances: Iterable[Instance]) -> int:
+    """Return what these instances hold together."""
+    return sum(instance.held_bytes for instance in instances)
+
+
+class _Evictable(NamedTuple):
+    """An instance that takes requests and is not pinned, with its entry and its residence."""
+
+    instance: Instance
+    entry: ModelEntry
+    residence: Residence
+
+    def candidate(self) -> Candidate:
+        """Return the model as an eviction policy sees it."""
+        return Candidate(
+            model=self.entry.spec.id,
+            held_bytes=self.instance.held_bytes,
+            last_used_s=self.residence.last_used_s,
+            loaded_s=self.residence.ready_s,
+            load_seconds=self.residence.load_seconds,
+        )
+
+
+class EvictionPlanner:
+    """Finds victims among the instances, and remembers for whom each of them goes.
+
+    Idle models are victims once they have been loaded for ``min_residence_s``: nobody runs on them
+    and nobody waits for them. Busy ones are victims of whoever is next, when their term is over:
+    they have served for ``max_overtake_s`` divided by the number of models that wait for memory.
+    They finish what runs. Pinned models are nobody's victims.
+    """
+
+    def __init__(
+        self,
+        entries: Mapping[str, ModelEntry],
+        index: EntryIndex,
+        policy: EvictionPolicy,
+        *,
+        min_residence_s: float,
+        max_overtake_s: float,
+    ) -> None:
+        self.complaints: list[str] = []
+        self._entries = entries
+        self._index = index
+        self._policy = policy
+        self.min_residence_s = min_residence_s
+        self._max_overtake_s = max_overtake_s
+        self._contended_since_s = math.inf
+        self._ranks = itertools.count()
+
+    @property
+    def term_s(self) -> float:
+        """Return how long a model may serve while others wait for memory."""
+        # Shared by all that wait: with a whole term for each, the last of many would be overtaken
+        # for as many terms, and the setting bounds what one may be overtaken for.
+        return self._max_overtake_s / max(1, len(self._index.wanting))
+
+    @property
+    def longest_term_s(self) -> float:
+        """Return a term with its minimum residence."""
+        return max(self.min_residence_s, self.term_s)
+
+    def note_contention(self, now_s: float) -> None:
+        """Note since when somebody waits for memory: terms count from then on."""
+        # Terms of a contention that is over say nothing of the next one: a model would be evicted
+        # at once for what it served an hour ago.
+        if not self._index.wanting:
+            self._contended_since_s = math.inf
+        elif self._contended_since_s == math.inf:
+            self._contended_since_s = now_s
+
+    def note_grant(self, residence: Residence, now_s: float) -> None:
+        """Note that a model serves on: while others wait for memory, its term has begun."""
+        if not self._index.wanting:
+            return
+        # A term of an earlier contention is over. Within one it is not begun anew, or a model that
+        # is asked for all the time would never come to its end.
+        if residence.term_since_s < self._contended_since_s:
+            residence.term_since_s = now_s
+        # From the first request that goes ahead of it, and not from the last: else a steady stream
+        # would put off the bound on overtaking for ever.
+        for other in self._index.unmarked:
+            other.overtaken_since_s = now_s
+        self._index.unmarked.clear()
+
+    def make(self, entry: ModelEntry, free: float, now_s: float, *, is_next: bool) -> bool:
+        """Claim victims for a load, given ``free`` bytes; return whether they are on their way.
+
+        Only who ``is_next`` may claim busy ones: else small models could take for ever what a big
+        one waits for.
+        """
+        self._adopt_leaving(entry, entry.need.size_bytes - free)
+        short = entry.need.size_bytes - free - held_bytes(entry.victims)
+        if short <= 0:
+            self._rank(entry)
+            return True
+        due = self._due(now_s, overdue=self.is_overdue(entry, now_s))
+        idle = [other for other in due if other.entry.queue.is_empty]
+        is_enough = _held_bytes(idle) >= short
+        return self._claim(entry, self._choose(due if is_next and not is_enough else idle, short))
+
+    def make_to_grow(self, entry: ModelEntry, growth_bytes: int, free: float) -> bool:
+        """Claim victims for a model that is loaded already; return ``False`` if there are none.
+
+        Its bytes are taken already, so nobody's minimum residence is waited for.
+        """
+        self._adopt_leaving(entry, growth_bytes - free)
+        short = growth_bytes - free - held_bytes(entry.victims)
+        if short <= 0:
+            return True
+        everyone = self._due(math.inf, overdue=False)
+        idle = [other for other in everyone if other.entry.queue.is_empty]
+        return self._claim(entry, self._choose(idle, short))
+
+    def next_chance_s(self, entry: ModelEntry, now_s: float) -> float:
+        """Return when :meth:`make` may find more than now, apart from models becoming idle."""
+        overdue = self.is_overdue(entry, now_s)
+        times = [
+            self._evictable_from_s(other, residence, overdue=overdue)
+            for _, other, residence in self._evictable()
+        ]
+        times.append(self._overdue_s(entry))
+        return min((time_s for time_s in times if time_s > now_s), default=math.inf)
+
+    def has_idle(self) -> bool:
+        """Return whether a model might be evicted for one that is not next."""
+        ready = self._index.ready.values()
+        return any(entry.queue.is_empty and not entry.pinned for entry in ready)
+
+    def is_overdue(self, entry: ModelEntry, now_s: float) -> bool:
+        """Return whether it was overtaken for so long that all that becomes free is its own."""
+        return now_s >= self._overdue_s(entry)
+
+    def vacates_s(self, entry: ModelEntry) -> float:
+        """Return when what is ready of a model may be claimed; infinite where nobody can say."""
+        times = (self._evictable_from_s(entry, each, overdue=False) for each in entry.ready())
+        return min(times, default=math.inf)
+
+    def pinned_bytes(self) -> int:
+        """Return what the models hold that are evicted for no other."""
+        return held_bytes(self._index.pinned)
+
+    def release(self, entry: ModelEntry) -> bool:
+        """Give up all claims; return whether a model takes requests again for it.
+
+        Draining whose close has not begun is taken back when nobody claims the bytes any more.
+        """
+        victims, entry.victims = entry.victims, set()
+        entry.claim_rank = math.inf
+        returned = False
+        for victim in victims:
+            # Disowned in any case: one that is closing, or leaves for another reason, goes all the
+            # same, and the next load may count on its bytes.
+            victim.give_to(None)
+            if phases.may_return(victim.phase):
+                victim.take_back()
+                self._index.sort(self._entries[victim.spec.id])
+                returned = True
+        return returned
+
+    def _evictable(self) -> Iterator[tuple[Instance, ModelEntry, Residence]]:
+        """Yield what takes requests and is not pinned."""
+        for instance, entry in self._index.ready.items():
+            phase = instance.phase
+            if isinstance(phase, Ready) and not entry.pinned:
+                yield instance, entry, phase.residence
+
+    def _due(self, now_s: float, *, overdue: bool) -> list[_Evictable]:
+        return [
+            _Evictable(instance, entry, residence)
+            for instance, entry, residence in self._evictable()
+            if self._evictable_from_s(entry, residence, overdue=overdue) <= now_s
+        ]
+
+    def _evictable_from_s(self, entry: ModelEntry, residence: Residence, *, overdue: bool) -> float:
+        """Return when a ready model may be claimed: its residence and its term are over by then.
+
+        One that works on what it had already, and serves nothing new, has no term; it is left in
+        peace unless the one who waits is overdue because of others.
+        """
+        resident_until_s = residence.ready_s + self.min_residence_s
+        if entry.queue.is_empty:
+            return resident_until_s
+        if residence.term_since_s < self._contended_since_s:
+            return resident_until_s if overdue else math.inf
+        return max(resident_until_s, residence.term_since_s + self.term_s)
+
+    def _overdue_s(self, entry: ModelEntry) -> float:
+        if entry.overtaken_since_s is None:
+            return math.inf
+        return entry.overtaken_since_s + self._max_overtake_s
+
+    def _adopt_leaving(self, entry: ModelEntry, needed: float) -> None:
+        """Count on models that are leaving anyway before sending others away."""
+        for instance in self._index.leaving:
+            # The index may be older than a victim that was taken back in this decision.
+            if not isinstance(instance.phase, Leaving) or held_bytes(entry.victims) >= needed:
+                continue
+            # What another load counts on stays that load's: counted twice, the bytes would let two
+            # loads begin where there is memory for one.
+            if instance.phase.owner is None:
+                instance.give_to(entry.spec.id)
+                entry.victims.add(instance)
+
+    def _choose(self, evictable: Sequence[_Evictable], needed: float) -> list[_Evictable]:
+        """Ask the policy, and believe only what it may say."""
+        by_model: defaultdict[str, list[_Evictable]] = defaultdict(list)
+        for each in evictable:
+            by_model[each.entry.spec.id].append(each)
+        candidates = [each.candidate() for each in evictable]
+        if sum(candidate.held_bytes for candidate in candidates) < needed:
+            return []
+        try:
+            names = sorted({each.model for each in self._policy.choose(candidates, int(needed))})
+        except Exception as exc:  # noqa: BLE001  (a plugin's fault must not stop the server)
+            self.complaints.append(f"eviction policy {self._policy.name!r} raised {exc!r}")
+            return []
+        # A name that was no candidate may be busy, pinned or unknown; part of the bytes would evict
+        # models and still let nothing load. Either way nobody goes.
+        chosen = [each for name in names for each in by_model.get(name, ())]
+        if set(names) - by_model.keys() or _held_bytes(chosen) < needed:
+            self.complaints.append(
+                f"eviction policy {self._policy.name!r} chose {names}"
+                f" for {needed} bytes, which is not enough or not there"
+            )
+            return []
+        return chosen
+
+    def _claim(self, entry: ModelEntry, victims: Sequence[_Evictable]) -> bool:
+        for victim in victims:
+            victim.instance.leave(EvictionReason.MAKE_ROOM, victim.entry.queue.running)
+            victim.instance.give_to(entry.spec.id)
+            entry.victims.add(victim.instance)
+            self._index.sort(victim.entry)
+        if victims:
+            self._rank(entry)
+        return bool(victims)
+
+    def _rank(self, entry: ModelEntry) -> None:
+        """Put it before all that claim later: the free bytes that it counts on are nobody else's.
+
+        The first rank stays. Were it renewed, two that wait for victims could pass each other with
+        every decision, and each would take a part of what the other counts on.
+        """
+        if not entry.has_claim:
+            entry.claim_rank = next(self._ranks)
+
+
+def _held_bytes(evictable: Iterable[_Evictable]) -> int:
+    return held_bytes(each.instance for each in evictable)

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Models that hold more, once loaded, than was reserved for them. Decides only."""
+
+from __future__ import annotations
+
+from modeld.errors import ModeldError
+from modeld.serving.scheduling import refusals
+from modeld.serving.scheduling.entry_index import EntryIndex
+from modeld.serving.scheduling.eviction import EvictionPlanner, held_bytes
+from modeld.serving.scheduling.forecast import Forecast
+from modeld.serving.state.budget import Ledger
+from modeld.serving.state.instance import Instance
+from modeld.serving.state.model_entry import ModelEntry
+from modeld.serving.state.phases import Loaded
+from modeld.status import EvictionReason
+
+
+class Growth:
+    """Makes loaded models ready, and first finds the bytes for those that have grown."""
+
+    def __init__(
+        self, index: EntryIndex, ledger: Ledger, eviction: EvictionPlanner, forecast: Forecast
+    ) -> None:
+        self._index = index
+        self._ledger = ledger
+        self._eviction = eviction
+        self._forecast = forecast
+
+    def promised_bytes(self) -> int:
+        """Return the free bytes that loaded models take, beyond what their victims will give.
+
+        They are in use, though no reservation says so yet. A load that counted them as free would
+        overdraw the memory itself, whatever the ledger says.
+        """
+        return sum(_promised(instance, entry) for instance, entry in self._index.grown.items())
+
+    def settle(self, now_s: float) -> None:
+        """Make loaded models ready, first counting what they hold beyond their reservation.
+
+        In the order of their loads, so that two which have grown never wait for the same bytes.
+        """
+        if not self._index.loaded:
+            return
+        loaded = [
+            (instance.phase, instance, entry)
+            for instance, entry in self._index.loaded.items()
+            if isinstance(instance.phase, Loaded)
+        ]
+        free = self._ledger.free_bytes - self.promised_bytes()
+        # Promises of those that are looked at now are settled one by one below, and not twice.
+        free += sum(_promised(instance, entry) for _, instance, entry in loaded)
+        for phase, instance, entry in sorted(loaded, key=lambda each: each[0].started_s):
+            growth_bytes = instance.growth_bytes
+            if growth_bytes <= free:
+                instance.reservation.grow_to(phase.residence.measured_bytes)
+                instance.admit()
+                # What was to go for it and is not needed any more serves on.
+                self._eviction.release(entry)
+                free -= growth_bytes
+            else:
+                if not self._eviction.make_to_grow(entry, growth_bytes, free):
+                    self._refuse(entry, instance, now_s)
+                free -= _promised(instance, entry)
+            self._index.sort(entry)
+
+    def _refuse(self, entry: ModelEntry, instance: Instance, now_s: float) -> None:
+        """Let what was loaded go again; the next load will reserve what was measured."""
+        instance.leave(EvictionReason.MAKE_ROOM, entry.queue.running)
+        forecast_s = self._forecast.slot_s(entry, now_s)
+        error: ModeldError = refusals.has_grown(entry, instance, forecast_s)
+        if not self._ledger.can_ever_hold(instance.held_bytes + instance.growth_bytes):
+            error = refusals.never_fits(entry, self._ledger)
+        entry.last_error = error.message
+        entry.queue.fail(error)
+
+
+def _promised(instance: Instance, entry: ModelEntry) -> int:
+    return max(0, instance.growth_bytes - held_bytes(entry.victims))

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""What always holds between two decisions. Tests ask after every step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from modeld.serving.scheduling.entry_index import EntryIndex
+from modeld.serving.state.budget import Ledger
+from modeld.serving.state.instance import Instance
+from modeld.serving.state.model_entry import ModelEntry
+from modeld.serving.state.phases import Leaving, Ready, may_return, owner_of
+
+
+def check(entries: Mapping[str, ModelEntry], index: EntryIndex, ledger: Ledger) -> None:
+    """Assert what always holds.
+
+    Raises:
+        AssertionError: modeld is broken.
+    """
+    instances = [instance for entry in entries.values() for instance in entry.instances]
+    _check_index(entries, index)
+    assert sum(instance.held_bytes for instance in instances) == ledger.held_bytes
+    assert ledger.free_bytes >= 0
+    owned = [victim for entry in entries.values() for victim in entry.victims]
+    assert len(owned) == len(set(owned)), "a victim has two owners"
+    for instance in instances:
+        _check_claim(entries, instance, is_owned=instance in owned)
+    for entry in entries.values():
+        _check_slots(entry)
+
+
+def _check_index(entries: Mapping[str, ModelEntry], index: EntryIndex) -> None:
+    for entry in entries.values():
+        is_sorted = entry in index.touched or index.is_sorted(entry)
+        assert is_sorted, "an entry is not where it belongs"
+    for entry in index.known():
+        assert entries.get(entry.spec.id) is entry, "a forgotten entry has a state"
+    for instance, entry in index.resident.items():
+        assert instance in entry.instances, "an instance that is gone is still in the index"
+
+
+def _check_claim(entries: Mapping[str, ModelEntry], instance: Instance, *, is_owned: bool) -> None:
+    owner = owner_of(instance.phase)
+    assert (owner is not None) == is_owned, "a victim does not know its owner"
+    assert owner is None or instance in entries[owner].victims, "a victim has another owner"
+    assert isinstance(instance.phase, Leaving) or not is_owned, "what takes requests is owned"
+    is_wanted = owner is not None and _wants_bytes(entries[owner])
+    assert is_wanted or not may_return(instance.phase), "nobody claims what drains"
+
+
+def _wants_bytes(entry: ModelEntry) -> bool:
+    """Return whether the model still waits for bytes, to be loaded or to grow."""
+    return entry.wants_load or bool(entry.instances)
+
+
+def _check_slots(entry: ModelEntry) -> None:
+    is_live = any(isinstance(instance.phase, Ready) for instance in entry.instances)
+    blocked = entry.queue.waiting and entry.queue.waiting[0].needs_slot
+    if is_live and blocked:
+        assert len(entry.queue.running) >= entry.queue.slots, "a slot is free and not given"

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Which absent models are loaded now, in which order. Decides only, for the scheduler."""
+
+from __future__ import annotations
+
+from modeld.errors import ModeldError
+from modeld.serving.scheduling import refusals
+from modeld.serving.scheduling.decision import Decision, Load
+from modeld.serving.scheduling.entry_index import EntryIndex
+from modeld.serving.scheduling.eviction import EvictionPlanner, held_bytes
+from modeld.serving.scheduling.growth import Growth
+from modeld.serving.state.budget import Ledger
+from modeld.serving.state.instance import Instance
+from modeld.serving.state.model_entry import ModelEntry
+
+
+class LoadPlanner:
+    """Starts what fits, and has others evicted for what does not."""
+
+    def __init__(
+        self, index: EntryIndex, ledger: Ledger, eviction: EvictionPlanner, growth: Growth
+    ) -> None:
+        self._index = index
+        self._ledger = ledger
+        self._eviction = eviction
+        self._growth = growth
+        self._virtual_time = 0  # the start tag of the model that was loaded last
+
+    def enter(self, entry: ModelEntry) -> None:
+        """Let a model that comes anew begin where the others are.
+
+        With the tag of its last load, one that was not asked for in an hour would go before all
+        others for as many loads as they had meanwhile.
+        """
+        entry.start_tag = max(entry.start_tag, self._virtual_time)
+
+    def start(self, now_s: float, decision: Decision) -> bool:
+        """Start what fits, in the order of :meth:`_order`, and claim memory for the rest.
+
+        Returns whether models take requests again that were to go for one of them.
+        """
+        # What grown models take already is not free, whatever the ledger says.
+        free = self._ledger.free_bytes - self._growth.promised_bytes()
+        # Who finds no memory is the next one. Those after it may claim idle models only, and none
+        # once it is overdue: else small loads could take for ever what a big one waits for.
+        is_next = may_claim = True
+        returned = False
+        for entry in self._order():
+            cooling_s = entry.cooldown.remaining_s(now_s)
+            if cooling_s > 0:
+                decision.ask_again(now_s + cooling_s)
+            elif entry.need.is_open(free, now_s):
+                self._measure(entry, decision)
+            elif self.never_fits(entry, now_s):
+                returned |= self.fail(entry, refusals.never_fits(entry, self._ledger))
+            elif entry.need.size_bytes <= free:
+                free -= entry.need.size_bytes
+                returned |= self._start(entry, now_s, decision)
+            elif not self._fits_beside_pinned(entry):
+                pinned_bytes = self._eviction.pinned_bytes()
+                returned |= self.fail(entry, refusals.pinned_in_the_way(entry, pinned_bytes))
+            elif may_claim and self._eviction.make(entry, free, now_s, is_next=is_next):
+                # Of what is free, all is set aside that the victims will not bring; else a younger
+                # load would take it, and the victims would have gone for too little.
+                free -= min(free, max(0, entry.need.size_bytes - held_bytes(entry.victims)))
+            elif is_next:
+                is_next = False
+                decision.ask_again(self._eviction.next_chance_s(entry, now_s))
+                may_claim = self._eviction.has_idle()
+                if self._eviction.is_overdue(entry, now_s):
+                    # All that is and becomes free is kept for it: small loads may not nibble.
+                    free, may_claim = 0, False
+        return returned
+
+    def fail(self, entry: ModelEntry, error: ModeldError) -> bool:
+        """Tell all who wait; return whether models take requests again that were to go for them."""
+        entry.queue.fail(error)
+        self._index.sort(entry)
+        # An instance that is there may be growing, and still needs what goes for it.
+        return not entry.instances and self._eviction.release(entry)
+
+    def never_fits(self, entry: ModelEntry, now_s: float) -> bool:
+        """Return whether all of the budget would be too little, as far as that is known for good.
+
+        While a measurement may still say less, nobody is refused for an estimate.
+        """
+        if entry.need.is_open(self._ledger.free_bytes, now_s):
+            return False
+        return not self._ledger.can_ever_hold(entry.need.size_bytes)
+
+    def _order(self) -> list[ModelEntry]:
+        """Return who waits for memory, the next one first.
+
+        What was evicted for a model is that model's: one that waits longer gets no part of it, nor
+        of the free bytes that it counts on.
+        """
+        return sorted(self._index.wanting, key=lambda entry: (entry.claim_rank, entry.waits_rank))
+
+    def _fits_beside_pinned(self, entry: ModelEntry) -> bool:
+        return self._ledger.can_ever_hold(entry.need.size_bytes + self._eviction.pinned_bytes())
+
+    def _measure(self, entry: ModelEntry, decision: Decision) -> None:
+        """Have it measured; it is looked at again afterwards, and nobody else waits for that."""
+        if not entry.need.is_being_measured:
+            entry.need.begin_measuring()
+            decision.measurements.append(entry)
+
+    def _start(self, entry: ModelEntry, now_s: float, decision: Decision) -> bool:
+        # Reserved before anything runs: two loads of one decision must not see the same free bytes.
+        reservation = self._ledger.reserve(entry.spec.id, entry.need.size_bytes)
+        instance = Instance(entry.spec, reservation, now_s)
+        entry.instances.append(instance)
+        entry.overtaken_since_s = None  # it waits no longer; its next wait counts anew
+        self._virtual_time = max(self._virtual_time, entry.start_tag)
+        entry.start_tag += 1
+        self._index.sort(entry)
+        decision.loads.append(Load(entry, instance))
+        return self._eviction.release(entry)

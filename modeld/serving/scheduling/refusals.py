@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""The errors with which requests for a model are refused: what is wrong, and what helps."""
+
+from __future__ import annotations
+
+from modeld.errors import (
+    BudgetExceededError,
+    LoadFailedError,
+    ModeldError,
+    ModelExceedsBudgetError,
+    WaitTimeoutError,
+    error_from_code,
+)
+from modeld.plugin_guard import described
+from modeld.serving.state.budget import Ledger
+from modeld.serving.state.instance import Instance
+from modeld.serving.state.model_entry import ModelEntry
+
+
+def never_fits(entry: ModelEntry, ledger: Ledger) -> ModelExceedsBudgetError:
+    """Return the refusal of a model that the machine, or the whole budget, cannot hold."""
+    most = ledger.capacity.size_bytes
+    if most is not None and entry.need.size_bytes > most:
+        return ModelExceedsBudgetError(
+            f"model {entry.spec.id!r} needs {entry.need.size_bytes >> 20} MiB, and this machine has"
+            f" {ledger.capacity.said}; lower the model's context, or take a smaller quantisation"
+        )
+    needed, limit = entry.need.size_bytes, ledger.limit_bytes or 0
+    return ModelExceedsBudgetError(
+        f"model {entry.spec.id!r} needs {needed >> 20} MiB, {(needed - limit) >> 20} MiB more than"
+        f" the {limit >> 20} MiB that memory_budget_mb less memory_margin_mb allow;"
+        " raise the budget, or lower the model's context"
+    )
+
+
+def pinned_in_the_way(entry: ModelEntry, pinned_bytes: int) -> BudgetExceededError:
+    """Return the refusal of a model for which the pinned ones leave too little."""
+    return BudgetExceededError(
+        f"model {entry.spec.id!r} needs {entry.need.size_bytes >> 20} MiB, and the pinned models"
+        f" hold {pinned_bytes >> 20} MiB of the budget; unpin one of them, or raise the budget"
+    )
+
+
+def has_grown(
+    entry: ModelEntry, instance: Instance, forecast_s: float | None
+) -> BudgetExceededError:
+    """Return the refusal of a model that holds more than was reserved and than is free."""
+    measured_bytes = instance.held_bytes + instance.growth_bytes
+    return BudgetExceededError(
+        f"model {entry.spec.id!r} holds {measured_bytes} bytes once loaded,"
+        f" {instance.growth_bytes} more than reserved, and nothing may be evicted for it",
+        retry_after_s=forecast_s,
+    )
+
+
+def waited_too_long(
+    entry: ModelEntry, max_wait_s: float, forecast_s: float | None
+) -> WaitTimeoutError:
+    """Return the refusal of a request for which no slot was free in time."""
+    return WaitTimeoutError(
+        f"no slot of model {entry.spec.id!r} was free within {max_wait_s:g} s",
+        retry_after_s=forecast_s,
+    )
+
+
+def load_failed(entry: ModelEntry, exc: Exception, retry_after_s: float) -> ModeldError:
+    """Return the failure of a load, for whatever reason its backend gives."""
+    why = f"model {entry.spec.id!r} could not be loaded"
+    if isinstance(exc, ModeldError):
+        wait_s = retry_after_s if exc.retryable else None
+        return error_from_code(exc.code, f"{why}: {exc.message}", wait_s)
+    said = f"backend {entry.backend.name!r} raised {described(exc)}"
+    return LoadFailedError(f"{why}: {said}", retry_after_s=retry_after_s)
+
+
+def cools_down(entry: ModelEntry, wait_s: float) -> ModeldError:
+    """Return the failure that started the cool-down once more."""
+    error = error_from_code(
+        entry.failure_code,
+        f"model {entry.spec.id!r} failed and is not tried again for {wait_s:.0f} s:"
+        f" {entry.last_error}",
+    )
+    error.retry_after_s = wait_s if error.retryable else None
+    return error

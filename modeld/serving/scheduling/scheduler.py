@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Which requests go ahead, which models are loaded, and which leave memory for them.
+
+Everything here decides and nothing waits: no I/O, no task, no clock but the argument. The pool
+calls a verb when something has happened, then :meth:`ModelScheduler.decide`, then does what was
+decided.
+
+The order of things: requests for one model go first come, first served. Models that must be loaded
+are served fairly: who has been loaded fewer times is next, then who has waited longer for memory. A
+loaded model goes on serving while others wait (a swap for each request would serve nobody), but not
+for longer than its term: the ``max_overtake_s`` that one may be overtaken, shared by all that wait.
+Then it is evicted. What it works on then, it finishes; see
+:mod:`modeld.serving.scheduling.backfill` for what it may take on meanwhile.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from modeld.errors import ModeldError, QueueFullError, WorkerCrashedError
+from modeld.interfaces import Engine, EvictionPolicy
+from modeld.plugin_guard import shown
+from modeld.serving.scheduling import refusals
+from modeld.serving.scheduling.absent import Absent, Totals
+from modeld.serving.scheduling.backfill import opens_s
+from modeld.serving.scheduling.decision import Close, Death, Decision
+from modeld.serving.scheduling.entry_index import EntryIndex
+from modeld.serving.scheduling.eviction import EvictionPlanner
+from modeld.serving.scheduling.forecast import Forecast
+from modeld.serving.scheduling.growth import Growth
+from modeld.serving.scheduling.invariants import check
+from modeld.serving.scheduling.load_planner import LoadPlanner
+from modeld.serving.state.budget import Ledger
+from modeld.serving.state.instance import Instance
+from modeld.serving.state.model_entry import ModelEntry
+from modeld.serving.state.phases import (
+    Closing,
+    Discarded,
+    Draining,
+    Loaded,
+    Loading,
+    Ready,
+    Withdrawn,
+    owner_of,
+)
+from modeld.serving.state.residence import Residence
+from modeld.serving.state.ticket import Ticket, running_on
+from modeld.status import EvictionReason
+from modeld.values import ModelSpec
+
+
+class ModelScheduler:
+    """The entries of all models in use, the ledger, and the rules."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        policy: EvictionPolicy,
+        *,
+        min_residence_s: float,
+        max_overtake_s: float,
+    ) -> None:
+        self.ledger = ledger
+        self.entries: dict[str, ModelEntry] = {}
+        self._index = EntryIndex()
+        self._absent = Absent(self.entries)
+        self._eviction = EvictionPlanner(
+            self.entries,
+            self._index,
+            policy,
+            min_residence_s=min_residence_s,
+            max_overtake_s=max_overtake_s,
+        )
+        self._forecast = Forecast(self._index, ledger, self._eviction)
+        self._growth = Growth(self._index, ledger, self._eviction, self._forecast)
+        self._loads = LoadPlanner(self._index, ledger, self._eviction, self._growth)
+
+    def join(self, entry: ModelEntry, ticket: Ticket, now_s: float) -> None:
+        """Queue a request that has arrived.
+
+        Raises:
+            ModelExceedsBudgetError: the model can never fit; nobody is evicted for it.
+            LoadFailedError: the model failed lately and is left alone for a while.
+            QueueFullError: too many wait already.
+        """
+        self._absent.recall(entry)
+        # Before anything can be refused: an entry that was made for a request that is refused must
+        # be looked at once more, or nobody would ever forget it.
+        self._index.touch(entry)
+        wait_s = entry.cooldown.remaining_s(now_s)
+        if wait_s > 0:
+            raise refusals.cools_down(entry, wait_s)
+        if not entry.instances and self._loads.never_fits(entry, now_s):
+            raise refusals.never_fits(entry, self.ledger)
+        if entry.queue.is_empty:
+            self._loads.enter(entry)
+        try:
+            entry.queue.join(ticket)
+        except QueueFullError as exc:
+            exc.retry_after_s = self._forecast.queue_s(entry, now_s)
+            raise
+
+    def forecast_s(self, entry: ModelEntry, now_s: float) -> float | None:
+        """Return in how many seconds a request that came now would have a slot, or ``None``."""
+        return self._forecast.slot_s(entry, now_s)
+
+    def touch(self, entry: ModelEntry) -> None:
+        """Note that something has happened to a model; the next decision looks at it."""
+        self._index.touch(entry)
+
+    def drain(self, entry: ModelEntry, reason: EvictionReason) -> None:
+        """Take a model out of memory as soon as what runs on it is over."""
+        for instance in entry.instances:
+            instance.leave(reason, entry.queue.running)
+        self._index.touch(entry)
+
+    def leave(self, entry: ModelEntry, ticket: Ticket, now_s: float) -> None:
+        """Note that a request is over, or was given up in the queue."""
+        running = entry.queue.leave(ticket)
+        if running is not None:
+            running.residence.last_used_s = now_s
+        self._index.touch(entry)
+
+    def loaded(self, entry: ModelEntry, instance: Instance, engine: Engine, now_s: float) -> None:
+        """Note that a load has ended well.
+
+        The instance takes requests once all that it holds is counted, with the next decision.
+        """
+        residence = instance.end_load(engine, now_s)
+        # What another version of the file holds says nothing of the present one.
+        if not entry.is_outdated(instance):
+            entry.need.held_bytes = residence.measured_bytes
+        entry.queue.slots = engine.slots
+        entry.load_seconds = residence.load_seconds
+        entry.loads_total += 1
+        self._forecast.learn(entry.load_seconds, instance.held_bytes)
+        self._index.touch(entry)
+
+    def refuse(self, entry: ModelEntry, error: ModeldError) -> None:
+        """Tell all who wait of a load or a measurement that failed, of which nothing is left."""
+        entry.last_error = error.message
+        entry.failure_code = error.code
+        self._loads.fail(entry, error)
+
+    def ready(self) -> set[str]:
+        """Return the models that take requests."""
+        return {entry.spec.id for entry in self._index.ready.values()}
+
+    def gone(self, entry: ModelEntry, instance: Instance, now_s: float) -> None:
+        """Note that an instance has left memory, and that its bytes are really free."""
+        instance.reservation.release()
+        owner = owner_of(instance.phase)
+        if owner is not None:
+            # Its bytes are free ones from here on. Counted as a victim's too, they would be taken
+            # into account twice.
+            self.entries[owner].victims.discard(instance)
+        entry.instances.remove(instance)
+        self._index.drop(instance)
+        entry.left_s = now_s
+        self._loads.enter(entry)
+        self._index.sort(entry)
+
+    def decide(self, now_s: float) -> Decision:
+        """Return everything that can go ahead at ``now_s``.
+
+        The order matters. The dead go first, or a request would be granted to one. What has grown
+        is counted before anything is granted or loaded, or its bytes would be taken twice. Grants
+        come before loads, because a model that serves on is busy, and no victim. What is to be
+        closed is looked for last, so that what a load has claimed goes with the same decision.
+        """
+        decision = Decision()
+        self._notice_deaths(now_s, decision)
+        self._release_unwanted()
+        self._growth.settle(now_s)
+        self._eviction.note_contention(now_s)
+        self._grant(now_s, decision)
+        while self._index.wanting and self._loads.start(now_s, decision):
+            self._grant(now_s, decision)  # what was claimed for them in vain takes requests again
+        self._close_drained(decision)
+        self._forget(now_s)
+        decision.complaints, self._eviction.complaints = self._eviction.complaints, []
+        return decision
+
+    def vanish(self, entry: ModelEntry, error: ModeldError) -> None:
+        """Let go of a model that is not there any more, once its running requests are over."""
+        entry.pinned = False  # pinned, what is gone would never be forgotten
+        entry.queue.fail(error)
+        self.drain(entry, EvictionReason.FILE_REMOVED)
+
+    def totals(self) -> Totals:
+        """Return what all models have counted since the start, the forgotten ones too."""
+        return self._absent.totals()
+
+    def staying(self) -> list[ModelSpec]:
+        """Return the models that are in memory or on their way there, and not from there."""
+        return [each.spec for each in self._index.resident if each not in self._index.leaving]
+
+    def check(self) -> None:
+        """Assert what always holds.
+
+        Raises:
+            AssertionError: modeld is broken.
+        """
+        check(self.entries, self._index, self.ledger)
+
+    def _forget(self, now_s: float) -> None:
+        for entry in self._index.touched:
+            self._absent.note(entry)
+        self._index.touched.clear()
+        self._absent.forget(now_s)
+
+    def _notice_deaths(self, now_s: float, decision: Decision) -> None:
+        """Take engines that have died out of service; who waits waits for the next."""
+        for entry in self._index.touched:
+            for instance in entry.instances:
+                match instance.phase:
+                    case Loaded() | Ready() | Draining() | Discarded():
+                        residence = instance.phase.residence
+                        failure = _failure(residence.engine)
+                        if failure is not None:
+                            instance.die()
+                            self._note_death(entry, residence, failure, now_s)
+                            decision.deaths.append(Death(entry, residence.engine, failure))
+                    case Loading() | Withdrawn() | Closing():
+                        pass  # a load tells of its end itself, and a close is the end anyway
+                    case _:
+                        assert_never(instance.phase)
+
+    def _note_death(
+        self, entry: ModelEntry, residence: Residence, failure: WorkerCrashedError, now_s: float
+    ) -> None:
+        entry.last_error = failure.message
+        entry.failure_code = failure.code
+        entry.queue.forget_running(residence)
+        entry.cooldown.crashed(now_s)
+
+    def _release_unwanted(self) -> None:
+        """Drop the claims of models that nobody waits for.
+
+        What drained for such a claim alone takes requests again. Victims that drain for another
+        reason, or that are being closed, still go.
+        """
+        for entry in list(self._index.touched):
+            # One that has instances may be growing, and still needs what goes for it.
+            if not entry.instances and not entry.queue.waiting:
+                entry.overtaken_since_s = None
+                self._eviction.release(entry)
+            self._index.sort(entry)
+
+    def _grant(self, now_s: float, decision: Decision) -> None:
+        """Give free slots to those who wait, where something has changed or time has passed."""
+        # A draining model may open by time alone, untouched; see the module backfill.
+        for entry in [*self._index.touched, *self._index.leaving.values()]:
+            for instance in entry.instances:
+                if entry.queue.waiting:
+                    self._grant_on(entry, instance, now_s, decision)
+
+    def _grant_on(
+        self, entry: ModelEntry, instance: Instance, now_s: float, decision: Decision
+    ) -> None:
+        match instance.phase:
+            case Ready(residence):
+                stays = True
+            case Draining(residence):
+                stays = False
+                opens = opens_s(entry, instance)
+                if opens > now_s:
+                    decision.ask_again(opens)
+                    return
+            case Loading() | Withdrawn() | Loaded() | Discarded() | Closing():
+                return
+            case _:
+                assert_never(instance.phase)
+        while (ticket := entry.queue.grant(residence, now_s, stays=stays)) is not None:
+            residence.last_used_s = now_s
+            if ticket.needs_slot:
+                self._eviction.note_grant(residence, now_s)
+
+    def _close_drained(self, decision: Decision) -> None:
+        for instance, entry in self._index.leaving.items():
+            match instance.phase:
+                case Draining(residence) | Discarded(residence):
+                    # Of a dead engine nobody holds a slot any more, whoever still reads its error.
+                    if not running_on(residence, entry.queue.running):
+                        decision.closes.append(Close(entry, instance, instance.close()))
+                case Loading() | Withdrawn() | Loaded() | Ready() | Closing():
+                    pass
+                case _:
+                    assert_never(instance.phase)
+
+
+def _failure(engine: Engine) -> WorkerCrashedError | None:
+    """Return how an engine has died; one that cannot say it is as good as dead."""
+    try:
+        return engine.failure()
+    except Exception as exc:  # noqa: BLE001  (a plugin's fault must not stop the server)
+        return WorkerCrashedError(f"the engine's failure() raised {shown(exc)}")

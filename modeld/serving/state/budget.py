@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""The ledger of memory: who holds how many bytes, and that it never adds up to too much."""
+
+from __future__ import annotations
+
+from modeld.machine.memory import UNKNOWN, Capacity
+
+
+class Reservation:
+    """Bytes held for one model, from before its load until its worker has exited."""
+
+    def __init__(self, ledger: Ledger, owner: str, size_bytes: int) -> None:
+        self.owner = owner
+        self.size_bytes = size_bytes
+        self._ledger = ledger
+
+    def can_grow_to(self, size_bytes: int) -> bool:
+        """Return whether the model may hold ``size_bytes`` in all."""
+        return size_bytes - self.size_bytes <= self._ledger.free_bytes
+
+    def grow_to(self, size_bytes: int) -> None:
+        """Count the larger of what was reserved and ``size_bytes``.
+
+        Raises:
+            ValueError: it does not fit; ask :meth:`can_grow_to` first.
+        """
+        if not self.can_grow_to(size_bytes):
+            raise ValueError(f"{self.owner} cannot grow to {size_bytes} bytes")
+        # Never smaller: what an engine takes only as it needs it is in the reservation alone.
+        self._ledger.grow(self, max(self.size_bytes, size_bytes))
+
+    def release(self) -> None:
+        """Give the bytes back. Call it when the memory is really free, and once."""
+        self._ledger.release(self)
+
+
+class Ledger:
+    """All reservations under one limit in bytes; ``None`` is unlimited.
+
+    ``held_bytes`` is their sum. ``capacity`` is what the machine has: no reservation is larger,
+    whatever the limit.
+    """
+
+    def __init__(self, limit_bytes: int | None, capacity: Capacity = UNKNOWN) -> None:
+        self.limit_bytes = limit_bytes
+        self.capacity = capacity
+        self.held_bytes = 0
+        self._reservations: set[Reservation] = set()
+
+    @property
+    def free_bytes(self) -> float:
+        """Return what may still be reserved, in bytes; infinite where there is no limit."""
+        if self.limit_bytes is None:
+            return float("inf")
+        return self.limit_bytes - self.held_bytes
+
+    def can_ever_hold(self, size_bytes: int) -> bool:
+        """Return whether ``size_bytes`` would fit if nothing else were held."""
+        limits = (self.limit_bytes, self.capacity.size_bytes)
+        return all(limit is None or size_bytes <= limit for limit in limits)
+
+    def reserve(self, owner: str, size_bytes: int) -> Reservation:
+        """Hold bytes for ``owner``.
+
+        Raises:
+            ValueError: they are not free; look at :attr:`free_bytes` first.
+        """
+        if size_bytes > self.free_bytes:
+            raise ValueError(f"{size_bytes} bytes for {owner} are more than the free ones")
+        reservation = Reservation(self, owner, size_bytes)
+        self._reservations.add(reservation)
+        self.held_bytes += size_bytes
+        return reservation
+
+    def grow(self, reservation: Reservation, size_bytes: int) -> None:
+        """Count another size of a reservation, which calls this; nobody else does."""
+        self.held_bytes += size_bytes - reservation.size_bytes
+        reservation.size_bytes = size_bytes
+
+    def release(self, reservation: Reservation) -> None:
+        """Forget a reservation.
+
+        Raises:
+            KeyError: it was released before.
+        """
+        # The set is there for this: released twice, a reservation would free another model's bytes.
+        self._reservations.remove(reservation)
+        self.held_bytes -= reservation.size_bytes

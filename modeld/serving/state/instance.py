@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""One life of a model in memory: which phase it is in, and the bytes that it holds meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from modeld.interfaces import Engine
+from modeld.serving.state import phases
+from modeld.serving.state.budget import Reservation
+from modeld.serving.state.phases import Leaving, Loading, Phase
+from modeld.serving.state.residence import Residence
+from modeld.serving.state.ticket import Running, Ticket
+from modeld.status import EvictionReason
+from modeld.values import ModelSpec
+
+
+class Instance:
+    """Made as its load begins, from ``spec``, and gone when its bytes are given back.
+
+    What it has beside that depends on its ``phase``; :mod:`modeld.serving.state.phases` says which
+    one may follow which. No phase is ever set but by the verbs here.
+    """
+
+    __slots__ = ("phase", "reservation", "spec")
+
+    def __init__(self, spec: ModelSpec, reservation: Reservation, now_s: float) -> None:
+        self.spec = spec
+        self.reservation = reservation
+        # The identity stays while the phase changes: claims, the index and whoever waits for an
+        # unload know an instance by what it is, not by how it is.
+        self.phase: Phase = Loading(now_s)
+
+    @property
+    def held_bytes(self) -> int:
+        """Return what the ledger counts for it."""
+        return self.reservation.size_bytes
+
+    @property
+    def growth_bytes(self) -> int:
+        """Return what it was measured to hold beyond its reservation."""
+        return max(0, phases.measured_bytes(self.phase) - self.reservation.size_bytes)
+
+    def end_load(self, engine: Engine, now_s: float) -> Residence:
+        """Take over the engine that its load has brought, and return its residence."""
+        after = self.phase = phases.end_load(self.phase, engine, now_s)
+        return after.residence
+
+    def admit(self) -> None:
+        """Begin to take requests."""
+        self.phase = phases.admit(self.phase)
+
+    def leave(self, reason: EvictionReason, running: Mapping[Ticket, Running]) -> Leaving:
+        """Begin to leave memory, and return the new phase."""
+        leaving = self.phase = phases.leave(self.phase, reason, running)
+        return leaving
+
+    def die(self) -> None:
+        """Note that its engine is dead."""
+        self.phase = phases.die(self.phase)
+
+    def take_back(self) -> None:
+        """Take requests again: nobody claims its bytes any more."""
+        self.phase = phases.take_back(self.phase)
+
+    def close(self) -> phases.Closing:
+        """Note that its engine closes from now on, and return the new phase."""
+        closing = self.phase = phases.close(self.phase)
+        return closing
+
+    def give_to(self, owner: str | None) -> None:
+        """Note whose load counts on its bytes; ``None`` for nobody's."""
+        self.phase = phases.give_to(self.phase, owner)

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""All that is known of one model: what is in memory, who waits, what went wrong before."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+from modeld.capabilities import PLAIN, Capability
+from modeld.errors import LoadFailedError
+from modeld.interfaces import Backend, Engine
+from modeld.serving.request_meter import Tally
+from modeld.serving.state import phases
+from modeld.serving.state.cooldown import Cooldown
+from modeld.serving.state.instance import Instance
+from modeld.serving.state.memory_need import MemoryNeed
+from modeld.serving.state.model_queue import ModelQueue
+from modeld.serving.state.phases import Ready
+from modeld.serving.state.residence import Residence
+from modeld.status import InstanceState, InstanceStatus
+from modeld.values import ModelSpec, Options
+
+
+class ModelEntry:
+    """One model while the server runs, in memory or not.
+
+    ``instances`` are what there is of it in memory, at most one today. ``victims`` are those of
+    other models that go so that this one fits. ``start_tag`` and ``left_s`` say where it stands
+    among those that wait for memory, see :attr:`waits_rank`; ``claim_rank`` after whose its bytes
+    are on their way.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        backend: Backend,
+        options: Options,
+        need: MemoryNeed,
+        *,
+        max_queue_depth: int,
+        capabilities: Collection[Capability] = PLAIN,
+    ) -> None:
+        self.spec = spec
+        self.backend = backend
+        self.options = options
+        self.need = need
+        self.capabilities = capabilities
+        self.queue = ModelQueue(spec.id, options.slots, max_queue_depth)
+        self.cooldown = Cooldown()
+        self.instances: list[Instance] = []
+        self.victims: set[Instance] = set()
+        self.claim_rank = math.inf
+        self.pinned = False
+        self.failure_code = LoadFailedError.code
+        self.overtaken_since_s: float | None = None
+        self.left_s = -math.inf
+        self.start_tag = 0
+        self.load_seconds = 0.0
+        self.loads_total = 0
+        self.tally = Tally()
+        self.last_used_unix = 0
+        self.last_error: str | None = None
+        self.log_tail: tuple[str, ...] = ()
+
+    def renew(self, fresh: ModelEntry) -> None:
+        """Go on with a new version of the file; what is loaded stays what it is until it goes."""
+        self.spec, self.backend, self.options = fresh.spec, fresh.backend, fresh.options
+        self.need, self.cooldown = fresh.need, fresh.cooldown
+        self.capabilities = fresh.capabilities
+
+    @property
+    def has_claim(self) -> bool:
+        """Return whether its bytes are on their way."""
+        return self.claim_rank < math.inf
+
+    @property
+    def waits_since_s(self) -> float:
+        """Return since when it waits for memory: its oldest request came, or it left memory.
+
+        The later counts: a model that had its term stands behind all that had not, however old its
+        requests are.
+        """
+        return max(self.queue.oldest_s, self.left_s)
+
+    @property
+    def waits_rank(self) -> tuple[float, float]:
+        """Return where it stands among those that wait for memory; the lowest is next.
+
+        By start tags first, as in start-time fair queueing: each load raises a model's tag by one,
+        and who comes anew begins at the tag of whoever was loaded last, so nobody saves loads up.
+        By waits alone a model that claims a busy victim, time and again, falls behind those that
+        find idle ones.
+        """
+        return self.start_tag, self.waits_since_s
+
+    @property
+    def wants_load(self) -> bool:
+        """Return whether somebody waits for a model that is not in memory."""
+        # One that is still leaving counts as there: two of them would not fit beside each other.
+        return bool(self.queue.waiting) and not self.instances
+
+    @property
+    def is_idle(self) -> bool:
+        """Return whether the model is in memory and nobody runs on it or waits for it."""
+        return self.queue.is_empty and any(
+            isinstance(instance.phase, Ready) for instance in self.instances
+        )
+
+    def is_outdated(self, instance: Instance) -> bool:
+        """Return whether the file has changed since the load of ``instance`` began."""
+        return instance.spec.stamp != self.spec.stamp
+
+    def ready(self) -> list[Residence]:
+        """Return what takes requests of it."""
+        return [each.phase.residence for each in self.instances if isinstance(each.phase, Ready)]
+
+    @property
+    def has_nothing_left(self) -> bool:
+        """Return whether the model is absent and nothing is asked of it."""
+        is_absent = not self.instances and not self.need.is_being_measured
+        return is_absent and self.queue.is_empty and not self.pinned
+
+    @property
+    def has_state(self) -> bool:
+        """Return whether there is something to tell: what it does, or how it has failed."""
+        return not self.has_nothing_left or self.cooldown.has_record
+
+    def state(self, now_s: float) -> InstanceState:
+        """Return where the model is now; ``failed`` while its cool-down lasts."""
+        states = {phases.public_state(instance.phase) for instance in self.instances}
+        for state in (InstanceState.READY, InstanceState.LOADING, InstanceState.DRAINING):
+            if state in states:
+                return state
+        is_cooling = self.cooldown.remaining_s(now_s) > 0
+        return InstanceState.FAILED if is_cooling else InstanceState.ABSENT
+
+    def status(self, now_s: float) -> InstanceStatus:
+        """Return the model as ``/status`` shows it."""
+        engines = self._engines()
+        return InstanceStatus(
+            model_id=self.spec.id,
+            state=self.state(now_s),
+            last_used_unix=self.last_used_unix,
+            held_bytes=sum(instance.held_bytes for instance in self.instances),
+            queue_len=len(self.queue.waiting),
+            inflight=len(self.queue.running),
+            max_queue_depth=self.queue.max_depth,
+            slots=self.queue.slots,
+            pinned=self.pinned,
+            pid=engines[0].pid if engines else None,
+            loads_total=self.loads_total,
+            prompt_tokens_total=self.tally.prompt_tokens,
+            completion_tokens_total=self.tally.completion_tokens,
+            last_error=self.last_error,
+            log_tail=engines[0].log_tail() if engines else self.log_tail,
+        )
+
+    def _engines(self) -> list[Engine]:
+        return [each for instance in self.instances for each in phases.engines(instance.phase)]

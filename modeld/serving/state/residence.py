@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""What a model has while it is in memory: its engine, and the times that eviction goes by."""
+
+from __future__ import annotations
+
+import math
+
+from modeld.interfaces import Engine
+
+
+class Residence:
+    """One stay in memory, from the end of the load until the engine is closed.
+
+    ``measured_bytes`` is what the engine said it holds as the load ended, ``ready_s`` when that
+    was, ``load_seconds`` how long it took. ``last_used_s`` moves with every request that begins or
+    ends. ``term_since_s`` is when it first served while others waited for memory.
+    """
+
+    __slots__ = (
+        "engine",
+        "last_used_s",
+        "load_seconds",
+        "measured_bytes",
+        "ready_s",
+        "term_since_s",
+    )
+
+    def __init__(self, engine: Engine, *, started_s: float, ready_s: float) -> None:
+        self.engine = engine
+        # Read once: the ledger is settled by this number, whatever the engine says later.
+        self.measured_bytes = engine.held_bytes
+        self.load_seconds = ready_s - started_s
+        self.ready_s = self.last_used_s = ready_s
+        self.term_since_s = -math.inf

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""The modules of support/, and commands without settings from outside."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+# So that tests find the modules of support/.
+sys.path.insert(0, str(Path(__file__).parent / "support"))
+
+from tests.cli.conftest import quiet_environment
+
+__all__ = ["quiet_environment"]

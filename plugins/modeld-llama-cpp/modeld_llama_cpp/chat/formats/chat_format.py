@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""What a family of chat templates says of the texts that its models write.
+
+:func:`modeld_llama_cpp.chat.formats.detection.format_of` finds the family of a template.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from modeld.messages import Tool, ToolChoice
+
+PROMPT_END_CHARS = 200
+"""How much of a prompt's end tells what the template has begun in the model's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """A piece of what is said to the user; never empty."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """A piece of what the model thinks; never empty."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallDelta:
+    """A piece of the call that is the ``index``-th from 0.
+
+    The first piece of a call has its ``id`` and ``name``. The ``arguments`` of all pieces together
+    are an object as JSON text.
+    """
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+Delta: TypeAlias = TextDelta | ReasoningDelta | CallDelta
+
+
+class OutputParser(ABC):
+    """Takes apart what a model writes in one generation. It is pure, and never raises.
+
+    ``tool_calls`` is how many calls have begun so far, and ``thinking`` is whether the text is
+    inside of reasoning now.
+    """
+
+    tool_calls: int
+    thinking: bool
+
+    @abstractmethod
+    def feed(self, text: str) -> list[Delta]:
+        """Return what is certain after the next piece of the text, which may be cut anywhere.
+
+        The text is as the model wrote it, with those special tokens written out that
+        :attr:`ChatFormat.keeps_special` names.
+        """
+
+    @abstractmethod
+    def finish(self) -> list[Delta]:
+        """Return what was held back, at the end of the generation; afterwards there is nothing."""
+
+
+class ChatFormat(ABC):
+    """One family: how its models mark reasoning and calls.
+
+    ``think_end`` is the mark that ends reasoning, empty where the family has none, and
+    ``keeps_special`` are the special tokens whose text a parser must see.
+    """
+
+    name: str
+    think_end: str
+    keeps_special: frozenset[str]
+
+    @abstractmethod
+    def parser(self, *, tools: Sequence[Tool], prompt_end: str) -> OutputParser:
+        """Return a parser for one generation after a prompt with this end.
+
+        ``prompt_end`` are the last :data:`PROMPT_END_CHARS` characters of the rendered prompt: a
+        template may begin reasoning itself. A name that no tool has is no call but text.
+        """
+
+    @abstractmethod
+    def forced(
+        self, *, tools: Sequence[Tool], choice: ToolChoice, parallel: bool, prompt_end: str
+    ) -> tuple[str, str] | None:
+        """Return the kind and the source of a constraint that forces calls, if any are forced.
+
+        :func:`modeld_llama_cpp.constraints.compiler.compile_constraint` compiles the source: it has
+        in it what a grammar of a request must not have. With ``parallel``, several calls may follow
+        one another. Nothing is forced with the mode ``none``, nor with ``auto`` where no tool is
+        strict.
+
+        Raises:
+            InvalidRequestError: a tool's schema cannot be kept to.
+        """

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Decides what the next step computes. Pure: knows sequences and cells, and no llama.cpp.
+
+A *sequence* is one request's tokens; a *cell* holds one token in the KV cache. Every step,
+each sequence that is waiting for its next token has one token in the batch. The prompts that are
+still being read share what is left of it: all of it where nobody waits for a next token, or else a
+chunk that does not hold those up for long.
+
+Sequences are admitted in the order of their arrival, each when its prompt and some headroom for
+its generation fit beside the others. Nothing more is set aside, because most generations end long
+before their limit. If the cells run out after all, the youngest sequence is preempted: it goes to
+the head of the queue, its cells are dropped and computed again later, and it is admitted only with
+twice the headroom, so it can be preempted a few times at most. The oldest is never preempted and
+fits alone, so there is always one that gets on.
+
+A sequence whose client is behind is paused: it keeps its cells while nobody else needs them, and
+holds up nobody.
+
+What a sequence need not compute, because it begins like others, is found by :mod:`.sharing`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterator
+
+from modeld_llama_cpp.engine.kv_cells import Cells, Holding, together
+from modeld_llama_cpp.engine.prefill import chunks
+from modeld_llama_cpp.engine.prefix_cache import PrefixCache, SavedSequence
+from modeld_llama_cpp.engine.sequence import Copy, Edit, Forget, Part, Plan, Restore, Sequence
+from modeld_llama_cpp.engine.sharing import Sharing
+
+FORCED = 64
+"""A generation's missing tokens are computed at once up to so many, and more as a prompt is."""
+
+
+class Scheduler:
+    """Hands out cells, sequence ids and what the batch has room for.
+
+    A step computes at most ``batch`` tokens, and beside running generations at most ``chunk`` of
+    prompts. ``in_parts`` says whether a running sequence can be shared by copying a part of it. At
+    most ``draft`` tokens are drafted ahead of each generation, while no prompt is being read.
+    """
+
+    def __init__(
+        self,
+        *,
+        cells: int,
+        slots: int,
+        batch: int,
+        chunk: int | None = None,
+        prefix_cache: PrefixCache | None = None,
+        in_parts: bool = True,
+        draft: int = 0,
+    ) -> None:
+        if batch < slots:
+            raise ValueError(f"a batch of {batch} has no room for each of {slots} slots")
+        self.cells = Cells(cells)
+        self.draft = draft
+        self._slots = slots
+        self._batch = batch
+        self._chunk = batch if chunk is None else chunk
+        self._free_ids = list(range(slots - 1, -1, -1))
+        self._waiting: deque[Sequence] = deque()
+        self._admitted: list[Sequence] = []
+        cache = PrefixCache(0) if prefix_cache is None else prefix_cache
+        self._sharing = Sharing(cache, in_parts=in_parts)
+        self._blocked: Sequence | None = None
+        self._edits: list[Edit] = []  # in the order of their making: an id is forgotten, then used
+
+    @property
+    def busy(self) -> bool:
+        """Return whether there is anything to compute."""
+        return not all(one.paused for one in (*self._admitted, *self._waiting))
+
+    def add(self, sequence: Sequence) -> None:
+        """Put a sequence at the end of the queue."""
+        if not 0 < len(sequence.tokens) <= sequence.limit <= self.cells.size:
+            raise ValueError(
+                f"{len(sequence.tokens)} tokens with a limit of {sequence.limit}"
+                f" do not fit into {self.cells.size} cells"
+            )
+        self._waiting.append(sequence)
+
+    def remove(self, sequence: Sequence) -> None:
+        """Take a sequence out, finished or not."""
+        if sequence.seq_id is None:
+            self._waiting.remove(sequence)
+        else:
+            self._admitted.remove(sequence)
+            self._release(sequence)
+
+    def plan(self) -> Plan:
+        """Decide the next step. Nothing counts as computed before :meth:`account`."""
+        # Before anybody is admitted: who is in already must never wait for who comes.
+        while self._missing() > self.cells.free:
+            self.preempt()
+        if self._waiting:
+            self._admit()
+        plan = Plan(edits=self._edits)
+        self._edits = []  # made once: a second Forget would take what came to the id meanwhile
+        running = [one for one in self._admitted if not one.paused]
+        writing = [one for one in running if one.missing <= (FORCED if one.is_writing else 1)]
+        reading = [one for one in running if one.missing > (FORCED if one.is_writing else 1)]
+        plan.parts.extend(self._write(writing))
+        if reading:
+            room = self._batch - sum(part.stop - part.start for part in plan.parts)
+            plan.parts.extend(chunks(reading, min(room, self._chunk) if plan.parts else room))
+        elif self.draft:
+            self._draft(plan.parts)
+        return plan
+
+    def account(self, plan: Plan) -> None:
+        """Count what a plan asked for as computed."""
+        for part in plan.parts:
+            sequence = part.sequence
+            self.cells.extend(sequence.holding, part.stop - sequence.computed)
+            sequence.computed = part.stop
+
+    def accept(self, part: Part, count: int) -> None:
+        """Count the first ``count`` of a part's draft tokens as computed: they were right."""
+        self.cells.extend(part.sequence.holding, count)
+        part.sequence.computed += count
+
+    def start_over(self, seq_ids: Collection[int]) -> None:
+        """Count sequences as not computed, because what was to be restored for them was not."""
+        for sequence in self._admitted:
+            if sequence.seq_id in seq_ids:
+                self.cells.give_back(sequence.holding)
+                sequence.computed = sequence.cached = 0
+
+    def pause(self, sequence: Sequence) -> None:
+        """Compute nothing for a sequence until it is resumed."""
+        sequence.paused = True
+        self._blocked = None  # it gives way to whoever was waiting for somebody to leave
+
+    def resume(self, sequence: Sequence) -> None:
+        """Go on with a paused sequence."""
+        sequence.paused = False
+
+    def preempt(self) -> None:
+        """Put a sequence back into the queue: a paused one, or else the youngest admitted one."""
+        if self._preempt_paused():
+            return
+        # Never the oldest: alone it fits within its limit, as `add` has checked, so this ends.
+        youngest = self._admitted.pop()
+        youngest.headroom *= 2
+        self._release(youngest)
+        self._waiting.appendleft(youngest)
+        # After the release, which clears it. Admitted at once, it would be preempted again.
+        self._blocked = youngest
+
+    def _preempt_paused(self) -> bool:
+        """Take its cells from the youngest of the paused sequences, if there is one."""
+        for sequence in reversed(self._admitted):
+            if sequence.paused:
+                self._admitted.remove(sequence)
+                self._release(sequence)
+                self._waiting.appendleft(sequence)
+                return True
+        return False
+
+    def _missing(self) -> int:
+        """Return how many cells the next step may need at the most."""
+        return sum([len(one.tokens) - one.computed for one in self._admitted if not one.paused])
+
+    def _write(self, writing: list[Sequence]) -> Iterator[Part]:
+        """Give every generation its chosen token, and those forced after it while they fit."""
+        room = self._batch - len(writing)  # a token for each comes first, so that all get on
+        for one in writing:
+            count = min(one.missing, 1 + room)
+            room -= count - 1
+            yield Part(one, one.computed, one.computed + count)
+
+    def _draft(self, parts: list[Part]) -> None:
+        """Fill what is left of the batch and of the cells with draft tokens, the same for all."""
+        taken = sum(part.stop - part.start for part in parts)
+        # Within the free cells: nobody is preempted for tokens that may turn out wrong.
+        room = (min(self._batch, self.cells.free) - taken) // max(1, len(parts))
+        for part in parts:
+            one = part.sequence
+            if not part.completes:
+                continue
+            # One less than the limit leaves: a token is chosen after the last draft token too.
+            most = min(self.draft, room, one.limit - len(one.tokens) - 1)
+            if one.lookup is not None and most > 0:
+                part.draft = one.lookup.draft_tokens(one.tokens, most)
+
+    def _admit(self) -> None:
+        for sequence in tuple(self._waiting):
+            # Nobody overtakes the blocked one, or short ones could keep a long one out for ever.
+            if len(self._admitted) == self._slots or sequence is self._blocked:
+                return
+            if sequence.paused or self._sharing.still_awaits(sequence):
+                continue
+            source, common = self._sharing.source(sequence, self._admitted, self.cells.free)
+            if self._sharing.must_await(sequence, self._admitted, common):
+                continue
+            while not self._try_admit(sequence, source, common):
+                if not self._preempt_paused():
+                    self._blocked = sequence  # until somebody leaves
+                    return
+                # The paused one may have been the source, and its cells are gone.
+                source, common = self._sharing.source(sequence, self._admitted, self.cells.free)
+            self._waiting.remove(sequence)
+            self._admitted.append(sequence)
+
+    def _try_admit(
+        self, sequence: Sequence, source: Sequence | SavedSequence | None, common: int
+    ) -> bool:
+        """Give a sequence its id and the cells that are there for it; return whether it has them.
+
+        It has none if it does not fit beside the others.
+        """
+        holding = Holding()
+        if isinstance(source, Sequence):
+            holding = self.cells.share(source.holding, common)
+        shared = holding.length
+        needed = together([*(one.holding for one in self._admitted), holding])
+        # With the headroom of all: those admitted in this very plan have no cells yet.
+        needed += sum(one.wanted - one.computed for one in self._admitted)
+        if self._admitted and needed + sequence.wanted - shared > self.cells.size:
+            self.cells.give_back(holding)
+            return False
+        sequence.seq_id = self._free_ids.pop()
+        if isinstance(source, Sequence):
+            assert source.seq_id is not None
+            self._edits.append(Copy(source.seq_id, sequence.seq_id, common))
+        elif source is not None:
+            self.cells.extend(holding, common)
+            self._edits.append(Restore(source, sequence.seq_id, common))
+        sequence.holding = holding
+        sequence.computed = common
+        if sequence.cached is None:
+            sequence.cached = common
+        return True
+
+    def _release(self, sequence: Sequence) -> None:
+        assert sequence.seq_id is not None
+        self.cells.give_back(sequence.holding)
+        self._edits.append(Forget(sequence.seq_id))
+        self._free_ids.append(sequence.seq_id)
+        sequence.seq_id, sequence.computed = None, 0
+        self._blocked = None  # there are free cells now, so it is tried again

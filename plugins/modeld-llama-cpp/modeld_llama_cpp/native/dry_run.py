@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""What a model will hold, measured by laying it out without memory for its weights and tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import llama_cpp
+import msgspec
+
+from modeld import MemoryEstimate, ModelSpec
+from modeld.values import JsonValue
+from modeld_llama_cpp.native import buffers, contexts, heap, native_log, weights
+from modeld_llama_cpp.options import LlamaOptions
+from modeld_llama_cpp.sizing import context_size, estimate
+from modeld_llama_cpp.sizing.model_shape import shape_of
+
+
+def measure(spec: ModelSpec, options: Mapping[str, object]) -> JsonValue:
+    """Return a :class:`~modeld.values.MemoryEstimate` as plain data.
+
+    llama.cpp lays out weights and KV cache without allocating them, and says how large they and its
+    buffers for computing are. ``None`` where it says nothing of the latter.
+
+    Raises:
+        InvalidModelError: the file cannot be used; the message says why.
+        LoadFailedError: the model allows no such context.
+    """
+    checked = msgspec.convert(options, LlamaOptions)
+    native_log.install()
+    llama_cpp.llama_backend_init()
+    heap_before = heap.used_bytes()
+    with native_log.captured() as lines:
+        laid_out = weights.lay_out(spec, checked, lines)
+        beside_weights = buffers.beside_weights(lines, heap.used_bytes() - heap_before)
+        try:
+            size_for = (
+                contexts.size_for_vectors
+                if context_size.makes_vectors(shape_of(spec), checked)
+                else contexts.size_for_text
+            )
+            size = size_for(laid_out, checked)
+            context = contexts.make(laid_out, spec, checked, size, lines)
+            llama_cpp.llama_free(context)
+            weights_bytes = llama_cpp.llama_model_size(laid_out)
+        finally:
+            llama_cpp.llama_model_free(laid_out)
+    computing = [buffer for buffer in buffers.buffers(lines) if buffer.purpose == "compute"]
+    if not computing:
+        return None
+    made = MemoryEstimate(
+        weights_bytes=weights_bytes + estimate.adapters_bytes(checked),
+        kv_bytes=buffers.cache_bytes(lines),
+        compute_bytes=beside_weights + buffers.held_bytes(lines, weights_bytes),
+    )
+    plain: JsonValue = msgspec.to_builtins(made)
+    return plain

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""The body of ``POST /v1/chat/completions``, and the requests for the service that it means."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from modeld.dialects import Call
+from modeld.messages import Reasoning
+from modeld.requests import GenerateRequest
+from modeld_openai.chat.messages import ChatTurns, messages_of
+from modeld_openai.chat.tools import Choice, ResponseFormat, Tools, choice_of, schema_of, tools_of
+from modeld_openai.fields import (
+    MAX_LOGPROBS,
+    MAX_TOKENS,
+    GenerationBody,
+    Label,
+    OnlyFalse,
+    of_choices,
+    refused,
+    wrong,
+)
+
+MAX_METADATA = 16
+
+TokenCount = Annotated[int, Field(ge=1, le=MAX_TOKENS)]
+
+
+class ChatCompletionBody(GenerationBody):
+    """A request for the next turn of a chat."""
+
+    messages: ChatTurns = Field(description="the chat, as a list of messages")
+    max_completion_tokens: TokenCount | None = Field(
+        None,
+        description="longest generation; without it, and at most, what the context has room for",
+    )
+    max_tokens: TokenCount | None = Field(
+        None, description="the older name of `max_completion_tokens`"
+    )
+    logprobs: bool | None = Field(None, description="true sends the probability of each token")
+    top_logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS)] | None = Field(
+        None, description="with `logprobs`: so many of the likeliest tokens too"
+    )
+    response_format: ResponseFormat | None = Field(
+        None, description="`text`, `json_object`, or a `json_schema`, which is always kept to"
+    )
+    tools: Tools | None = Field(None, description="functions that the model may call")
+    tool_choice: Choice | None = Field(
+        None,
+        description="`none`, `auto` (the default) or `required`; one function, or `allowed_tools`",
+    )
+    parallel_tool_calls: bool | None = Field(
+        None, description="false makes the model call one tool at a time; true is the default"
+    )
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = Field(
+        None, description="how much the model thinks before it answers; `none` turns it off"
+    )
+    reasoning_budget_tokens: Annotated[int, Field(ge=0, le=MAX_TOKENS)] | None = Field(
+        None, description="the most that thinking may take"
+    )
+    chat_template_kwargs: dict[str, Any] | None = Field(
+        None, description="variables for the model's chat template"
+    )
+    continue_final_message: bool | None = Field(
+        None, description="true goes on with the last message, which is the model's own"
+    )
+    add_generation_prompt: bool | None = Field(
+        None, description="the opposite of `continue_final_message`, which it must not contradict"
+    )
+    metadata: (
+        Annotated[dict[Annotated[str, Field(max_length=64)], Label], Field(max_length=MAX_METADATA)]
+        | None
+    ) = Field(None, description="taken and without effect")
+    service_tier: Literal["auto", "default"] | None = Field(
+        None, description="taken and without effect"
+    )
+    store: OnlyFalse | None = Field(None, description="only false: nothing is stored")
+    safety_identifier: Label | None = Field(None, description="taken and without effect")
+    prompt_cache_key: Label | None = Field(
+        None, description="taken and without effect; `cache_salt` keeps caches apart"
+    )
+    functions: Annotated[None, refused("is deprecated and not served; send `tools`")] = None
+    function_call: Annotated[None, refused("is deprecated and not served; send `tool_choice`")] = (
+        None
+    )
+    audio: Annotated[None, refused("is not served: responses are text")] = None
+    modalities: Annotated[list[Literal["text"]], Field(min_length=1, max_length=1)] | None = Field(
+        None, description="only text"
+    )
+    prediction: Annotated[None, refused("is not served")] = None
+    verbosity: Annotated[None, refused("is not served")] = None
+    web_search_options: Annotated[None, refused("is not served")] = None
+
+    def requests(self, call: Call) -> list[GenerateRequest]:
+        """Return a request for each choice.
+
+        Raises:
+            InvalidRequestError: two fields contradict each other, or a message cannot be so.
+        """
+        self.check_stream()
+        request = GenerateRequest(
+            **self.members(call.request_id),
+            messages=messages_of(self.messages),
+            continue_last=self._continues(),
+            tools=tools_of(self.tools or ()),
+            tool_choice=choice_of(self.tool_choice, has_tools=bool(self.tools)),
+            parallel_tool_calls=self.parallel_tool_calls is not False,
+            reasoning=self._reasoning(),
+            template_kwargs=self.chat_template_kwargs or {},
+            max_tokens=self._max_tokens(),
+            json_schema=schema_of(self.response_format),
+            logprobs=self._logprobs(),
+        )
+        return of_choices(request, self.choices)
+
+    def _continues(self) -> bool:
+        continues = self.continue_final_message is True
+        if self.add_generation_prompt is continues:
+            raise wrong("add_generation_prompt", "must be the opposite of continue_final_message")
+        return continues
+
+    def _reasoning(self) -> Reasoning:
+        effort, budget_tokens = self.reasoning_effort, self.reasoning_budget_tokens
+        match effort:
+            case None:
+                return Reasoning(budget_tokens=budget_tokens)
+            case "none":
+                return Reasoning(enabled=False, budget_tokens=budget_tokens)
+            case _:
+                return Reasoning(enabled=True, effort=effort, budget_tokens=budget_tokens)
+
+    def _max_tokens(self) -> int | None:
+        newer, older = self.max_completion_tokens, self.max_tokens
+        if newer is not None and older is not None and newer != older:
+            raise wrong("max_tokens", "differs from max_completion_tokens; send one of them")
+        return older if newer is None else newer
+
+    def _logprobs(self) -> int | None:
+        if self.logprobs is True:
+            return self.top_logprobs or 0
+        if self.top_logprobs is not None:
+            raise wrong("top_logprobs", "needs logprobs to be true")
+        return None

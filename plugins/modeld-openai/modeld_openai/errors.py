@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""How an error looks to a client of OpenAI's API."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from pydantic import BaseModel, Field
+
+from modeld.dialects import WholeResponse, retry_headers
+from modeld.errors import ModeldError
+
+_TYPES: Final[Mapping[int, str]] = {
+    401: "authentication_error",
+    403: "permission_error",
+    429: "rate_limit_error",
+}
+_RETRIED: Final = frozenset({408, 409, 429})
+"""What OpenAI's own clients send again, beside all from 500 on."""
+
+_NAMES: Final[Mapping[str, str]] = {
+    "continue_last": "continue_final_message",
+    "inputs": "input",
+    "json_schema": "response_format",
+    "reasoning": "reasoning_effort",
+    "template_kwargs": "chat_template_kwargs",
+}
+"""What this wire calls members of requests that the service calls otherwise."""
+
+_IN_FUNCTION = re.compile(
+    r"(?P<which>.*\btool(?:s|_calls)\[\d+\])\.(?P<rest>(?!function|type|id).+)"
+)
+
+
+class OpenAIErrorDetail(BaseModel):
+    """What went wrong."""
+
+    message: str = Field(description="what went wrong and, where known, what to do")
+    type: str = Field(description="which kind of error it is, by its status")
+    param: str | None = Field(description="part of the request that is to blame")
+    code: str = Field(description="stable word for what went wrong; safe to test for")
+
+
+class OpenAIErrorBody(BaseModel):
+    """What every error under ``/v1`` looks like."""
+
+    error: OpenAIErrorDetail
+
+
+def error_document(error: ModeldError, status: int) -> dict[str, dict[str, str | None]]:
+    """Return the document that tells an error."""
+    param = None if error.field is None else named(error.field)
+    message = error.message
+    if param is not None and message.startswith(f"{error.field}:"):
+        message = param + message.removeprefix(str(error.field))
+    return {
+        "error": {
+            "message": message,
+            "type": _type(status),
+            "param": param,
+            "code": error.code,
+        }
+    }
+
+
+def error_response(error: ModeldError, status: int) -> WholeResponse:
+    """Return an error as a response.
+
+    Clients would try everything again that is an error of the server, also what cannot succeed; the
+    header keeps them from that.
+    """
+    headers = retry_headers(error)
+    if not error.retryable and (status in _RETRIED or status >= 500):
+        headers["X-Should-Retry"] = "false"
+    told = WholeResponse.of(error_document(error, status), status)
+    return replace(told, headers=headers)
+
+
+def named(field: str) -> str:
+    """Return what this wire calls a member of a request for the service."""
+    if inside := _IN_FUNCTION.fullmatch(field):
+        return f"{inside['which']}.function.{inside['rest']}"
+    head, dot, rest = field.partition(".")
+    head, bracket, index = head.partition("[")
+    return f"{_NAMES.get(head, head)}{bracket}{index}{dot}{rest}"
+
+
+def _type(status: int) -> str:
+    return _TYPES.get(status) or ("server_error" if status >= 500 else "invalid_request_error")

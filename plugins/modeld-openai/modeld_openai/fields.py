@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""What the bodies have in common, and what they refuse by name."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec.structs import replace
+from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from modeld.constraints import (
+    MAX_CHOICES,
+    MAX_GRAMMAR_BYTES,
+    MAX_LARK_BYTES,
+    MAX_REGEX_BYTES,
+    fault_of_choice,
+    fault_of_grammar,
+    fault_of_lark,
+    fault_of_regex,
+)
+from modeld.dialects.body import ModelRequest, Strict, listed, one_or_list, usable
+from modeld.dialects.sampling_fields import SamplingFields
+from modeld.errors import InvalidRequestError
+from modeld.requests import GenerateRequest
+
+MOST_CHOICES = 128
+"""How many generations one request may ask for, those of all its prompts together."""
+
+MAX_STOPS = 16
+MAX_STOP_CHARACTERS = 256
+MAX_TOKENS = 2**31
+MAX_LOGPROBS = 20
+MAX_LABEL_CHARACTERS = 512
+MAX_SALT_CHARACTERS = 256
+_SEEDS = 2**32 - 1
+"""How many seeds there are."""
+
+_STOP_SCHEMA = {"type": "string", "minLength": 1, "maxLength": MAX_STOP_CHARACTERS}
+
+StopList = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARACTERS)]],
+    Field(max_length=MAX_STOPS, fail_fast=True),
+    BeforeValidator(listed),
+    one_or_list(_STOP_SCHEMA, maxItems=MAX_STOPS),
+]
+Label = Annotated[str, Field(max_length=MAX_LABEL_CHARACTERS)]
+"""What a client says about itself, which changes nothing."""
+
+
+def _fault_of_true(value: bool) -> str | None:  # noqa: FBT001
+    return "is not served; leave it out" if value else None
+
+
+OnlyFalse = Annotated[bool, usable(_fault_of_true), WithJsonSchema({"const": False})]
+"""What clients may turn off, because it is never on."""
+
+
+def refused(advice: str) -> BeforeValidator:
+    """Return what takes nothing but null, and says in ``advice`` why or what to do instead."""
+
+    def check(given: Any) -> None:
+        if given is not None:
+            raise PydanticCustomError("refused", "{advice}", {"advice": advice})
+
+    return BeforeValidator(check)
+
+
+def texts_only(given: Any) -> Any:
+    """Return a list of one text for a text alone; refuse token ids in plain words."""
+    if isinstance(given, list) and given and isinstance(given[0], int | list):
+        raise PydanticCustomError("token_ids", "takes texts only, no token ids")
+    return listed(given)
+
+
+class StreamOptions(Strict):
+    """What a stream has beyond its chunks."""
+
+    include_usage: bool | None = Field(
+        None, description="true sends a last chunk with what all choices cost"
+    )
+    include_obfuscation: OnlyFalse | None = Field(None, description="only false: nothing is padded")
+
+
+class GenerationBody(SamplingFields, ModelRequest):
+    """Base of the bodies that ask for text. A field that is null counts as left out."""
+
+    stream: bool | None = Field(
+        None, description="true sends chunks as they come; false (the default) one object"
+    )
+    stream_options: StreamOptions | None = Field(
+        None, description="`include_usage` for a last chunk with the usage; only with `stream`"
+    )
+    n: int | None = Field(
+        None,
+        ge=1,
+        le=MOST_CHOICES,
+        description="choices for each prompt; each has the next seed, where there is one",
+    )
+    stop: StopList | None = Field(
+        None, description="texts that end the generation and are not part of it: one or a list"
+    )
+    user: Label | None = Field(None, description="taken and without effect")
+    regex: (
+        Annotated[str, Field(min_length=1, max_length=MAX_REGEX_BYTES), usable(fault_of_regex)]
+        | None
+    ) = Field(None, description="regular expression that the whole generation matches")
+    grammar: (
+        Annotated[str, Field(min_length=1, max_length=MAX_GRAMMAR_BYTES), usable(fault_of_grammar)]
+        | None
+    ) = Field(None, description="GBNF grammar that the generation conforms to")
+    lark: (
+        Annotated[str, Field(min_length=1, max_length=MAX_LARK_BYTES), usable(fault_of_lark)] | None
+    ) = Field(None, description="Lark grammar that the generation conforms to")
+    choice: (
+        Annotated[
+            list[Annotated[str, Field(min_length=1)]],
+            Field(min_length=1, max_length=MAX_CHOICES, fail_fast=True),
+            usable(fault_of_choice),
+        ]
+        | None
+    ) = Field(None, description="texts of which the generation is one")
+    cache_prompt: bool | None = Field(
+        None, description="false neither takes parts of the prompt from the cache nor keeps them"
+    )
+    cache_salt: Annotated[str, Field(max_length=MAX_SALT_CHARACTERS)] | None = Field(
+        None,
+        description="only requests with the same text here share cached parts of their prompts",
+    )
+
+    @property
+    def choices(self) -> int:
+        """How many generations each prompt has."""
+        return self.n or 1
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether a stream has a chunk with what it cost."""
+        return self.stream_options is not None and self.stream_options.include_usage is True
+
+    def check_stream(self) -> None:
+        """Refuse options of a stream where there is none.
+
+        Raises:
+            InvalidRequestError: there are some.
+        """
+        if self.stream_options is not None and self.stream is not True:
+            raise wrong("stream_options", "is for streams; set `stream` to true")
+
+    def members(self, request_id: str) -> dict[str, Any]:
+        """Return what all requests for the service have."""
+        return {
+            "model": self.model or "",
+            "stop": tuple(self.stop or ()),
+            "sampling": self.to_sampling(),
+            "regex": self.regex,
+            "grammar": self.grammar,
+            "lark": self.lark,
+            "choice": None if self.choice is None else tuple(self.choice),
+            "cache_prompt": self.cache_prompt is not False,
+            "cache_salt": self.cache_salt or "",
+            "timeout_s": self.timeout_s,
+            "request_id": request_id,
+        }
+
+
+def of_choices(request: GenerateRequest, choices: int) -> list[GenerateRequest]:
+    """Return the requests for several choices: the same but for the seed, where there is one."""
+    seed = request.sampling.seed
+    if seed is None or choices == 1:
+        return [request] * choices
+    return [
+        replace(request, sampling=replace(request.sampling, seed=(seed + index) % _SEEDS))
+        for index in range(choices)
+    ]
+
+
+def wrong(field: str, words: str) -> InvalidRequestError:
+    """Return the error for a field that does not fit."""
+    return InvalidRequestError(f"{field}: {words}", field=field)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""A real server with a real model, for the clients that people use.
+
+These tests run in an environment of the clients' own, where modeld is not installed. Elsewhere they
+are left out: `make clients` runs them.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+collect_ignore_glob = [] if importlib.util.find_spec("openai") else ["test_*.py"]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """Start ``modeld serve`` with what is installed in .venv, and return its address."""
+    modeld = os.environ.get("MODELD_COMMAND", str(ROOT / ".venv" / "bin" / "modeld"))
+    models = os.environ.get("MODELD_TEST_MODELS", str(ROOT / "models"))
+    command = [modeld, "serve", "--addr", "127.0.0.1:0", "--models-dir", models]
+    command += ["--default-model", MODEL]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MODELD_")}
+    with (
+        tempfile.TemporaryFile() as log,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, text=True, env=clean
+        ) as process,
+    ):
+        try:
+            yield address(process)
+        finally:
+            process.terminate()
+            assert process.wait(30) == 0
+
+
+def address(process: subprocess.Popen[str]) -> str:
+    """Return the address from the server's first lines."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if found := re.search(r"http://[\w.:\[\]]+", line):
+            return found.group()
+    sys.exit("the server did not start")

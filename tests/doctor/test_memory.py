@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-3.0-only
+from __future__ import annotations
+
+import pytest
+
+from modeld.doctor.memory import check_budget, check_memory, check_needs
+from modeld.machine.memory import UNKNOWN, Capacity, Memory
+from modeld.settings import Settings
+from tests.support.doctor.another_machine import GIB, MIB, bad, machine, only, stocked
+
+MEMINFO = """\
+MemTotal:       16777216 kB
+MemFree:         1000000 kB
+MemAvailable:    8388608 kB
+SwapTotal:       4194304 kB
+SwapFree:        4194304 kB
+CommitLimit:     9437184 kB
+Committed_AS:    8388608 kB
+"""
+PLENTY = Memory(64 * GIB, 60 * GIB, 0, 0)
+
+
+def test_memory_in_order_is_one_line(tmp_path):
+    finding = only(check_memory(PLENTY, machine(tmp_path)))
+    assert (finding.level, finding.message) == ("ok", "60.0 GiB of 64.0 GiB available")
+
+
+def test_swap_that_is_in_use_is_a_warning(tmp_path):
+    used = PLENTY._replace(swap_bytes=4 * GIB, swap_free_bytes=GIB)
+    finding = only(bad(check_memory(used, machine(tmp_path))))
+    assert finding.message.startswith("3.0 GiB of 4.0 GiB are in use")
+    unused = used._replace(swap_free_bytes=3 * GIB)
+    assert bad(check_memory(unused, machine(tmp_path))) == []
+
+
+def test_strict_overcommit_is_a_warning_with_what_is_left(tmp_path):
+    files = {"/proc/meminfo": MEMINFO, "/proc/sys/vm/overcommit_memory": "2\n"}
+    finding = only(bad(check_memory(PLENTY, machine(tmp_path, files))))
+    assert "1.0 GiB more" in finding.message
+    files["/proc/sys/vm/overcommit_memory"] = "0\n"
+    assert bad(check_memory(PLENTY, machine(tmp_path, files))) == []
+
+
+def budget(mb: int, memory: Memory | None = PLENTY, gpu_bytes: int = 0, margin_mb: int = 0):
+    settings = Settings(memory_budget_mb=mb, memory_margin_mb=margin_mb)
+    return only(check_budget(settings, memory, gpu_bytes, stocked(a=1000, b=3000)))
+
+
+@pytest.mark.parametrize(
+    ("finding", "level", "says"),
+    [
+        (budget(0), "ok", "unlimited"),
+        (budget(20_000), "ok", "19.5 GiB; there are 64.0 GiB of main memory"),
+        (budget(70_000), "error", "but there are 64.0 GiB of main memory"),
+        (budget(65_000), "warning", "nearly all of the 64.0 GiB"),
+        (budget(65_000, margin_mb=10_000), "ok", "with a margin of 9.8 GiB"),
+        (budget(20_000, PLENTY._replace(available_bytes=GIB)), "warning", "only 1.0 GiB"),
+        (budget(0, Memory(4 * GIB, 4 * GIB, 0, 0)), "warning", "all models together need 3.9 GiB"),
+        (budget(20_000, gpu_bytes=16 * GIB), "error", "but there are 16.0 GiB of GPU memory"),
+        (budget(20_000, None, gpu_bytes=80 * GIB), "ok", "80.0 GiB of GPU memory"),
+    ],
+)
+def test_the_budget_against_what_there_is(finding, level, says):
+    assert finding.level == level
+    assert says in finding.message
+    assert (finding.fix is None) is (level == "ok")
+
+
+def test_the_fix_of_a_budget_is_a_budget_that_is_fine():
+    finding = budget(70_000)
+    assert finding.fix is not None
+    proposed = int(finding.fix.removeprefix("set memory_budget_mb to ").split()[0])
+    assert budget(proposed).level == "ok"
+    assert budget(proposed + 2).level == "warning"
+
+
+def test_where_nothing_is_known_nothing_is_said():
+    assert list(check_budget(Settings(), None, 0, stocked(a=1))) == []
+
+
+def needs(**settings):
+    return list(check_needs(stocked(a=1000, b=3000), Settings(**settings), UNKNOWN))
+
+
+def test_a_model_that_never_fits_is_an_error_and_its_fix_lets_it_fit():
+    finding = only(bad(needs(memory_budget_mb=2000, memory_margin_mb=100)))
+    assert (finding.subject, finding.level) == ("b", "error")
+    assert "it needs 2.9 GiB (estimated), and the budget without its margin is 1.9 GiB" in (
+        finding.message
+    )
+    assert finding.fix is not None
+    proposed = int(finding.fix.removeprefix("set memory_budget_mb to ").split()[0])
+    assert bad(needs(memory_budget_mb=proposed, memory_margin_mb=100)) == []
+
+
+def test_a_model_that_needs_the_whole_budget_fits():
+    assert bad(needs(memory_budget_mb=3000)) == []
+    assert len(bad(needs(memory_budget_mb=2999))) == 1
+
+
+@pytest.mark.parametrize(
+    ("budget_mb", "says"),
+    [
+        (0, "2 models need 3.9 GiB together"),
+        (4000, "at once within 3.9 GiB"),
+        (3500, "some at a time"),
+    ],
+)
+def test_all_models_together_are_compared_with_the_budget(budget_mb, says):
+    finding = only(needs(memory_budget_mb=budget_mb))
+    assert finding.level == "ok"
+    assert says in finding.message
+    assert finding.facts["needs"] == {"a": 1000 * MIB, "b": 3000 * MIB}
+
+
+def test_models_that_never_fit_do_not_count_among_those_that_take_turns():
+    never, turns = needs(memory_budget_mb=2000)
+    assert (never.level, turns.level) == ("error", "ok")
+    assert turns.message == "one model needs 1000.0 MiB, at once within 2.0 GiB"
+
+
+def test_without_models_there_are_no_needs():
+    assert list(check_needs(stocked(), Settings(memory_budget_mb=1), UNKNOWN)) == []
+
+
+@pytest.mark.parametrize("budget_mb", [0, 2500, 9000])
+def test_a_model_that_the_machine_cannot_hold_is_an_error_whatever_the_budget(budget_mb):
+    capacity = Capacity(2 * GIB, "2048 MiB of main memory")
+    settings = Settings(memory_budget_mb=budget_mb)
+    never, rest = check_needs(stocked(a=1000, b=3000), settings, capacity)
+    assert (never.subject, never.level, rest.level) == ("b", "error", "ok")
+    assert never.message.endswith("and this machine has 2048 MiB of main memory")
+    assert never.fix is not None
+    assert "memory_budget_mb" not in never.fix

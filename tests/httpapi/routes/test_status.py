@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-3.0-only
+from __future__ import annotations
+
+import time
+from urllib.parse import quote
+
+import pytest
+from msgspec.structs import replace
+
+from modeld.status import InstanceState, InstanceStatus, ServiceState, ServiceStatus
+from tests.support.http.fake_service import FakeService, ask, make_app
+
+MIB = 1 << 20
+READY = InstanceStatus(
+    model_id="a.gguf",
+    state=InstanceState.READY,
+    last_used_unix=1700000000,
+    held_bytes=2 * MIB + 1,
+    queue_len=3,
+    inflight=1,
+    max_queue_depth=32,
+    slots=4,
+    pinned=True,
+    pid=77,
+    loads_total=2,
+    prompt_tokens_total=30,
+    completion_tokens_total=20,
+    last_error="the worker ended",
+    log_tail=("one", "two"),
+)
+EMPTY = {
+    "last_used_unix": 0,
+    "held_bytes": 0,
+    "queue_len": 0,
+    "inflight": 0,
+    "max_queue_depth": 0,
+    "slots": 1,
+    "pinned": False,
+}
+BUSY = ServiceStatus(
+    state=ServiceState.RUNNING,
+    instances=(
+        READY,
+        InstanceStatus(model_id="b", state=InstanceState.LOADING, **EMPTY),  # type: ignore[arg-type]
+        InstanceStatus(model_id="c", state=InstanceState.DRAINING, **EMPTY),  # type: ignore[arg-type]
+    ),
+    budget_bytes=100 * MIB,
+    held_bytes=2 * MIB + 1,
+    margin_bytes=10 * MIB,
+    loads_total=5,
+    evictions_total=4,
+    uptime_s=1.5,
+    warm_workers=1,
+    error="the models folder is gone",
+    prompt_tokens_total=60,
+    completion_tokens_total=50,
+)
+
+
+def status_of(snapshot: ServiceStatus) -> dict[str, object]:
+    service = FakeService()
+    service.snapshot = snapshot
+    response = ask(make_app(service), "GET", "/status")
+    assert response.status_code == 200
+    document: dict[str, object] = response.json()
+    return document
+
+
+def test_the_status_has_every_field_under_its_name() -> None:
+    document = status_of(BUSY)
+    now = document.pop("server_time_unix")
+    assert isinstance(now, int)
+    assert abs(now - time.time()) < 60
+    instances = document.pop("instances")
+    assert document == {
+        "state": "running",
+        "budget_mb": 100,
+        "held_mb": 3,
+        "used_est_mb": 3,
+        "margin_mb": 10,
+        "error": "the models folder is gone",
+        "instances_total": 3,
+        "loads_total": 5,
+        "evictions_total": 4,
+        "prompt_tokens_total": 60,
+        "completion_tokens_total": 50,
+        "warmups_in_progress": 1,
+        "draining_count": 1,
+        "warm_workers": 1,
+        "uptime_seconds": 1.5,
+    }
+    assert isinstance(instances, list)
+    assert instances[0] == {
+        "model_id": "a.gguf",
+        "state": "ready",
+        "last_used_unix": 1700000000,
+        "held_mb": 3,
+        "est_vram_mb": 3,
+        "queue_len": 3,
+        "inflight": 1,
+        "max_queue_depth": 32,
+        "slots": 4,
+        "pinned": True,
+        "pid": 77,
+        "loads_total": 2,
+        "prompt_tokens_total": 30,
+        "completion_tokens_total": 20,
+        "last_error": "the worker ended",
+        "log_tail": ["one", "two"],
+    }
+
+
+def many(count: int) -> FakeService:
+    service = FakeService()
+    names = [f"m{number:04}" for number in range(count)]
+    instances = [
+        InstanceStatus(model_id=name, state=InstanceState.READY, **EMPTY)  # type: ignore[arg-type]
+        for name in reversed(names)
+    ]
+    service.snapshot = replace(service.snapshot, instances=tuple(instances))
+    return service
+
+
+def page(service: FakeService, query: str = "") -> tuple[list[str], int]:
+    document = ask(make_app(service), "GET", f"/status{query}").json()
+    names = [instance["model_id"] for instance in document["instances"]]
+    return names, document["instances_total"]
+
+
+def test_models_are_listed_by_their_ids_a_page_at_a_time() -> None:
+    service = many(250)
+    first, total = page(service)
+    assert (len(first), first[0], first[-1], total) == (100, "m0000", "m0099", 250)
+    assert page(service, "?limit=3&after=m0099")[0] == ["m0100", "m0101", "m0102"]
+    assert page(service, "?limit=1000&after=m0247") == (["m0248", "m0249"], 250)
+    assert page(service, "?after=m0249") == ([], 250)
+    assert page(service, "?limit=0") == ([], 250)
+
+
+def test_counts_are_those_of_all_pages() -> None:
+    response = ask(make_app(many(250)), "GET", "/status?limit=1").json()
+    assert response["warmups_in_progress"] == 0
+    loading = FakeService()
+    loading.snapshot = BUSY
+    response = ask(make_app(loading), "GET", "/status?limit=1").json()
+    assert (response["warmups_in_progress"], response["draining_count"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "limit", ["", "-1", "1001", "1e3", "ten", "1.5", "\u0663", "9" * 5000, " 5"]
+)
+def test_a_limit_that_is_none_is_refused_by_name(limit: str) -> None:
+    response = ask(make_app(FakeService()), "GET", f"/status?limit={quote(limit)}")
+    assert response.status_code == 400
+    assert response.json()["field"] == "limit"
+    assert response.json()["reason"] == "invalid_request"
+    assert "from 0 to 1000" in response.json()["error"]
+
+
+def test_no_error_and_no_limit_are_told_apart_from_an_error_and_a_limit() -> None:
+    document = status_of(FakeService().snapshot)
+    assert "error" not in document
+    assert document["budget_mb"] == 0
+    assert document["instances"] == []
+
+
+def test_memory_is_rounded_up() -> None:
+    for held_bytes, mib in ((0, 0), (1, 1), (MIB, 1), (MIB + 1, 2)):
+        snapshot = ServiceStatus(
+            state=ServiceState.RUNNING,
+            instances=(),
+            budget_bytes=None,
+            held_bytes=held_bytes,
+            margin_bytes=0,
+            loads_total=0,
+            evictions_total=0,
+            uptime_s=0.0,
+        )
+        assert status_of(snapshot)["used_est_mb"] == mib

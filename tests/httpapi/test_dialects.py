@@ -1,0 +1,369 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""A small wire format of a plugin gets all that is hard about serving from the kit."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from modeld import Done, FinishReason, GenerateRequest, Settings, Token, Usage
+from modeld.dialects import (
+    Call,
+    Dialect,
+    DialectRoute,
+    GenerationRoute,
+    PlainRoute,
+    StreamEncoder,
+    UnaryRoute,
+    WholeEncoder,
+    WholeResponse,
+    retry_headers,
+)
+from modeld.dialects.body import Strict
+from modeld.dialects.documents import Parameter
+from modeld.errors import ConfigurationError, ModeldError, QueueFullError, WorkerCrashedError
+from modeld.messages import ToolCall
+from modeld.requests import TokenizeRequest
+from modeld.responses import (
+    AnyUnaryResponse,
+    Chunk,
+    Piece,
+    ReasoningToken,
+    TextResponse,
+    TokenizeResponse,
+    ToolCallDelta,
+)
+from tests.support.http.fake_service import (
+    FakePlugin,
+    FakeService,
+    app_of,
+    ask,
+    client_of,
+    make_app,
+)
+
+END = Done(finish_reason=FinishReason.STOP, usage=Usage(completion_tokens=2))
+
+
+class Text(Strict):
+    text: str
+    count: int = 1
+    stream: bool = True
+    model: str | None = None
+
+
+class Oops(BaseModel):
+    """How an error looks."""
+
+    oops: str
+
+
+class Lines(StreamEncoder):
+    media_type = "text/plain"
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+
+    def piece(self, index: int, piece: Piece) -> bytes:
+        text = piece.arguments if isinstance(piece, ToolCallDelta) else piece.text
+        return f"{index}:{type(piece).__name__}:{text}\n".encode()
+
+    def done(self, index: int, done: Done) -> bytes:
+        return f"{index} {done.finish_reason}\n".encode()
+
+    def last(self) -> bytes:
+        return f"end of {self.model}\n".encode()
+
+    def failure(self, error: ModeldError, status: int) -> bytes:
+        return f"oops {error.code} {status}\n".encode()
+
+
+class AllLines(WholeEncoder):
+    media_type = "text/plain"
+
+    def whole(self, generations: Sequence[Done]) -> bytes:
+        wanted = [(g.content, g.reasoning, g.tool_calls) for g in generations]
+        return repr(wanted).encode()
+
+
+class Toy(Dialect):
+    name = "toy"
+    prefixes = ("/toy",)
+    error_body = Oops
+
+    def routes(self) -> Sequence[DialectRoute]:
+        return (
+            GenerationRoute(
+                path="/toy/text",
+                name="toy_text",
+                summary="Go on",
+                body=Text,
+                requests=self.requests,
+                encoder=lambda body, call: Lines(call.model) if body.stream else AllLines(),
+            ),
+            UnaryRoute(
+                path="/toy/tokens",
+                name="toy_tokens",
+                summary="Count",
+                body=Text,
+                requests=lambda body, _call: [TokenizeRequest(text=body.text)] * body.count,
+                respond=self.counted,
+            ),
+            PlainRoute(
+                path="/toy/models/{id}",
+                parameters=(Parameter(name="q", location="query", description="anything"),),
+                name="toy_model",
+                summary="One model",
+                respond=self.model,
+            ),
+        )
+
+    def requests(self, body: Text, call: Call) -> list[GenerateRequest]:
+        if body.text == "refuse":
+            raise QueueFullError("too many", retry_after_s=7)
+        return [GenerateRequest(model=body.model or "", prompt=body.text)] * body.count
+
+    async def counted(
+        self, body: Text, _call: Call, responses: Sequence[AnyUnaryResponse]
+    ) -> WholeResponse:
+        return WholeResponse.of(
+            [len(each.ids) for each in responses if isinstance(each, TokenizeResponse)]
+        )
+
+    async def model(self, call: Call) -> WholeResponse:
+        return WholeResponse.of(
+            {"id": call.path["id"], "q": call.query.get("q"), "h": call.headers["x-h"]}
+        )
+
+    def error(self, error: ModeldError, status: int, request_id: str) -> WholeResponse:
+        assert request_id
+        if error.message == "the dialect breaks":
+            raise ZeroDivisionError
+        content = {"oops": error.code}
+        return WholeResponse(
+            pieces=(json.dumps(content).encode(),), status=status, headers=retry_headers(error)
+        )
+
+
+class Together(FakeService):
+    """Begins a generation only when all are asked for."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(Token(text="a"), Token(text="b"), END)
+        self._barrier = asyncio.Barrier(count)
+
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
+        async with asyncio.timeout(10):
+            await self._barrier.wait()
+        async for chunk in super().generate(request):
+            yield chunk
+
+
+def post(service: FakeService, path: str = "/toy/text", **body: Any) -> Any:
+    return ask(make_app(service, dialects=[Toy()]), "POST", path, json={"text": "hi", **body})
+
+
+def test_pieces_of_all_kinds_are_streamed_and_the_end_follows() -> None:
+    service = FakeService(
+        ReasoningToken(text="hm"), Token(text="a"), ToolCallDelta(index=0, name="f"), END
+    )
+    service.default = "m"
+    response = post(service)
+    assert response.headers["content-type"] == "text/plain; charset=utf-8"
+    assert response.text.splitlines() == [
+        "0:ReasoningToken:hm", "0:Token:a", "0:ToolCallDelta:", "0 stop", "end of m",
+    ]  # fmt: skip
+    assert service.ends == ["done"]
+
+
+def test_a_whole_response_has_all_that_the_pieces_had() -> None:
+    service = FakeService(
+        ReasoningToken(text="hm"),
+        Token(text="a"),
+        Token(text="b"),
+        ToolCallDelta(index=0, id="1", name="f", arguments="{"),
+        ToolCallDelta(index=0, arguments="}"),
+        END,
+    )
+    response = post(service, stream=False)
+    call = ToolCall(id="1", name="f", arguments="{}")
+    assert response.text == repr([("ab", "hm", (call,))])
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_several_generations_of_one_request_are_served_at_once(stream: bool) -> None:
+    async def go() -> None:
+        service = Together(3)
+        app = make_app(service, dialects=[Toy()])
+        async with client_of(app) as client:
+            body = {"text": "hi", "count": 3, "stream": stream}
+            response = await client.post("/toy/text", json=body)
+        if stream:
+            lines = response.text.splitlines()
+            for index in range(3):
+                mine = [line for line in lines if line[0] == str(index)]
+                assert mine == [f"{index}:Token:a", f"{index}:Token:b", f"{index} stop"]
+            assert lines[-1] == "end of "
+        else:
+            assert response.text == repr([("ab", "", ())] * 3)
+        assert service.ends == ["done"] * 3
+
+    asyncio.run(go())
+
+
+def test_the_first_of_several_that_fails_ends_all() -> None:
+    class Mixed(FakeService):
+        async def generate(self, request: GenerateRequest) -> Any:
+            first = not self.requests
+            self.requests.append(request)
+            try:
+                if first:
+                    raise WorkerCrashedError("gone")
+                await asyncio.Event().wait()
+                yield END
+            finally:
+                self.ends.append("failed" if first else "left")
+
+    service = Mixed()
+    response = post(service, count=3)
+    assert (response.status_code, response.json()) == (503, {"oops": "worker_crashed"})
+    assert sorted(service.ends) == ["failed", "left", "left"]
+
+
+def test_a_late_failure_is_the_dialects_own() -> None:
+    response = post(FakeService(Token(text="a"), WorkerCrashedError("gone")))
+    assert response.text.splitlines() == ["0:Token:a", "oops worker_crashed 503"]
+
+
+def test_a_generation_without_an_end_is_a_failure() -> None:
+    assert post(FakeService(Token(text="a"))).text.splitlines()[-1] == "oops internal_error 500"
+
+
+def test_unary_requests_of_one_body_are_served_at_once_and_replied_in_order() -> None:
+    service = FakeService()
+    service.unary_response = TokenizeResponse(ids=(1, 2))
+    assert post(service, "/toy/tokens", count=2).json() == [2, 2]
+    assert len(service.unary_requests) == 2
+
+
+def test_a_response_of_another_kind_is_refused() -> None:
+    service = FakeService()
+    service.unary_response = TextResponse(text="")
+    response = post(service, "/toy/tokens")
+    assert (response.status_code, response.json()) == (500, {"oops": "internal_error"})
+
+
+def test_one_of_several_unary_requests_that_fails_fails_all() -> None:
+    service = FakeService()
+    service.unary_response = WorkerCrashedError("gone")
+    response = post(service, "/toy/tokens", count=2)
+    assert (response.status_code, response.json()) == (503, {"oops": "worker_crashed"})
+
+
+def test_a_plain_route_knows_its_address() -> None:
+    app = make_app(FakeService(), dialects=[Toy()])
+    response = ask(app, "GET", "/toy/models/a/b?q=1", headers={"X-H": "yes"})
+    assert response.json() == {"id": "a/b", "q": "1", "h": "yes"}
+
+
+@pytest.mark.parametrize("count", [0, 129])
+def test_a_dialect_that_makes_no_request_or_too_many_is_at_fault(count: int) -> None:
+    assert post(FakeService(), count=count).status_code == 500
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/toy/nothing", 404, "not_found"),
+        ("GET", "/toy", 404, "not_found"),
+        ("GET", "/toy/text", 405, "method_not_allowed"),
+        ("POST", "/toy/text", 415, "unsupported_media_type"),
+    ],
+)
+def test_what_the_gate_refuses_looks_as_the_dialect_has_it(
+    method: str, path: str, status: int, code: str
+) -> None:
+    response = ask(make_app(FakeService(), dialects=[Toy()]), method, path)
+    assert (response.status_code, response.json()) == (status, {"oops": code})
+
+
+def test_other_addresses_keep_the_native_errors() -> None:
+    response = ask(make_app(FakeService(), dialects=[Toy()]), "GET", "/toys")
+    assert response.json()["reason"] == "not_found"
+
+
+def test_a_wrong_field_is_refused_by_name_and_when_to_try_again_is_told() -> None:
+    assert post(FakeService(), text=3).json() == {"oops": "invalid_request"}
+    response = post(FakeService(), text="refuse")
+    assert (response.status_code, response.headers["retry-after"]) == (429, "7")
+
+
+def test_a_dialect_that_cannot_tell_an_error_does_not_hide_it() -> None:
+    response = post(FakeService(WorkerCrashedError("the dialect breaks")))
+    assert (response.status_code, response.json()["error"]) == (503, "the dialect breaks")
+
+
+def test_two_dialects_cannot_have_one_address() -> None:
+    class Other(Toy):
+        name = "other"
+
+    with pytest.raises(ConfigurationError, match="'toy' and 'other' both bring POST /toy/text"):
+        make_app(FakeService(), dialects=[Toy(), Other()])
+
+
+def test_what_is_no_dialect_leaves_its_plugin_out() -> None:
+    plugin = FakePlugin(FakeService(), dialects=["no"])  # type: ignore[list-item]
+    app = app_of(plugin)
+    (status,) = [each for each in app.plugins.statuses() if each.name == "fake"]
+    assert status.state == "active"
+    assert status.reason is not None
+    assert "Dialect" in status.reason
+
+
+def test_the_document_has_the_routes_and_the_errors_of_a_dialect() -> None:
+    app = make_app(FakeService(), Settings(), dialects=[Toy()])
+    document = ask(app, "GET", "/openapi.json").json()
+    row = document["paths"]["/toy/text"]["post"]
+    assert row["tags"] == ["toy"]
+    assert {"name": "toy", "description": "The dialect `toy`."} in document["tags"]
+    reference = row["responses"]["400"]["$ref"].rpartition("/")[2]
+    (content,) = document["components"]["responses"][reference]["content"].values()
+    assert content["schema"] == {"$ref": "#/components/schemas/Oops"}
+    assert content["examples"]["invalid_request"]["value"] == {"oops": "invalid_request"}
+    assert document["components"]["schemas"]["Oops"]["properties"] == {"oops": {"type": "string"}}
+
+
+def test_a_client_that_leaves_frees_all_generations() -> None:
+    async def go() -> None:
+        service = FakeService(Token(text="a"), asyncio.Event())
+        app = make_app(service, dialects=[Toy()])
+        left = asyncio.Event()
+        first = True
+
+        async def receive() -> dict[str, Any]:
+            nonlocal first
+            if first:
+                first = False
+                return {"type": "http.request", "body": b'{"text": "hi", "count": 2}'}
+            await left.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.body":
+                left.set()
+
+        headers = [(b"content-type", b"application/json"), (b"host", b"testserver")]
+        scope = {
+            "type": "http", "method": "POST", "path": "/toy/text", "query_string": b"",
+            "headers": headers, "root_path": "",
+        }  # fmt: skip
+        await app(scope, receive, send)
+        assert service.ends == ["left", "left"]
+        await app.aclose()
+
+    asyncio.run(go())

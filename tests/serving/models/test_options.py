@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-3.0-only
+from typing import Annotated, ClassVar
+
+import msgspec
+import pytest
+
+from modeld import Options
+from modeld.errors import ConfigurationError
+from modeld.serving.models.options import options_for
+from modeld.values import JsonValue
+from tests.support.serving.fakes import FakeBackend
+
+
+class Knobs(Options, frozen=True):
+    context: Annotated[int, msgspec.Meta(ge=8)] = 4096
+    threads: int | None = None
+
+
+class Tunable(FakeBackend):
+    name = "tunable"
+    options_type: ClassVar[type[Options]] = Knobs
+
+
+class Range(Options, frozen=True):
+    low: int = 0
+    high: int = 10
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise ValueError("low is above high")
+
+
+class Ranged(FakeBackend):
+    options_type: ClassVar[type[Options]] = Range
+
+
+class Needy(Options, frozen=True):
+    address: str
+    port: int = 80
+
+
+class Remote(FakeBackend):
+    name = "remote"
+    options_type: ClassVar[type[Options]] = Needy
+
+
+Rows = dict[str, dict[str, JsonValue]]
+
+
+def refusal(rows: Rows, model: str = "a") -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        options_for(model, rows, Tunable())
+    assert caught.value.field == "models"
+    return caught.value.message
+
+
+def test_without_a_row_the_defaults_of_the_backend_hold() -> None:
+    assert options_for("a", {}, Tunable()) == Knobs()
+
+
+def test_a_row_is_for_the_model_that_it_names() -> None:
+    rows: Rows = {"a": {"context": 100}, "b": {"context": 200}}
+
+    assert options_for("b", rows, Tunable()) == Knobs(context=200)
+
+
+def test_globs_match_and_later_rows_win_option_by_option() -> None:
+    rows: Rows = {
+        "*": {"context": 100, "slots": 2},
+        "qwen*": {"context": 200, "threads": 3},
+        "qwen-7b": {"threads": 5},
+    }
+
+    assert options_for("qwen-7b", rows, Tunable()) == Knobs(context=200, slots=2, threads=5)
+    assert options_for("llama", rows, Tunable()) == Knobs(context=100, slots=2)
+
+
+def test_a_later_glob_wins_over_an_earlier_name() -> None:
+    rows: Rows = {"qwen-7b": {"context": 200}, "*": {"context": 100}}
+
+    assert options_for("qwen-7b", rows, Tunable()) == Knobs(context=100)
+
+
+def test_matching_tells_upper_from_lower_case() -> None:
+    assert options_for("Qwen", {"qwen": {"context": 100}}, Tunable()) == Knobs()
+
+
+def test_an_unknown_option_names_its_row_and_the_nearest_one() -> None:
+    message = refusal({"qwen*": {"contex": 100}}, "qwen-7b")
+
+    assert message == (
+        "models['qwen*'].contex: backend 'tunable' has no such option; did you mean 'context'?"
+    )
+
+
+def test_an_unknown_option_like_no_other_names_all_that_there_are() -> None:
+    message = refusal({"*": {"zzz": 100}}, "qwen-7b")
+
+    assert message.endswith("has no such option; it has context, slots, threads")
+
+
+@pytest.mark.parametrize("value", ["long", 1.5, None, 7, [1], True])
+def test_a_wrong_value_names_its_row_and_option(value: JsonValue) -> None:
+    assert refusal({"a": {"context": value}}).startswith("models['a'].context: ")
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"context": "long"}, "context: expected a whole number of 8 or more, got 'long'"),
+        ({"context": 7}, "context: expected a whole number of 8 or more, got 7"),
+        ({"context": None}, "context: expected a whole number of 8 or more, got nothing"),
+        ({"context": True}, "context: expected a whole number of 8 or more, got true"),
+        ({"threads": 1.5}, "threads: expected a whole number or nothing (null), got 1.5"),
+        ({"slots": 257}, "slots: expected a whole number from 1 to 256, got 257"),
+        ({"slots": [1]}, "slots: expected a whole number from 1 to 256, got a list"),
+        ({"slots": {}}, "slots: expected a whole number from 1 to 256, got a table"),
+    ],
+)
+def test_a_wrong_value_is_told_what_was_expected(row: dict[str, JsonValue], said: str) -> None:
+    assert refusal({"a": row}) == f"models['a'].{said}"
+
+
+@pytest.mark.parametrize("slots", [0, -1, 257])
+def test_slots_have_a_range(slots: int) -> None:
+    assert "slots" in refusal({"*": {"slots": slots}})
+
+
+def test_rows_that_are_fine_alone_and_wrong_together_name_the_model() -> None:
+    rows: Rows = {"*": {"low": 5}, "a": {"high": 3}}
+
+    with pytest.raises(ConfigurationError, match="models, for 'a': low is above high"):
+        options_for("a", rows, Ranged())
+
+
+def test_rows_of_other_models_are_not_checked() -> None:
+    rows: Rows = {"other": {"nonsense": 1}}
+
+    assert options_for("a", rows, Tunable()) == Knobs()
+
+
+def test_a_wrong_row_is_refused_although_a_later_one_would_win() -> None:
+    assert "models['*'].context" in refusal({"*": {"context": "long"}, "a": {"context": 100}})
+
+
+def test_an_option_that_a_backend_needs_may_come_from_any_row() -> None:
+    rows: Rows = {"*": {"port": 8080}, "a": {"address": "here"}}
+    assert options_for("a", rows, Remote()) == Needy(port=8080, address="here")
+    with pytest.raises(ConfigurationError) as caught:
+        options_for("b", rows, Remote())
+    assert caught.value.message == "models, for 'b': backend 'remote' needs the option 'address'"
