@@ -58,6 +58,16 @@ class EntriesInUse:
         """Return the entry of a model that is in use."""
         return self._entries.get(model)
 
+    def capabilities(self, spec: ModelSpec) -> tuple[str, ...]:
+        """Return what a model can be asked for; nothing where its backend or options are wrong."""
+        try:
+            backend = self._plugins.choose_backend(spec)
+            options = options_for(spec.id, self._settings.models, backend)
+            return tuple(sorted(capabilities(backend, spec, options)))
+        except ModeldError as exc:
+            log.debug("no capabilities of %r: %s", spec.id, exc)
+            return ()
+
     async def find(self, model: str, check_open: Callable[[], None]) -> ModelEntry:
         """Return the entry of the model that a request means, as its file is now.
 

@@ -88,10 +88,17 @@ class LocalService(ModelService):
             load_timeout_s=settings.load_timeout_s,
             notify=plugins.notify,
         )
-        self._registry = Registry(plugins.sources.values(), timeout_s=settings.source_timeout_s)
+        self._registry = Registry(
+            plugins.sources.values(),
+            timeout_s=settings.source_timeout_s,
+            capabilities=self._capabilities,
+        )
         self._entries = EntriesInUse(settings, plugins, self._registry, self._pool, self._capacity)
         self._registry.on_scanned = self._entries.drop_vanished
         self._files = FileWatch(self._loaded_files, self._registry.refresh)
+
+    def _capabilities(self, spec: ModelSpec) -> tuple[str, ...]:
+        return self._entries.capabilities(spec)
 
     async def start(self) -> None:
         """Find the models, check their options, start warm workers.

@@ -78,13 +78,14 @@ def test_a_request_that_waits_too_long_is_sent_away(rig_models: Path, tmp_path: 
             first = asyncio.create_task(
                 ask(http, served.url, Ledger(), script(tokens=1, gate=str(gate)))
             )
-            await until(lambda: served.status()["instances"] != [])
+            # Its own wait is over then: that is for the load, too.
+            await until(lambda: served.instance_or_none("a.gguf", "inflight") == 1)
             response = await http.post(f"{served.url}/infer", json={"prompt": "x"})
             gate.touch()
             assert (await first)[-1]["done"]
             return response
 
-    arguments = ("--default-model", "a.gguf", "--max-wait-s", "0.5", "--models", options)
+    arguments = ("--default-model", "a.gguf", "--max-wait-s", "5", "--models", options)
     with serving(rig_models, *arguments) as served:
         refused = asyncio.run(scenario(served))
         assert (refused.status_code, refused.json()["reason"]) == (429, "wait_timeout")

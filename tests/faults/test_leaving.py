@@ -114,7 +114,7 @@ def test_who_asks_for_a_file_that_was_replaced_during_an_unload_gets_the_new_one
 
 def test_a_model_that_was_claimed_in_vain_goes_on(rig_models: Path, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    arguments = ("--memory-budget-mb=150", "--max-overtake-s=0", "--max-wait-s=2")
+    arguments = ("--memory-budget-mb=150", "--max-overtake-s=0", "--max-wait-s=5")
 
     async def scenario(served: Served) -> None:
         async with client() as http:

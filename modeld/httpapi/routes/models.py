@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from modeld.capabilities import Capability
 from modeld.dialects import listing
 from modeld.dialects.documents import BODY_ERRORS, LOAD_ERRORS, Content, Parameter, ResponseDoc
 from modeld.errors import (
@@ -40,6 +41,9 @@ class ModelItem(BaseModel):
     family: str = Field(description="architecture; empty if unknown")
     size_bytes: int = Field(description="the size of all files of the model")
     context_length: int | None = Field(None, description="longest context it was trained for")
+    capabilities: list[Capability] | None = Field(
+        None, description="what requests may ask the model for; absent if it cannot be used"
+    )
     problem: str | None = Field(None, description="why the model cannot be used; absent if it can")
 
 
@@ -73,6 +77,7 @@ _EXAMPLE = {
     "family": "llama",
     "size_bytes": 98362432,
     "context_length": 8192,
+    "capabilities": ["chat", "logprobs", "text", "tokenize", "tools"],
 }
 _BROKEN = {
     "id": "broken.gguf",
@@ -266,6 +271,8 @@ def _item(spec: ModelSpec) -> dict[str, object]:
     }
     if spec.context_length is not None:
         item["context_length"] = spec.context_length
+    if spec.capabilities:
+        item["capabilities"] = spec.capabilities
     if spec.problem is not None:
         item["problem"] = spec.problem
     return item

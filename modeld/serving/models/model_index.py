@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import difflib
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+from msgspec.structs import replace
 
 from modeld.values import ModelSpec
 
@@ -19,7 +21,7 @@ _SUFFIX = ".gguf"
 
 
 class ModelIndex:
-    """Made once for each scan, on whatever thread, and never changed.
+    """Made once for each scan, on whatever thread, and only ever described.
 
     Of two models with one id the first counts; ``hidden`` has the others, each with its source.
     ``specs`` are sorted by id, and so are the ids of those that are ``usable``. ``devices`` are
@@ -40,10 +42,20 @@ class ModelIndex:
         self.usable = tuple(spec.id for spec in self.specs if spec.problem is None)
         self.devices = frozenset(spec.stamp.device for spec in self.specs if spec.stamp)
         self._by_id = by_id
+        self._listed = by_id
         # Strings alone, because a sort keeps the interpreter's lock, and that of tuples for longer.
         self._by_key = {_compared(model): model for model in by_id}
         self._from_start = sorted(self._by_key)
         self._from_end = sorted(key[::-1] for key in self._by_key)
+
+    def describe(self, capabilities: Callable[[ModelSpec], tuple[str, ...]]) -> None:
+        """Fill in what each of the models can be asked for."""
+        described = {
+            spec.id: replace(spec, capabilities=() if spec.problem else capabilities(spec))
+            for spec in self.specs
+        }
+        self.specs = tuple(described.values())
+        self._by_id = described
 
     def get(self, model: str) -> ModelSpec | None:
         """Return the model of this id, if there is one."""
@@ -54,9 +66,12 @@ class ModelIndex:
         return self._sources.get(model)
 
     def lists_the_same(self, other: ModelIndex) -> bool:
-        """Return whether the models of both are equal; compared one by one, for the same reason."""
+        """Return whether the models of both are equal; compared one by one, for the same reason.
+
+        What they can be asked for does not count.
+        """
         return self._sources == other._sources and all(
-            mine == theirs for mine, theirs in zip(self.specs, other.specs, strict=True)
+            spec == other._listed[model] for model, spec in self._listed.items()
         )
 
     def nearest(self, model: str) -> str:

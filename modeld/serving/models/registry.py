@@ -7,12 +7,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 
 from modeld.errors import DrainingError, InvalidModelError, LoadFailedError, ModelNotFoundError
-from modeld.hosting.daemon_threads import in_daemon_loop, in_daemon_thread
+from modeld.hosting.daemon_threads import in_daemon_loop, in_daemon_thread, submit
 from modeld.interfaces import RegistrySource
 from modeld.plugin_guard import PluginFault, described, said, shown
 from modeld.serving.models.file_stamps import FileStamps
@@ -27,6 +28,9 @@ NAMED = 3
 
 SCAN_LIMIT_S = 60.0
 """How long a source is waited for where nobody else waits, as in `modeld models`."""
+
+DESCRIBE_LIMIT_S = 5.0
+"""How long the backends have to say what the models can be asked for, before they are listed."""
 
 CLOSE_LIMIT_S = 1.0
 """How long a source has to give up at the end; one that does not is left behind."""
@@ -44,7 +48,7 @@ class Registry:
     A source that fails keeps its last good list; :attr:`errors` says what is wrong with it. One
     that takes longer than ``timeout_s`` is no longer waited for; its models come when it answers,
     and it is not asked again before that. ``on_scanned`` is called whenever the models may be
-    others.
+    others. ``capabilities`` returns what a model can be asked for; it may hang.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class Registry:
         clock: Callable[[], float] = time.monotonic,
         *,
         timeout_s: float = SCAN_LIMIT_S,
+        capabilities: Callable[[ModelSpec], tuple[str, ...]] = lambda _spec: (),
     ) -> None:
         self.errors: dict[str, str] = {}
         self.on_scanned: Callable[[], None] = lambda: None
@@ -68,6 +73,8 @@ class Registry:
         self._late: set[str] = set()
         self._stamps = FileStamps()
         self._silent: set[int] = set()
+        self._capabilities = capabilities
+        self._describing: asyncio.Future[None] | None = None
 
     def specs(self) -> Sequence[ModelSpec]:
         """Return all models, sorted by id, the unusable ones with their problem.
@@ -235,7 +242,10 @@ class Registry:
         """Put together what the sources have said last, beside the event loop: it may be much."""
         async with self._indexing:
             lists = {source.name: self._lists.get(source.name, ()) for source in self._sources}
-            self._index = await in_daemon_thread(lambda: self._newer(lists))
+            index = await in_daemon_thread(lambda: self._newer(lists))
+            if index is not self._index:
+                await self._describe(index)
+                self._index = index
         for device in self._silent - self._index.devices:  # a disk that is mounted anew is another
             self._note_reachable(device)
         hidden = self._index.hidden
@@ -244,6 +254,18 @@ class Registry:
         if len(hidden) > _WARNED:
             log.warning("and %d more models are hidden", len(hidden) - _WARNED)
         self.on_scanned()
+
+    async def _describe(self, index: ModelIndex) -> None:
+        """Fill in what the models can be asked for; where a backend hangs, later or never."""
+        if self._describing is not None and not self._describing.done():
+            return  # it still hangs, and takes one thread only
+        describe = partial(index.describe, self._capabilities)
+        self._describing = describing = asyncio.wrap_future(submit(describe))
+        await asyncio.wait({describing}, timeout=DESCRIBE_LIMIT_S)
+        if describing.done():
+            describing.result()
+        else:
+            log.error("the backends have not said what the models can be asked for: one hangs")
 
     def _newer(self, lists: Mapping[str, Sequence[ModelSpec]]) -> ModelIndex:
         """Return the index of these lists; the one at hand where it has the same models."""

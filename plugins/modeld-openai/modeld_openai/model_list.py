@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from modeld.capabilities import Capability
 from modeld.dialects import JSON, Call, PlainRoute, WholeResponse, listing
 from modeld.dialects.documents import Content, Parameter, ResponseDoc
 from modeld.errors import InvalidModelError, ModelNotFoundError
@@ -18,6 +19,7 @@ _EXAMPLE = {
     "object": "model",
     "created": 1764547200,
     "owned_by": "modeld",
+    "capabilities": ["chat", "logprobs", "text", "tokenize", "tools"],
 }
 _ID = Parameter(
     name="id",
@@ -34,6 +36,9 @@ class OpenAIModel(BaseModel):
     object: Literal["model"]
     created: int = Field(description="when its file was last changed, in seconds since 1970")
     owned_by: str = Field(description="always modeld")
+    capabilities: list[Capability] = Field(
+        description="what requests may ask it for, an extension of this API"
+    )
 
 
 class OpenAIModelList(BaseModel):
@@ -84,7 +89,8 @@ async def _shown(call: Call) -> WholeResponse:
 
 def _item(spec: ModelSpec) -> dict[str, object]:
     created = spec.stamp.mtime_ns // 10**9 if spec.stamp else 0
-    return {"id": spec.id, "object": "model", "created": created, "owned_by": "modeld"}
+    item: dict[str, object] = {"id": spec.id, "object": "model", "created": created}
+    return {**item, "owned_by": "modeld", "capabilities": spec.capabilities}
 
 
 def _described(model: type[BaseModel], example: object) -> tuple[ResponseDoc]:

@@ -12,7 +12,7 @@ from tests.support.http.fake_service import FakeService, ask, make_app
 
 STAMP = FileStamp(device=1, inode=2, size_bytes=3, mtime_ns=1_700_000_000_999_999_999)
 MODELS = (
-    ModelSpec(id="a/b c.gguf", name="b", path="/b", stamp=STAMP),
+    ModelSpec(id="a/b c.gguf", name="b", path="/b", stamp=STAMP, capabilities=("text",)),
     ModelSpec(id="plain", name="p", path="/p"),
     ModelSpec(id="broken", name="x", path="/x", problem="it is no GGUF file"),
 )
@@ -26,20 +26,26 @@ def get(path: str) -> httpx.Response:
     return response
 
 
-def item(model: str, created: int) -> dict[str, Any]:
-    return {"id": model, "object": "model", "created": created, "owned_by": "modeld"}
+def item(model: str, created: int, *capabilities: str) -> dict[str, Any]:
+    return {
+        "id": model,
+        "object": "model",
+        "created": created,
+        "owned_by": "modeld",
+        "capabilities": list(capabilities),
+    }
 
 
 def test_models_that_can_be_used_are_listed():
     assert get("/v1/models").json() == {
         "object": "list",
-        "data": [item("a/b c.gguf", 1_700_000_000), item("plain", 0)],
+        "data": [item("a/b c.gguf", 1_700_000_000, "text"), item("plain", 0)],
     }
 
 
 def test_one_model_is_shown_by_its_id_with_slashes():
     for path in ("/v1/models/a/b%20c.gguf", "/v1/models/a%2Fb%20c.gguf"):
-        assert get(path).json() == item("a/b c.gguf", 1_700_000_000)
+        assert get(path).json() == item("a/b c.gguf", 1_700_000_000, "text")
 
 
 def test_what_cannot_be_shown_says_why():

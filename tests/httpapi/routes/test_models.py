@@ -96,7 +96,9 @@ def test_very_many_models_are_listed_in_turns_and_written_once(
 
 
 def test_an_item_has_the_members_that_are_described() -> None:
-    full = ModelSpec(id="a", name="a", path="/a", context_length=1, problem="none of yours")
+    full = ModelSpec(
+        id="a", name="a", path="/a", context_length=1, problem="bad", capabilities=("text",)
+    )
     assert set(models._item(full)) == set(models.ModelItem.model_fields)
 
 

@@ -240,6 +240,59 @@ def test_a_source_that_takes_too_long_is_waited_for_once_and_heard_when_it_answe
     asyncio.run(main())
 
 
+def test_what_models_can_be_asked_for_is_filled_in_and_a_source_has_no_say_in_it() -> None:
+    async def main() -> None:
+        said = {"a": ("chat", "text"), "b": ()}
+        shelf = Shelf(
+            replace(a_spec("a"), capabilities=("magic",)),
+            a_spec("b"),
+            a_spec("c", problem="it is empty"),
+        )
+        registry = Registry([shelf], capabilities=lambda spec: said[spec.id])
+        await registry.refresh()
+        assert [spec.capabilities for spec in registry.specs()] == [("chat", "text"), (), ()]
+        assert (await registry.find("a")).capabilities == ("chat", "text")
+
+        said.clear()  # nobody is asked again about models that are the same
+        listed = registry.specs()
+        await registry.refresh()
+        assert registry.specs() is listed
+        await registry.aclose()
+
+    asyncio.run(main())
+
+
+def test_models_are_listed_though_a_backend_never_says_what_they_can_be_asked_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("modeld.serving.models.registry.DESCRIBE_LIMIT_S", 0.05)
+    may_say, asked = threading.Event(), []
+
+    def capabilities(spec: ModelSpec) -> tuple[str, ...]:
+        asked.append(spec.id)
+        may_say.wait(10)
+        return ("text",)
+
+    async def main() -> None:
+        shelf = Shelf(a_spec("a"))
+        registry = Registry([shelf], capabilities=capabilities)
+        await registry.refresh()
+        assert ids(registry) == ["a"]
+        assert "one hangs" in caplog.text
+        shelf.specs.append(a_spec("b"))
+        await registry.refresh()
+        assert (ids(registry), asked) == (["a", "b"], ["a"])
+
+        may_say.set()
+        await until(lambda: registry._describing is not None and registry._describing.done())
+        shelf.specs.append(a_spec("c"))
+        await registry.refresh()
+        assert {spec.capabilities for spec in registry.specs()} == {("text",)}
+        await registry.aclose()
+
+    asyncio.run(main())
+
+
 class MuteError(Exception):
     def __str__(self) -> str:
         raise RuntimeError("no words")

@@ -55,7 +55,7 @@ class Constraints:
     @property
     def ready(self) -> Future[ConstraintTokenizer]:
         """Return what matchers are made with, once it is there."""
-        return self._preparing.made
+        return self._preparing.made()
 
     def matcher(self, request: GenerateRequest) -> Matcher | None:
         """Return a matcher for a request's generation, or None if it is free.

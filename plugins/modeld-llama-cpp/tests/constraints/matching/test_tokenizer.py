@@ -55,7 +55,7 @@ def test_what_a_vocabulary_cannot_spell_is_left_to_choices(vocabulary: Vocabular
 
 def test_a_tokenizer_is_made_on_another_thread(vocabulary: Vocabulary) -> None:
     made = TokenizerInPreparation(vocabulary)
-    assert made.made.result().ends == {wide_vocabulary.EOS}
+    assert made.made().result().ends == {wide_vocabulary.EOS}
     made.close()
 
 
@@ -80,7 +80,7 @@ def test_one_that_is_not_wanted_any_more_is_not_made(
     go_on.set()
     closing.join()
     with pytest.raises(InternalError, match="is being unloaded"):
-        made.made.result()
+        made.made().result()
 
 
 def test_a_vocabulary_that_cannot_be_used_is_told_to_who_asks(
@@ -95,7 +95,7 @@ def test_a_vocabulary_that_cannot_be_used_is_told_to_who_asks(
     monkeypatch.setattr(tokenizer_, "read_table", endless)
     made = TokenizerInPreparation(vocabulary)
     with pytest.raises(InternalError, match="no token that ends"):
-        made.made.result()
+        made.made().result()
     made.close()
 
 
@@ -111,7 +111,7 @@ def test_it_gives_way_to_threads_that_compute(
 
     monkeypatch.setattr(tokenizer_, "read_table", note)
     made = TokenizerInPreparation(vocabulary)
-    made.made.result()
+    made.made().result()
     made.close()
     assert seen == [min(own + 10, 19) if sys.platform == "linux" else own]
     assert os.getpriority(os.PRIO_PROCESS, 0) == own
@@ -125,7 +125,7 @@ def test_where_a_thread_may_not_give_way_the_tokenizer_is_made_all_the_same(
 
     monkeypatch.setattr(os, "setpriority", refuse)
     preparing = TokenizerInPreparation(vocabulary)
-    assert isinstance(preparing.made.result(timeout=60), ConstraintTokenizer)
+    assert isinstance(preparing.made().result(timeout=60), ConstraintTokenizer)
     preparing.close()
 
 
@@ -138,7 +138,7 @@ def test_any_fault_is_told_to_who_asks(
     monkeypatch.setattr(tokenizer_, "read_table", broken)
     made = TokenizerInPreparation(vocabulary)
     with pytest.raises(InternalError, match="constraints cannot be used: ZeroDivisionError"):
-        made.made.result()
+        made.made().result()
     made.close()
 
 
@@ -186,7 +186,7 @@ def test_others_get_on_while_it_is_made(gemma3: object) -> None:
         started = time.perf_counter()
         time.sleep(0)
         waits.append(time.perf_counter() - started)
-    made.made.result()
+    made.made().result()
     assert len(waits) > 1000, "the interpreter was free for most of it"
     made.close()
     wide_vocabulary.free(model)
