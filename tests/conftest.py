@@ -9,6 +9,9 @@ import pytest
 from hypothesis import settings
 
 from tests.support import measurement
+from tests.support.hosting.leaks import no_worker_stays
+
+__all__ = ["no_worker_stays"]
 
 # The scripts have tests too; they are no package, and import each other as they are started.
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))

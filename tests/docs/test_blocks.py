@@ -15,6 +15,7 @@ import tomllib
 from pathlib import Path
 
 import click
+import psutil
 import pytest
 import yaml
 from modeld_llama_cpp.backend import LlamaCpp
@@ -59,6 +60,7 @@ def test_every_fence_has_a_language_that_is_checked() -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_python_runs(page: str) -> None:
+    before = set(psutil.Process().children())
     names: dict[str, object] = {"__name__": page}
     for block in blocks("python", page):
         # The first line makes annotations mere text, so that skeletons may name what comes later.
@@ -66,6 +68,8 @@ def test_python_runs(page: str) -> None:
         compiled = compile(code, block.where, "exec", dont_inherit=True)
         if block.title is None:
             exec(compiled, names)
+    # Who copies the code copies what it leaves behind.
+    assert set(psutil.Process().children()) <= before
 
 
 @pytest.mark.parametrize("block", cut(), ids=lambda block: block.where)

@@ -3,15 +3,19 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
+import pytest
 
 PATIENCE_S = 10.0
 """How long a test waits for what must happen; only a failing test waits that long."""
+
+WORKER = "modeld-worker"
+"""What workers are named, in ``ps`` too."""
 
 T = TypeVar("T")
 
@@ -37,6 +41,28 @@ def descriptors() -> set[tuple[str, str]]:
 def children() -> set[str]:
     """Return the child processes of this one, zombies too."""
     return {f"{child.pid} {child.status()}" for child in psutil.Process().children()}
+
+
+def _workers() -> set[psutil.Process]:
+    """Return the workers that this process has started and that still run."""
+    found = set()
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if child.name() == WORKER and child.status() != psutil.STATUS_ZOMBIE:
+                found.add(child)
+    return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_worker_stays() -> Iterator[None]:
+    """Fail the file that leaves a worker behind, and end it: other tests would be blamed."""
+    before = _workers()
+    yield
+    left = _workers() - before
+    for worker in left:
+        worker.kill()
+        worker.wait()
+    assert not left, f"workers are left: {left}"
 
 
 def threads() -> set[str]:
