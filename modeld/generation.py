@@ -37,8 +37,12 @@ class Whole:
 
     def add(self, piece: Piece) -> None:
         """Gather one piece, in the order in which they come."""
-        if isinstance(piece, Token):  # nearly all are, and a match takes longer for each of them
-            self._write(self._content, piece.text)
+        if isinstance(piece, Token):  # nearly all are; a call would cost each as much again
+            self._characters += len(piece.text)
+            if self._characters <= self._most:
+                self._content.write(piece.text)
+            else:
+                self._let_go()
         elif isinstance(piece, ReasoningToken):
             self._write(self._reasoning, piece.text)
         else:
@@ -81,5 +85,9 @@ class Whole:
         self._characters += len(more)
         if self._characters <= self._most:
             text.write(more)
-        elif self._characters - len(more) <= self._most:
+        else:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._content.tell() or self._reasoning.tell() or self._calls:
             self._content, self._reasoning, self._calls = StringIO(), StringIO(), {}

@@ -69,10 +69,10 @@ class _Failure(Value, frozen=True, kw_only=True, omit_defaults=True):
 
 def encode_chunk(chunk: Chunk) -> bytes:
     """Return one chunk as a JSON object without any line end in it."""
+    if type(chunk) is Token and not chunk.logprobs:  # nearly all are, and a match takes longer
+        line = b'{"token":' + _encode(chunk.text) + b"}"
+        return line if line.isascii() else _on_one_line(line)
     match chunk:
-        case Token(text=text) if not chunk.logprobs:
-            line = b'{"token":' + _encode(text) + b"}"
-            return line if text.isascii() else _on_one_line(line)
         case Token(text=text, logprobs=logprobs):
             return _on_one_line(_encode({"token": text} | _with(logprobs)))
         case ReasoningToken(text=text, logprobs=logprobs):

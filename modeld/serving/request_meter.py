@@ -7,6 +7,7 @@ import time
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, assert_never
 
 from modeld.events import RequestFinished, RequestRefused, RequestStarted
@@ -56,9 +57,7 @@ class Meter:
         self._tally = Tally()  # nobody's, until the model is known
         self._whole = Whole()
         self._tokens = 0
-        self._first_s: float | None = None
-        self._last_s = 0.0
-        self._gaps_s = array("d")
+        self._stamps_s = array("d")
         self._usage: Usage | None = None
         self.outcome = "cancelled"
 
@@ -74,12 +73,8 @@ class Meter:
 
     def piece(self, piece: Piece) -> None:
         """Note one piece of the generation."""
-        now_s = self._clock()
-        if self._first_s is None:
-            self._first_s = now_s
-        elif self._tokens <= MOST_GAPS:
-            self._gaps_s.append(now_s - self._last_s)
-        self._last_s = now_s
+        if self._tokens <= MOST_GAPS:
+            self._stamps_s.append(self._clock())
         self._tokens += 1
         self._tally.completion_tokens += 1
         self._whole.add(piece)
@@ -120,16 +115,16 @@ class Meter:
                 )
             case _Served(model):
                 usage = self._usage or Usage(completion_tokens=self._tokens)
-                first_s = self._first_s
+                stamps_s = self._stamps_s
                 return RequestFinished(
                     request_id=self._request_id,
                     model=model,
                     outcome=self.outcome,
                     seconds=self._clock() - self._arrived_s,
-                    first_token_s=None if first_s is None else first_s - self._arrived_s,
+                    first_token_s=stamps_s[0] - self._arrived_s if stamps_s else None,
                     prompt_tokens=usage.prompt_tokens,
                     completion_tokens=usage.completion_tokens,
-                    gaps_s=tuple(self._gaps_s),
+                    gaps_s=tuple(later_s - before_s for before_s, later_s in pairwise(stamps_s)),
                 )
             case _:
                 assert_never(self._phase)

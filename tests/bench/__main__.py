@@ -3,7 +3,7 @@
 
     python -m tests.bench [--repeats N] [--threads N] [NAME …]
 
-All but `startup` and `streams` need the models. `swap`, `throughput`, `first-token`,
+All but `startup`, `streams` and `dialects` need the models. `swap`, `throughput`, `first-token`,
 `shared-prefix` and `long-prompt` need llama-server too, whose path is given with --llama-server.
 `make bench` brings both; llama-server takes it about 13 minutes, once.
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from modeld_llama_cpp.native.cores import usable_cores
 
-from tests.bench import peer, reading, startup, streams, swap
+from tests.bench import dialects, peer, reading, startup, streams, swap
 from tests.bench.contest import Contest
 from tests.support.gguf.real_models import GEMMA3, SMOLLM2, models_folder
 
@@ -51,6 +51,7 @@ def figures(contest: Contest) -> dict[str, Callable[[], list[str]]]:
     return {
         "startup": partial(startup.measure, repeats),
         "streams": partial(streams.measure, repeats),
+        "dialects": partial(dialects.measure, repeats),
         "steps": steps,
         "constraints": partial(constraints, repeats, contest.threads),
         "swap": lambda: swap.measure(repeats, contest.llama_server, models_folder()),

@@ -43,43 +43,49 @@ def server(kind: str, tokens: int) -> Iterator[tuple[int, psutil.Process]]:
             process.terminate()
 
 
+async def post(port: int, path: str, content: object) -> bytes:
+    """Return all that comes for a request."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    body = json.dumps(content).encode()
+    writer.write(
+        b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Connection: close\r\nContent-Length: %d\r\n\r\n%b" % (path.encode(), len(body), body)
+    )
+    received = []
+    while data := await reader.read(1 << 16):
+        received.append(data)
+    writer.close()
+    return b"".join(received)
+
+
 async def request(port: int, tokens: int) -> int:
     """Read one streamed response, and return the number of lines."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    body = json.dumps({"prompt": "x", "max_tokens": tokens}).encode()
-    writer.write(
-        b"POST /infer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        b"Connection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
-    )
-    lines = 0
-    while data := await reader.read(1 << 16):
-        lines += data.count(b"}\n")
-    writer.close()
-    return lines
+    return (await post(port, "/infer", {"prompt": "x", "max_tokens": tokens})).count(b"}\n")
 
 
 async def streams(port: int, process: psutil.Process, tokens: int) -> Run:
     """Read all streams at once."""
     await request(port, 1)
-    before_s = _cpu_s(process)
+    before_s = cpu_s(process)
     began_s = time.perf_counter()
     lines = sum(await asyncio.gather(*(request(port, tokens) for _ in range(STREAMS))))
     seconds = time.perf_counter() - began_s
     assert lines >= STREAMS * tokens, f"{lines} lines of {STREAMS * tokens}"
-    return Run(lines / seconds, _cpu_s(process) - before_s)
+    return Run(lines / seconds, cpu_s(process) - before_s)
 
 
 async def requests(port: int, process: psutil.Process) -> Run:
     """Return many short requests, eight at a time."""
     await request(port, 1)
-    before_s = _cpu_s(process)
+    before_s = cpu_s(process)
     began_s = time.perf_counter()
     for _ in range(REQUESTS // 8):
         await asyncio.gather(*(request(port, 1) for _ in range(8)))
-    return Run(REQUESTS / (time.perf_counter() - began_s), _cpu_s(process) - before_s)
+    return Run(REQUESTS / (time.perf_counter() - began_s), cpu_s(process) - before_s)
 
 
-def _cpu_s(process: psutil.Process) -> float:
+def cpu_s(process: psutil.Process) -> float:
+    """Return the processor time of a process so far."""
     now = process.cpu_times()
     return float(now.user + now.system)
 

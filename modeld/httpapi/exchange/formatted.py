@@ -21,11 +21,12 @@ class FormattedStream(StreamEncoder):
 
     def __init__(self, formatter: OutputFormatter) -> None:
         self._formatter = formatter
+        self._encode = formatter.encode
         self.media_type = formatter.media_type
 
     def piece(self, index: int, piece: Piece) -> bytes:  # noqa: ARG002
         """Return a part of the generation."""
-        return self._formatter.encode(piece)
+        return self._encode(piece)
 
     def done(self, index: int, done: Done) -> bytes:  # noqa: ARG002
         """Return its end."""

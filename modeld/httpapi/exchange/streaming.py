@@ -119,28 +119,55 @@ class Delivery:
             raise
 
     async def _pass_on(self, source: Merged, count: int) -> list[Done]:
-        """Send every piece and return the ends, so that the last is sent when all is given back."""
-        stream = self._encoder if isinstance(self._encoder, StreamEncoder) else None
-        wholes = [_Whole() for _ in range(count)] if stream is None else []
+        """Take every chunk and return the ends, so that the last is sent when all is given back."""
+        encoder = self._encoder
+        if isinstance(encoder, StreamEncoder):
+            ends = await self._stream(encoder, source, count)
+        else:
+            ends = await self._gather(source, count)
+        if len(ends) < count:
+            raise InternalError("the service ended a generation without saying so")
+        self._last = next(reversed(ends))
+        return [ends[index] for index in range(count)]
+
+    async def _stream(
+        self, encoder: StreamEncoder, source: Merged, count: int
+    ) -> dict[int, Done]:
+        """Send every piece as it comes, and all ends but the last."""
+        send, piece = self._send, encoder.piece
+        ends: dict[int, Done] = {}
+        async for chunk in source.chunks:
+            self._chunks += 1
+            if not isinstance(chunk, Done):
+                body = piece(source.index, chunk)
+            else:
+                ends[source.index] = chunk
+                is_last = len(ends) == count
+                body = b"" if is_last else await self._end(encoder, source.index, chunk)
+            if self._started and 0 < len(body) <= PIECE_BYTES:
+                # Nearly all. As `_write` does it, whose coroutine would cost each token as much.
+                self._writes += 1
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+                self._writes += 1
+            else:
+                await self._write(body)
+            if self._chunks % _CHUNKS_PER_TURN == 0:
+                await asyncio.sleep(0)  # so that others have a turn where chunks never wait
+        return ends
+
+    async def _gather(self, source: Merged, count: int) -> dict[int, Done]:
+        """Keep every piece, and put all of a generation into its end."""
+        wholes = [_Whole() for _ in range(count)]
         ends: dict[int, Done] = {}
         async for chunk in source.chunks:
             self._chunks += 1
             if isinstance(chunk, Done):
-                ends[source.index] = chunk
-                if stream is not None and len(ends) < count:
-                    await self._write(await self._end(stream, source.index, chunk))
-            elif stream is None:
-                wholes[source.index].add(chunk)
+                ends[source.index] = wholes[source.index].completed(chunk)
             else:
-                await self._write(stream.piece(source.index, chunk))
+                wholes[source.index].add(chunk)
             if self._chunks % _CHUNKS_PER_TURN == 0:
-                await asyncio.sleep(0)  # so that others have a turn where chunks never wait
-        if len(ends) < count:
-            raise InternalError("the service ended a generation without saying so")
-        self._last = next(reversed(ends))
-        if stream is None:
-            return [wholes[index].completed(ends[index]) for index in range(count)]
-        return [ends[index] for index in range(count)]
+                await asyncio.sleep(0)
+        return ends
 
     async def _encoded(self, ends: Sequence[Done]) -> bytes:
         """Return what is left to be sent: the last end of a stream, or all in one piece."""

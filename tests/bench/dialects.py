@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""What a token costs the server in each dialect, and when the first one comes, against the native.
+
+The streams of :mod:`.streams`, from the same instant engine; the dialects take turns.
+"""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from tests.bench.bench_app import STREAMS
+from tests.bench.streams import TOKENS, cpu_s, post, server
+
+FIRST_TOKENS = 200
+"""Requests of one token for the median of the time to the first one."""
+
+_CHAT = [{"role": "user", "content": "x"}]
+
+
+@dataclass(frozen=True)
+class Wire:
+    """How a dialect is asked for a stream; ``mark`` is in each event that has a token."""
+
+    path: str
+    body: Mapping[str, Any]
+    limit: str
+    mark: bytes
+
+    def body_for(self, tokens: int) -> dict[str, Any]:
+        """Return the body of a request for so many tokens."""
+        return {**self.body, self.limit: tokens}
+
+
+NATIVE = "native"
+WIRES = {
+    NATIVE: Wire("/infer", {"messages": _CHAT}, "max_tokens", b'{"token":'),
+    "openai": Wire(
+        "/v1/chat/completions",
+        {"messages": _CHAT, "stream": True},
+        "max_tokens",
+        b'"delta":{"content":',
+    ),
+}
+
+
+async def _stream(port: int, wire: Wire, tokens: int) -> int:
+    return (await post(port, wire.path, wire.body_for(tokens))).count(wire.mark)
+
+
+async def _cost_us(port: int, process: psutil.Process, wire: Wire) -> float:
+    """Return the server's processor time for a token of many streams, in microseconds."""
+    await _stream(port, wire, 1)
+    before_s = cpu_s(process)
+    counts = await asyncio.gather(*(_stream(port, wire, TOKENS) for _ in range(STREAMS)))
+    assert set(counts) == {TOKENS}, counts
+    return (cpu_s(process) - before_s) / (STREAMS * TOKENS) * 1e6
+
+
+async def _first_ms(port: int, wire: Wire) -> float:
+    """Return the median time of a whole request for one token, in milliseconds."""
+    times = []
+    for _ in range(FIRST_TOKENS):
+        began_s = time.perf_counter()
+        assert await _stream(port, wire, 1) == 1
+        times.append(time.perf_counter() - began_s)
+    return statistics.median(times) * 1e3
+
+
+def measure(repeats: int) -> list[str]:
+    """Measure all dialects in turn and return a row for each."""
+    costs: dict[str, list[float]] = {name: [] for name in WIRES}
+    firsts: dict[str, list[float]] = {name: [] for name in WIRES}
+    with server("modeld", TOKENS) as (port, process):
+        for _ in range(repeats):
+            for name, wire in WIRES.items():
+                costs[name].append(asyncio.run(_cost_us(port, process, wire)))
+                firsts[name].append(asyncio.run(_first_ms(port, wire)))
+    return [
+        f"{name}: server CPU per token {_against_native(costs, name, 'us')} (goal 1.15),"
+        f" a request of one token {_against_native(firsts, name, 'ms')}"
+        for name in WIRES
+    ]
+
+
+def _against_native(measured: Mapping[str, list[float]], name: str, unit: str) -> str:
+    pairs = zip(measured[name], measured[NATIVE], strict=True)
+    ratio = statistics.median(one / native for one, native in pairs)
+    return f"{statistics.median(measured[name]):.2f} {unit}, ratio {ratio:.2f}"
+
+
+if __name__ == "__main__":
+    print("\n".join(measure(5)))
