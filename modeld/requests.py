@@ -8,7 +8,7 @@ can be sent to another process or machine.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -20,6 +20,12 @@ ModelId = Annotated[str, msgspec.Meta(max_length=512)]
 """A registry id, or nothing for the configured default."""
 
 TimeoutSeconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+MAX_KEEP_ALIVE_S: Final = 31_536_000
+KeepAliveSeconds: TypeAlias = (
+    Annotated[float, msgspec.Meta(ge=0, le=MAX_KEEP_ALIVE_S)] | Literal["forever"]
+)
+"""A time in which a model need not be used; a word and no infinity, which JSON does not have."""
+
 TokenCount = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
 LogprobCount = Annotated[int, msgspec.Meta(ge=0, le=20)]
 CacheSalt = Annotated[str, msgspec.Meta(max_length=256)]
@@ -113,7 +119,10 @@ class GenerateRequest(Value, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     ``model`` is a registry id; empty means the configured default. ``max_tokens`` of ``None``
     means as many as the context has room for. ``timeout_s`` bounds the whole request, waiting
-    included. ``request_id`` names the request in logs and errors.
+    included. ``keep_alive_s`` is how long the model stays in memory unused after this request and
+    those that leave it unset: 0 takes it out once its requests are over, ``forever`` never. Unset
+    in all requests since its load, it is the setting ``max_idle_s``. ``request_id`` names the
+    request in logs and errors.
 
     In a chat the model may call ``tools`` as ``tool_choice`` says, several at once where
     ``parallel_tool_calls`` allows it. ``template_kwargs`` are variables for the model's chat
@@ -150,6 +159,7 @@ class GenerateRequest(Value, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cache_prompt: bool = True
     cache_salt: CacheSalt = ""
     timeout_s: TimeoutSeconds | None = None
+    keep_alive_s: KeepAliveSeconds | None = None
     request_id: str = ""
 
 
@@ -165,11 +175,13 @@ class UnaryRequest(Value, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Base of all unary requests.
 
     ``model`` is a registry id; empty means the configured default. ``timeout_s`` bounds the whole
-    request, waiting included. ``request_id`` names the request in logs and errors.
+    request, waiting included. ``keep_alive_s`` is how long the model stays in memory unused, as in
+    a :class:`GenerateRequest`. ``request_id`` names the request in logs and errors.
     """
 
     model: ModelId = ""
     timeout_s: TimeoutSeconds | None = None
+    keep_alive_s: KeepAliveSeconds | None = None
     request_id: str = ""
 
 

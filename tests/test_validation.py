@@ -161,6 +161,24 @@ def test_a_length_is_the_same_from_python_as_on_the_wire(name: str, lengths: int
         assert python(**{name: text}) is wire(**{name: text}) is (length <= lengths)
 
 
+@pytest.mark.parametrize(
+    ("value", "is_right"),
+    [
+        (0, True),
+        (0.5, True),
+        (31_536_000, True),
+        ("forever", True),
+        ("5m", False),
+        (-1e-9, False),
+        (31_536_001, False),
+    ],
+)
+def test_how_long_a_model_is_kept_is_the_same_from_python_as_on_the_wire(
+    value: float | str, is_right: bool
+) -> None:
+    assert python(keep_alive_s=value) is wire(keep_alive_s=value) is is_right
+
+
 def chat(count: int, role: str = "user") -> list[dict[str, str]]:
     return [{"role": role, "content": "hi"}] * count
 

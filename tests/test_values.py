@@ -43,6 +43,7 @@ VALUES = [
         stop=("\n",),
         sampling=Sampling(temperature=0.0, seed=7),
         timeout_s=1.5,
+        keep_alive_s="forever",
     ),
     MemoryEstimate(weights_bytes=1, kv_bytes=2, compute_bytes=3),
     INSTANCE,

@@ -4,10 +4,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
+
+from modeld.requests import MAX_KEEP_ALIVE_S
 
 UNKNOWN_FIELD = "unknown_field"
 """The kind of the fault that :class:`Strict` finds; ``name`` in its context is the field's."""
@@ -42,6 +53,17 @@ class Strict(BaseModel):
         return any(each.alias == name for each in cls.model_fields.values())
 
 
+def _keep_alive_kind(given: Any) -> str:
+    return "~word" if isinstance(given, str) else "~seconds"
+
+
+KeepAlive = Annotated[
+    Annotated[Annotated[float, Field(ge=0, le=MAX_KEEP_ALIVE_S)], Tag("~seconds")]
+    | Annotated[Literal["forever"], Tag("~word")],
+    Discriminator(_keep_alive_kind),
+]
+
+
 class ModelRequest(Strict):
     """Base of the requests that a model serves."""
 
@@ -50,6 +72,11 @@ class ModelRequest(Strict):
     )
     timeout_s: float | None = Field(
         None, gt=0, le=MAX_TIMEOUT_S, description="longest time for the whole request, in seconds"
+    )
+    keep_alive_s: KeepAlive | None = Field(
+        None,
+        description="how many seconds the model stays in memory unused, or forever; without it as"
+        " the last request said, at first max_idle_s of the settings",
     )
 
 

@@ -190,6 +190,7 @@ class InferBody(SamplingFields, ChatFields, TextBody):
             cache_prompt=self.cache_prompt is not False,
             cache_salt=self.cache_salt or "",
             timeout_s=self.timeout_s,
+            keep_alive_s=self.keep_alive_s,
             request_id=request_id,
         )
 

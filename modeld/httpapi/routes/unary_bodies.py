@@ -72,6 +72,7 @@ class UnaryBody(ModelRequest):
         return {
             "model": self.model or "",
             "timeout_s": self.timeout_s,
+            "keep_alive_s": self.keep_alive_s,
             "request_id": request_id,
         }
 

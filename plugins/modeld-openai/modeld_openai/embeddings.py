@@ -110,6 +110,7 @@ def _requests(body: EmbeddingsBody, call: Call) -> tuple[EmbedRequest]:
         inputs=tuple(body.input),
         normalize=body.normalize is not False,
         timeout_s=body.timeout_s,
+        keep_alive_s=body.keep_alive_s,
         request_id=call.request_id,
     )
     return (request,)

@@ -100,6 +100,7 @@ def _requests(body: RerankDocumentsBody, call: Call) -> tuple[RerankRequest]:
         query=body.query,
         documents=tuple(body.documents),
         timeout_s=body.timeout_s,
+        keep_alive_s=body.keep_alive_s,
         request_id=call.request_id,
     )
     return (request,)

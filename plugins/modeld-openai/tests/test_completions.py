@@ -157,6 +157,7 @@ WRONG: dict[str, tuple[Any, ...]] = COMMON | {
 WRONG_EMBEDDINGS: dict[str, tuple[Any, ...]] = {
     "model": COMMON["model"],
     "timeout_s": COMMON["timeout_s"],
+    "keep_alive_s": COMMON["keep_alive_s"],
     "input": (None, 5, {}, [], [5], [[5]], ["a"] * 2049),
     "encoding_format": (5, "int8"),
     "dimensions": (*NO_WHOLE, 0),

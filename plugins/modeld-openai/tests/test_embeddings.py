@@ -58,9 +58,10 @@ def test_a_length_is_taken_if_it_is_the_models_own():
 
 
 def test_vectors_need_not_have_length_1():
-    service, _ = embed(input=["a", "b"], normalize=False, timeout_s=5)
+    service, _ = embed(input=["a", "b"], normalize=False, timeout_s=5, keep_alive_s=0)
     assert service.unary_requests[0].normalize is False
     assert service.unary_requests[0].timeout_s == 5
+    assert service.unary_requests[0].keep_alive_s == 0
 
 
 @pytest.mark.parametrize("vectors", [VECTORS[:1], ((math.nan, 1.0), (1.0, 1.0))])

@@ -19,6 +19,7 @@ SCORES = (0.5, 2.0, -1.0, 0.5)
 WRONG = {
     "model": COMMON["model"],
     "timeout_s": COMMON["timeout_s"],
+    "keep_alive_s": COMMON["keep_alive_s"],
     "query": (None, *NO_TEXT, ""),
     "documents": (None, 5, "a", {}, [], ["a"] * 1025),
     "top_n": (*NO_WHOLE, 0, 1025),

@@ -71,6 +71,7 @@ fractions = st.floats(allow_nan=False)
 some_texts = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=20)
 token_ids = st.integers(0, 999_999_999)
 timeouts = st.none() | st.floats(0, 86_400, exclude_min=True)
+keep_alives = st.none() | st.floats(0, 31_536_000) | st.just("forever")
 plain = st.recursive(
     st.none() | st.booleans() | numbers | fractions | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
@@ -121,6 +122,7 @@ requests = st.builds(
     choice=st.none() | st.lists(st.text(min_size=1), min_size=1, max_size=3).map(tuple),
     logprobs=st.none() | st.integers(0, 20),
     timeout_s=timeouts,
+    keep_alive_s=keep_alives,
     request_id=texts,
 )
 usages = st.builds(Usage, prompt_tokens=counts, completion_tokens=counts, cached_tokens=counts)

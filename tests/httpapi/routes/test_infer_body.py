@@ -44,6 +44,7 @@ def test_every_field_reaches_the_service() -> None:
         cache_prompt=False,
         cache_salt="mine",
         timeout_s=30,
+        keep_alive_s=60,
     ) == GenerateRequest(
         model="m",
         prompt="hi",
@@ -55,6 +56,7 @@ def test_every_field_reaches_the_service() -> None:
         cache_prompt=False,
         cache_salt="mine",
         timeout_s=30.0,
+        keep_alive_s=60.0,
         request_id="id",
     )
 
@@ -149,6 +151,7 @@ def test_a_schema_is_an_object(schema: object) -> None:
         ("max_tokens", 1, 2**31, [0, -1, 2**31 + 1, 2**63, 10**400]),
         ("logprobs", 0, 20, [-1, 21, True, "5", 2**63]),
         ("timeout_s", SMALLEST, 86_400, [0, -1, 86_401, True]),
+        ("keep_alive_s", 0, 31_536_000, [-1, 31_536_001, True]),
     ],
 )
 def test_a_number_is_taken_at_its_limits_and_refused_beyond(
@@ -160,6 +163,13 @@ def test_a_number_is_taken_at_its_limits_and_refused_beyond(
         with pytest.raises(InvalidRequestError) as refusal:
             meant(prompt="hi", **{field: value})
         assert refusal.value.field == field
+
+
+def test_a_model_may_be_kept_for_ever() -> None:
+    assert meant(prompt="hi", keep_alive_s="forever").keep_alive_s == "forever"
+    for wrong in ("5m", "inf", ""):
+        with pytest.raises(InvalidRequestError, match="keep_alive_s: must be 'forever', got"):
+            meant(prompt="hi", keep_alive_s=wrong)
 
 
 @pytest.mark.parametrize(

@@ -43,13 +43,14 @@ def meant(kind: type[UnaryBody], **body: object) -> AnyUnaryRequest:
 
 
 @pytest.mark.parametrize(("kind", "smallest"), KINDS)
-def test_a_unary_request_may_name_a_model_and_a_time(
+def test_a_unary_request_may_name_a_model_and_times(
     kind: type[UnaryBody], smallest: dict[str, Any]
 ) -> None:
     plain = meant(kind, **smallest)
     assert (plain.model, plain.timeout_s, plain.request_id) == ("", None, "id")
-    named = meant(kind, **smallest, model="m", timeout_s=3)
-    assert (named.model, named.timeout_s) == ("m", 3.0)
+    assert plain.keep_alive_s is None
+    named = meant(kind, **smallest, model="m", timeout_s=3, keep_alive_s=0)
+    assert (named.model, named.timeout_s, named.keep_alive_s) == ("m", 3.0, 0.0)
 
 
 @pytest.mark.parametrize(("kind", "smallest"), KINDS)
@@ -61,7 +62,15 @@ def test_null_means_left_out(kind: type[UnaryBody], smallest: dict[str, Any]) ->
 @pytest.mark.parametrize(("kind", "smallest"), KINDS)
 @pytest.mark.parametrize(
     ("field", "wrong"),
-    [("model", "x" * 513), ("model", 1), ("timeout_s", 0), ("timeout_s", 86_401), ("path", "/")],
+    [
+        ("model", "x" * 513),
+        ("model", 1),
+        ("timeout_s", 0),
+        ("timeout_s", 86_401),
+        ("keep_alive_s", -1),
+        ("keep_alive_s", "5m"),
+        ("path", "/"),
+    ],
 )
 def test_what_is_common_is_checked_for_all(
     kind: type[UnaryBody], smallest: dict[str, Any], field: str, wrong: object

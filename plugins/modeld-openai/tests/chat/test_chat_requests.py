@@ -66,6 +66,7 @@ def test_plain_fields_are_passed_on():
         cache_prompt=False,
         cache_salt="s",
         timeout_s=5,
+        keep_alive_s="forever",
         user="me",
         metadata={"a": "b"},
         store=False,
@@ -73,6 +74,7 @@ def test_plain_fields_are_passed_on():
         parallel_tool_calls=False,
     )
     assert (made.model, made.max_tokens, made.stop, made.timeout_s) == ("x", 7, ("end",), 5)
+    assert made.keep_alive_s == "forever"
     assert (made.cache_prompt, made.cache_salt, made.parallel_tool_calls) == (False, "s", False)
     assert made.sampling == Sampling(
         temperature=0,
