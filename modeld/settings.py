@@ -115,6 +115,10 @@ class Settings(Value, frozen=True, kw_only=True):
     eviction_policy: Annotated[
         str, Meta(description="policy that chooses which idle model makes room")
     ] = "lru"
+    max_idle_s: Annotated[
+        float,
+        Meta(ge=0, description="longest time that a model stays loaded unused; 0: no limit"),
+    ] = 0.0
     models: Annotated[
         ModelOptions,
         Meta(description="options per model: id or glob to options, later rows winning"),

@@ -22,6 +22,7 @@ class EvictionReason(StrEnum):
     """Why a loaded model was taken out of memory."""
 
     MAKE_ROOM = "make_room"
+    IDLE = "idle"
     UNLOAD_REQUESTED = "unload_requested"
     FILE_CHANGED = "file_changed"
     FILE_REMOVED = "file_removed"
@@ -34,6 +35,8 @@ class InstanceStatus(Value, frozen=True, kw_only=True):
 
     ``held_bytes`` is the larger of the estimate and what was measured after the load.
     ``last_used_unix`` is in seconds; 0 means never. A ``pinned`` model makes room for no other.
+    ``expires_in_s`` is in how many seconds it leaves memory if nobody uses it from now on; ``None``
+    if it stays.
     The tokens are those since the start; ``completion_tokens_total`` grows while requests run.
     """
 
@@ -46,6 +49,7 @@ class InstanceStatus(Value, frozen=True, kw_only=True):
     max_queue_depth: int
     slots: int
     pinned: bool = False
+    expires_in_s: float | None = None
     pid: int | None = None
     loads_total: int = 0
     prompt_tokens_total: int = 0

@@ -41,6 +41,7 @@ OTHER: dict[str, Any] = {
     "memory_budget_mb": 2048,
     "memory_margin_mb": 64,
     "eviction_policy": "mine",
+    "max_idle_s": 600.0,
     "models": {"tiny*": {"context": 512, "slots": 4}, "big.gguf": {"threads": 2}},
     "max_queue_depth": 0,
     "max_wait_s": 0.25,

@@ -197,6 +197,7 @@ class EntriesInUse:
             options,
             need,
             max_queue_depth=self._settings.max_queue_depth,
+            max_idle_s=self._settings.max_idle_s or math.inf,
             capabilities=capabilities(backend, spec, options),
         )
 

@@ -21,6 +21,7 @@ from modeld.events import Event
 from modeld.hosting.host import Hosting
 from modeld.hosting.tasks import TaskSet
 from modeld.interfaces import Engine
+from modeld.requests import KeepAliveSeconds
 from modeld.serving.lifecycle import Lifecycle
 from modeld.serving.loader import Loader
 from modeld.serving.scheduling import refusals
@@ -101,11 +102,13 @@ class Pool:
         max_wait_s: float,
         needs_slot: bool = True,
         in_forecast: bool = True,
+        keep_alive_s: KeepAliveSeconds | None = None,
     ) -> AsyncIterator[Lease]:
         """Queue, bring the model into memory, and keep it and a slot until the block ends.
 
         Whoever is done with the engine sooner may give the lease back before that.
-        ``in_forecast`` says whether its time says anything of how long the next one will take.
+        ``in_forecast`` says whether its time says anything of how long the next one will take,
+        ``keep_alive_s`` how long the model is to stay in memory unused from then on.
 
         Raises:
             ModeldError: the queue is full, the wait took longer than ``max_wait_s``, the model
@@ -113,7 +116,7 @@ class Pool:
         """
         if self._refusal is not None:
             raise self._refusal
-        ticket = self._ticket(max_wait_s, needs_slot=needs_slot)
+        ticket = self._ticket(max_wait_s, needs_slot=needs_slot, keep_alive_s=keep_alive_s)
         self._join(entry, ticket)
         running = await self._wait(entry, ticket, max_wait_s)
         end = partial(self._end, entry, ticket, in_forecast)
@@ -177,10 +180,17 @@ class Pool:
         self.scheduler.leave(entry, ticket, self._clock())
         self._decide()
 
-    def _ticket(self, max_wait_s: float, *, needs_slot: bool) -> Ticket:
+    def _ticket(
+        self, max_wait_s: float, *, needs_slot: bool, keep_alive_s: KeepAliveSeconds | None
+    ) -> Ticket:
         now_s = self._clock()
-        granted = asyncio.get_running_loop().create_future()
-        return Ticket(now_s, granted, needs_slot=needs_slot, deadline_s=now_s + max_wait_s)
+        return Ticket(
+            now_s,
+            asyncio.get_running_loop().create_future(),
+            needs_slot=needs_slot,
+            deadline_s=now_s + max_wait_s,
+            keep_alive_s=keep_alive_s,
+        )
 
     def _forecast(self, entry: ModelEntry, error: ModeldError) -> None:
         """Say when it is worth trying again, where no error before has said it."""

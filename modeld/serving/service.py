@@ -196,6 +196,7 @@ class LocalService(ModelService):
                 entry,
                 max_wait_s=self._settings.max_wait_s,
                 in_forecast=not isinstance(request, UNCOMPUTED),
+                keep_alive_s=request.keep_alive_s,
             ) as lease:
                 self._plugins.notify(meter.started(entry.spec.id, entry.tally))
                 with self._served():

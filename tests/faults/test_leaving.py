@@ -42,6 +42,26 @@ def test_a_deleted_models_memory_is_freed_and_the_server_is_not_ready(
         asyncio.run(scenario(served))
 
 
+def test_a_model_that_nobody_uses_gives_its_memory_back(rig_models: Path) -> None:
+    body = {"model": "a.gguf", "prompt": "hi", "stream": False}
+
+    async def scenario(served: Served) -> None:
+        assert served.post("/infer", body).status_code == 200
+        assert 0 < served.instance("a.gguf")["expires_in_s"] <= 600
+
+        assert served.post("/infer", body | {"keep_alive_s": 0}).status_code == 200
+
+        await until(lambda: served.status()["held_mb"] == 0)
+        assert served.state("a.gguf") == "absent"
+        assert 'modeld_evictions_total{reason="idle"} 1.0' in served.get("/metrics").text
+        response = served.post("/tokenize", {"content": "hi", "keep_alive_s": "forever"})
+        assert response.status_code == 200
+        assert "expires_in_s" not in served.instance("a.gguf")
+
+    with serving(rig_models, "--max-idle-s", "600", "--default-model", "a.gguf") as served:
+        asyncio.run(scenario(served))
+
+
 async def a_long_stream(
     http: httpx.AsyncClient, served: Served, gate: Path
 ) -> AsyncIterator[dict[str, Any]]:

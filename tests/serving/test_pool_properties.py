@@ -3,6 +3,7 @@
 
 import asyncio
 import itertools
+import math
 import random
 from collections.abc import Callable, Sequence
 from unittest.mock import patch
@@ -15,11 +16,13 @@ from msgspec.structs import replace
 from modeld import MemoryEstimate
 from modeld.errors import LoadFailedError, ModeldError, ModelNotFoundError
 from modeld.events import Event, ModelLoaded
+from modeld.requests import KeepAliveSeconds
 from modeld.serving.pool import Pool
 from modeld.serving.scheduling import absent
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.phases import Closing, Leaving, Ready, public_state
+from modeld.serving.state.residence import Residence
 from modeld.status import EvictionReason
 from modeld.values import FileStamp
 from tests.support.serving.fakes import (
@@ -37,6 +40,10 @@ pytestmark = pytest.mark.usefixtures("unmeasured")
 
 MODELS = {"a": 100, "b": 150, "c": 60, "d": 400}
 BUDGET_MB = 260
+MAX_IDLE_S = {"a": 3.0, "c": 10.0}
+"""The other models stay where no request says otherwise."""
+
+KEEP_ALIVES: tuple[KeepAliveSeconds | None, ...] = (None, None, None, 0, 1.0, "forever")
 QUIET = 30
 """Steps of the event loop after which nothing moves by itself."""
 
@@ -68,6 +75,7 @@ class World:
         self.stamps = itertools.count(1)
         self.leaving: dict[Instance, EvictionReason | None] = {}
         self.taken_back = 0
+        self.expired = 0
 
     def note(self, event: Event) -> None:
         self.loads += isinstance(event, ModelLoaded)
@@ -78,7 +86,13 @@ class World:
         if known is None:
             size_mb, measurable = MODELS[model], model in "bcd"
             known = self.scheduler.entries[model] = an_entry(
-                self.backend, model, size_mb=size_mb, slots=2, depth=2, measurable=measurable
+                self.backend,
+                model,
+                size_mb=size_mb,
+                slots=2,
+                depth=2,
+                measurable=measurable,
+                max_idle_s=MAX_IDLE_S.get(model, math.inf),
             )
         return known
 
@@ -86,10 +100,16 @@ class World:
     def entries(self) -> list[ModelEntry]:
         return [self.entry(model) for model in MODELS]
 
+    def instances(self) -> list[tuple[ModelEntry, Instance]]:
+        return [(entry, instance) for entry in self.entries for instance in entry.instances]
+
     async def client(self, model: str, finish: asyncio.Event, *, needs_slot: bool) -> str:
         entry = self.entry(model)
+        keep_alive_s = self.random.choice(KEEP_ALIVES)
         try:
-            async with self.pool.lease(entry, max_wait_s=60, needs_slot=needs_slot) as lease:
+            async with self.pool.lease(
+                entry, max_wait_s=60, needs_slot=needs_slot, keep_alive_s=keep_alive_s
+            ) as lease:
                 engine = bare(lease.engine)
                 assert isinstance(engine, FakeEngine)
                 assert not engine.closed, "a lease of an engine that is closed"
@@ -168,7 +188,10 @@ class World:
     def check_pins(self) -> None:
         for instance in self.stays.values():
             phase = instance.phase
-            is_evicted = isinstance(phase, Leaving) and phase.reason is EvictionReason.MAKE_ROOM
+            is_evicted = isinstance(phase, Leaving) and phase.reason in {
+                EvictionReason.MAKE_ROOM,
+                EvictionReason.IDLE,
+            }
             assert not is_evicted, "a pinned model went"
         for entry in self.entries:
             for instance in entry.instances:
@@ -177,7 +200,7 @@ class World:
 
     def check_drains(self) -> None:
         """Rule 3: closing is one-way, and only what a load has claimed is ever taken back."""
-        for instance in [instance for each in self.entries for instance in each.instances]:
+        for _, instance in self.instances():
             phase = instance.phase
             if isinstance(phase, Leaving):
                 closing = self.leaving.get(instance) is None and instance in self.leaving
@@ -188,6 +211,21 @@ class World:
                 reason = self.leaving.pop(instance)
                 assert reason is EvictionReason.MAKE_ROOM, f"taken back from {reason}"
                 self.taken_back += 1
+
+    def check_expiries(self) -> None:
+        """Nobody leaves for being idle before the time is over."""
+        for entry, instance in self.instances():
+            phase = instance.phase
+            if isinstance(phase, Closing) and phase.reason is EvictionReason.IDLE:
+                assert self.is_over(entry, phase.residence), "it left too early"
+                self.expired += instance not in self.leaving
+
+    def is_over(self, entry: ModelEntry, residence: Residence) -> bool:
+        """Return whether nobody has used it for as long as it may be unused."""
+        limit_s = residence.keep_alive_s
+        if limit_s is None:
+            limit_s = entry.max_idle_s
+        return limit_s != "forever" and self.clock() - residence.last_used_s >= limit_s
 
     def vanish(self) -> None:
         """What the service does when no source has the model any more. It may come back."""
@@ -202,7 +240,14 @@ class World:
         entry = self.random.choice([entry for entry in self.entries if entry.spec.id in "ad"])
         pinned, tally = entry.pinned, entry.tally
         size_mb = self.random.choice([50, 100, 200, 400])
-        fresh = an_entry(self.backend, entry.spec.id, size_mb=size_mb, slots=2, depth=2)
+        fresh = an_entry(
+            self.backend,
+            entry.spec.id,
+            size_mb=size_mb,
+            slots=2,
+            depth=2,
+            max_idle_s=entry.max_idle_s,
+        )
         stamp = FileStamp(device=1, inode=1, size_bytes=1, mtime_ns=next(self.stamps))
         fresh.spec = replace(fresh.spec, stamp=stamp)
         entry.renew(fresh)
@@ -223,6 +268,7 @@ class World:
             await asyncio.sleep(0)
             self.scheduler.check()
             self.check_pins()
+            self.check_expiries()
             self.check_drains()
             self.check_totals()
         if steps == QUIET:
@@ -235,6 +281,9 @@ class World:
         undone = [decision.deaths, decision.measurements, decision.loads, decision.closes]
         assert not any(undone), f"not asked for: {undone}"
         assert self.positions() == before, "requests or models move when asked again"
+        for entry, instance in self.instances():
+            if entry.is_idle and not entry.pinned and isinstance(instance.phase, Ready):
+                assert not self.is_over(entry, instance.phase.residence), "its time is over"
 
     def positions(self) -> list[tuple[object, ...]]:
         """Who waits and who runs where, and what is in memory."""
@@ -358,8 +407,11 @@ def test_any_interleaving_does_so_where_many_want_the_same_memory(
 def test_the_walks_come_across_what_they_are_to_show() -> None:
     """Else the properties would hold because nothing has happened."""
     chance = random.Random(8)
-    taken_back = 0
+    taken_back = expired = 0
     for seed in range(100):
         operations = [chance.randrange(len(CONTENTION)) for _ in range(100)]
-        taken_back += asyncio.run(walk(operations, seed, CONTENTION)).taken_back
+        world = asyncio.run(walk(operations, seed, CONTENTION))
+        taken_back += world.taken_back
+        expired += world.expired
     assert taken_back >= 4
+    assert expired >= 20

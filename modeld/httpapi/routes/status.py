@@ -38,6 +38,11 @@ class InstanceItem(BaseModel):
     max_queue_depth: int
     slots: int = Field(description="requests that it can work on at once")
     pinned: bool = Field(description="whether it stays when others need room")
+    expires_in_s: float | None = Field(
+        None,
+        description="seconds until it leaves memory if nobody uses it from now on; absent if it"
+        " stays",
+    )
     pid: int | None = Field(None, description="the process that runs it")
     loads_total: int
     prompt_tokens_total: int = Field(
@@ -197,6 +202,7 @@ def _document(status: ServiceStatus, page: Sequence[InstanceStatus]) -> StatusDo
 
 
 def _item(instance: InstanceStatus) -> InstanceItem:
+    expires_in_s = instance.expires_in_s
     return InstanceItem(
         model_id=instance.model_id,
         state=instance.state,
@@ -208,6 +214,7 @@ def _item(instance: InstanceStatus) -> InstanceItem:
         max_queue_depth=instance.max_queue_depth,
         slots=instance.slots,
         pinned=instance.pinned,
+        expires_in_s=None if expires_in_s is None else round(expires_in_s, 3),
         pid=instance.pid,
         loads_total=instance.loads_total,
         prompt_tokens_total=instance.prompt_tokens_total,

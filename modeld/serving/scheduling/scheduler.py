@@ -26,6 +26,7 @@ from modeld.serving.scheduling.backfill import opens_s
 from modeld.serving.scheduling.decision import Close, Death, Decision
 from modeld.serving.scheduling.entry_index import EntryIndex
 from modeld.serving.scheduling.eviction import EvictionPlanner
+from modeld.serving.scheduling.expiry import Expiry
 from modeld.serving.scheduling.forecast import Forecast
 from modeld.serving.scheduling.growth import Growth
 from modeld.serving.scheduling.invariants import check
@@ -71,6 +72,7 @@ class ModelScheduler:
             min_residence_s=min_residence_s,
             max_overtake_s=max_overtake_s,
         )
+        self._expiry = Expiry(self._index)
         self._forecast = Forecast(self._index, ledger, self._eviction)
         self._growth = Growth(self._index, ledger, self._eviction, self._forecast)
         self._loads = LoadPlanner(self._index, ledger, self._eviction, self._growth)
@@ -163,19 +165,22 @@ class ModelScheduler:
     def decide(self, now_s: float) -> Decision:
         """Return everything that can go ahead at ``now_s``.
 
-        The order matters. The dead go first, or a request would be granted to one. What has grown
-        is counted before anything is granted or loaded, or its bytes would be taken twice. Grants
+        The order matters. The dead go first, or a request would be granted to one. Who has expired
+        leaves before anybody is claimed, or others would go for those bytes too. What has grown is
+        counted before anything is granted or loaded, or its bytes would be taken twice. Grants
         come before loads, because a model that serves on is busy, and no victim. What is to be
         closed is looked for last, so that what a load has claimed goes with the same decision.
         """
         decision = Decision()
         self._notice_deaths(now_s, decision)
         self._release_unwanted()
+        self._expiry.expire(now_s)
         self._growth.settle(now_s)
         self._eviction.note_contention(now_s)
         self._grant(now_s, decision)
         while self._index.wanting and self._loads.start(now_s, decision):
             self._grant(now_s, decision)  # what was claimed for them in vain takes requests again
+        self._expiry.ask(now_s, decision)
         self._close_drained(decision)
         self._forget(now_s)
         decision.complaints, self._eviction.complaints = self._eviction.complaints, []
@@ -272,7 +277,7 @@ class ModelScheduler:
             case _:
                 assert_never(instance.phase)
         while (ticket := entry.queue.grant(residence, now_s, stays=stays)) is not None:
-            residence.last_used_s = now_s
+            residence.begin_use(now_s, ticket.keep_alive_s)
             if ticket.needs_slot:
                 self._eviction.note_grant(residence, now_s)
 

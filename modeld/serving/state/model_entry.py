@@ -27,7 +27,8 @@ class ModelEntry:
     ``instances`` are what there is of it in memory, at most one today. ``victims`` are those of
     other models that go so that this one fits. ``start_tag`` and ``left_s`` say where it stands
     among those that wait for memory, see :attr:`waits_rank`; ``claim_rank`` after whose its bytes
-    are on their way.
+    are on their way. ``max_idle_s`` is how long it stays in memory unused where no request has
+    said that.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class ModelEntry:
         need: MemoryNeed,
         *,
         max_queue_depth: int,
+        max_idle_s: float = math.inf,
         capabilities: Collection[Capability] = PLAIN,
     ) -> None:
         self.spec = spec
@@ -45,6 +47,7 @@ class ModelEntry:
         self.options = options
         self.need = need
         self.capabilities = capabilities
+        self.max_idle_s = max_idle_s
         self.queue = ModelQueue(spec.id, options.slots, max_queue_depth)
         self.cooldown = Cooldown()
         self.instances: list[Instance] = []
@@ -114,6 +117,19 @@ class ModelEntry:
         """Return what takes requests of it."""
         return [each.phase.residence for each in self.instances if isinstance(each.phase, Ready)]
 
+    def expires_s(self, residence: Residence, now_s: float) -> float:
+        """Return when it leaves memory if nobody uses it from now on; infinite for never."""
+        if self.pinned:
+            return math.inf
+        unused_since_s = residence.last_used_s if self.queue.is_empty else now_s
+        match residence.keep_alive_s:
+            case None:
+                return unused_since_s + self.max_idle_s
+            case "forever":
+                return math.inf
+            case keep_alive_s:
+                return unused_since_s + keep_alive_s
+
     @property
     def has_nothing_left(self) -> bool:
         """Return whether the model is absent and nothing is asked of it."""
@@ -147,6 +163,7 @@ class ModelEntry:
             max_queue_depth=self.queue.max_depth,
             slots=self.queue.slots,
             pinned=self.pinned,
+            expires_in_s=self._expires_in_s(now_s),
             pid=engines[0].pid if engines else None,
             loads_total=self.loads_total,
             prompt_tokens_total=self.tally.prompt_tokens,
@@ -154,6 +171,10 @@ class ModelEntry:
             last_error=self.last_error,
             log_tail=engines[0].log_tail() if engines else self.log_tail,
         )
+
+    def _expires_in_s(self, now_s: float) -> float | None:
+        expires_s = min((self.expires_s(each, now_s) for each in self.ready()), default=math.inf)
+        return max(0.0, expires_s - now_s) if expires_s < math.inf else None
 
     def _engines(self) -> list[Engine]:
         return [each for instance in self.instances for each in phases.engines(instance.phase)]

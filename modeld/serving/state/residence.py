@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 
 from modeld.interfaces import Engine
+from modeld.requests import KeepAliveSeconds
 
 
 class Residence:
@@ -13,11 +14,13 @@ class Residence:
 
     ``measured_bytes`` is what the engine said it holds as the load ended, ``ready_s`` when that
     was, ``load_seconds`` how long it took. ``last_used_s`` moves with every request that begins or
-    ends. ``term_since_s`` is when it first served while others waited for memory.
+    ends. ``keep_alive_s`` is what the last request said that said how long it may be unused.
+    ``term_since_s`` is when it first served while others waited for memory.
     """
 
     __slots__ = (
         "engine",
+        "keep_alive_s",
         "last_used_s",
         "load_seconds",
         "measured_bytes",
@@ -31,4 +34,11 @@ class Residence:
         self.measured_bytes = engine.held_bytes
         self.load_seconds = ready_s - started_s
         self.ready_s = self.last_used_s = ready_s
+        self.keep_alive_s: KeepAliveSeconds | None = None
         self.term_since_s = -math.inf
+
+    def begin_use(self, now_s: float, keep_alive_s: KeepAliveSeconds | None) -> None:
+        """Note that a request begins, and how long it wants the model to stay, if it says so."""
+        self.last_used_s = now_s
+        if keep_alive_s is not None:
+            self.keep_alive_s = keep_alive_s

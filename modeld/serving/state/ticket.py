@@ -17,6 +17,7 @@ from typing import Final, TypeAlias, assert_never
 import msgspec
 
 from modeld.errors import ModeldError
+from modeld.requests import KeepAliveSeconds
 from modeld.serving.state.residence import Residence
 
 
@@ -110,7 +111,8 @@ class Ticket:
 
     ``granted`` is done when the model is ready and a slot is the ticket's; it fails if the model
     cannot be had. A ticket that needs no slot (an explicit load) only waits for the model.
-    ``deadline_s`` is when it gives up if it still waits then.
+    ``deadline_s`` is when it gives up if it still waits then. ``keep_alive_s`` is how long it wants
+    the model to stay in memory unused, if it says so.
     """
 
     def __init__(
@@ -120,9 +122,11 @@ class Ticket:
         *,
         needs_slot: bool = True,
         deadline_s: float = math.inf,
+        keep_alive_s: KeepAliveSeconds | None = None,
     ) -> None:
         self.arrived_s = arrived_s
         self.deadline_s = deadline_s
+        self.keep_alive_s = keep_alive_s
         self.granted = granted
         self.needs_slot = needs_slot
         self.phase: RequestPhase = _QUEUED

@@ -25,6 +25,7 @@ declare namespace Api {
     max_queue_depth: number;
     slots: number;
     pinned: boolean;
+    expires_in_s?: number;
     pid?: number;
     loads_total: number;
     prompt_tokens_total: number;

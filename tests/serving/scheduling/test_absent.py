@@ -29,6 +29,7 @@ class Many:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, budget_mb: int | None) -> None:
         self.scheduler = a_scheduler(budget_mb=budget_mb)
+        self.max_idle_s = 1e6
         self._loop = loop
         self._backend = FakeBackend()
         self._tickets: list[Ticket] = []
@@ -37,7 +38,8 @@ class Many:
     def entry(self, model: str) -> ModelEntry:
         known = self.scheduler.entries.get(model)
         if known is None:
-            known = self.scheduler.entries[model] = an_entry(self._backend, model)
+            known = an_entry(self._backend, model, max_idle_s=self.max_idle_s)
+            self.scheduler.entries[model] = known
         return known
 
     def serve(self, model: str) -> None:

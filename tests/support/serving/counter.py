@@ -168,9 +168,11 @@ class Counter:
         self.plugins.observers = {"notebook": self.notebook}
         self.service = LocalService(self.settings, self.plugins, machine)
 
-    async def ask(self, prompt: str, model: str = "a", request_id: str = "r") -> list[Chunk]:
+    async def ask(
+        self, prompt: str, model: str = "a", request_id: str = "r", **members: Any
+    ) -> list[Chunk]:
         """Return all chunks of one response."""
-        request = GenerateRequest(model=model, prompt=prompt, request_id=request_id)
+        request = GenerateRequest(model=model, prompt=prompt, request_id=request_id, **members)
         async with aclosing(self.service.generate(request)) as chunks:
             return [chunk async for chunk in chunks]
 

@@ -5,6 +5,7 @@ import asyncio
 from typing import Any
 
 from modeld import EvictionPolicy
+from modeld.requests import KeepAliveSeconds
 from modeld.serving.scheduling.decision import Decision
 from modeld.serving.state import phases
 from modeld.serving.state.instance import Instance
@@ -56,10 +57,21 @@ class Desk:
         self.scheduler.entries[model] = entry
         return entry
 
-    def arrive(self, entry: ModelEntry, *, needs_slot: bool = True) -> Ticket:
+    def arrive(
+        self,
+        entry: ModelEntry,
+        *,
+        needs_slot: bool = True,
+        keep_alive_s: KeepAliveSeconds | None = None,
+    ) -> Ticket:
         """Queue a request; nothing is decided yet. Later arrivals are later."""
         self.clock.now_s += 0.001
-        ticket = Ticket(self.clock.now_s, self._loop.create_future(), needs_slot=needs_slot)
+        ticket = Ticket(
+            self.clock.now_s,
+            self._loop.create_future(),
+            needs_slot=needs_slot,
+            keep_alive_s=keep_alive_s,
+        )
         self.scheduler.join(entry, ticket, self.clock.now_s)
         self._tickets.append(ticket)
         return ticket
@@ -104,9 +116,9 @@ class Desk:
         self.scheduler.drain(entry, EvictionReason.UNLOAD_REQUESTED)
         return self.decide()
 
-    def resident(self, model: str, size_mb: int = 100, *, slots: int = 1) -> ModelEntry:
+    def resident(self, model: str, size_mb: int = 100, **choices: Any) -> ModelEntry:
         """Return a model that is loaded and idle."""
-        entry = self.entry(model, size_mb, slots=slots)
+        entry = self.entry(model, size_mb, **choices)
         self.arrive(entry, needs_slot=False)
         assert entry in self.decide().loads
         self.loaded(entry)

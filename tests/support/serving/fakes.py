@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Sequence
 
 from modeld import (
@@ -166,10 +167,12 @@ def an_entry(
     slots: int = 1,
     depth: int = 32,
     measurable: bool = False,
+    max_idle_s: float = math.inf,
 ) -> ModelEntry:
     spec = ModelSpec(id=model, name=model, path=f"/models/{model}")
     need = MemoryNeed(size_mb * MIB, is_measurable=measurable)
-    return ModelEntry(spec, backend, Options(slots=slots), need, max_queue_depth=depth)
+    options = Options(slots=slots)
+    return ModelEntry(spec, backend, options, need, max_queue_depth=depth, max_idle_s=max_idle_s)
 
 
 def a_scheduler(

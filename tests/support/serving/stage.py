@@ -152,9 +152,11 @@ class Stage:
             future.set_result(result and MemoryEstimate(weights_bytes=result * MIB))
         await settle()
 
-    async def resident(self, model: str, size_mb: int = 100) -> tuple[ModelEntry, FakeEngine]:
+    async def resident(
+        self, model: str, size_mb: int = 100, **choices: Any
+    ) -> tuple[ModelEntry, FakeEngine]:
         """Return a model that is loaded and idle."""
-        entry = self.entry(model, size_mb)
+        entry = self.entry(model, size_mb, **choices)
         load = await self.client(entry, needs_slot=False)
         engine = await self.end_load(model)
         assert await load.outcome() == "completed"

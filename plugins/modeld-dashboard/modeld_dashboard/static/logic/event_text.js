@@ -22,6 +22,7 @@ const GONE_WELL = new Set(["stop", "length", "answered", "cancelled"]);
 /** @type {Readonly<Record<string, string>>} */
 const EVICTIONS = {
   make_room: "It was idle, and another model needed its memory (make_room).",
+  idle: "Nobody had used it for as long as it may be unused (idle).",
   unload_requested: "Somebody asked for it (unload_requested).",
   file_changed: "Its file has changed; the next request loads the new one (file_changed).",
   file_removed: "Its file is not there any more, or cannot be used (file_removed).",
