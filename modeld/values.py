@@ -66,10 +66,18 @@ class ModelSpec(Value, frozen=True, kw_only=True):
 class Options(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What can be set for one model; a backend extends it with options of its own.
 
-    ``slots`` is how many requests one loaded model serves at once.
+    ``slots`` is how many requests one loaded model serves at once. ``max_idle_s`` is for one model
+    what the setting of that name is for all.
     """
 
     slots: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
+    max_idle_s: Annotated[
+        Annotated[float, msgspec.Meta(ge=0)] | None,
+        msgspec.Meta(
+            description="longest time that the model stays loaded unused; as the setting unless"
+            " set, 0: no limit"
+        ),
+    ] = None
 
 
 class MemoryEstimate(Value, frozen=True, kw_only=True):

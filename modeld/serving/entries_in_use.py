@@ -22,7 +22,7 @@ from modeld.serving.state.memory_need import MemoryNeed
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.settings import Settings
 from modeld.status import EvictionReason
-from modeld.values import ModelSpec
+from modeld.values import ModelSpec, Options
 
 log = logging.getLogger("modeld.service")
 
@@ -197,9 +197,13 @@ class EntriesInUse:
             options,
             need,
             max_queue_depth=self._settings.max_queue_depth,
-            max_idle_s=self._settings.max_idle_s or math.inf,
+            max_idle_s=self._max_idle_s(options),
             capabilities=capabilities(backend, spec, options),
         )
+
+    def _max_idle_s(self, options: Options) -> float:
+        own_s, shared_s = options.max_idle_s, self._settings.max_idle_s
+        return (shared_s if own_s is None else own_s) or math.inf
 
     def _check_options(self) -> None:
         for spec in self._registry.specs():

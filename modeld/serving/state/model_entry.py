@@ -69,7 +69,7 @@ class ModelEntry:
         """Go on with a new version of the file; what is loaded stays what it is until it goes."""
         self.spec, self.backend, self.options = fresh.spec, fresh.backend, fresh.options
         self.need, self.cooldown = fresh.need, fresh.cooldown
-        self.capabilities = fresh.capabilities
+        self.capabilities, self.max_idle_s = fresh.capabilities, fresh.max_idle_s
 
     @property
     def has_claim(self) -> bool:

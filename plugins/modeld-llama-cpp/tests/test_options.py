@@ -35,6 +35,7 @@ def test_nothing_but_defaults_is_valid() -> None:
     [
         {"slots": 0},
         {"slots": 257},
+        {"max_idle_s": -1},
         {"context": 0},
         {"batch": -1},
         {"ubatch": 0},

@@ -23,6 +23,8 @@ from tests.support.serving.desk import (
     runs,
     state_of,
 )
+from tests.support.serving.fakes import an_entry
+from tests.support.serving.sources import Shelf, a_spec
 from tests.support.serving.stage import Stage, a_stage
 from tests.support.serving.virtual_time import now_s, run_virtually, settle
 
@@ -360,6 +362,31 @@ def test_a_request_of_the_service_may_keep_its_model_for_no_time() -> None:
             assert (await counter.service.status()).evictions_total == 1
 
     asyncio.run(main())
+
+
+def test_a_models_own_time_goes_before_that_of_all() -> None:
+    async def main() -> None:
+        options = {"b": {"max_idle_s": 30}, "c": {"max_idle_s": 0}}
+        shelf = Shelf(*map(a_spec, "abc"))
+        async with a_counter(shelf, max_idle_s=600, models=options) as counter:
+            for model in "abc":
+                await counter.ask("hi", model)
+            said = [each.expires_in_s for each in (await counter.service.status()).instances]
+            assert said == [pytest.approx(600, rel=0.1), pytest.approx(30, rel=0.1), None]
+
+    asyncio.run(main())
+
+
+def test_a_new_version_of_a_file_has_the_time_of_its_own_options(new_desk: NewDesk) -> None:
+    desk = new_desk()
+    entry = desk.entry("a", max_idle_s=60)
+
+    entry.renew(an_entry(desk.backend, "a", max_idle_s=5))
+
+    desk.arrive(entry, needs_slot=False)
+    desk.decide()
+    desk.loaded(entry)
+    assert desk.decide(after_s=5).closes == [entry]
 
 
 def test_by_default_a_model_of_the_service_does_not_expire() -> None:
