@@ -79,6 +79,15 @@ class ModelRequest(Strict):
         " the last request said, at first max_idle_s of the settings",
     )
 
+    def common_members(self, request_id: str) -> dict[str, Any]:
+        """Return the members of a request for the service that these fields are."""
+        return {
+            "model": self.model or "",
+            "timeout_s": self.timeout_s,
+            "keep_alive_s": self.keep_alive_s,
+            "request_id": request_id,
+        }
+
 
 def usable(fault_of: Callable[[Any], str | None]) -> AfterValidator:
     """Return what refuses a value that has a fault, in the words that ``fault_of`` returns."""

@@ -172,7 +172,7 @@ class InferBody(SamplingFields, ChatFields, TextBody):
         """
         self._check_pairs()
         return GenerateRequest(
-            model=self.model or "",
+            **self.common_members(request_id),
             prompt=self.prompt or None,
             messages=as_values(self.messages) if self.messages else None,
             tool_choice=tool_choice_of(self.tool_choice),
@@ -189,9 +189,6 @@ class InferBody(SamplingFields, ChatFields, TextBody):
             logprobs=self.logprobs,
             cache_prompt=self.cache_prompt is not False,
             cache_salt=self.cache_salt or "",
-            timeout_s=self.timeout_s,
-            keep_alive_s=self.keep_alive_s,
-            request_id=request_id,
         )
 
     def _check_pairs(self) -> None:

@@ -68,14 +68,6 @@ class UnaryBody(ModelRequest):
     def to_request(self, request_id: str) -> AnyUnaryRequest:
         """Return the same as a value for the service."""
 
-    def _common(self, request_id: str) -> dict[str, Any]:
-        return {
-            "model": self.model or "",
-            "timeout_s": self.timeout_s,
-            "keep_alive_s": self.keep_alive_s,
-            "request_id": request_id,
-        }
-
 
 class EmbedBody(UnaryBody):
     """Texts whose vectors are wanted."""
@@ -90,7 +82,7 @@ class EmbedBody(UnaryBody):
         return EmbedRequest(
             inputs=tuple(self.input),
             normalize=self.normalize is not False,
-            **self._common(request_id),
+            **self.common_members(request_id),
         )
 
 
@@ -116,7 +108,7 @@ class RerankBody(UnaryBody):
         return RerankRequest(
             query=self.query,
             documents=tuple(self.documents),
-            **self._common(request_id),
+            **self.common_members(request_id),
         )
 
 
@@ -141,7 +133,7 @@ class TokenizeBody(UnaryBody):
             add_special=self.add_special is not False,
             parse_special=self.parse_special is not False,
             with_pieces=self.with_pieces is True,
-            **self._common(request_id),
+            **self.common_members(request_id),
         )
 
 
@@ -154,7 +146,7 @@ class DetokenizeBody(UnaryBody):
         """Return the same as a value for the service."""
         return DetokenizeRequest(
             tokens=tuple(self.tokens),
-            **self._common(request_id),
+            **self.common_members(request_id),
         )
 
 
@@ -168,5 +160,5 @@ class ApplyTemplateBody(ChatFields, UnaryBody):
         return ApplyTemplateRequest(
             messages=as_values(self.messages),
             **self.chat_members(),
-            **self._common(request_id),
+            **self.common_members(request_id),
         )

@@ -106,12 +106,9 @@ def embeddings_route() -> UnaryRoute[EmbeddingsBody]:
 
 def _requests(body: EmbeddingsBody, call: Call) -> tuple[EmbedRequest]:
     request = EmbedRequest(
-        model=body.model or "",
         inputs=tuple(body.input),
         normalize=body.normalize is not False,
-        timeout_s=body.timeout_s,
-        keep_alive_s=body.keep_alive_s,
-        request_id=call.request_id,
+        **body.common_members(call.request_id),
     )
     return (request,)
 

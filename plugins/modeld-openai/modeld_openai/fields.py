@@ -150,7 +150,7 @@ class GenerationBody(SamplingFields, ModelRequest):
     def members(self, request_id: str) -> dict[str, Any]:
         """Return what all requests for the service have."""
         return {
-            "model": self.model or "",
+            **self.common_members(request_id),
             "stop": tuple(self.stop or ()),
             "sampling": self.to_sampling(),
             "regex": self.regex,
@@ -159,9 +159,6 @@ class GenerationBody(SamplingFields, ModelRequest):
             "choice": None if self.choice is None else tuple(self.choice),
             "cache_prompt": self.cache_prompt is not False,
             "cache_salt": self.cache_salt or "",
-            "timeout_s": self.timeout_s,
-            "keep_alive_s": self.keep_alive_s,
-            "request_id": request_id,
         }
 
 

@@ -96,12 +96,9 @@ def rerank_route() -> UnaryRoute[RerankDocumentsBody]:
 
 def _requests(body: RerankDocumentsBody, call: Call) -> tuple[RerankRequest]:
     request = RerankRequest(
-        model=body.model or "",
         query=body.query,
         documents=tuple(body.documents),
-        timeout_s=body.timeout_s,
-        keep_alive_s=body.keep_alive_s,
-        request_id=call.request_id,
+        **body.common_members(call.request_id),
     )
     return (request,)
 
