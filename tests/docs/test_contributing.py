@@ -33,8 +33,8 @@ def named(text: str) -> list[str]:
 
 
 def test_what_is_added_most_often_has_a_section() -> None:
-    things = ("a setting", "a rule to the scheduler", "an event", "a sampling parameter")
-    things += ("a route", "a backend", "a hook")
+    things = ("a setting", "a rule to the scheduler", "a member of a request", "an event")
+    things += ("a sampling parameter", "a route", "a backend", "a hook")
     assert list(SECTIONS) == [f"Add {thing}" for thing in things]
 
 
