@@ -52,6 +52,16 @@ class Settings(Value, frozen=True, kw_only=True):
             " other addresses or with keys, and on loopback only loopback's own"
         ),
     ] = ()
+    cors_origins: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="origins whose pages may use this server, such as https://chat.example,"
+            " comma-separated; with keys * too, for all"
+        ),
+    ] = ()
+    cors_loopback: Annotated[
+        bool, Meta(description="let pages of this machine use it: of localhost, any port")
+    ] = False
     readiness: Annotated[
         Literal["instance", "accepting"],
         Meta(description="what /readyz waits for: a loaded model, or just taking requests"),

@@ -25,6 +25,8 @@ OTHER: dict[str, Any] = {
     "insecure_no_auth": True,
     "cache_per_key": True,
     "trusted_hosts": ["models.example", "127.0.0.1"],
+    "cors_origins": ["https://chat.example", "http://192.168.1.7:3000"],
+    "cors_loopback": True,
     "readiness": "accepting",
     "max_body_bytes": 7,
     "max_header_bytes": 2048,

@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modeld.errors import ConfigurationError
+from modeld.httpapi.access.cors import AllowedOrigins, Cors
 from modeld.httpapi.access.gate import Gate, GatedRoute
 from modeld.httpapi.access.keys import CacheSalt, Keys
 from modeld.httpapi.access.origins import Origins
@@ -78,7 +79,8 @@ class ModeldApp:
         self._lifetime = Lifetime(self.service)
         self._loop_lag = LoopLagWatch(plugins.notify)
         self._keys = Keys.from_file(settings.api_key_file) if settings.api_key_file else Keys()
-        self._gate = Gate(self._keys, Origins(trusted_hosts), self.start)
+        self._origins = AllowedOrigins.from_settings(settings, self._keys)
+        self._gate = Gate(self._keys, Origins(trusted_hosts, self._origins), self.start)
         native = Native(Formatters(plugins.formatters.values()), plugins.sampling)
         self._dialects = [(each, each.routes()) for each in (native, *plugins.dialects())]
         self.routes: Sequence[GatedRoute] = self._routes()
@@ -186,6 +188,7 @@ class ModeldApp:
         addresses = Addresses(self._dialects)
         layers = [
             Middleware(AccessLog, notify=self.plugins.notify),
+            *([Middleware(Cors, origins=self._origins)] if self._origins else ()),
             Middleware(Problems, dialects=addresses),
             *self.plugins.middleware,
             Middleware(Problems, dialects=addresses),

@@ -88,3 +88,31 @@ def test_it_cannot_show_the_dashboard_in_a_frame(served: Served, foreign: Page) 
     [frame] = foreign.frames[1:]
     assert frame.get_by_test_id("mode").count() == 0
     assert frame.url.startswith("chrome-error:")
+
+
+_GENERATE = """
+async url => {
+  const options = {
+    method: "POST",
+    headers: {"Content-Type": "application/json", "X-Stainless-OS": "Linux"},
+    body: '{"prompt": "hello", "max_tokens": 2, "stream": false}',
+  };
+  const response = await fetch(url, options);
+  const body = await response.json();
+  return [response.status, response.headers.get("x-request-id") !== null, body.done];
+}
+"""
+
+
+@pytest.mark.parametrize("setting", ["--cors-origins", "--cors-loopback"])
+def test_one_that_is_allowed_generates_and_reads(
+    start: Start, rig_folder: object, browser: Browser, setting: str
+) -> None:
+    with foreign_site() as port, browser.new_context() as context:
+        origin = f"http://localhost:{port}"
+        names = [origin] if setting == "--cors-origins" else []
+        served = start(rig_folder, "--default-model", "a.gguf", setting, *names)
+        page = context.new_page()
+        page.goto(f"{origin}/")
+        assert page.evaluate(_GENERATE, f"{served.url}/infer") == [200, True, True]
+        assert "<html" in page.evaluate(_READ, f"{served.url}/ui/")

@@ -9,6 +9,7 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from modeld.errors import ForbiddenError
+from modeld.httpapi.access.cors import AllowedOrigins
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _FOREIGN = frozenset({"cross-site", "same-site"})
@@ -19,10 +20,12 @@ class Origins:
     """Where requests may come from.
 
     ``trusted_hosts`` are the names by which the server may be addressed, against DNS rebinding;
-    ``None`` means any, which is right where a host application decides.
+    ``None`` means any, which is right where a host application decides. Pages of ``allowed``
+    origins may change something here, others may not.
     """
 
-    def __init__(self, trusted_hosts: Sequence[str] | None) -> None:
+    def __init__(self, trusted_hosts: Sequence[str] | None, allowed: AllowedOrigins) -> None:
+        self._allowed = allowed
         self._hosts = None if trusted_hosts is None else frozenset(map(_plain, trusted_hosts))
 
     def check(self, scope: Scope) -> None:
@@ -35,8 +38,16 @@ class Origins:
         if self._hosts is not None and _name(headers.get("host", "")) not in self._hosts:
             names = ", ".join(sorted(self._hosts))
             raise ForbiddenError(f"the Host header is not one of this server's names: {names}")
-        if not is_reading(scope) and headers.get("sec-fetch-site") in _FOREIGN:
-            raise ForbiddenError("a page of another origin may not change anything here")
+        is_foreign = headers.get("sec-fetch-site") in _FOREIGN
+        if is_foreign and not is_reading(scope) and not self._is_allowed(headers):
+            raise ForbiddenError(
+                "a page of another origin may not change anything here; cors_origins lets it in"
+            )
+
+    def _is_allowed(self, headers: Headers) -> bool:
+        """Return whether all that the browser calls the page's origin may use the server."""
+        origins = headers.getlist("origin")
+        return bool(origins) and all(map(self._allowed.allows, origins))
 
 
 def is_reading(scope: Scope) -> bool:

@@ -42,7 +42,7 @@ _MESSAGES: Mapping[str, str] = {
     "template_error": "the model has no chat template; send `prompt` instead of `messages`",
     "not_supported": "the model's backend does not serve rerank requests",
     "unauthorized": "an API key is needed: send Authorization: Bearer KEY",
-    "forbidden": "a page of another origin may not change anything here",
+    "forbidden": "a page of another origin may not change anything here; cors_origins lets it in",
     "model_not_found": "there is no model 'smollm2'",
     "not_found": "there is nothing at this address; /openapi.json lists what there is",
     "not_acceptable": (
