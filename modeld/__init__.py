@@ -2,13 +2,13 @@
 """The names that a plugin author and an embedding application need, and nothing else.
 
 Who may import whom, inside modeld: ``cli`` → ``doctor`` → ``httpapi`` → ``serving`` →
-``hosting`` → ``plugins`` → ``hookspecs`` → ``dialects`` → ``interfaces`` → ``engines``,
-``model_service``, ``sampling`` → ``events``, ``settings`` → ``responses``, ``status`` →
-``requests`` → ``messages`` → ``setting`` →
-``values``, ``errors``, ``machine``. ``builtin`` and other plugins import from here, from
-``modeld.values``, ``modeld.requests``, ``modeld.responses``, ``modeld.status``,
-``modeld.errors``, ``modeld.events``, ``modeld.interfaces``, ``modeld.sampling``,
-``modeld.validation``, ``modeld.settings``, ``modeld.terminal`` and ``modeld.testing``.
+``hosting`` → ``plugins`` → ``hookspecs`` → ``dialects`` → ``interfaces`` → ``simple_engine`` →
+``engines``, ``model_service``, ``sampling`` → ``events``, ``settings`` → ``responses``, ``status``
+→ ``requests`` → ``messages`` → ``setting`` → ``values``, ``errors``, ``machine``. ``builtin`` and
+other plugins import from here, from ``modeld.values``, ``modeld.requests``, ``modeld.responses``,
+``modeld.status``, ``modeld.errors``, ``modeld.events``, ``modeld.interfaces``,
+``modeld.sampling``, ``modeld.validation``, ``modeld.settings``, ``modeld.terminal`` and
+``modeld.testing``.
 
 Importing this module loads neither Starlette nor uvicorn nor any runtime.
 """

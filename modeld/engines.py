@@ -5,21 +5,12 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import ClassVar, TypeAlias
 
-from modeld.errors import ModeldError, WorkerCrashedError
+from modeld.errors import WorkerCrashedError
 from modeld.requests import AnyRequest, AnyUnaryRequest, GenerateRequest, not_supported
-from modeld.responses import (
-    AnyUnaryResponse,
-    Chunk,
-    Done,
-    Failed,
-    FinishReason,
-    StepChunk,
-    Token,
-    Usage,
-)
+from modeld.responses import AnyUnaryResponse, Chunk, Done, Failed, StepChunk
 from modeld.values import ModelSpec
 
 ReportProgress: TypeAlias = Callable[[float], None]
@@ -186,70 +177,3 @@ class StepEngine(ABC):
     @abstractmethod
     def close(self) -> None:
         """Give back everything. Called once, last."""
-
-
-class SimpleEngine(StepEngine):
-    """A :class:`StepEngine` for runtimes that are a plain generator, one request at a time.
-
-    Implement :meth:`open` and :meth:`generate`; the rest is here.
-    """
-
-    slots = 1
-    _running: tuple[int, Iterator[Token | Done | str]] | None = None
-    _count: int = 0
-
-    @abstractmethod
-    def generate(self, request: GenerateRequest) -> Iterator[Token | Done | str]:
-        """Yield the response piece by piece, as text or as tokens.
-
-        A final ``Done`` may be left out: then the generation ended with ``stop``.
-        """
-
-    def submit(self, request_id: int, request: AnyRequest) -> None:
-        """Take the one request on; refuse every unary one."""
-        if not isinstance(request, GenerateRequest):
-            raise not_supported(request)
-        if self._running is not None:
-            raise RuntimeError("a simple engine serves one request at a time")
-        self._count = 0
-        self._running = (request_id, self.generate(request))
-
-    def step(self) -> Sequence[tuple[int, StepChunk | AnyUnaryResponse]]:
-        """Take the next piece from the generator and return it."""
-        if self._running is None:
-            return ()
-        request_id, pieces = self._running
-        try:
-            piece = next(pieces)
-        except StopIteration:
-            piece = Done(
-                finish_reason=FinishReason.STOP, usage=Usage(completion_tokens=self._count)
-            )
-        except ModeldError as exc:
-            self._running = None
-            return ((request_id, Failed(code=exc.code, message=exc.message, field=exc.field)),)
-        if isinstance(piece, Done):
-            self._running = None
-            return ((request_id, piece),)
-        self._count += 1
-        token = Token(text=piece) if isinstance(piece, str) else piece
-        return ((request_id, token),) if token.text else ()
-
-    def pause(self, request_id: int) -> bool:
-        """Take nothing from the generator, and return whether it is this request's.
-
-        It is the only one, so there are no steps meanwhile.
-        """
-        return self._running is not None and self._running[0] == request_id
-
-    def cancel(self, request_id: int) -> None:
-        """Close the generator, which runs its ``finally`` blocks."""
-        if self._running is not None and self._running[0] == request_id:
-            pieces = self._running[1]
-            self._running = None
-            close = getattr(pieces, "close", None)
-            if close is not None:
-                close()
-
-    def close(self) -> None:
-        """Do nothing: there is nothing to give back by default."""

@@ -5,8 +5,8 @@ A backend author usually writes two classes: a :class:`Backend` that says which 
 and a :class:`StepEngine` (or the simpler :class:`SimpleEngine`) that runs one of them. modeld
 starts the engine in a child process of its own and adds queues, cancellation and metrics.
 
-The engines are written in :mod:`modeld.engines` and the service in :mod:`modeld.model_service`;
-plugins import them from here.
+The engines are written in :mod:`modeld.engines` and :mod:`modeld.simple_engine`, the service in
+:mod:`modeld.model_service`; plugins import them from here.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypeAlias
 
 from modeld.capabilities import PLAIN, Capability
-from modeld.engines import Engine, ReportProgress, SimpleEngine, StepEngine
+from modeld.engines import Engine, ReportProgress, StepEngine
 from modeld.errors import ModeldError
 from modeld.events import Event
 from modeld.model_service import ModelService
 from modeld.requests import BackendSampling
 from modeld.responses import Chunk
+from modeld.simple_engine import SimpleEngine
 from modeld.values import Finding, JsonValue, MemoryEstimate, ModelSpec, Options, Value
 
 if TYPE_CHECKING:

@@ -72,24 +72,14 @@ class ReciteEngine(modeld.SimpleEngine):
         progress(1.0)
         return cls(text, options["pause_s"])
 
-    def generate(self, request: modeld.GenerateRequest) -> Iterator[str | modeld.Done]:
-        """Yield the words that follow the prompt in the text, then say how the text ended."""
-        if request.stop:
-            raise InvalidRequestError("this model knows no stop texts", field="stop")
+    def generate(self, request: modeld.GenerateRequest) -> Iterator[str]:
+        """Yield the words that follow the prompt in the text."""
         prompt = request.prompt or (request.messages or ())[-1].text
+        self.prompt_tokens = len(prompt.split())
         skipped = request.sampling.own.get("skip_words") or 0
-        words = self._text.partition(prompt)[2].split()[skipped:]
-        wanted = len(words) if request.max_tokens is None else request.max_tokens
-        for word in words[:wanted]:
+        for word in self._text.partition(prompt)[2].split()[skipped:]:
             time.sleep(self._pause_s)
             yield f" {word}"
-        is_cut = wanted < len(words)
-        yield modeld.Done(
-            finish_reason=modeld.FinishReason.LENGTH if is_cut else modeld.FinishReason.STOP,
-            usage=modeld.Usage(
-                prompt_tokens=len(prompt.split()), completion_tokens=min(wanted, len(words))
-            ),
-        )
 
 
 class TalkativeEngine(ReciteEngine):

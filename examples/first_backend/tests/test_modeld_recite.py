@@ -79,6 +79,16 @@ def test_a_generation_is_no_longer_than_asked_for(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_a_generation_ends_before_a_stop_text(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path) as service:
+            *_, done = await ask(service, prompt="of France is", stop=("is. The",))
+            assert isinstance(done, modeld.Done)
+            assert (done.content, done.finish_reason) == (" Par", "stop")
+
+    asyncio.run(main())
+
+
 def test_a_parameter_of_its_own_reaches_the_engine_and_all_others_are_refused(
     tmp_path: Path,
 ) -> None:
@@ -112,8 +122,9 @@ def test_a_text_that_was_not_read_has_no_generation(tmp_path: Path) -> None:
 def test_what_it_cannot_serve_is_refused_and_hurts_nobody(tmp_path: Path) -> None:
     async def main() -> None:
         async with serving(tmp_path) as service:
-            with pytest.raises(InvalidRequestError, match="knows no stop texts"):
-                await ask(service, prompt="The", stop=(".",))
+            with pytest.raises(NotSupportedError) as refused:
+                await ask(service, prompt="The", json_schema={})
+            assert refused.value.field == "json_schema"
             assert await ask(service, prompt="The", max_tokens=1)
             (instance,) = (await service.status()).instances
             assert instance.loads_total == 1
