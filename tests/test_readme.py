@@ -17,6 +17,7 @@ from modeld.httpapi.app import ModeldApp, create_app
 from modeld.setting import default_text
 from modeld.settings import TABLE, Settings, resolve
 from tests.support.gguf.gguf_corpus import write_model
+from tests.support.gguf.real_models import SMOLLM2
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -88,6 +89,16 @@ def test_the_application_can_be_mounted_as_shown():
     names: dict[str, object] = {}
     exec(block("python", "create_app("), names)  # the README's own code
     assert isinstance(names["llm"], ModeldApp)
+
+
+def test_the_example_with_openais_client_is_five_lines_about_what_make_run_serves():
+    code = block("python", "from openai import OpenAI")
+    compile(code, "README.md", "exec")  # tests/clients runs it
+    assert len([line for line in code.splitlines() if line]) == 5
+    (port,) = re.findall(r"^PORT \?= (\d+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    base_path = create_app(Settings(models_dir="/nowhere")).base_paths["openai"]
+    assert f'base_url="http://127.0.0.1:{port}{base_path}"' in code
+    assert f'model="{SMOLLM2}"' in code
 
 
 @pytest.fixture(scope="module")

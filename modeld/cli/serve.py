@@ -8,9 +8,9 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
@@ -18,9 +18,11 @@ import click
 from modeld.cli import logs
 from modeld.cli.output import OutputError
 from modeld.cli.params import SettingsCommand, as_yaml, resolved, settings_options
-from modeld.interfaces import ModelService
 from modeld.plugins import PluginHost
 from modeld.settings import Settings
+
+if TYPE_CHECKING:
+    from modeld.httpapi.app import ModeldApp
 
 _PROMPT = "The capital of France is"
 _UNIX = "unix:"
@@ -68,7 +70,7 @@ def command(*, show_config: bool, **given: Any) -> int:
             " model can be loaded; for GGUF models: pip install modeld[llama]"
         )
     app = create_app(settings, plugins, trusted_hosts=trusted)
-    return serve(app, settings, announce=_announcer(settings, app.service), notify=plugins.notify)
+    return serve(app, settings, announce=_announcer(settings, app), notify=plugins.notify)
 
 
 def trusted_hosts(address: str, settings: Settings) -> tuple[str, ...] | None:
@@ -89,21 +91,40 @@ def trusted_hosts(address: str, settings: Settings) -> tuple[str, ...] | None:
     return (*_LOOPBACK, host) if is_loopback else None
 
 
-def _announcer(settings: Settings, service: ModelService) -> Callable[[str], Awaitable[None]]:
+def _announcer(settings: Settings, app: ModeldApp) -> Callable[[str], Awaitable[None]]:
     """Return how to say where requests are answered: to a person, or as a line of the log."""
 
     async def announce(url: str) -> None:
+        clients = base_urls(url, settings, app.base_paths)
         if settings.log_format == "json":
-            log.info("serving at %s", url, extra={"url": url})
+            log.info("serving at %s", url, extra={"url": url, "base_urls": clients})
             return
-        usable = [spec.id for spec in await service.models() if spec.problem is None]
+        usable = [spec.id for spec in await app.service.models() if spec.problem is None]
         try:
             click.echo(f"modeld serves at {url}; try this in another terminal:")
             click.echo(f"  {example(url, settings, usable)}")
+            socket = " through the socket" if url.startswith(_UNIX) else ""
+            for name, base_url in clients.items():
+                click.echo(f"base URL for {name} clients{socket}: {base_url}")
         except (OSError, OutputError) as exc:
             log.warning("modeld serves at %s, but %s", url, exc)
 
     return announce
+
+
+def base_urls(url: str, settings: Settings, base_paths: Mapping[str, str]) -> dict[str, str]:
+    """Return the base URL for the clients of each dialect, with a name that the server answers to.
+
+    Behind a unix socket only the path and that name have a meaning.
+    """
+    address = urlsplit("http://localhost" if url.startswith(_UNIX) else url)
+    host, names = address.hostname or "", settings.trusted_hosts
+    if names and host not in names:
+        host = names[0].strip("[]")
+    root = f"http://[{host}]" if ":" in host else f"http://{host}"
+    if address.port:
+        root += f":{address.port}"
+    return {name: f"{root}{path}" for name, path in base_paths.items()}
 
 
 def example(url: str, settings: Settings, usable: Sequence[str]) -> str:

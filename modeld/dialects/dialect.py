@@ -106,11 +106,14 @@ class Dialect(ABC):
     """A wire format.
 
     What fails under one of its ``prefixes`` or at one of its routes looks as :meth:`error` has it,
-    also what is refused before a route is reached.
+    also what is refused before a route is reached. ``base_path`` is what stands behind the server's
+    address in the base URL that programs for this API are given: ``/v1`` or nothing, and ``None``
+    where no programs ask for one.
     """
 
     name: str
     prefixes: tuple[str, ...] = ()
+    base_path: str | None = None
     error_body: type[BaseModel]
 
     @abstractmethod

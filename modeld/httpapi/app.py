@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from starlette.middleware import Middleware
@@ -101,6 +101,16 @@ class ModeldApp:
         own = {**scope, "app": self}
         own.pop("starlette.exception_handlers", None)
         await self._stack(own, receive, send)
+
+    @property
+    def base_paths(self) -> Mapping[str, str]:
+        """What programs for an API have in their base URL behind the server's address, by dialect.
+
+        It is empty for an API that is at the root; dialects without such programs are left out.
+        """
+        return {
+            each.name: each.base_path for each, _ in self._dialects if each.base_path is not None
+        }
 
     async def start(self) -> None:
         """Get ready to serve. All callers share one start; calling it again does nothing."""

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from modeld.cli.main import ExitCode
-from modeld.cli.serve import example, trusted_hosts
+from modeld.cli.serve import base_urls, example, trusted_hosts
 from modeld.settings import Settings
 from tests.support.cli.terminal import DEADLINE_S, MODELD, Terminal, modeld
 
@@ -55,6 +55,32 @@ def test_the_line_at_the_start_has_a_command_that_works(models, rig):
         assert stop(process)[0] == ExitCode.OK
 
 
+def test_behind_it_is_the_base_url_for_clients(models, rig):
+    with serving("--models-dir", str(models)) as (url, process):
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert process.stdout.readline() == f"base URL for openai clients: {url}/v1\n"
+        assert httpx.get(f"{url}/v1/models").status_code == 200
+        assert stop(process)[0] == ExitCode.OK
+
+
+@pytest.mark.parametrize(
+    ("url", "trusted", "base_url"),
+    [
+        ("http://127.0.0.1:8080", (), "http://127.0.0.1:8080"),
+        ("http://127.0.0.1:8080", ("localhost", "127.0.0.1"), "http://127.0.0.1:8080"),
+        ("http://0.0.0.0:8080", ("llm.lan", "localhost"), "http://llm.lan:8080"),
+        ("http://[::1]:8080", (), "http://[::1]:8080"),
+        ("http://0.0.0.0:8080", ("::1",), "http://[::1]:8080"),
+        ("unix:/run/modeld.sock", (), "http://localhost"),
+        ("unix:/run/modeld.sock", ("llm.lan",), "http://llm.lan"),
+    ],
+)
+def test_the_base_url_has_a_name_that_the_server_answers_to(url, trusted, base_url):
+    found = base_urls(url, Settings(trusted_hosts=trusted), {"openai": "/v1", "ollama": ""})
+    assert found == {"openai": f"{base_url}/v1", "ollama": base_url}
+
+
 def test_without_a_backend_it_serves_and_says_which_to_install(models, monkeypatch):
     monkeypatch.setenv("MODELD_BLOCK_PLUGINS", "llama-cpp")
     with serving("--models-dir", str(models)) as (url, process):
@@ -77,6 +103,7 @@ def test_json_logs_are_json_from_the_first_line_to_the_last(models, rig):
             while "url" not in lines[-1]:
                 lines.append(json.loads(process.stderr.readline()))
             url = lines[-1]["url"]
+            assert lines[-1]["base_urls"] == {"openai": f"{url}/v1"}
             httpx.get(f"{url}/models", headers={"X-Request-ID": "mine"})
             httpx.get(f"{url}/no%1b%5B2J%0d%0aforged/x")
         finally:
@@ -262,4 +289,6 @@ def test_the_example_for_a_unix_socket_works(models, rig, tmp_path: Path):
         command = process.stdout.readline().strip()
         response = subprocess.run(["bash", "-c", command], capture_output=True, check=True).stdout
         assert json.loads(response.splitlines()[-1])["done"] is True
+        said = process.stdout.readline()
+        assert said == "base URL for openai clients through the socket: http://localhost/v1\n"
         assert stop(process)[0] == ExitCode.OK

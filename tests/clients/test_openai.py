@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -282,6 +283,13 @@ def test_raw_headers_name_the_request(client: OpenAI) -> None:
         model=MODEL, messages=[TURN], max_tokens=1
     )
     assert raw.parse().id == f"chatcmpl-{raw.headers['x-request-id']}"
+
+
+def test_the_example_of_the_readme_runs(server: str, capsys: pytest.CaptureFixture[str]) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (code,) = re.findall(r"^```python\n(from openai .*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    exec(code.replace("http://127.0.0.1:8080", server), {})  # the README's own code
+    assert capsys.readouterr().out.strip()
 
 
 def test_the_example_runs(server: str) -> None:

@@ -25,6 +25,7 @@ class OpenAI(Dialect):
 
     name = "openai"
     prefixes = ("/v1",)
+    base_path = "/v1"
     error_body = OpenAIErrorBody
 
     def __init__(self, parameters: tuple[SamplingParameter, ...]) -> None:
