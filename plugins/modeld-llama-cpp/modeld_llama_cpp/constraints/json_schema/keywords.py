@@ -49,7 +49,7 @@ APPLICATORS = {
 """Keywords that let other schemas hold for the same value, and how far each is kept to."""
 
 SELDOM_KEPT = {
-    "propertyNames": "only where it asks for texts, as all names are",
+    "propertyNames": "only where it lists names, without `patternProperties`, or asks for texts",
     "if": "only where neither `then` nor `else` is there",
     "then": "only where `if` is not there",
     "else": "only where `if` is not there",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from modeld_llama_cpp.constraints.grammars.pattern import read_pattern
 from modeld_llama_cpp.constraints.json_schema.json_types import ALL_TYPES, types_in
+from modeld_llama_cpp.constraints.json_schema.property_names import spelled_out
 from modeld_llama_cpp.constraints.json_schema.references import References, Target
 from modeld_llama_cpp.constraints.json_schema.schema_text import (
     Schema,
@@ -182,7 +183,7 @@ class Outlines:
 
     def _laid_out(self, target: Target) -> Outline:
         object_of(target.schema, target.path)
-        target = self._references.scoped(target)
+        target = spelled_out(self._references.scoped(target), self._references)
         found = Outline(parts=[target])
         for keyword in target.schema:
             if keyword == "$ref":

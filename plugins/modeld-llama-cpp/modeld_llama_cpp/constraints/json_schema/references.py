@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 
 from modeld_llama_cpp.constraints.json_schema.keywords import ANNOTATIONS
@@ -23,12 +24,13 @@ class Target:
     """A schema and its path.
 
     ``is_outside`` tells that it is part of what has an address of its own, where ``#`` is not the
-    root.
+    root. ``elsewhere`` are properties whose schemas do not stand under ``properties``.
     """
 
     schema: Json
     path: str
     is_outside: bool = False
+    elsewhere: Mapping[str, Target] = field(default_factory=dict)
 
     def under(self, *steps: str | int) -> Target:
         """Return what is inside under some keys and numbers."""
@@ -36,7 +38,7 @@ class Target:
         for step in steps:
             found = found[step]
             path = inside(path, step) if isinstance(step, str) else f"{path}[{step}]"
-        return replace(self, schema=found, path=path)
+        return Target(schema=found, path=path, is_outside=self.is_outside)
 
     def listed(self, keyword: str) -> list[Target]:
         """Return the schemas that a keyword lists."""
@@ -46,7 +48,8 @@ class Target:
     def named(self, keyword: str) -> dict[str, Target]:
         """Return the schemas that a keyword has by name."""
         values = object_of(self.schema.get(keyword, {}), f"{self.path}.{keyword}")
-        return {name: self.under(keyword, name) for name in values}
+        found = {name: self.under(keyword, name) for name in values}
+        return {**found, **self.elsewhere} if keyword == "properties" else found
 
 
 def is_reference(schema: Schema) -> bool:

@@ -25,6 +25,7 @@ from modeld_llama_cpp.constraints.json_schema.outline import (
     Outlines,
 )
 from modeld_llama_cpp.constraints.json_schema.plain import Plain
+from modeld_llama_cpp.constraints.json_schema.property_names import spelled_out
 from modeld_llama_cpp.constraints.json_schema.references import (
     References,
     Target,
@@ -156,7 +157,7 @@ class SchemaWriter:
             typed=around.typed or types != ALL_TYPES or bool(meant),
             doubled=around.doubled | self._doubled(outline),
         )
-        target = self._references.scoped(target)
+        target = spelled_out(self._references.scoped(target), self._references)
         closure, chosen = self._closing(target, outline, around.closing, types)
         own = self._plain.write(target, outline, around.doubled, meant, closed=closure is not None)
         if own is None:

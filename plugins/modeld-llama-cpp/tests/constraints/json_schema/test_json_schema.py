@@ -242,6 +242,59 @@ SCHEMAS: dict[str, tuple[Any, list[Any]]] = {
         {"propertyNames": {"type": "string"}, "additionalProperties": {"type": "integer"}},
         [{"a": 1}],
     ),
+    "a map with listed names": (
+        {
+            "type": "object",
+            "propertyNames": {"enum": ["a", "b", "a"]},
+            "additionalProperties": {"type": "integer"},
+        },
+        [{}, {"a": 1}, {"b": 2}, {"a": 1, "b": 2}],
+    ),
+    "a map with one name": ({"propertyNames": {"const": "a"}}, [{}, {"a": [1]}]),
+    "a map without names": ({"type": "object", "propertyNames": {"enum": [1, None]}}, [{}]),
+    "a map with names that are not to be texts": (
+        {"type": "object", "propertyNames": {"type": "integer", "enum": ["a", 1]}},
+        [{}],
+    ),
+    "a map with names that are defined elsewhere": (
+        {
+            "type": "object",
+            "propertyNames": {"$ref": "#/$defs/Colour"},
+            "additionalProperties": {"type": "integer"},
+            "required": ["red"],
+            "$defs": {"Colour": {"enum": ["red", "blue"], "title": "Colour", "type": "string"}},
+        },
+        [{"red": 1}, {"red": 1, "blue": 2}],
+    ),
+    "a map inside itself": (
+        {
+            "propertyNames": {"enum": ["a", "b"]},
+            "additionalProperties": {"anyOf": [{"$ref": "#"}, {"type": "null"}]},
+        },
+        [{}, {"a": None}, {"b": {"a": None}}],
+    ),
+    "listed names beside named properties": (
+        {
+            "type": "object",
+            "properties": {"a": {"const": 1}, "c": {"const": 3}},
+            "propertyNames": {"enum": ["a", "b"]},
+            "additionalProperties": {"const": 2},
+            "required": ["b"],
+        },
+        [{"b": 2}, {"a": 1, "b": 2}],
+    ),
+    "listed names beside another schema": (
+        {
+            "type": "object",
+            "allOf": [{"propertyNames": {"enum": ["a", "b"]}}],
+            "propertyNames": {"enum": ["b", "c"]},
+        },
+        [{}, {"b": 1}],
+    ),
+    "a property called propertyNames": (
+        {"properties": {"propertyNames": {"enum": ["a"]}}},
+        [{}, {"propertyNames": "a"}],
+    ),
     "one property at least": (
         {"properties": {"a": {"const": 1}, "b": {"const": 2}}, "minProperties": 1},
         [{"a": 1}, {"b": 2}, {"a": 1, "b": 2}],
@@ -454,7 +507,27 @@ FAULTS: dict[str, tuple[Any, str]] = {
     ),
     "names of a pattern": (
         {"items": {"propertyNames": {"pattern": "^[a-c]+$"}}},
-        "$.items.propertyNames: this keyword is supported only where it asks for texts",
+        "$.items.propertyNames: this keyword is supported only where it lists names",
+    ),
+    "listed names beside patterns": (
+        {"propertyNames": {"enum": ["a"]}, "patternProperties": {"^a": {}}},
+        "$.propertyNames: this keyword is supported only where it lists names",
+    ),
+    "listed names beside another keyword about them": (
+        {"propertyNames": {"enum": ["a", "b"], "maxLength": 1}},
+        "$.propertyNames: this keyword is supported only where it lists names",
+    ),
+    "listed names beside what nothing evaluates": (
+        {"propertyNames": {"enum": ["a"]}, "unevaluatedProperties": False},
+        "$.propertyNames: this keyword is supported only where it lists names",
+    ),
+    "a required property whose name is not listed": (
+        {"type": "object", "propertyNames": {"enum": ["a"]}, "required": ["b"]},
+        "$: Unsatisfiable schema: required property 'b' is unsatisfiable",
+    ),
+    "names that are an empty list": (
+        {"propertyNames": {"enum": []}},
+        "$.propertyNames.enum: must be a list that is not empty",
     ),
     "unevaluated properties beside a choice": (
         {"anyOf": [{"properties": {"a": {}}}], "unevaluatedProperties": False},

@@ -18,6 +18,8 @@ NAMES = st.sampled_from(["a", "b", "ab"])
 VALUES = st.sampled_from([0, 1, 2.5, "a", "b", "ab", True, None, [1], {"a": 1}])
 SMALL = st.integers(0, 3)
 
+LISTED = st.fixed_dictionaries({"enum": st.lists(NAMES, min_size=1, max_size=2)})
+
 LEAVES: st.SearchStrategy[Any] = st.one_of(
     st.booleans(),
     st.fixed_dictionaries({"type": st.sampled_from(["string", "integer", "null", "object"])}),
@@ -45,7 +47,7 @@ def schemas(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
             "patternProperties": st.dictionaries(st.sampled_from(["^a", "^b"]), inner, max_size=2),
             "additionalProperties": inner,
             "required": st.lists(NAMES, max_size=2),
-            "propertyNames": inner,
+            "propertyNames": st.one_of(inner, LISTED),
             "dependentRequired": st.dictionaries(NAMES, st.lists(NAMES, max_size=2), max_size=2),
             "dependentSchemas": st.dictionaries(NAMES, inner, max_size=1),
             "unevaluatedProperties": st.booleans(),
