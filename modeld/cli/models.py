@@ -7,6 +7,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import click
@@ -18,6 +19,7 @@ from modeld.doctor.inventory import loadable_of
 from modeld.machine.files import Machine
 from modeld.machine.memory import Capacity, read_capacity
 from modeld.plugins import PluginHost
+from modeld.serving.models.capabilities import listed_capabilities
 from modeld.serving.models.registry import Registry
 from modeld.settings import Settings
 from modeld.sizes import size_text
@@ -35,6 +37,7 @@ _FIELDS = (
     "context_length",
     "source",
     "problem",
+    "capabilities",
 )
 
 
@@ -53,12 +56,13 @@ def command(*, verbose: bool, as_json: bool, **given: Any) -> int:
     Examples:
       modeld models --models-dir ~/models/llm
       modeld models --verbose                    with the reason for each file that is no use
-      modeld models --json | jq -r '.[].id'
+      modeld models --json | jq -r '.[] | select(.capabilities | index("embed")).id'
     """
     settings = resolved(given).settings
     logs.configure(settings, sys.stderr)
     plugins = PluginHost.discover(settings)
-    registry = Registry(plugins.sources.values())
+    declared = partial(listed_capabilities, settings=settings, plugins=plugins)
+    registry = Registry(plugins.sources.values(), capabilities=declared)
     asyncio.run(registry.refresh())
     capacity = read_capacity(Machine())
     specs = [_with_size(spec, settings, plugins, capacity) for spec in registry.specs()]
@@ -84,7 +88,7 @@ def _with_size(
     if needed <= capacity.size_bytes:
         return spec
     said = f"it needs {needed >> 20} MiB (estimated), and this machine has {capacity.said}"
-    return replace(spec, problem=said)
+    return replace(spec, problem=said, capabilities=())
 
 
 def _as_json(specs: Sequence[ModelSpec]) -> str:

@@ -14,7 +14,8 @@ from modeld.hosting.daemon_threads import submit
 from modeld.machine.memory import Capacity
 from modeld.plugins import PluginHost
 from modeld.serving.entry_maker import EntryMaker, in_time
-from modeld.serving.loader import capabilities, estimate
+from modeld.serving.loader import estimate
+from modeld.serving.models.capabilities import capabilities
 from modeld.serving.models.options import options_for
 from modeld.serving.models.registry import Registry
 from modeld.serving.pool import Pool
@@ -57,16 +58,6 @@ class EntriesInUse:
     def known(self, model: str) -> ModelEntry | None:
         """Return the entry of a model that is in use."""
         return self._entries.get(model)
-
-    def capabilities(self, spec: ModelSpec) -> tuple[str, ...]:
-        """Return what a model can be asked for; nothing where its backend or options are wrong."""
-        try:
-            backend = self._plugins.choose_backend(spec)
-            options = options_for(spec.id, self._settings.models, backend)
-            return tuple(sorted(capabilities(backend, spec, options)))
-        except ModeldError as exc:
-            log.debug("no capabilities of %r: %s", spec.id, exc)
-            return ()
 
     async def find(self, model: str, check_open: Callable[[], None]) -> ModelEntry:
         """Return the entry of the model that a request means, as its file is now.

@@ -123,24 +123,6 @@ def estimate(backend: Backend, spec: ModelSpec, options: Options) -> int:
         raise LoadFailedError(f"{spec.id!r} could not be estimated: {exc}") from exc
 
 
-def capabilities(backend: Backend, spec: ModelSpec, options: Options) -> frozenset[Capability]:
-    """Return what the backend declares that the model can be asked for.
-
-    Raises:
-        ModeldError: as the backend raised it.
-        LoadFailedError: it raised something else, or returned nonsense.
-    """
-    what = f"backend {backend.name!r}: capabilities"
-    try:
-        declared = called(what, lambda: frozenset(backend.capabilities(spec, options)))
-    except PluginFault as exc:
-        raise LoadFailedError(f"{spec.id!r} cannot be used: {exc}") from exc
-    unknown: set[object] = {each for each in declared if type(each) is not Capability}
-    if unknown:
-        raise LoadFailedError(f"{spec.id!r} cannot be used: {what} returned {shown(unknown)}")
-    return declared
-
-
 def advice(entry: ModelEntry, missing: Capability) -> str:
     """Return what the backend says about a capability that the model lacks."""
     try:

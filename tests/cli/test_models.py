@@ -33,6 +33,8 @@ def test_json_has_all_of_it_for_programs(models, capsys):
     assert tiny["context_length"] == 2048
     assert tiny["size_bytes"] == (models / "tiny.gguf").stat().st_size
     assert tiny["problem"] is None
+    assert {"text", "chat"} <= set(tiny["capabilities"])
+    assert empty["capabilities"] == []
     assert "empty" in empty["problem"]
 
 

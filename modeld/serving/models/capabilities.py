@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""What models can be asked for, as their backends declare it."""
+
+from __future__ import annotations
+
+import logging
+
+from modeld.capabilities import Capability
+from modeld.errors import LoadFailedError, ModeldError
+from modeld.interfaces import Backend
+from modeld.plugin_guard import PluginFault, called, shown
+from modeld.plugins import PluginHost
+from modeld.serving.models.options import options_for
+from modeld.settings import Settings
+from modeld.values import ModelSpec, Options
+
+log = logging.getLogger("modeld.registry")
+
+
+def capabilities(backend: Backend, spec: ModelSpec, options: Options) -> frozenset[Capability]:
+    """Return what the backend declares that the model can be asked for.
+
+    Raises:
+        ModeldError: as the backend raised it.
+        LoadFailedError: it raised something else, or returned nonsense.
+    """
+    what = f"backend {backend.name!r}: capabilities"
+    try:
+        declared = called(what, lambda: frozenset(backend.capabilities(spec, options)))
+    except PluginFault as exc:
+        raise LoadFailedError(f"{spec.id!r} cannot be used: {exc}") from exc
+    unknown: set[object] = {each for each in declared if type(each) is not Capability}
+    if unknown:
+        raise LoadFailedError(f"{spec.id!r} cannot be used: {what} returned {shown(unknown)}")
+    return declared
+
+
+def listed_capabilities(
+    spec: ModelSpec, *, settings: Settings, plugins: PluginHost
+) -> tuple[str, ...]:
+    """Return what a model is listed with; nothing where its backend or options are wrong."""
+    try:
+        backend = plugins.choose_backend(spec)
+        options = options_for(spec.id, settings.models, backend)
+        return tuple(sorted(capabilities(backend, spec, options)))
+    except ModeldError as exc:
+        log.debug("no capabilities of %r: %s", spec.id, exc)
+        return ()
