@@ -134,6 +134,7 @@ def test_a_taken_port_is_exit_code_3_and_says_so(models):
         (("--addr", "0.0.0.0:0"), "insecure_no_auth"),
         (("--eviction-policy", "lur"), "did you mean 'lru'"),
         (("--max-wait-s", "0"), "--max-wait-s"),
+        (("--cors-origins", "*"), "set api_key_file too"),
         (("--config", "/no/such.yaml"), "/no/such.yaml"),
     ],
 )
