@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator
 from types import UnionType
@@ -189,3 +190,9 @@ def _is_alike(annotation: Any, value: object) -> bool:
 
 def _is_struct(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, msgspec.Struct)
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """Return ``; did you mean X?`` for the known name most like ``name``, or nothing."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

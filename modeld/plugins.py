@@ -25,6 +25,7 @@ from modeld.contributions import (
 )
 from modeld.errors import ConfigurationError
 from modeld.events import Event
+from modeld.expectation import nearest
 from modeld.installed_plugin import InstalledPlugin
 from modeld.interfaces import (
     Backend,
@@ -39,7 +40,7 @@ from modeld.interfaces import (
 from modeld.plugin_guard import GuardedPolicy, PluginFault
 from modeld.plugin_hooks import PluginHooks
 from modeld.sampling import SamplingParameter, merged, parameters_of
-from modeld.settings import Settings, nearest
+from modeld.settings import Settings
 from modeld.values import ModelSpec, PluginStatus
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ import msgspec
 from modeld.chats import fault_of_chat
 from modeld.constraints import fault_of_constraints
 from modeld.errors import InvalidRequestError, PromptRequiredError
+from modeld.expectation import nearest
 from modeld.requests import (
     AnyUnaryRequest,
     ApplyTemplateRequest,
@@ -29,7 +30,6 @@ from modeld.requests import (
     TokenizeRequest,
 )
 from modeld.sampling import OWN, SamplingParameter, parameters_of
-from modeld.settings import nearest
 
 LONGEST_SHOWN: Final = 64
 

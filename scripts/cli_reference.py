@@ -14,7 +14,7 @@ import click
 
 from modeld.cli.main import ExitCode, cli
 from modeld.cli.params import SettingOption
-from modeld.setting import default_text
+from modeld.settings.setting import default_text
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "reference" / "cli.md"
 

@@ -14,8 +14,8 @@ import pytest
 
 from modeld.cli.main import cli
 from modeld.httpapi.app import ModeldApp, create_app
-from modeld.setting import default_text
 from modeld.settings import TABLE, Settings, resolve
+from modeld.settings.setting import default_text
 from tests.support.gguf.gguf_corpus import write_model
 from tests.support.gguf.real_models import SMOLLM2
 

@@ -11,8 +11,8 @@ from typing import Any, Final, TypeVar, get_origin
 import click
 import msgspec
 
-from modeld.setting import Setting, default_text, flag_of
 from modeld.settings import TABLE, Resolved, resolve
+from modeld.settings.setting import Setting, default_text, flag_of
 from modeld.terminal import visible
 
 F = TypeVar("F", bound=Callable[..., Any])

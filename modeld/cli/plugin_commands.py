@@ -14,9 +14,10 @@ import click
 
 from modeld.commands import Command
 from modeld.errors import ConfigurationError, InternalError
+from modeld.expectation import nearest
 from modeld.plugin_guard import described
 from modeld.plugins import PluginHost
-from modeld.settings import Settings, nearest, resolve
+from modeld.settings import Settings, resolve
 from modeld.values import PluginStatus
 
 EXTRAS: Final[Mapping[str, str]] = {"bench": "bench"}

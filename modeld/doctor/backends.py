@@ -13,10 +13,10 @@ import msgspec
 from modeld.doctor.inventory import Inventory, Loadable
 from modeld.doctor.report import Group, error, failed, ok
 from modeld.errors import ModeldError
+from modeld.expectation import nearest
 from modeld.hosting.host import Hosting
 from modeld.interfaces import Backend
 from modeld.plugin_guard import described, is_ours
-from modeld.settings import nearest
 from modeld.sizes import size_text
 from modeld.values import Finding, ModelSpec, Options
 

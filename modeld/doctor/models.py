@@ -12,7 +12,8 @@ from typing import Final
 from modeld.doctor.inventory import Inventory
 from modeld.doctor.report import error, ok, warning
 from modeld.errors import ConfigurationError
-from modeld.settings import Settings, nearest
+from modeld.expectation import nearest
+from modeld.settings import Settings
 from modeld.sizes import size_text
 from modeld.values import Finding, ModelSpec
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from modeld.doctor.report import error, ok, warning
 from modeld.errors import ConfigurationError
+from modeld.expectation import nearest
 from modeld.plugins import PluginHost
-from modeld.settings import nearest
 from modeld.values import Finding, PluginStatus
 
 

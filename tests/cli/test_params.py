@@ -10,8 +10,8 @@ from modeld.cli.main import ExitCode, main
 from modeld.cli.params import SECTIONS, as_yaml, resolved, settings_options
 from modeld.cli.serve import command
 from modeld.errors import ConfigurationError
-from modeld.setting import default_text
 from modeld.settings import TABLE, resolve
+from modeld.settings.setting import default_text
 
 
 def given_by(*args: str) -> dict[str, object]:

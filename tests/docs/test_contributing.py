@@ -19,7 +19,7 @@ SECTIONS = dict(re.findall(r"^## (Add [^\n]+)\n(.*?)(?=^## |\Z)", TEXT, re.MULTI
 TREES = ("modeld/", "plugins/", "tests/", "docs/", "examples/", "scripts/", "requirements/")
 
 TABLES = {
-    "Add a setting": ("modeld/settings.py", Settings),
+    "Add a setting": ("modeld/settings/table.py", Settings),
     "Add an event": ("modeld/events.py", events),
     "Add a sampling parameter": ("modeld/requests.py", Sampling),
     "Add a hook": ("modeld/hookspecs.py", hookspecs),

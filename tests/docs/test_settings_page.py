@@ -12,8 +12,8 @@ import pytest
 from modeld_llama_cpp.options import LlamaOptions
 
 from modeld.cli.params import SECTIONS
-from modeld.setting import Setting
 from modeld.settings import TABLE
+from modeld.settings.setting import Setting
 from tests.support.docs.pages import PAGES, read, rows, section
 
 SETTINGS = {row.name: row for row in TABLE}

@@ -20,10 +20,10 @@ from modeld.errors import (
     InvalidRequestError,
     UnsupportedMediaTypeError,
 )
+from modeld.expectation import nearest
 from modeld.httpapi.exchange.body_shape import MAX_NESTING, BodyShape, checked_shape, is_too_deep
 from modeld.httpapi.exchange.disconnect import ClientLeft
 from modeld.httpapi.exchange.repeated_names import repeated_name
-from modeld.settings import nearest
 
 _LONG_BYTES = 64 << 10
 """A longer body is counted, decoded, searched and checked in a turn of the event loop each."""

@@ -10,7 +10,7 @@ from starlette.datastructures import QueryParams
 from starlette.types import Scope
 
 from modeld.errors import InvalidRequestError
-from modeld.settings import nearest
+from modeld.expectation import nearest
 
 _LONGEST_SHOWN: Final = 64
 

@@ -9,9 +9,9 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from modeld.errors import ConfigurationError
-from modeld.expectation import misfit
+from modeld.expectation import misfit, nearest
 from modeld.interfaces import Backend
-from modeld.settings import ModelOptions, nearest
+from modeld.settings import ModelOptions
 from modeld.values import JsonValue, Options
 
 

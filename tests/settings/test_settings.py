@@ -13,8 +13,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from modeld.errors import ConfigurationError
-from modeld.setting import Setting
 from modeld.settings import TABLE, Settings, resolve
+from modeld.settings.setting import Setting
 
 ROWS = {row.name: row for row in TABLE}
 
