@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, TypeAlias
 
+from modeld.errors import ModeldError
 from modeld.messages import ToolCall
 from modeld.requests import (
     AnyUnaryRequest,
@@ -121,6 +122,11 @@ class Failed(Value, frozen=True, kw_only=True, tag="failed", array_like=True):
     code: str
     message: str
     field: str | None = None
+
+    @classmethod
+    def of(cls, error: ModeldError) -> Failed:
+        """Return an error as what a step engine yields."""
+        return cls(code=error.code, message=error.message, field=error.field)
 
 
 Piece: TypeAlias = Token | ReasoningToken | ToolCallDelta

@@ -114,7 +114,7 @@ class Stepper:
         try:
             self._engine.submit(command.id, command.request)
         except ModeldError as exc:
-            failed = Failed(code=exc.code, message=exc.message, field=exc.field)
+            failed = Failed.of(exc)
         except BaseException as exc:  # noqa: BLE001  (one request's fault must not end the others)
             traceback.print_exc(file=sys.stderr)
             message = f"the engine refused: {shown(exc)}, raised at {_origin(exc)}"

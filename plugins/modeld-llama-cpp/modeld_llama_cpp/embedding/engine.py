@@ -162,7 +162,7 @@ class EmbeddingEngine(StepEngine):
         for request_id, prepared in self._preparation.take(0.0 if self._packer.busy else WAIT_S):
             request = self._preparing.pop(request_id)
             if isinstance(prepared, ModeldError):
-                results.append((request_id, _failed(prepared)))
+                results.append((request_id, Failed.of(prepared)))
             elif isinstance(prepared, TokenizeResponse | TextResponse):
                 results.append((request_id, prepared))
             else:
@@ -195,13 +195,13 @@ class EmbeddingEngine(StepEngine):
         try:
             return self._computing.pop(request_id).response()
         except ModeldError as exc:
-            return _failed(exc)
+            return Failed.of(exc)
 
     def _fail(self, parts: Iterable[Part], error: ModeldError) -> Results:
         request_ids = {part.input.request_id for part in parts}
         for request_id in request_ids:
             self._end(request_id)
-        return [(request_id, _failed(error)) for request_id in request_ids]
+        return [(request_id, Failed.of(error)) for request_id in request_ids]
 
     def _end(self, request_id: int) -> None:
         del self._computing[request_id]
@@ -223,7 +223,3 @@ def _check_number(field: str, number: int, most: int) -> None:
             f"{field} has {number} texts; this model takes at most {most} of them at once",
             field=field,
         )
-
-
-def _failed(error: ModeldError) -> Failed:
-    return Failed(code=error.code, message=error.message, field=error.field)

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import msgspec
 
 from modeld import Failed, GenerateRequest, ModeldError, ModelSpec, StepChunk, StepEngine
-from modeld.errors import InternalError, InvalidRequestError, NotSupportedError
+from modeld.errors import InternalError, NotSupportedError
 from modeld.interfaces import ReportProgress
 from modeld.requests import AnyRequest, EmbedRequest, RerankRequest
 from modeld.responses import AnyUnaryResponse, Chunk, TextResponse, TokenizeResponse
@@ -41,8 +41,6 @@ from modeld_llama_cpp.tokens.vocabulary import Vocabulary
 WAIT_S = 0.005
 """How long a step waits for a request to be read when there is nothing else to do: no longer than a
 request that comes meanwhile may wait."""
-
-MOST_LOGPROBS = 20
 
 Produced: TypeAlias = tuple[int, StepChunk | AnyUnaryResponse]
 
@@ -106,7 +104,8 @@ class LlamaEngine(StepEngine):
             NotSupportedError: it asks for vectors, and the model was loaded to write.
             ModeldError: something in it is missing or out of range; ``field`` says what.
         """
-        self._check_slot()
+        if len(self._generations) + len(self._preparing) >= self.slots:
+            raise RuntimeError(f"all {self.slots} slots are taken")
         if isinstance(request, GenerateRequest):
             self._submit_generation(request_id, request)
         elif isinstance(request, EmbedRequest | RerankRequest):
@@ -119,7 +118,6 @@ class LlamaEngine(StepEngine):
             self._preparation.start(request_id, lambda: self._token_tools.respond(request))
 
     def _submit_generation(self, request_id: int, request: GenerateRequest) -> None:
-        _check(request)
         choice = decide(request.sampling, self._vocabulary.size)
         if self._reader.is_quick(request, choice):
             assert not self._begin(request_id, request, self._reader.read(request, choice))
@@ -203,10 +201,6 @@ class LlamaEngine(StepEngine):
         self._constraints.close()
         self._model.close()
 
-    def _check_slot(self) -> None:
-        if len(self._generations) + len(self._preparing) >= self.slots:
-            raise RuntimeError(f"all {self.slots} slots are taken")
-
     def _take_prepared(self) -> list[Produced]:
         produced: list[Produced] = []
         for request_id, prepared in self._preparation.take(0.0 if self._scheduler.busy else WAIT_S):
@@ -221,7 +215,7 @@ class LlamaEngine(StepEngine):
                 else:
                     produced.append((request_id, prepared))
             except ModeldError as exc:
-                produced.append((request_id, _failed(exc)))
+                produced.append((request_id, Failed.of(exc)))
         return produced
 
     def _begin(
@@ -269,7 +263,7 @@ class LlamaEngine(StepEngine):
             error = InternalError(f"no token could be chosen: {exc!r}")
         produced.extend([(request_id, chunk) for chunk in chunks])
         if error is not None:
-            produced.append((request_id, _failed(error)))
+            produced.append((request_id, Failed.of(error)))
             self._end(request_id, save=False)  # its draft tokens are still in memory
             return
         if part.draft:
@@ -281,7 +275,7 @@ class LlamaEngine(StepEngine):
             self._end(request_id)
 
     def _fail(self, parts: Iterable[Part], why: str, produced: list[Produced]) -> None:
-        failed = _failed(InternalError(f"llama.cpp could not compute a batch: {why}"))
+        failed = Failed.of(InternalError(f"llama.cpp could not compute a batch: {why}"))
         for part in list(parts):
             self._end(part.sequence.request_id, save=False)
             produced.append((part.sequence.request_id, failed))
@@ -304,21 +298,3 @@ class LlamaEngine(StepEngine):
         if self._prefix_cache.wants(tokens, salt):
             state = self._runner.save(seq_id)
             self._prefix_cache.add(SavedSequence(tokens=tokens, salt=salt, state=state))
-
-
-def _check(request: GenerateRequest) -> None:
-    if request.max_tokens is not None and request.max_tokens < 1:
-        raise InvalidRequestError(
-            f"max_tokens is {request.max_tokens}; it must be at least 1", field="max_tokens"
-        )
-    if request.logprobs is not None and not 0 <= request.logprobs <= MOST_LOGPROBS:
-        raise InvalidRequestError(
-            f"logprobs is {request.logprobs}; it must be from 0 to {MOST_LOGPROBS}",
-            field="logprobs",
-        )
-    if "" in request.stop:
-        raise InvalidRequestError("a stop string is empty", field="stop")
-
-
-def _failed(error: ModeldError) -> Failed:
-    return Failed(code=error.code, message=error.message, field=error.field)
