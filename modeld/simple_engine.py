@@ -65,7 +65,7 @@ class SimpleEngine(StepEngine):
         try:
             chunks = running.advance()
         except ModeldError as exc:
-            chunks = [Failed(code=exc.code, message=exc.message, field=exc.field)]
+            chunks = [Failed.of(exc)]
         if chunks and isinstance(chunks[-1], Done | Failed):
             self._running = None
         return tuple((running.request_id, self._with_prompt(chunk)) for chunk in chunks)
@@ -121,8 +121,8 @@ class _Running:
             chunks = self._shown(self._stops.rest())
             return [*chunks, replace(piece, logprobs=(*self._logprobs, *piece.logprobs))]
         self._count += 1
-        chunks, is_stopped = self._passed(Token(text=piece) if isinstance(piece, str) else piece)
-        if is_stopped:
+        chunks, stop = self._passed(Token(text=piece) if isinstance(piece, str) else piece)
+        if stop is not None:
             self.close()
             return [*chunks, self._done(FinishReason.STOP)]
         if self._count == self._most:
@@ -136,16 +136,16 @@ class _Running:
         if close is not None:
             close()
 
-    def _passed(self, piece: Piece) -> tuple[list[StepChunk], bool]:
-        """Return what may be shown with a piece, and whether a stop text has come with it.
+    def _passed(self, piece: Piece) -> tuple[list[StepChunk], str | None]:
+        """Return what may be shown with a piece, and the stop text that has come with it, if any.
 
         Only texts have stop texts, and none goes on after something else.
         """
         if not isinstance(piece, Token):
-            return [*self._shown(self._stops.rest()), piece], False
+            return [*self._shown(self._stops.rest()), piece], None
         self._logprobs += piece.logprobs
-        text, is_stopped = self._stops.push(piece.text)
-        return self._shown(text), is_stopped
+        text, stop = self._stops.push(piece.text)
+        return self._shown(text), stop
 
     def _shown(self, text: str) -> list[StepChunk]:
         if not text:
@@ -166,19 +166,20 @@ class _StopSearch:
         self._stops = stops
         self._kept = ""
 
-    def push(self, text: str) -> tuple[str, bool]:
-        """Take more text; return what may be shown, and whether a stop text stands behind it.
+    def push(self, text: str) -> tuple[str, str | None]:
+        """Take more text; return what may be shown, and the stop text behind it, if there is one.
 
         It is the one that is complete first, and of several the longest, however the text is cut.
         """
         text, self._kept = self._kept + text, ""
         found = [(at + len(stop), at) for stop in self._stops if (at := text.find(stop)) >= 0]
         if found:
-            return text[: min(found)[1]], True
+            end, start = min(found)
+            return text[:start], text[start:end]
         kept = max((_overlap(text, stop) for stop in self._stops), default=0)
         shown = len(text) - kept
         self._kept = text[shown:]
-        return text[:shown], False
+        return text[:shown], None
 
     def rest(self) -> str:
         """Return what was kept back, because no more comes."""
