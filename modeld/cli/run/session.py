@@ -12,7 +12,7 @@ from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
-from modeld.cli.waiting import next_of, result_of
+from modeld.cli.run.waiting import next_of, result_of
 from modeld.hosting.tasks import leave_behind
 from modeld.interfaces import ModelService
 from modeld.requests import GenerateRequest

@@ -11,7 +11,7 @@ from msgspec import Meta
 from modeld import BackendSampling
 from modeld.cli.main import ExitCode, main
 from modeld.cli.run import command
-from modeld.cli.sampling_options import SamplingOption, sampling, sampling_options
+from modeld.cli.run.sampling_options import SamplingOption, sampling, sampling_options
 from modeld.requests import Sampling
 from modeld.sampling import COMMON, parameters_of
 from tests.support.sampling_cases import NUMBERS

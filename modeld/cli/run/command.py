@@ -16,12 +16,12 @@ from msgspec.structs import replace
 
 from modeld import hookimpl
 from modeld.cli import logs
-from modeld.cli.constraint import constrained, constraint_options
-from modeld.cli.conversation import Conversation
 from modeld.cli.params import resolved, settings_options
-from modeld.cli.sampling_options import SamplingCommand, sampling, sampling_options
-from modeld.cli.session import Session
-from modeld.cli.waiting import next_of
+from modeld.cli.run.constraint import constrained, constraint_options
+from modeld.cli.run.conversation import Conversation
+from modeld.cli.run.sampling_options import SamplingCommand, sampling, sampling_options
+from modeld.cli.run.session import Session
+from modeld.cli.run.waiting import next_of
 from modeld.events import Event, ModelLoading, ModelLoadProgress
 from modeld.interfaces import Observer
 from modeld.plugins import PluginHost
