@@ -125,7 +125,7 @@ def configuration(examples: int, **more: Any) -> SchemathesisConfig:
 def whole(value: Any) -> Any:
     """Whole numbers written as such: to JSON Schema 5.0 is an integer too, to the server it is not.
 
-    No schema can say that; docs/reference/openapi.md does.
+    And none of more than 64 bits. No schema can say that; docs/reference/openapi.md does.
     """
     match value:
         case dict():
@@ -134,6 +134,8 @@ def whole(value: Any) -> Any:
             return [whole(member) for member in value]
         case float() if value.is_integer() and abs(value) < 2**53:
             return int(value)
+        case int() if abs(value) >= 2**63:
+            return 2**62
         case _:
             return value
 
