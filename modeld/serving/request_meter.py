@@ -98,6 +98,7 @@ class Meter:
             logprobs=done.logprobs,
             reasoning=self._whole.reasoning,
             tool_calls=self._whole.tool_calls,
+            stop_text=done.stop_text,
         )
 
     def responded(self, response: AnyUnaryResponse) -> AnyUnaryResponse:
