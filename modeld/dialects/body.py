@@ -6,8 +6,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
+
+from modeld.errors import InvalidRequestError
 
 UNKNOWN_FIELD = "unknown_field"
 """The kind of the fault that :class:`Strict` finds; ``name`` in its context is the field's."""
@@ -62,6 +72,21 @@ def usable(fault_of: Callable[[Any], str | None]) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def refused(advice: str) -> BeforeValidator:
+    """Return what takes nothing but null, and says in ``advice`` why or what to do instead."""
+
+    def check(given: Any) -> None:
+        if given is not None:
+            raise PydanticCustomError("refused", "{advice}", {"advice": advice})
+
+    return BeforeValidator(check)
+
+
+def wrong(field: str, words: str) -> InvalidRequestError:
+    """Return the error for a field that does not fit."""
+    return InvalidRequestError(f"{field}: {words}", field=field)
 
 
 def listed(given: Any) -> Any:
