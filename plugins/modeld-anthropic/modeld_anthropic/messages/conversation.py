@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""The messages of a request, and the chat that the service knows them as.
+
+A turn with the results of tools becomes several messages, one for each result; turns of one speaker
+that follow each other become one, as this API has it.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Final, Literal, assert_never
+
+import msgspec
+from msgspec.structs import replace
+from pydantic import Discriminator, Field, Tag
+
+from modeld.dialects.body import Strict, wrong
+from modeld.dialects.chat_fields import MAX_MESSAGES, MAX_PARTS
+from modeld.messages import ImagePart, Message, Part, TextPart, ToolCall
+from modeld_anthropic.messages.blocks import (
+    Block,
+    Content,
+    ContentBlock,
+    DocumentBlock,
+    ImageBlock,
+    RedactedThinkingBlock,
+    TextBlock,
+    ThinkingBlock,
+    ToolResultBlock,
+    ToolUseBlock,
+    content_kind,
+)
+from modeld_anthropic.messages.thinking import thinking_of
+
+_FAILED: Final = TextPart(text="The tool has failed:")
+"""What the model reads before a result that is an error."""
+
+_OWNERS: Final[dict[type[Block], tuple[str, ...]]] = {
+    TextBlock: ("user", "assistant", "system"),
+    ImageBlock: ("user",),
+    DocumentBlock: ("user",),
+    ToolResultBlock: ("user",),
+    ToolUseBlock: ("assistant",),
+    ThinkingBlock: ("assistant",),
+    RedactedThinkingBlock: ("assistant",),
+}
+"""Whose messages may have which blocks."""
+
+_ATTRIBUTION: Final = "x-anthropic-billing-header:"
+"""What begins a block of the system that is for the API and not for the model.
+
+It changes with each request and stands first, so that nothing after it could come from the cache.
+"""
+
+
+class MessageBody(Strict):
+    """One turn of a conversation."""
+
+    role: Literal["user", "assistant", "system"] = Field(description="who speaks")
+    content: Content = Field(description="what was said: a text, or a list of blocks")
+
+
+Conversation = Annotated[
+    list[MessageBody], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)
+]
+System = Annotated[
+    Annotated[str, Tag("~text")]
+    | Annotated[
+        Annotated[list[TextBlock], Field(max_length=MAX_PARTS, fail_fast=True)], Tag("~blocks")
+    ],
+    Discriminator(content_kind),
+]
+
+
+def chat_of(
+    system: str | list[TextBlock] | None, messages: Sequence[MessageBody], *, with_thinking: bool
+) -> tuple[Message, ...]:
+    """Return a conversation as the service knows it.
+
+    What was thought in former turns is a part of it only ``with_thinking``. A last message of the
+    model without content says nothing and is left out, and so is what a client says to the API.
+
+    Raises:
+        InvalidRequestError: a message has what its role cannot have, or a result has no call.
+    """
+    reader = _Reader(with_thinking=with_thinking)
+    reader.add("system", _parts(_for_the_model(system or "")))
+    for index, message in enumerate(messages):
+        reader.read(f"messages[{index}]", message)
+    return reader.chat()
+
+
+class _Reader:
+    """Puts a chat together, message by message."""
+
+    def __init__(self, *, with_thinking: bool) -> None:
+        self._with_thinking = with_thinking
+        self._chat: list[Message] = []
+        self._names: dict[str, str] = {}
+
+    def read(self, where: str, message: MessageBody) -> None:
+        """Add a message."""
+        if isinstance(message.content, str):
+            self.add(message.role, _parts(message.content))
+            return
+        for index, block in enumerate(message.content):
+            here = f"{where}.content[{index}]"
+            if message.role not in _OWNERS[type(block)]:
+                raise wrong(here, f"{block.type} is not for messages of the role {message.role}")
+            match block:
+                case TextBlock() | ImageBlock() | DocumentBlock():
+                    self.add(message.role, _parts([block]))
+                case ToolResultBlock():
+                    self._chat.append(self._result(here, block))
+                case ToolUseBlock():
+                    self._names[block.id] = block.name
+                    self.add(message.role, calls=(_call(block),))
+                case ThinkingBlock():
+                    self.add(message.role, reasoning=self._thought(block))
+                case RedactedThinkingBlock():
+                    pass
+                case _:
+                    assert_never(block)
+
+    def add(
+        self,
+        role: str,
+        parts: Sequence[Part] = (),
+        *,
+        reasoning: str = "",
+        calls: tuple[ToolCall, ...] = (),
+    ) -> None:
+        """Add what a speaker says, to the message before where that is by the same one."""
+        if not (parts or reasoning or calls):
+            return
+        message = Message(role=role, content=tuple(parts), reasoning=reasoning, tool_calls=calls)
+        if self._chat and self._chat[-1].role == role:
+            message = _together(self._chat.pop(), message)
+        self._chat.append(message)
+
+    def chat(self) -> tuple[Message, ...]:
+        """Return all, each content in its shortest form."""
+        return tuple(replace(each, content=_shortest(each.content)) for each in self._chat)
+
+    def _thought(self, block: ThinkingBlock) -> str:
+        return thinking_of(block.thinking, block.signature) if self._with_thinking else ""
+
+    def _result(self, where: str, block: ToolResultBlock) -> Message:
+        name = self._names.get(block.tool_use_id)
+        if name is None:
+            raise wrong(f"{where}.tool_use_id", "no tool_use before it has this id")
+        parts = _parts(block.content or "")
+        return Message(
+            role="tool",
+            content=(_FAILED, *parts) if block.is_error is True else tuple(parts),
+            name=name,
+            tool_call_id=block.tool_use_id,
+        )
+
+
+def _for_the_model(system: str | list[TextBlock]) -> str | list[TextBlock]:
+    if isinstance(system, str):
+        return system
+    return [block for block in system if not block.text.startswith(_ATTRIBUTION)]
+
+
+def _together(first: Message, second: Message) -> Message:
+    assert isinstance(first.content, tuple)
+    assert isinstance(second.content, tuple)
+    return replace(
+        first,
+        content=first.content + second.content,
+        reasoning="\n".join(filter(None, (first.reasoning, second.reasoning))),
+        tool_calls=first.tool_calls + second.tool_calls,
+    )
+
+
+def _parts(content: str | Iterable[ContentBlock]) -> list[Part]:
+    """Return what can be read of a content: texts, documents and images."""
+    if isinstance(content, str):
+        return [TextPart(text=content)] if content else []
+    parts: list[Part] = []
+    for block in content:
+        match block:
+            case TextBlock(text=text):
+                parts += [TextPart(text=text)] if text else []
+            case ImageBlock(source=source):
+                data = base64.b64decode(source.data)
+                parts.append(ImagePart(data=data, media_type=source.media_type))
+            case DocumentBlock():
+                said = (block.title, block.context, block.source.data)
+                parts.append(TextPart(text="\n".join(filter(None, said))))
+    return parts
+
+
+def _call(block: ToolUseBlock) -> ToolCall:
+    arguments = msgspec.json.encode(block.input).decode()
+    return ToolCall(id=block.id, name=block.name, arguments=arguments)
+
+
+def _shortest(content: str | tuple[Part, ...]) -> str | tuple[Part, ...]:
+    """Return one text as such."""
+    match content:
+        case ():
+            return ""
+        case (TextPart(text=text),):
+            return text
+        case _:
+            return content
