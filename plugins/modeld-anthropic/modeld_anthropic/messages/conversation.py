@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Final, Literal, assert_never
 
 import msgspec
-from msgspec.structs import replace
 from pydantic import Discriminator, Field, Tag
 
 from modeld.dialects.body import Strict, wrong
@@ -85,95 +85,97 @@ def chat_of(
         InvalidRequestError: a message has what its role cannot have, or a result has no call.
     """
     reader = _Reader(with_thinking=with_thinking)
-    reader.add("system", _parts(_for_the_model(system or "")))
+    reader.say("system", _parts(_for_the_model(system or "")))
     for index, message in enumerate(messages):
         reader.read(f"messages[{index}]", message)
-    return reader.chat()
+    return tuple(turn.message() for turn in reader.turns)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Turn:
+    """A message that is being put together."""
+
+    role: str
+    parts: list[Part] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
+    calls: list[ToolCall] = field(default_factory=list)
+    name: str = ""
+    tool_call_id: str = ""
+
+    def message(self) -> Message:
+        """Return it, with a content in its shortest form."""
+        return Message(
+            role=self.role,
+            content=_content(self.parts),
+            name=self.name,
+            reasoning="\n".join(self.thoughts),
+            tool_calls=tuple(self.calls),
+            tool_call_id=self.tool_call_id,
+        )
 
 
 class _Reader:
     """Puts a chat together, message by message."""
 
     def __init__(self, *, with_thinking: bool) -> None:
+        self.turns: list[_Turn] = []
         self._with_thinking = with_thinking
-        self._chat: list[Message] = []
         self._names: dict[str, str] = {}
 
     def read(self, where: str, message: MessageBody) -> None:
         """Add a message."""
         if isinstance(message.content, str):
-            self.add(message.role, _parts(message.content))
+            self.say(message.role, _parts(message.content))
             return
         for index, block in enumerate(message.content):
             here = f"{where}.content[{index}]"
             if message.role not in _OWNERS[type(block)]:
                 raise wrong(here, f"{block.type} is not for messages of the role {message.role}")
-            match block:
-                case TextBlock() | ImageBlock() | DocumentBlock():
-                    self.add(message.role, _parts([block]))
-                case ToolResultBlock():
-                    self._chat.append(self._result(here, block))
-                case ToolUseBlock():
-                    self._names[block.id] = block.name
-                    self.add(message.role, calls=(_call(block),))
-                case ThinkingBlock():
-                    self.add(message.role, reasoning=self._thought(block))
-                case RedactedThinkingBlock():
-                    pass
-                case _:
-                    assert_never(block)
+            self._add(here, message.role, block)
 
-    def add(
-        self,
-        role: str,
-        parts: Sequence[Part] = (),
-        *,
-        reasoning: str = "",
-        calls: tuple[ToolCall, ...] = (),
-    ) -> None:
-        """Add what a speaker says, to the message before where that is by the same one."""
-        if not (parts or reasoning or calls):
-            return
-        message = Message(role=role, content=tuple(parts), reasoning=reasoning, tool_calls=calls)
-        if self._chat and self._chat[-1].role == role:
-            message = _together(self._chat.pop(), message)
-        self._chat.append(message)
+    def say(self, role: str, parts: Sequence[Part]) -> None:
+        """Add what a speaker says."""
+        if parts:
+            self._turn(role).parts += parts
 
-    def chat(self) -> tuple[Message, ...]:
-        """Return all, each content in its shortest form."""
-        return tuple(replace(each, content=_shortest(each.content)) for each in self._chat)
+    def _add(self, where: str, role: str, block: ContentBlock) -> None:
+        match block:
+            case TextBlock() | ImageBlock() | DocumentBlock():
+                self.say(role, _parts([block]))
+            case ToolResultBlock():
+                self.turns.append(self._result(where, block))
+            case ToolUseBlock():
+                self._names[block.id] = block.name
+                self._turn(role).calls.append(_call(block))
+            case ThinkingBlock():
+                thought = thinking_of(block.thinking, block.signature)
+                if thought and self._with_thinking:
+                    self._turn(role).thoughts.append(thought)
+            case RedactedThinkingBlock():
+                pass
+            case _:
+                assert_never(block)
 
-    def _thought(self, block: ThinkingBlock) -> str:
-        return thinking_of(block.thinking, block.signature) if self._with_thinking else ""
+    def _turn(self, role: str) -> _Turn:
+        """Return the turn of a speaker: the last one, where that is theirs."""
+        if not self.turns or self.turns[-1].role != role:
+            self.turns.append(_Turn(role=role))
+        return self.turns[-1]
 
-    def _result(self, where: str, block: ToolResultBlock) -> Message:
+    def _result(self, where: str, block: ToolResultBlock) -> _Turn:
         name = self._names.get(block.tool_use_id)
         if name is None:
             raise wrong(f"{where}.tool_use_id", "no tool_use before it has this id")
         parts = _parts(block.content or "")
-        return Message(
-            role="tool",
-            content=(_FAILED, *parts) if block.is_error is True else tuple(parts),
-            name=name,
-            tool_call_id=block.tool_use_id,
-        )
+        if block.is_error is True:
+            parts.insert(0, _FAILED)
+        return _Turn(role="tool", parts=parts, name=name, tool_call_id=block.tool_use_id)
 
 
 def _for_the_model(system: str | list[TextBlock]) -> str | list[TextBlock]:
     if isinstance(system, str):
         return system
     return [block for block in system if not block.text.startswith(_ATTRIBUTION)]
-
-
-def _together(first: Message, second: Message) -> Message:
-    assert isinstance(first.content, tuple)
-    assert isinstance(second.content, tuple)
-    return replace(
-        first,
-        content=first.content + second.content,
-        reasoning="\n".join(filter(None, (first.reasoning, second.reasoning))),
-        tool_calls=first.tool_calls + second.tool_calls,
-    )
 
 
 def _parts(content: str | Iterable[ContentBlock]) -> list[Part]:
@@ -199,12 +201,12 @@ def _call(block: ToolUseBlock) -> ToolCall:
     return ToolCall(id=block.id, name=block.name, arguments=arguments)
 
 
-def _shortest(content: str | tuple[Part, ...]) -> str | tuple[Part, ...]:
-    """Return one text as such."""
-    match content:
-        case ():
+def _content(parts: list[Part]) -> str | tuple[Part, ...]:
+    """Return parts as a content; one text as such."""
+    match parts:
+        case []:
             return ""
-        case (TextPart(text=text),):
+        case [TextPart(text=text)]:
             return text
         case _:
-            return content
+            return tuple(parts)

@@ -52,8 +52,10 @@ class MessageStream(StreamEncoder):
                 return begin + self._part(text)
             case ReasoningToken(text=text):
                 begin = b"" if self._open == _THINKING else self._begin_thinking()
+                if self._shows_thinking:
+                    return begin + self._part(text)
                 self._thought.append(text)
-                return begin + self._part(text) if self._shows_thinking else begin
+                return begin
             case ToolCallDelta(arguments=arguments):
                 begin = b"" if self._open == piece.index else self._begin_call(piece)
                 return begin + self._part(arguments) if arguments else begin
