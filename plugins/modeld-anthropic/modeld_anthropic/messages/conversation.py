@@ -47,6 +47,9 @@ _OWNERS: Final[dict[type[Block], tuple[str, ...]]] = {
 }
 """Whose messages may have which blocks."""
 
+_REMINDER: Final = "<system-reminder>\n{}\n</system-reminder>"
+"""How the model reads a later message of the system. Coding agents write them so themselves."""
+
 _ATTRIBUTION: Final = "x-anthropic-billing-header:"
 """What begins a block of the system that is for the API and not for the model.
 
@@ -77,6 +80,9 @@ def chat_of(
     system: str | list[TextBlock] | None, messages: Sequence[MessageBody], *, with_thinking: bool
 ) -> tuple[Message, ...]:
     """Return a conversation as the service knows it.
+
+    Most chat templates have a system at their beginning only: what comes later is read as a part of
+    the user's turn.
 
     What was thought in former turns is a part of it only ``with_thinking``. A last message of the
     model without content says nothing and is left out, and so is what a client says to the API.
@@ -124,19 +130,32 @@ class _Reader:
 
     def read(self, where: str, message: MessageBody) -> None:
         """Add a message."""
+        if message.role == "system":
+            self._remind(where, message.content)
+            return
         if isinstance(message.content, str):
             self.say(message.role, _parts(message.content))
             return
         for index, block in enumerate(message.content):
             here = f"{where}.content[{index}]"
-            if message.role not in _OWNERS[type(block)]:
-                raise wrong(here, f"{block.type} is not for messages of the role {message.role}")
+            _check_owner(here, message.role, block)
             self._add(here, message.role, block)
 
     def say(self, role: str, parts: Sequence[Part]) -> None:
         """Add what a speaker says."""
         if parts:
             self._turn(role).parts += parts
+
+    def _remind(self, where: str, content: str | Sequence[ContentBlock]) -> None:
+        """Add what the system says, at the beginning or later."""
+        for index, block in enumerate(() if isinstance(content, str) else content):
+            _check_owner(f"{where}.content[{index}]", "system", block)
+        parts = _parts(content)
+        if all(turn.role == "system" for turn in self.turns):
+            self.say("system", parts)
+            return
+        texts = [part.text for part in parts if isinstance(part, TextPart)]
+        self.say("user", [TextPart(text=_REMINDER.format(text)) for text in texts])
 
     def _add(self, where: str, role: str, block: ContentBlock) -> None:
         match block:
@@ -170,6 +189,16 @@ class _Reader:
         if block.is_error is True:
             parts.insert(0, _FAILED)
         return _Turn(role="tool", parts=parts, name=name, tool_call_id=block.tool_use_id)
+
+
+def _check_owner(where: str, role: str, block: ContentBlock) -> None:
+    """Refuse a block in messages that cannot have it.
+
+    Raises:
+        InvalidRequestError: it is in one.
+    """
+    if role not in _OWNERS[type(block)]:
+        raise wrong(where, f"{block.type} is not for messages of the role {role}")
 
 
 def _for_the_model(system: str | list[TextBlock]) -> str | list[TextBlock]:

@@ -63,7 +63,11 @@ Thinking = Annotated[
 def reasoning_of(
     thinking: ThinkingOn | ThinkingAdaptive | ThinkingOff | None, effort: Effort | None
 ) -> Reasoning:
-    """Return how much the model is to think; it does not where nothing is said of it."""
+    """Return how much the model is to think; it does not where nothing is said of it.
+
+    The effort is high by the API's own default: that word says no more than none does.
+    """
+    effort = None if effort == "high" else effort
     match thinking:
         case ThinkingOn(budget_tokens=budget_tokens):
             return Reasoning(enabled=True, effort=effort, budget_tokens=budget_tokens)

@@ -117,9 +117,21 @@ def test_what_a_client_says_to_the_api_is_not_for_the_model() -> None:
     assert chat(TURN, system=[billing]) == (USER,)
 
 
-def test_a_system_message_may_come_later() -> None:
+def test_system_messages_at_the_beginning_are_the_system() -> None:
+    first = {"role": "system", "content": "b"}
+    both = (TextPart(text="a"), TextPart(text="b"))
+    assert chat(first, TURN) == (Message(role="system", content="b"), USER)
+    assert chat(first, TURN, system="a") == (Message(role="system", content=both), USER)
+
+
+def test_a_later_system_message_is_a_part_of_the_users_turn() -> None:
     later = {"role": "system", "content": "now in French"}
-    assert chat(TURN, later)[1] == Message(role="system", content="now in French")
+    reminder = TextPart(text="<system-reminder>\nnow in French\n</system-reminder>")
+    together = Message(role="user", content=(TextPart(text="hi"), reminder))
+    assert chat(TURN, later) == chat(TURN, said("system", text("now in French"))) == (together,)
+    made = request(messages=[TURN, said("assistant", text("Well")), later])
+    assert made.continue_last is False
+    assert (made.messages or ())[2] == Message(role="user", content=reminder.text)
 
 
 def test_turns_of_one_speaker_become_one() -> None:
@@ -261,7 +273,9 @@ def test_that_no_tool_of_none_is_called_says_nothing() -> None:
         ),
         ({"thinking": ON}, Reasoning()),
         ({"thinking": ON, "output_config": {"effort": "low"}}, Reasoning(effort="low")),
-        ({"output_config": {"effort": "high"}}, Reasoning(effort="high")),
+        ({"output_config": {"effort": "max"}}, Reasoning(effort="max")),
+        ({"output_config": {"effort": "high"}}, Reasoning(enabled=False)),
+        ({"thinking": ON, "output_config": {"effort": "high"}}, Reasoning()),
         ({"output_config": {"effort": None}}, Reasoning(enabled=False)),
     ],
     ids=str,
