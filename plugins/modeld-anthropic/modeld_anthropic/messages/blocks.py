@@ -130,7 +130,7 @@ class RedactedThinkingBlock(Block):
     data: str = Field(description="taken and without effect")
 
 
-def _one_of(**kinds: str) -> Discriminator:
+def one_of(**kinds: str) -> Discriminator:
     """Return what tells blocks apart by their type, and names the types where there is another."""
     words = f"must be an object whose type is {' or '.join(kinds)}"
     return Discriminator(
@@ -152,7 +152,7 @@ ResultBlock: TypeAlias = Annotated[
     Annotated[TextBlock, Tag("~text")]
     | Annotated[ImageBlock, Tag("~image")]
     | Annotated[DocumentBlock, Tag("~document")],
-    _one_of(**_READABLE),
+    one_of(**_READABLE),
 ]
 
 
@@ -188,7 +188,7 @@ ContentBlock: TypeAlias = Annotated[
     | Annotated[ToolResultBlock, Tag("~tool_result")]
     | Annotated[ThinkingBlock, Tag("~thinking")]
     | Annotated[RedactedThinkingBlock, Tag("~redacted_thinking")],
-    _one_of(
+    one_of(
         **_READABLE,
         tool_use="~tool_use",
         tool_result="~tool_result",

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field, Tag
 
 from modeld.dialects.body import Strict
 from modeld.messages import Reasoning
+from modeld_anthropic.messages.blocks import one_of
 
 Display = Literal["summarized", "omitted"]
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
@@ -43,20 +44,11 @@ class ThinkingOff(Strict):
     type: Literal["disabled"]
 
 
-def _kind(given: Any) -> str | None:
-    kind = given.get("type") if isinstance(given, dict) else getattr(given, "type", None)
-    return f"~{kind}" if kind in {"enabled", "adaptive", "disabled"} else None
-
-
 Thinking = Annotated[
     Annotated[ThinkingOn, Tag("~enabled")]
     | Annotated[ThinkingAdaptive, Tag("~adaptive")]
     | Annotated[ThinkingOff, Tag("~disabled")],
-    Discriminator(
-        _kind,
-        custom_error_type="unknown_kind",
-        custom_error_message="must be an object whose type is enabled or adaptive or disabled",
-    ),
+    one_of(enabled="~enabled", adaptive="~adaptive", disabled="~disabled"),
 ]
 
 

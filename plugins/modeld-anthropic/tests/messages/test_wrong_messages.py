@@ -36,7 +36,7 @@ CONVERSATION: dict[str, tuple[Any, ...]] = {
     "system": (5, True, {}),
     "tools": (*NO_LIST, [TOOL] * 129),
     "tool_choice": NO_OBJECT,
-    "thinking": (*NO_OBJECT, {}, {"type": "between_tools"}),
+    "thinking": (*NO_OBJECT, {}, {"type": "between_tools"}, {"type": []}),
     "output_config": NO_OBJECT,
     "output_format": NO_OBJECT,
     "cache_control": NO_OBJECT,
@@ -104,7 +104,7 @@ INSIDE: list[Case] = [
     (said(CALL, role="assistant"), "messages"),
     *(
         (said(block), "messages[1].content[0]")
-        for block in (5, "a", None, {}, {"type": 5}, {"type": "server_tool_use", "x": 1})
+        for block in (5, "a", None, {}, {"type": 5}, {"type": []}, {"type": "server_tool_use"})
     ),
     *wrong_members({"type": "text", "text": "a"}, text=5, citations=[{}]),
     *wrong_members({"type": "image", "source": PNG}, source=5),
