@@ -73,7 +73,9 @@ _OF_UNARY: Final = {
 }
 _OF_CONSTRAINTS: Final = tuple((each.value, each) for each in sorted(CONSTRAINTS))
 _PARTS: Final = {ImagePart: Capability.VISION, AudioPart: Capability.AUDIO}
-_NO_REASONING: Final = Reasoning()
+_NO_REASONING: Final = (Reasoning(), Reasoning(enabled=False))
+"""What a model without reasoning does anyway."""
+
 _ANY_CHOICE: Final = ToolChoice()
 
 
@@ -152,7 +154,7 @@ def _wanted_of_chat(
 ) -> Iterator[tuple[str, Capability]]:
     if request.tools:
         yield "tools", Capability.TOOLS
-    if request.reasoning != _NO_REASONING:
+    if request.reasoning not in _NO_REASONING:
         yield "reasoning", Capability.REASONING
     if request.template_kwargs:
         yield "template_kwargs", Capability.TEMPLATE_KWARGS

@@ -102,7 +102,7 @@ class Done(Value, frozen=True, kw_only=True, tag="done", array_like=True):
     An engine leaves ``content``, ``reasoning`` and ``tool_calls`` empty; the service fills in what
     the chunks before had, or ``None`` for a text of more than 1,048,576 characters, for which its
     tokens must do. ``logprobs`` are those that came after the last text; the others came with their
-    tokens.
+    tokens. ``stop_text`` is the one of the request's stop texts that has ended it, if one has.
     """
 
     finish_reason: FinishReason
@@ -111,6 +111,7 @@ class Done(Value, frozen=True, kw_only=True, tag="done", array_like=True):
     logprobs: tuple[TokenLogprobs, ...] = ()
     reasoning: str | None = ""
     tool_calls: tuple[ToolCall, ...] | None = ()
+    stop_text: str | None = None
 
 
 class Failed(Value, frozen=True, kw_only=True, tag="failed", array_like=True):

@@ -66,7 +66,7 @@ ASKED: list[tuple[Any, str | None, Capability]] = [
         Capability.AUDIO,
     ),
     (
-        GenerateRequest(messages=CHAT, reasoning=Reasoning(enabled=False)),
+        GenerateRequest(messages=CHAT, reasoning=Reasoning(enabled=True)),
         "reasoning",
         Capability.REASONING,
     ),
@@ -114,6 +114,7 @@ def test_every_capability_is_asked_for_by_something() -> None:
 def test_plain_requests_need_no_more_than_what_is_taken_for_granted() -> None:
     check(GenerateRequest(prompt="hi", stop=("a",), max_tokens=3), PLAIN)
     check(GenerateRequest(messages=said(content=(TextPart(text="a"),), reasoning="hm")), PLAIN)
+    check(GenerateRequest(messages=CHAT, reasoning=Reasoning(enabled=False)), PLAIN)
 
 
 def test_texts_are_joined_where_parts_are_not_taken() -> None:

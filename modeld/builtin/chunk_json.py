@@ -4,7 +4,8 @@
 ``{"token":"…"}`` for a token, ``{"reasoning":"…"}`` for one of what the model thinks,
 ``{"tool_call":{"index":0,"id":…,"name":…,"arguments":"…"}}`` for a part of a call of a tool, of
 which the later ones have no ``id`` and ``name``; ``{"done":true,"content":…,"finish_reason":…,
-"usage":{…}}`` at the end, with ``reasoning`` and ``tool_calls`` where there were any;
+"usage":{…}}`` at the end, with ``reasoning`` and ``tool_calls`` where there were any, and with
+``stop_text`` where one has ended it;
 ``{"error":…,"code":503,"reason":"worker_crashed"}`` where something went wrong. All but the last
 have ``logprobs`` too, where the chunk has some.
 """
@@ -58,6 +59,7 @@ class _Done(Value, frozen=True, kw_only=True, omit_defaults=True):
     logprobs: list[msgspec.Raw] = []
     reasoning: msgspec.Raw | None = None
     tool_calls: tuple[ToolCall, ...] = ()
+    stop_text: msgspec.Raw | None = None
 
 
 class _Failure(Value, frozen=True, kw_only=True, omit_defaults=True):
@@ -107,6 +109,7 @@ def _done(chunk: Done) -> _Done:
         logprobs=_listed(chunk.logprobs),
         reasoning=_written(chunk.reasoning) if chunk.reasoning else None,
         tool_calls=chunk.tool_calls or (),
+        stop_text=None if chunk.stop_text is None else _written(chunk.stop_text),
     )
 
 

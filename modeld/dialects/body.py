@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -18,6 +19,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from modeld.errors import InvalidRequestError
 from modeld.requests import MAX_KEEP_ALIVE_S
 
 UNKNOWN_FIELD = "unknown_field"
@@ -98,6 +100,21 @@ def usable(fault_of: Callable[[Any], str | None]) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def refused(advice: str) -> BeforeValidator:
+    """Return what takes nothing but null, and says in ``advice`` why or what to do instead."""
+
+    def check(given: Any) -> None:
+        if given is not None:
+            raise PydanticCustomError("refused", "{advice}", {"advice": advice})
+
+    return BeforeValidator(check)
+
+
+def wrong(field: str, words: str) -> InvalidRequestError:
+    """Return the error for a field that does not fit."""
+    return InvalidRequestError(f"{field}: {words}", field=field)
 
 
 def listed(given: Any) -> Any:

@@ -65,7 +65,7 @@ class FilePartBody(Strict):
 
 def _kind_of_part(given: Any) -> str:
     kind = given.get("type") if isinstance(given, dict) else getattr(given, "type", None)
-    return "~file" if kind in {"image", "audio"} else "~text"
+    return "~file" if isinstance(kind, str) and kind in {"image", "audio"} else "~text"
 
 
 PartBody = Annotated[

@@ -93,6 +93,7 @@ class Meter:
             logprobs=done.logprobs,
             reasoning=self._whole.reasoning,
             tool_calls=self._whole.tool_calls,
+            stop_text=done.stop_text,
         )
 
     def responded(self, response: AnyUnaryResponse) -> AnyUnaryResponse:

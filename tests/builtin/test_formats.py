@@ -167,6 +167,16 @@ def test_the_end_has_probabilities_where_there_are_some(
     assert decode(formatter.encode(done)) == {**DONE_OBJECT, "logprobs": [CUT_OBJECT]}
 
 
+@pytest.mark.parametrize(("formatter", "decode"), [*STREAMING, (PlainJson(), json.loads)])
+def test_the_end_has_the_stop_text_where_one_has_ended_it(
+    formatter: OutputFormatter, decode: Decode
+) -> None:
+    done = Done(
+        finish_reason=DONE.finish_reason, usage=DONE.usage, content="Hello", stop_text="\u2028é"
+    )
+    assert decode(formatter.encode(done)) == {**DONE_OBJECT, "stop_text": "\u2028é"}
+
+
 def refuse(constant: str) -> object:
     raise AssertionError(f"{constant} is not JSON")
 

@@ -15,6 +15,7 @@ from tests.support.docs.pages import ROOT, rows, section
 PAGE = "reference/glossary.md"
 ROOMS = (
     "modeld",
+    "plugins/modeld-anthropic",
     "plugins/modeld-bench",
     "plugins/modeld-dashboard",
     "plugins/modeld-llama-cpp/modeld_llama_cpp",

@@ -86,6 +86,12 @@ def test_no_logprobs_are_gathered_and_the_last_chunk_keeps_its_own() -> None:
     assert meter.done(last).logprobs == some_logprobs(4)
 
 
+def test_the_last_chunk_keeps_its_stop_text() -> None:
+    last = Done(finish_reason=FinishReason.STOP, usage=Usage(), stop_text="!")
+
+    assert a_meter().done(last).stop_text == "!"
+
+
 def test_the_start_is_told_with_the_time_in_the_queue() -> None:
     clock = Clock()
     meter = Meter("r", clock)

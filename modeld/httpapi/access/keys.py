@@ -53,15 +53,23 @@ class Keys:
         Raises:
             UnauthorizedError: it carries none, or a wrong one.
         """
-        if not self._digests:
+        if not self._digests or self.known(scope) is not None:
             return
-        offered = offered_key(scope)
-        if offered is None:
+        if not _offered(scope):
             raise UnauthorizedError("an API key is needed: send Authorization: Bearer KEY")
-        digest = hashlib.sha256(offered).digest()
+        raise UnauthorizedError("the API key is not known to this server")
+
+    def known(self, scope: Scope) -> bytes | None:
+        """Return the first of the keys in a request that opens this server, if one does.
+
+        Some clients send two headers, one of which is for another server.
+        """
+        return next((key for key in _offered(scope) if self._opens(key)), None)
+
+    def _opens(self, key: bytes) -> bool:
+        digest = hashlib.sha256(key).digest()
         # All are compared, so that the time does not tell which one was close.
-        if not any([hmac.compare_digest(digest, known) for known in self._digests]):  # noqa: C419
-            raise UnauthorizedError("the API key is not known to this server")
+        return any([hmac.compare_digest(digest, each) for each in self._digests])  # noqa: C419
 
 
 class CacheSalt:
@@ -77,23 +85,25 @@ class CacheSalt:
                 "cache_per_key: without keys all clients are one; set api_key_file too",
                 field="cache_per_key",
             )
+        self._keys = keys
         self._per_key = per_key
 
     def of(self, scope: Scope, own: str) -> str:
         """Return the salt of a request that has passed the gate; it does not give the key away."""
         if not self._per_key:
             return own
-        key = hashlib.sha256(offered_key(scope) or b"").digest()
+        key = hashlib.sha256(self._keys.known(scope) or b"").digest()
         return hashlib.sha256(_SALT_PURPOSE + key + own.encode()).hexdigest()
 
 
-def offered_key(scope: Scope) -> bytes | None:
-    """Return the key that a request carries, right or wrong, if it carries one."""
+def _offered(scope: Scope) -> list[bytes]:
+    """Return the keys that a request carries, right or wrong."""
+    keys: list[bytes] = []
     for name, value in scope["headers"]:
         if name == b"authorization":
             scheme, _, key = value.strip().partition(b" ")
             if scheme.lower() == b"bearer" and key:
-                return bytes(key.strip())
+                keys.append(bytes(key.strip()))
         elif name == b"x-api-key" and value:
-            return bytes(value.strip())
-    return None
+            keys.append(bytes(value.strip()))
+    return keys

@@ -155,6 +155,9 @@ class DoneLine(BaseModel):
     tool_calls: list[ToolCallItem] | None = Field(
         None, description="the tools that it has called; absent if none"
     )
+    stop_text: str | None = Field(
+        None, description="the stop text that has ended it; absent if none has"
+    )
 
 
 def _one_of(schema: dict[str, Any]) -> None:

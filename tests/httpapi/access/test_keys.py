@@ -90,6 +90,8 @@ def test_without_a_key_nothing_is_started(guarded: Settings) -> None:
         {"authorization": "Bearer other-key"},
         {"x-api-key": KEY},
         {"authorization": "Basic eDp5", "x-api-key": KEY},
+        {"authorization": "Bearer of-another-server", "x-api-key": KEY},
+        {"x-api-key": "of-another-server", "authorization": f"Bearer {KEY}"},
     ],
 )
 def test_any_of_the_keys_opens_everything(guarded: Settings, header: dict[str, str]) -> None:
@@ -114,6 +116,7 @@ def test_any_of_the_keys_opens_everything(guarded: Settings, header: dict[str, s
         {"authorization": f"Basic {KEY}"},
         {"x-api-key": ""},
         {"x-api-key": KEY.upper()},
+        {"authorization": f"Bearer {KEY}x", "x-api-key": "other"},
         {"cookie": f"key={KEY}"},
     ],
 )
@@ -256,10 +259,14 @@ def test_a_key_has_one_salt_whichever_header_brings_it(per_key: Settings) -> Non
     async def go() -> None:
         service = FakeService()
         async with client_of(make_app(service, per_key)) as client:
-            for headers in ({"x-api-key": TWO_KEYS[0]}, {"authorization": f"Bearer {TWO_KEYS[0]}"}):
+            for headers in (
+                {"x-api-key": TWO_KEYS[0]},
+                {"authorization": f"Bearer {TWO_KEYS[0]}"},
+                {"authorization": "Bearer of-another-server", "x-api-key": TWO_KEYS[0]},
+            ):
                 await client.post("/infer", json={"prompt": "hi"}, headers=headers)
-        first, second = service.requests
-        assert first.cache_salt == second.cache_salt
+        assert len(service.requests) == 3
+        assert len({request.cache_salt for request in service.requests}) == 1
 
     asyncio.run(go())
 

@@ -468,6 +468,11 @@ def test_a_body_that_is_no_object_is_refused(value: object, named: str) -> None:
             "messages[0].content[0].data",
             "messages[0].content[0].data: is no base64",
         ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": [], "text": ""}]}]},
+            "messages[0].content[0].type",
+            "messages[0].content[0].type: must be 'text', got an array",
+        ),
         ({"messages": ["hi"]}, "messages[0]", "messages[0]: must be an object, got a string"),
         ({"stop": [""]}, "stop[0]", "stop[0]: must not be empty"),
         ({"stop": ["a"] * 17}, "stop", "stop: must have at most 16 items, not 17"),

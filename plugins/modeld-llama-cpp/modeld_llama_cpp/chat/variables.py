@@ -37,7 +37,7 @@ def of_reasoning(
         NotSupportedError: the template knows no reasoning, or not this about it.
     """
     if not thinks and _wants_any(reasoning):
-        raise _refused("has no reasoning; leave it out, or send `enabled: false`")
+        raise _refused("has no reasoning; leave it out, or turn it off")
     if reasoning.effort is not None and EFFORT not in traits.variables:
         raise _refused(f"does not read {EFFORT!r}, so that no effort can be set")
     if reasoning.budget_tokens is not None and thinks and not ends:

@@ -105,7 +105,14 @@ class Generation:
         else:
             self.ended = True
             logprobs = self._take_logprobs()
-            chunks.append(Done(finish_reason=reason, usage=self.usage, logprobs=logprobs))
+            chunks.append(
+                Done(
+                    finish_reason=reason,
+                    usage=self.usage,
+                    logprobs=logprobs,
+                    stop_text=self._text.stop_text,
+                )
+            )
         return self.ended
 
     def _choose(self, row: Row) -> int:

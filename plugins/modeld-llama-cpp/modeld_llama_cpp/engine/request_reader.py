@@ -154,7 +154,7 @@ def read_stops(texts: Iterable[str], vocabulary: Vocabulary) -> tuple[Stop, ...]
 
 
 def _readings(text: str, vocabulary: Vocabulary) -> list[Stop]:
-    plain = Stop(text=text)
+    plain, written = Stop(text=text), text
     marks: dict[int, str] = {}
     parts: list[str] = []
     for token in vocabulary.tokenize(encoded(text, "stop"), add_special=False):
@@ -169,4 +169,6 @@ def _readings(text: str, vocabulary: Vocabulary) -> list[Stop]:
             )
         before, _, text = text.partition(name)
         parts += [before, marks.setdefault(token, chr(MARKS[len(marks)]))]
-    return [plain, Stop(text="".join([*parts, text]), marks=marks)] if marks else [plain]
+    if not marks:
+        return [plain]
+    return [plain, Stop(text="".join([*parts, text]), marks=marks, written=written)]

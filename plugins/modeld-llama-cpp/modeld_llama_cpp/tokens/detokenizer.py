@@ -23,7 +23,12 @@ class TextStream:
         self._decoder = _new_decoder("replace")
         self._searches = [StopSearch(stop) for stop in stops]
         self._withheld = ""
-        self.stopped = False
+        self.stop_text: str | None = None
+
+    @property
+    def stopped(self) -> bool:
+        """Return whether a stop text was found, which :attr:`stop_text` has."""
+        return self.stop_text is not None
 
     @property
     def is_whole(self) -> bool:
@@ -56,11 +61,11 @@ class TextStream:
         ``found`` says how many characters of the end a stop text has taken. The one that begins
         first counts.
         """
-        taken = [count for count in found if count is not None]
-        if taken:
-            self.stopped = True
+        taken = max((count for count in found if count is not None), default=None)
+        if taken is not None:
+            self.stop_text = self._searches[found.index(taken)].written
             self._withheld = ""
-            return text[: len(text) - max(taken)]
+            return text[: len(text) - taken]
         safe = len(text) - max(each.held for each in self._searches)
         self._withheld = text[safe:]
         return text[:safe]

@@ -18,10 +18,14 @@ MARKS = range(0xD800, 0xE000)
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Stop:
-    """A text that ends a generation. ``marks`` stand for the special tokens in it, by their ids."""
+    """A text that ends a generation. ``marks`` stand for the special tokens in it, by their ids.
+
+    ``written`` is the text as the request has it, where it has special tokens.
+    """
 
     text: str
     marks: Mapping[int, str] = field(default_factory=dict)
+    written: str | None = None
 
     def shown(self, text: str) -> int:
         """Return how many characters of a text are shown: all but the marks."""
@@ -34,6 +38,11 @@ class StopSearch:
     def __init__(self, stop: Stop) -> None:
         self._stop = stop
         self._tail = ""
+
+    @property
+    def written(self) -> str:
+        """The stop text as the request has it."""
+        return self._stop.text if self._stop.written is None else self._stop.written
 
     @property
     def held(self) -> int:

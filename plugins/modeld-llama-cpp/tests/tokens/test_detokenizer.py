@@ -84,7 +84,7 @@ def test_the_beginning_of_a_stop_string_is_shown_at_the_end() -> None:
 def test_the_stop_string_that_begins_first_counts() -> None:
     stream = stream_with(["cd", "bcd", "zzz"])
     assert stream.push(b"abcd") == "a"
-    assert stream.stopped
+    assert stream.stop_text == "bcd"
 
 
 def test_a_stop_string_that_overlaps_itself_is_found() -> None:
@@ -122,6 +122,8 @@ def test_text_ends_before_the_first_stop_string_however_it_is_cut(
     shown = "".join(feed(stream, pieces_of(text.encode(), cuts)))
     found = [stop for stop in stops if stop in text]
     assert stream.stopped == bool(found)
+    assert stream.stop_text in (found or [None])
+    assert text.startswith(shown + (stream.stop_text or ""))
     assert text.startswith(shown)
     assert not any(stop in shown for stop in stops)
     if not found:

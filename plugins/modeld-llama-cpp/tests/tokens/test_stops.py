@@ -18,7 +18,7 @@ from modeld_llama_cpp.tokens.stops import Stop
 from modeld_llama_cpp.tokens.vocabulary import Vocabulary
 from tiny_gguf import BOS, END, EOS, SILENT, circle, write_scripted
 
-from modeld import FinishReason
+from modeld import Done, FinishReason
 from modeld.errors import InvalidRequestError
 
 Start = Callable[..., Driver]
@@ -164,6 +164,24 @@ def test_a_generation_ends_before_a_stop_text_with_special_tokens(
         generation = driver.read(ask("w", stop=(stop,), logprobs=logprobs))
         assert (generation.text, generation.reason) == (text, FinishReason.STOP)
     assert written(generation).endswith(end)
+
+
+@pytest.mark.parametrize(
+    ("stops", "found"),
+    [
+        (("!", "yz"), "yz"),
+        (("AB", "z<|silent|>A"), "z<|silent|>A"),
+        (("Z</s>", "!"), "Z</s>"),
+        (("silent", "!"), None),
+    ],
+)
+def test_the_end_names_the_stop_text_as_the_request_has_it(
+    stops: tuple[str, ...], found: str | None, tmp_path: Path, start: Start
+) -> None:
+    driver = start(write_scripted(tmp_path / "m.gguf", SCRIPT))
+    end = driver.read(ask("w", stop=stops)).end
+    assert isinstance(end, Done)
+    assert end.stop_text == found
 
 
 def test_what_was_kept_back_for_a_stop_text_is_shown_when_the_length_ends_it(
