@@ -130,9 +130,7 @@ class Delivery:
         self._last = next(reversed(ends))
         return [ends[index] for index in range(count)]
 
-    async def _stream(
-        self, encoder: StreamEncoder, source: Merged, count: int
-    ) -> dict[int, Done]:
+    async def _stream(self, encoder: StreamEncoder, source: Merged, count: int) -> dict[int, Done]:
         """Send every piece as it comes, and all ends but the last."""
         send, piece = self._send, encoder.piece
         ends: dict[int, Done] = {}

@@ -57,8 +57,9 @@ def count_tokens_route() -> UnaryRoute[CountTokensBody]:
 def _texts(
     body: CountTokensBody, call: Call, prompts: Sequence[AnyUnaryResponse]
 ) -> Sequence[AnyUnaryRequest]:
+    common = {**body.common_members(call.request_id), "model": call.model}
     return [
-        TokenizeRequest(model=call.model, timeout_s=body.timeout_s, text=prompt.text)
+        TokenizeRequest(**common, text=prompt.text)
         for prompt in prompts
         if isinstance(prompt, TextResponse)
     ]

@@ -20,6 +20,7 @@ class Anthropic(Dialect):
 
     name = "anthropic"
     prefixes = ("/v1/messages",)
+    base_path = ""
     error_body = AnthropicErrorBody
 
     def __init__(self, parameters: tuple[SamplingParameter, ...]) -> None:

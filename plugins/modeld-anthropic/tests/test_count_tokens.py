@@ -26,7 +26,9 @@ class Counting(FakeService):
 
 def test_the_tokens_of_the_prompt_are_counted() -> None:
     service = Counting()
-    response = post(service, COUNT, model="x", system="s", tools=[TOOL], timeout_s=5)
+    response = post(
+        service, COUNT, model="x", system="s", tools=[TOOL], timeout_s=5, keep_alive_s=6
+    )
     assert response.json() == {"input_tokens": 8}
     assert response.headers["request-id"] == REQUEST_ID
     assert service.unary_requests == [
@@ -36,9 +38,12 @@ def test_the_tokens_of_the_prompt_are_counted() -> None:
             tools=(Tool(name="f", parameters={"type": "object"}),),
             reasoning=Reasoning(enabled=False),
             timeout_s=5,
+            keep_alive_s=6,
             request_id=REQUEST_ID,
         ),
-        TokenizeRequest(model="x", text=PROMPT.text, timeout_s=5, request_id=REQUEST_ID),
+        TokenizeRequest(
+            model="x", text=PROMPT.text, timeout_s=5, keep_alive_s=6, request_id=REQUEST_ID
+        ),
     ]
 
 

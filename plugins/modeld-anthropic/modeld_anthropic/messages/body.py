@@ -113,8 +113,7 @@ class ConversationBody(ModelRequest):
         self._check_choice()
         chat = self._chat()
         return {
-            "model": self.model or "",
-            "timeout_s": self.timeout_s,
+            **self.common_members(call.request_id),
             "messages": chat,
             "continue_last": chat[-1].role == ASSISTANT,
             "tools": tools_of(self.tools or ()),
@@ -177,7 +176,6 @@ class MessagesBody(ConstraintFields, SamplingFields, ConversationBody):
             stop=tuple(self.stop_sequences or ()),
             sampling=self.to_sampling(),
             json_schema=self._schema(),
-            request_id=call.request_id,
         )
 
     def _schema(self) -> dict[str, Any] | None:

@@ -77,9 +77,11 @@ def test_plain_fields_are_passed_on() -> None:
         cache_prompt=False,
         cache_salt="s",
         timeout_s=5,
+        keep_alive_s=6,
         chat_template_kwargs={"a": 1},
     )
     assert (made.model, made.stop, made.timeout_s) == ("x", ("a", "b"), 5)
+    assert made.keep_alive_s == 6
     assert (made.cache_prompt, made.cache_salt, made.template_kwargs) == (False, "s", {"a": 1})
     assert made.sampling == Sampling(temperature=0, top_p=0.5, top_k=3, seed=3)
 
