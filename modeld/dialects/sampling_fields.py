@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import GenericAlias
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, cast
 
 from msgspec import inspect
 from pydantic import BeforeValidator, Field, WithJsonSchema, create_model
@@ -44,8 +44,20 @@ def fields_of(rows: Iterable[SamplingParameter]) -> dict[str, Any]:
 Body = TypeVar("Body", bound=ParameterFields)
 
 
+_made: dict[tuple[type[ParameterFields], str], type[ParameterFields]] = {}
+"""The bodies with parameters. To make one takes some 10 ms, and all applications of a process can
+share it."""
+
+
 def with_parameters(body: type[Body], rows: tuple[SamplingParameter, ...]) -> type[Body]:
     """Return the body of the same name that also has the parameters of these rows."""
+    key = body, repr(rows)  # rows cannot be hashed, for types with ranges cannot
+    if key not in _made:
+        _made[key] = _body_with(body, rows)
+    return cast("type[Body]", _made[key])
+
+
+def _body_with(body: type[Body], rows: tuple[SamplingParameter, ...]) -> type[Body]:
     made: type[Body] = create_model(
         body.__name__,
         __base__=body,
