@@ -23,6 +23,8 @@ WITHOUT_PACKAGES := -m "not debian and not browser"
 # Whole files, so that what a module's tests share is made once, in the order of tests/conftest.py.
 IN_PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 MAKEFLAGS += --no-print-directory
+# Where it is set, each of a thousand processes of the tests would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev models test test-all matrix js debian e2e clients bench lint types contracts \

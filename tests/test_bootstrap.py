@@ -87,8 +87,13 @@ def test_the_checks_end_with_a_line_that_counts_them(tmp_path):
 
 def test_the_checks_test_on_the_other_pythons_what_can_differ_there():
     assert "PYTHONS='3.12 3.13'" in checks()["matrix"]
-    left_out = re.findall(r"not (\w+)", checks()["matrix"])
+    named = dict(re.findall(r"^(\w+)='(.*)'$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE))
+    arguments = [named[name] for name in re.findall(r"\$(\w+)", checks()["matrix"])]
+    left_out = re.findall(r"not (\w+)", arguments[0])
     assert left_out == ["once", "model", "slow", "debian", "browser"]
+    paths = " ".join(arguments[1:]).split()
+    assert {"tests/hosting", "tests/serving", "tests/blackbox"} <= set(paths)
+    assert all((ROOT / path).exists() for path in paths)
 
 
 def test_what_one_python_is_enough_for_is_there():
