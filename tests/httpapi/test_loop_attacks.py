@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -276,13 +277,26 @@ class SilentDisk:
         return STAMP
 
 
-@pytest.fixture
-def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[SilentDisk]:
-    silent = SilentDisk()
-    monkeypatch.setattr(file_stamps, "stamp_of", silent.stamp_of)
-    monkeypatch.setattr(file_stamps, "LOOK_LIMIT_S", 0.05)
-    yield silent
-    silent.over.set()
+@dataclass
+class Victim:
+    """The application that all attacks are on, and the event loop that it belongs to."""
+
+    app: ModeldApp
+    disk: SilentDisk
+    runner: asyncio.Runner
+
+
+@pytest.fixture(scope="module")
+def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
+    disk = SilentDisk()
+    with pytest.MonkeyPatch.context() as patch, asyncio.Runner() as runner:
+        patch.setattr(file_stamps, "stamp_of", disk.stamp_of)
+        patch.setattr(file_stamps, "LOOK_LIMIT_S", 0.05)
+        app = an_app(tmp_path_factory.mktemp("models"))
+        runner.run(app.start())
+        yield Victim(app, disk, runner)
+        disk.over.set()
+        runner.run(app.aclose())
 
 
 async def ask(
@@ -366,19 +380,14 @@ async def attack(app: ModeldApp, method: str, template: str, turns: LoopTurns) -
 
 
 @pytest.mark.parametrize(("method", "template"), ROUTES)
-def test_no_request_holds_up_a_stream(
-    method: str, template: str, tmp_path: Path, disk: SilentDisk
-) -> None:
+def test_no_request_holds_up_a_stream(method: str, template: str, victim: Victim) -> None:
     async def main() -> None:
-        app = an_app(tmp_path)
-        await app.start()
-        async with streaming(app) as came:
-            await ask(app, "GET", "/models")
+        async with streaming(victim.app) as came:
+            await ask(victim.app, "GET", "/models")
             with frozen_garbage(), timed_turns() as turns:
-                await attack(app, method, template, turns)
+                await attack(victim.app, method, template, turns)
             assert came
         assert turns.longest[0] < LONGEST_TURN_S, turns.longest
-        assert threading.get_ident() not in disk.threads
-        await app.aclose()
+        assert threading.get_ident() not in victim.disk.threads
 
-    asyncio.run(main())
+    victim.runner.run(main())
