@@ -31,7 +31,8 @@ _NAMES: Final[Mapping[str, str]] = {
 """What this wire calls members of requests that the service calls otherwise."""
 
 _IN_FUNCTION = re.compile(
-    r"(?P<which>.*\btool(?:s|_calls)\[\d+\])\.(?P<rest>(?!function|type|id).+)"
+    r"(?P<which>.*\btool(?:s|_calls)\[\d+\])"
+    r"\.(?P<rest>(?:name|description|parameters|strict|arguments)\b.*)"
 )
 
 

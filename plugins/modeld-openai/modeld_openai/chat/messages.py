@@ -97,6 +97,9 @@ class CalledFunction(Strict):
 
     name: str = Field(min_length=1, max_length=128)
     arguments: str = Field(description="an object, as JSON text")
+    parsed_arguments: Any = Field(
+        None, description="what a client read the arguments as; taken and without effect"
+    )
 
 
 class MadeCall(Strict):
@@ -105,6 +108,9 @@ class MadeCall(Strict):
     id: str = Field(min_length=1, max_length=256, description="what the result names it by")
     type: Literal["function"]
     function: CalledFunction
+    index: int | None = Field(
+        None, description="of a call that came in a stream; taken and without effect"
+    )
 
 
 class ChatTurn(Strict):
@@ -133,6 +139,9 @@ class ChatTurn(Strict):
     )
     annotations: Annotated[list[Any], Field(max_length=0)] | None = Field(
         None, description="of a response that comes back as a message; it must be empty"
+    )
+    parsed: Any = Field(
+        None, description="what a client read the content as; taken and without effect"
     )
 
 

@@ -128,6 +128,14 @@ def test_a_chat_of_all_roles_is_passed_on():
     )
 
 
+def test_what_clients_add_to_a_message_that_they_have_read_changes_nothing():
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}
+    read = {**call, "index": 0, "function": {**call["function"], "parsed_arguments": {"a": 1}}}
+    plain = {"role": "assistant", "content": '{"b":2}', "tool_calls": [call]}
+    added = {**plain, "tool_calls": [read], "parsed": {"b": 2}}
+    assert request(messages=[TURN, added]) == request(messages=[TURN, plain])
+
+
 def test_parts_are_passed_on_with_their_bytes():
     parts = [
         {"type": "text", "text": "what?"},

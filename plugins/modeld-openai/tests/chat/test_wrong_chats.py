@@ -80,6 +80,14 @@ INSIDE: list[tuple[dict[str, Any], str]] = [
         {"messages": [{**MADE, "tool_calls": [{**CALL, "function": {"name": "f"}}]}]},
         "messages[0].tool_calls[0].function.arguments",
     ),
+    (
+        {"messages": [{**MADE, "tool_calls": [{**CALL, "index": "0"}]}]},
+        "messages[0].tool_calls[0].index",
+    ),
+    (
+        {"messages": [{**MADE, "tool_calls": [{**CALL, "other": 1}]}]},
+        "messages[0].tool_calls[0].other",
+    ),
     ({"messages": [part(type="text")]}, "messages[0].content[1].text"),
     ({"messages": [part(type="file")]}, "messages[0].content[1].type"),
     ({"messages": [part(type=[])]}, "messages[0].content[1].type"),
