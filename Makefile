@@ -9,6 +9,7 @@ LOCK_ARGS ?=
 COVERAGE_MIN ?= 90
 WORKERS ?= 2
 E2E ?= mock live
+CLIENTS ?=
 
 BIN := .venv/bin
 BOOTSTRAP := python3 scripts/bootstrap.py
@@ -73,8 +74,8 @@ e2e: apt dev models ## run the tests in a browser, mocked and live (E2E=mock for
 	  $(BIN)/python scripts/testctl test web $$mode --models-dir models -- $(PYTEST_ARGS) \
 	  || failed=1; done; exit $$failed
 
-clients: dev models ## run the tests with clients that others have made, in an environment of their own
-	@$(BOOTSTRAP) clients -- $(PYTEST_ARGS)
+clients: dev models ## run the tests with clients that others have made (CLIENTS="sdks litellm")
+	@$(BOOTSTRAP) clients --clients "$(CLIENTS)" -- $(PYTEST_ARGS)
 
 bench: models ## run the benchmarks against llama-server (BENCH_ARGS="--repeats 3 swap")
 	@$(BOOTSTRAP) bench -- $(BENCH_ARGS)

@@ -1,37 +1,82 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The clients that people use, in an environment of their own, which lies outside the checkout."""
+"""The clients that people use, in environments of their own, which lie outside the checkout."""
 
 from __future__ import annotations
 
 import hashlib
-import os
+import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import packages
-from checkout import CACHE, ROOT, alone, say
+from checkout import CACHE, REQUIREMENTS, ROOT, alone, fail, say
+
+SDKS = "sdks"
+"""The clients of requirements/clients.in, which share an environment."""
 
 _TESTS = "tests/clients"
+_APART = f"{_TESTS}/apart/"
 _DONE = "installed"
 
 
-def run(arguments: list[str]) -> None:
-    """Run the tests with the clients in place of this process."""
-    python = _ensure()
-    os.chdir(ROOT)
-    os.execv(
-        python, [str(python), "-m", "pytest", "-c", f"{_TESTS}/pytest.ini", *_chosen(arguments)]
-    )
+def apart() -> list[str]:
+    """Return the names of the clients that have an environment each."""
+    return sorted(path.stem for path in (REQUIREMENTS / "clients").glob("*.in"))
 
 
-def _chosen(arguments: list[str]) -> list[str]:
-    named = any(argument.startswith(_TESTS) for argument in arguments)
-    return arguments if named else [_TESTS, *arguments]
+def run(names: Sequence[str], arguments: Sequence[str]) -> None:
+    """Run the tests with these clients, or with all; end with an error if some failed."""
+    known = [SDKS, *apart()]
+    for name in names:
+        if name not in known:
+            fail(f"there is no client {name!r}; there are {', '.join(known)}")
+    outcomes = {
+        name: _passes(name, [*tests, *options])
+        for name, tests, options in _plan(names or known, arguments)
+    }
+    if not outcomes:
+        fail(f"none of these tests is for {', '.join(names or ['a client'])}")
+    failed = [name for name, passed in outcomes.items() if not passed]
+    words = [f"{name} {'passed' if passed else 'failed'}" for name, passed in outcomes.items()]
+    say(f"clients: {', '.join(words)}")
+    if failed:
+        fail(f"the tests failed with {', '.join(failed)}")
 
 
-def _ensure() -> Path:
+def _plan(names: Sequence[str], arguments: Sequence[str]) -> list[tuple[str, list[str], list[str]]]:
+    """Return each client with its tests and pytest's options; without those that have no tests."""
+    named = [argument for argument in arguments if argument.startswith(_TESTS)]
+    options = [argument for argument in arguments if argument not in named]
+    tests = {name: [each for each in named if _owner(each) == name] for name in names}
+    if not named:
+        tests = {name: [_tests(name)] for name in names}
+    return [(name, found, options) for name, found in tests.items() if found]
+
+
+def _tests(name: str) -> str:
+    return _TESTS if name == SDKS else f"{_APART}test_{name.replace('-', '_')}.py"
+
+
+def _owner(test: str) -> str:
+    """Return the client whose environment a test needs."""
+    path = test.partition("::")[0]
+    return next((name for name in apart() if _tests(name) == path), SDKS)
+
+
+def _passes(name: str, arguments: list[str]) -> bool:
+    python = _ensure("clients" if name == SDKS else f"clients/{name}")
+    say(f"testing with {name}")
+    command = [str(python), "-m", "pytest", "-c", f"{_TESTS}/pytest.ini"]
+    if name != SDKS:  # what frameworks warn of is their own: old names, sockets that stay open
+        command += ["-W", "ignore"]
+    command += arguments
+    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+
+
+def _ensure(lock: str) -> Path:
     """Return the Python of an environment with exactly what is locked; another lock has another."""
-    locked = packages.lock("clients")
+    locked = packages.lock(lock)
     key = f"{locked.read_text()} {sys.version}"
     venv = CACHE / "clients" / hashlib.sha256(key.encode()).hexdigest()[:12]
     python = venv / "bin" / "python"
@@ -42,5 +87,5 @@ def _ensure() -> Path:
             packages.install(python, locked, log)
             packages.check(python, log)
             (venv / _DONE).touch()
-            say("the clients are installed")
+            say(f"{locked.stem}: installed")
     return python

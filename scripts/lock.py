@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import clients
 import interpreters
 import llama_wheel
 import packages
@@ -56,14 +57,17 @@ def check() -> None:
     stale = [
         name
         for name, lines in _declared().items()
-        if f"sha256:{_digest(lines)}\n" not in packages.lock(name).read_text()
+        if f"sha256:{_digest(lines)}\n" not in _locked(name)
     ]
     if stale:
-        fail(
-            f"requirements/{stale[0]}.txt does not match the dependencies in pyproject.toml;"
-            " run `make lock`"
-        )
-    say("the lock files match pyproject.toml")
+        fail(f"requirements/{stale[0]}.txt does not match what is declared; run `make lock`")
+    say("the lock files match what is declared")
+
+
+def _locked(name: str) -> str:
+    """Return what a lock file says; nothing if there is none yet."""
+    path = packages.lock(name)
+    return path.read_text() if path.exists() else ""
 
 
 def _declared() -> dict[str, list[str]]:
@@ -73,7 +77,8 @@ def _declared() -> dict[str, list[str]]:
         "runtime": runtime,
         "build": list(_BUILD_TOOLS),
         "dev": [*runtime, *_groups()],
-        "clients": _clients(),
+        "clients": _wanted("clients"),
+        **{name: _wanted(name) for name in map("clients/{}".format, clients.apart())},
     }
 
 
@@ -99,9 +104,9 @@ def _groups() -> list[str]:
     return _foreign(lines - set(_runtime()))
 
 
-def _clients() -> list[str]:
+def _wanted(name: str) -> list[str]:
     """What people use to talk to a server, in an environment of its own: no line is ours."""
-    lines = (REQUIREMENTS / "clients.in").read_text().splitlines()
+    lines = (REQUIREMENTS / f"{name}.in").read_text().splitlines()
     return sorted(line for line in lines if line and not line.startswith("#"))
 
 
@@ -132,10 +137,11 @@ def _compile(venv: Path, name: str, lines: list[str]) -> None:
         command = [str(venv / "bin" / "uv"), "pip", "compile", "--quiet", "--generate-hashes"]
         command += ["--universal", "--python-version", interpreters.SUPPORTED[0]]
         command += ["--no-header", *_index(venv)]
-        # The wheel is ours alone: its dependencies are locked here, the wheel itself is not.
-        command += ["--no-emit-package", llama_wheel.BINDINGS]
+        # The wheel is ours alone: its dependencies are locked here, the wheel itself is not. What
+        # installs the rest is the environment's own.
+        command += ["--no-emit-package", llama_wheel.BINDINGS, "--no-emit-package", "pip"]
         command += ["--find-links", str(llama_wheel.folder())]
-        if name not in {"runtime", "clients"}:  # so that they can share an environment with it
+        if name in {"build", "dev"}:  # so that they can share an environment with it
             shutil.copy(packages.lock("runtime"), folder)
             command += ["--constraint", "runtime.txt"]
         run(

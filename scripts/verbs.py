@@ -33,6 +33,7 @@ def main() -> None:
     several.add_argument("pytest", nargs="*", help="arguments for pytest, after --")
     verbs.add_parser("wheels", help="build the wheels of core and plugins into dist/")
     foreign = verbs.add_parser("clients", help="run the tests with the clients that people use")
+    foreign.add_argument("--clients", default="", help="default: all; sdks, or some by name")
     foreign.add_argument("pytest", nargs="*", help="arguments for pytest, after --")
     covered = verbs.add_parser("test", help="run the tests on the installed wheels")
     covered.add_argument("--minimum", type=float, required=True, help="in per cent")
@@ -59,7 +60,7 @@ def main() -> None:
             python = wheels.environment_of(built)
             wheel_tests.run(python, options.pytest, minimum=options.minimum)
         case "clients":
-            clients.run(options.pytest)
+            clients.run(options.clients.split(), options.pytest)
         case "lock":
             lock.check() if options.check else lock.write(upgrade=options.upgrade)
 

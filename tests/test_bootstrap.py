@@ -369,19 +369,73 @@ def test_clients_are_installed_once_for_each_lock(scripts, monkeypatch):
     monkeypatch.setattr(clients.packages, "create", lambda venv, _base: venv.mkdir(parents=True))
     monkeypatch.setattr(clients.packages, "install", lambda *told: done.append(told[1]))
     monkeypatch.setattr(clients.packages, "check", lambda *_told: None)
-    first = clients._ensure()
-    assert clients._ensure() == first
+    first = clients._ensure("clients")
+    assert clients._ensure("clients") == first
     assert done == [lock]
     assert not first.is_relative_to(ROOT)
     lock.write_text("openai==2\n")
-    assert clients._ensure() != first
+    assert clients._ensure("clients") != first
     assert done == [lock, lock]
 
 
-def test_the_tests_with_clients_are_all_of_them_unless_some_are_named(scripts):
-    chosen = module("clients")._chosen
-    assert chosen(["-x"]) == ["tests/clients", "-x"]
-    assert chosen(["tests/clients/test_openai.py"]) == ["tests/clients/test_openai.py"]
+SDKS = "tests/clients"
+LITELLM = "tests/clients/apart/test_litellm.py"
+
+
+def test_every_client_has_tests_and_every_test_a_client(scripts):
+    clients = module("clients")
+    assert "litellm" in clients.apart()
+    files = {str(path.relative_to(ROOT)) for path in (ROOT / SDKS / "apart").glob("test_*.py")}
+    assert {clients._tests(name) for name in clients.apart()} == files
+
+
+@pytest.mark.parametrize(
+    ("names", "arguments", "planned"),
+    [
+        (["sdks"], ["-x"], {"sdks": [SDKS]}),
+        (["sdks", "litellm"], [], {"sdks": [SDKS], "litellm": [LITELLM]}),
+        (
+            ["sdks", "litellm"],
+            [f"{LITELLM}::test_a_chat"],
+            {"litellm": [f"{LITELLM}::test_a_chat"]},
+        ),
+        (["sdks", "litellm"], [f"{SDKS}/test_openai.py"], {"sdks": [f"{SDKS}/test_openai.py"]}),
+        (["sdks"], [LITELLM], {}),
+    ],
+    ids=str,
+)
+def test_a_client_runs_its_tests_or_those_of_them_that_are_named(
+    names, arguments, planned, scripts
+):
+    options = [argument for argument in arguments if argument.startswith("-")]
+    plan = module("clients")._plan(names, arguments)
+    assert plan == [(name, tests, options) for name, tests in planned.items()]
+
+
+def test_all_clients_are_tried_and_those_that_failed_are_named(scripts, monkeypatch, capsys):
+    clients = module("clients")
+    tried = []
+    monkeypatch.setattr(clients, "apart", lambda: ["first", "second"])
+    monkeypatch.setattr(
+        clients, "_passes", lambda name, _arguments: tried.append(name) or name != "first"
+    )
+    with pytest.raises(SystemExit, match="the tests failed with first"):
+        clients.run([], [])
+    assert tried == ["sdks", "first", "second"]
+    assert "sdks passed, first failed, second passed" in capsys.readouterr().out
+    clients.run(["second"], [])
+
+
+@pytest.mark.parametrize(
+    ("names", "arguments", "words"),
+    [
+        (["gopher"], [], "there is no client 'gopher'; there are sdks, "),
+        (["sdks"], [LITELLM], "none of these tests is for sdks"),
+    ],
+)
+def test_clients_that_cannot_be_tried_are_an_error(names, arguments, words, scripts):
+    with pytest.raises(SystemExit, match=words):
+        module("clients").run(names, arguments)
 
 
 def test_a_command_that_fails_shows_the_end_of_its_output(scripts, capsys):
@@ -426,7 +480,19 @@ def test_a_changed_dependency_makes_the_lock_check_fail(tmp_path):
         check=False,
     )
     assert done.returncode == 1
-    assert "does not match the dependencies in pyproject.toml; run `make lock`" in done.stderr
+    assert "runtime.txt does not match what is declared; run `make lock`" in done.stderr
+
+
+def test_a_client_without_a_lock_makes_the_lock_check_fail(scripts, monkeypatch):
+    lock, clients = module("lock"), module("clients")
+    requirements = scripts / "requirements"
+    shutil.copytree(ROOT / "requirements", requirements)
+    for each in (lock, clients, lock.packages):
+        monkeypatch.setattr(each, "REQUIREMENTS", requirements)
+    lock.check()
+    (requirements / "clients" / "gopher.in").write_text("gopher\n")
+    with pytest.raises(SystemExit, match=r"requirements/clients/gopher\.txt does not match"):
+        lock.check()
 
 
 def test_only_one_process_at_a_time_works_in_the_cache(scripts, capsys):

@@ -18,7 +18,7 @@ from tests.support.local_index import NEWER, LocalIndex, normalized
 from tests.support.locks import for_this_python, pins
 
 ROOT = Path(__file__).parent.parent
-LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+LOCKS = sorted((ROOT / "requirements").rglob("*.txt"))
 
 
 @pytest.fixture
