@@ -11,7 +11,7 @@ from typing import Final
 from pydantic import BaseModel, Field
 
 from modeld.dialects import WholeResponse, retry_headers
-from modeld.errors import ModeldError
+from modeld.errors import ModeldError, PromptTooLongError
 
 _TYPES: Final[Mapping[int, str]] = {
     401: "authentication_error",
@@ -20,6 +20,9 @@ _TYPES: Final[Mapping[int, str]] = {
 }
 _RETRIED: Final = frozenset({408, 409, 429})
 """What OpenAI's own clients send again, beside all from 500 on."""
+
+_TOO_LONG: Final = ("context_length_exceeded", "the prompt is too long")
+"""By this code or these words clients know a prompt that they must shorten; its status is 400."""
 
 _NAMES: Final[Mapping[str, str]] = {
     "continue_last": "continue_final_message",
@@ -57,12 +60,16 @@ def error_document(error: ModeldError, status: int) -> dict[str, dict[str, str |
     message = error.message
     if param is not None and message.startswith(f"{error.field}:"):
         message = param + message.removeprefix(str(error.field))
+    code = error.code
+    if isinstance(error, PromptTooLongError):
+        code, words = _TOO_LONG
+        message = f"{words}: {message}"
     return {
         "error": {
             "message": message,
             "type": _type(status),
             "param": param,
-            "code": error.code,
+            "code": code,
         }
     }
 
@@ -73,6 +80,8 @@ def error_response(error: ModeldError, status: int) -> WholeResponse:
     Clients would try everything again that is an error of the server, also what cannot succeed; the
     header keeps them from that.
     """
+    if isinstance(error, PromptTooLongError):
+        status = 400
     headers = retry_headers(error)
     if not error.retryable and (status in _RETRIED or status >= 500):
         headers["X-Should-Retry"] = "false"

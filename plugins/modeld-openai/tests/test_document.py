@@ -72,6 +72,13 @@ def test_every_response_has_an_example_and_it_is_valid(document):
                     Draft202012Validator(schema).validate(value)
 
 
+def test_an_error_stands_at_the_status_that_this_wire_gives_it(document):
+    chat = dict(rows(document))["/v1/chat/completions"]["responses"]
+    for status, told in (("400", True), ("422", False)):
+        (content,) = resolved(document, chat[status])["content"].values()
+        assert ("prompt_too_long" in content["examples"]) is told
+
+
 def test_every_body_has_examples_and_they_are_valid(document):
     for _, row in rows(document):
         if "requestBody" in row:

@@ -28,7 +28,6 @@ KEY = "a-key-of-some-length"
     [
         (ModelNotFoundError("no model", field="model"), 404, "invalid_request_error"),
         (NotSupportedError("tools: no", field="tools"), 400, "invalid_request_error"),
-        (PromptTooLongError("too long", field="prompt"), 422, "invalid_request_error"),
         (QueueFullError("full", retry_after_s=1.2), 429, "rate_limit_error"),
         (LoadFailedError("no"), 503, "server_error"),
         (RequestTimeoutError("late", field="timeout_s"), 504, "server_error"),
@@ -47,6 +46,19 @@ def test_an_error_has_the_status_and_the_type_that_clients_go_by(error, status, 
             "param": error.field,
             "code": error.code,
         }
+    }
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_prompt_that_is_too_long_has_the_code_and_the_words_that_clients_look_for(stream):
+    error = PromptTooLongError("9 tokens are more than 8", field="prompt")
+    response = post(FakeService(error), CHAT, stream=stream)
+    assert response.status_code == 400
+    assert response.json()["error"] == {
+        "message": "the prompt is too long: 9 tokens are more than 8",
+        "type": "invalid_request_error",
+        "param": "prompt",
+        "code": "context_length_exceeded",
     }
 
 

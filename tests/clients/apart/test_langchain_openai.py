@@ -8,6 +8,7 @@ from typing import Literal
 
 import openai
 import pytest
+from langchain_core.exceptions import ContextOverflowError
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
@@ -103,6 +104,11 @@ def test_vectors(server: str) -> None:
 def test_an_unknown_model_is_not_found(llm: ChatOpenAI) -> None:
     with pytest.raises(openai.NotFoundError, match="there is no model 'none'"):
         llm.invoke(QUESTION, model="none")
+
+
+def test_a_prompt_that_is_too_long_is_known_as_such(llm: ChatOpenAI) -> None:
+    with pytest.raises(ContextOverflowError):
+        llm.invoke("hello " * 9000)
 
 
 def test_the_example_runs(example: Callable[[str], list[str]]) -> None:

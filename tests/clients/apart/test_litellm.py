@@ -102,5 +102,10 @@ def test_an_unknown_model_is_not_found(ask: Callable[..., Any]) -> None:
         ask(model="openai/none")
 
 
+def test_a_prompt_that_is_too_long_is_known_as_such(ask: Callable[..., Any]) -> None:
+    with pytest.raises(litellm.ContextWindowExceededError):
+        ask(messages=[{"role": "user", "content": "hello " * 9000}])
+
+
 def test_the_example_runs(example: Callable[[str], list[str]]) -> None:
     assert all(example("litellm_client.py"))

@@ -8,7 +8,15 @@ from collections.abc import Callable
 
 import pytest
 from pydantic import BaseModel, Field
-from pydantic_ai import Agent, ModelHTTPError, ModelSettings, NativeOutput, RunContext, ToolOutput
+from pydantic_ai import (
+    Agent,
+    ModelContextWindowExceededError,
+    ModelHTTPError,
+    ModelSettings,
+    NativeOutput,
+    RunContext,
+    ToolOutput,
+)
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
@@ -75,6 +83,11 @@ def test_an_unknown_model_is_not_found(server: str) -> None:
     with pytest.raises(ModelHTTPError) as caught:
         Agent(model(server, "none")).run_sync("Who are you?")
     assert caught.value.status_code == 404
+
+
+def test_a_prompt_that_is_too_long_is_known_as_such(server: str) -> None:
+    with pytest.raises(ModelContextWindowExceededError):
+        Agent(model(server)).run_sync("hello " * 9000)
 
 
 def test_the_example_runs(example: Callable[[str], list[str]]) -> None:
