@@ -23,6 +23,12 @@ class Person(BaseModel):
     pet: Literal["cat", "dog"]
 
 
+class Pet(BaseModel):
+    """A pet, of which a weak model would name one after another."""
+
+    kind: Literal["cat", "dog"]
+
+
 @pytest.fixture
 def openai(server: str) -> Iterator[OpenAI]:
     with OpenAI(base_url=f"{server}/v1", api_key="unused", max_retries=0) as client:
@@ -40,6 +46,13 @@ def test_a_response_is_an_object(openai: OpenAI, mode: instructor.Mode) -> None:
         temperature=0,
     )
     assert isinstance(person, Person)
+
+
+def test_a_form_of_one_word_is_filled_in_once(openai: OpenAI) -> None:
+    pet = instructor.from_openai(openai, mode=instructor.Mode.TOOLS).chat.completions.create(
+        model=MODEL, response_model=Pet, messages=[TURN], max_retries=0, temperature=0
+    )
+    assert isinstance(pet, Pet)
 
 
 def test_a_stream_of_parts_ends_with_the_whole(openai: OpenAI) -> None:

@@ -11,7 +11,15 @@ from modeld.dialects import Call
 from modeld.messages import Reasoning
 from modeld.requests import GenerateRequest
 from modeld_openai.chat.messages import ChatTurns, messages_of
-from modeld_openai.chat.tools import Choice, ResponseFormat, Tools, choice_of, schema_of, tools_of
+from modeld_openai.chat.tools import (
+    Choice,
+    NamedTool,
+    ResponseFormat,
+    Tools,
+    choice_of,
+    schema_of,
+    tools_of,
+)
 from modeld_openai.fields import (
     MAX_LOGPROBS,
     MAX_TOKENS,
@@ -52,7 +60,9 @@ class ChatCompletionBody(GenerationBody):
         description="`none`, `auto` (the default) or `required`; one function, or `allowed_tools`",
     )
     parallel_tool_calls: bool | None = Field(
-        None, description="false makes the model call one tool at a time; true is the default"
+        None,
+        description="false makes the model call one tool at a time; true is the default, unless"
+        " `tool_choice` is one function",
     )
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = Field(
         None, description="how much the model thinks before it answers; `none` turns it off"
@@ -106,7 +116,7 @@ class ChatCompletionBody(GenerationBody):
             continue_last=self._continues(),
             tools=tools_of(self.tools or ()),
             tool_choice=choice_of(self.tool_choice, has_tools=bool(self.tools)),
-            parallel_tool_calls=self.parallel_tool_calls is not False,
+            parallel_tool_calls=self._calls_several(),
             reasoning=self._reasoning(),
             template_kwargs=self.chat_template_kwargs or {},
             max_tokens=self._max_tokens(),
@@ -120,6 +130,12 @@ class ChatCompletionBody(GenerationBody):
         if self.add_generation_prompt is continues:
             raise wrong("add_generation_prompt", "must be the opposite of continue_final_message")
         return continues
+
+    def _calls_several(self) -> bool:
+        """Return whether there may be several calls; one function by its name is called once."""
+        if self.parallel_tool_calls is None:
+            return not isinstance(self.tool_choice, NamedTool)
+        return self.parallel_tool_calls
 
     def _reasoning(self) -> Reasoning:
         effort, budget_tokens = self.reasoning_effort, self.reasoning_budget_tokens

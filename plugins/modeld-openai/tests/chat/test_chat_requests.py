@@ -185,6 +185,13 @@ def test_tools_are_passed_on_with_the_choice_among_them(choice, passed_on):
     assert made.tool_choice == passed_on
 
 
+def test_one_function_by_its_name_is_called_once_unless_several_calls_are_asked_for():
+    named = {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "f"}}}
+    assert not request(**named).parallel_tool_calls
+    assert request(**named, parallel_tool_calls=True).parallel_tool_calls
+    assert request(tools=[TOOL], tool_choice="required").parallel_tool_calls
+
+
 def test_that_no_tool_of_none_is_called_says_nothing():
     assert request(tool_choice="none", tools=[]) == request()
 
