@@ -3,10 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 UNKNOWN_FIELD = "unknown_field"
@@ -14,6 +22,10 @@ UNKNOWN_FIELD = "unknown_field"
 
 MISSING_FIELD = "missing_field"
 """The kind of the fault that a field is missing beside others; ``name`` is the field's."""
+
+UNSERVED_KIND = "unserved_kind"
+"""The kind of the fault that an object is of a type which is not served; ``name`` is the member
+that says so."""
 
 MAX_TIMEOUT_S = 86_400.0
 
@@ -62,6 +74,18 @@ def usable(fault_of: Callable[[Any], str | None]) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def only_kinds(kinds: Collection[str], advice: str) -> BeforeValidator:
+    """Return what refuses an object whose ``type`` is another text, before its members are read."""
+
+    def check(given: Any) -> Any:
+        kind = given.get("type") if isinstance(given, dict) else None
+        if isinstance(kind, str) and kind not in kinds:
+            raise PydanticCustomError(UNSERVED_KIND, "{advice}", {"advice": advice, "name": "type"})
+        return given
+
+    return BeforeValidator(check)
 
 
 def listed(given: Any) -> Any:

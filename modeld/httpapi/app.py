@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modeld.errors import ConfigurationError
 from modeld.httpapi.access.gate import Gate, GatedRoute
-from modeld.httpapi.access.keys import CacheSalt, Keys
+from modeld.httpapi.access.keys import CacheSalt, Keys, caller_of
 from modeld.httpapi.access.origins import Origins
 from modeld.httpapi.exchange.accept import Formatters
 from modeld.httpapi.exchange.addresses import Addresses
@@ -138,7 +138,7 @@ class ModeldApp:
 
     def _operations_of_dialects(self) -> list[Operation]:
         salt = CacheSalt(self._keys, per_key=self.settings.cache_per_key).of
-        kit = Kit(service=self.service, settings=self.settings, salt=salt)
+        kit = Kit(service=self.service, settings=self.settings, salt=salt, caller=caller_of)
         return [
             operation_of(dialect, route, kit)
             for dialect, routes in self._dialects

@@ -16,6 +16,7 @@ from starlette.types import Scope
 from modeld.errors import ConfigurationError, UnauthorizedError
 
 _SALT_PURPOSE = b"modeld cache salt 1"
+_CALLER_PURPOSE = b"modeld caller 1"
 
 
 class Keys:
@@ -85,6 +86,15 @@ class CacheSalt:
             return own
         key = hashlib.sha256(offered_key(scope) or b"").digest()
         return hashlib.sha256(_SALT_PURPOSE + key + own.encode()).hexdigest()
+
+
+def caller_of(scope: Scope) -> str:
+    """Return what tells callers apart without giving their keys away; nothing where one has none.
+
+    Where the server has no keys, what a caller sends as one counts all the same.
+    """
+    key = offered_key(scope)
+    return "" if key is None else hashlib.sha256(_CALLER_PURPOSE + key).hexdigest()
 
 
 def offered_key(scope: Scope) -> bytes | None:
