@@ -25,7 +25,8 @@ MAX_CALLS = 128
 _DATA_URL: Final = re.compile(
     r"data:(?P<media_type>[\w.+/-]{0,128});base64,(?P<data>.*)", re.DOTALL
 )
-_AUDIO_TYPES: Final = {"wav": "audio/wav", "mp3": "audio/mpeg"}
+AUDIO_TYPES: Final = {"wav": "audio/wav", "mp3": "audio/mpeg"}
+"""The media types of the formats that sounds have."""
 
 
 class ImageUrl(Strict):
@@ -188,21 +189,31 @@ def _part(where: str, part: TextContent | ImageContent | AudioContent) -> Part:
         case TextContent():
             return TextPart(text=part.text)
         case ImageContent():
-            return _image(f"{where}.image_url.url", part.image_url.url)
+            return image_of(f"{where}.image_url.url", part.image_url.url)
         case AudioContent():
             audio = part.input_audio
-            data = _decoded(f"{where}.input_audio.data", audio.data)
-            return AudioPart(data=data, media_type=_AUDIO_TYPES[audio.format])
+            data = bytes_of(f"{where}.input_audio.data", audio.data)
+            return AudioPart(data=data, media_type=AUDIO_TYPES[audio.format])
 
 
-def _image(where: str, url: str) -> ImagePart:
+def image_of(where: str, url: str) -> ImagePart:
+    """Return the image in an address.
+
+    Raises:
+        InvalidRequestError: it is elsewhere, or cannot be read.
+    """
     found = _DATA_URL.fullmatch(url)
     if found is None:
         raise wrong(where, "must be a data: URL with base64; nothing is fetched from elsewhere")
-    return ImagePart(data=_decoded(where, found["data"]), media_type=found["media_type"])
+    return ImagePart(data=bytes_of(where, found["data"]), media_type=found["media_type"])
 
 
-def _decoded(where: str, data: str) -> bytes:
+def bytes_of(where: str, data: str) -> bytes:
+    """Return the bytes of a file that comes as base64.
+
+    Raises:
+        InvalidRequestError: it is none, or has no bytes.
+    """
     try:
         decoded = base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError) as exc:

@@ -138,6 +138,7 @@ INSIDE: list[tuple[dict[str, Any], str]] = [
     ({"logit_bias": {"a": 1}}, "logit_bias.a"),
     ({"max_tokens": 5, "max_completion_tokens": 6}, "max_tokens"),
     ({"metadata": {"a": 5}}, "metadata.a"),
+    ({"json_schema": {}}, "json_schema"),
     ({"stream_options": {}}, "stream_options"),
     ({"stream": True, "stream_options": {"include_usage": 1}}, "stream_options.include_usage"),
     (

@@ -15,6 +15,7 @@ CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
 EMBEDDINGS = "/v1/embeddings"
 RERANK = "/v1/rerank"
+RESPONSES = "/v1/responses"
 TURN = {"role": "user", "content": "hi"}
 REQUEST_ID = "r-1"
 
@@ -23,6 +24,7 @@ VALID: dict[str, dict[str, Any]] = {
     COMPLETIONS: {"prompt": "hi"},
     EMBEDDINGS: {"input": "hi"},
     RERANK: {"query": "q", "documents": ["a"]},
+    RESPONSES: {"input": "hi"},
 }
 """The shortest body that each route takes."""
 
