@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""OpenAI's Python client with modeld: a chat, a stream, a form, and responses that are gone on from.
+"""OpenAI's Python client with modeld: a chat, a stream, a form, and responses.
 
     pip install openai
     modeld serve --models-dir models
