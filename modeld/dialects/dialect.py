@@ -85,12 +85,14 @@ class UnaryRoute(Documented, Generic[B]):
     """A POST whose body asks for something that has a response in one piece.
 
     ``requests`` makes the requests, which are served at once; ``respond`` gets the responses in
-    their order.
+    their order. Where requests can be made only of the responses to others, ``then`` makes them of
+    those, and ``respond`` gets what comes of them.
     """
 
     body: type[B]
     requests: Callable[[B, Call], Sequence[AnyUnaryRequest]]
     respond: Callable[[B, Call, Sequence[AnyUnaryResponse]], Awaitable[WholeResponse]]
+    then: Callable[[B, Call, Sequence[AnyUnaryResponse]], Sequence[AnyUnaryRequest]] | None = None
     body_examples: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 

@@ -4,20 +4,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, TypeAlias
 
 from modeld.errors import ModeldError
 from modeld.responses import Done, Piece
+
+_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class StreamEncoder(ABC):
     """Writes one response as its chunks come. It is made for it, and may remember what it wrote.
 
-    Generations are counted by ``index`` in the order of their requests.
+    Generations are counted by ``index`` in the order of their requests. ``headers`` are those of
+    the response beyond the ones that all have.
     """
 
     media_type: str
+    headers: Mapping[str, str] = _NO_HEADERS
 
     @abstractmethod
     def piece(self, index: int, piece: Piece) -> bytes:
@@ -40,6 +45,7 @@ class WholeEncoder(ABC):
     """Writes one response when all of it is there."""
 
     media_type: str
+    headers: Mapping[str, str] = _NO_HEADERS
 
     @abstractmethod
     def whole(self, generations: Sequence[Done]) -> bytes:

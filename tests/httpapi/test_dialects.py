@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
@@ -27,8 +28,8 @@ from modeld.dialects import (
 from modeld.dialects.body import Strict
 from modeld.dialects.documents import Parameter
 from modeld.errors import ConfigurationError, ModeldError, QueueFullError, WorkerCrashedError
-from modeld.messages import ToolCall
-from modeld.requests import TokenizeRequest
+from modeld.messages import Message, ToolCall
+from modeld.requests import AnyUnaryRequest, ApplyTemplateRequest, TokenizeRequest
 from modeld.responses import (
     AnyUnaryResponse,
     Chunk,
@@ -68,6 +69,7 @@ class Lines(StreamEncoder):
 
     def __init__(self, model: str) -> None:
         self.model = model
+        self.headers = {"X-Served-By": f"{model}!"}
 
     def piece(self, index: int, piece: Piece) -> bytes:
         text = piece.arguments if isinstance(piece, ToolCallDelta) else piece.text
@@ -85,6 +87,7 @@ class Lines(StreamEncoder):
 
 class AllLines(WholeEncoder):
     media_type = "text/plain"
+    headers = {"X-Served-By": "all"}
 
     def whole(self, generations: Sequence[Done]) -> bytes:
         wanted = [(g.content, g.reasoning, g.tool_calls) for g in generations]
@@ -112,6 +115,21 @@ class Toy(Dialect):
                 summary="Count",
                 body=Text,
                 requests=lambda body, _call: [TokenizeRequest(text=body.text)] * body.count,
+                respond=self.counted,
+            ),
+            UnaryRoute(
+                path="/toy/twice",
+                name="toy_twice",
+                summary="Count what a template makes",
+                body=Text,
+                requests=lambda body, _call: [
+                    ApplyTemplateRequest(messages=(Message(role="user", content=body.text),))
+                ],
+                then=lambda _body, _call, texts: [
+                    TokenizeRequest(text=each.text)
+                    for each in texts
+                    if isinstance(each, TextResponse)
+                ],
                 respond=self.counted,
             ),
             PlainRoute(
@@ -150,6 +168,28 @@ class Toy(Dialect):
         )
 
 
+class Inner(Toy):
+    name = "inner"
+    prefixes = ("/toy/inner",)
+
+    def routes(self) -> Sequence[DialectRoute]:
+        return ()
+
+    def error(self, error: ModeldError, status: int, request_id: str) -> WholeResponse:
+        return WholeResponse.of({"oops": f"inner {error.code}"}, 599 if status == 429 else status)
+
+
+class Counting(FakeService):
+    """Makes a text of a chat, and as many tokens of a text as it has characters."""
+
+    async def submit(self, request: AnyUnaryRequest) -> AnyUnaryResponse:
+        await super().submit(request)
+        if isinstance(request, TokenizeRequest):
+            return TokenizeResponse(ids=tuple(range(len(request.text))))
+        assert isinstance(request, ApplyTemplateRequest)
+        return TextResponse(text=f"<{request.messages[0].text}>")
+
+
 class Together(FakeService):
     """Begins a generation only when all are asked for."""
 
@@ -175,6 +215,7 @@ def test_pieces_of_all_kinds_are_streamed_and_the_end_follows() -> None:
     service.default = "m"
     response = post(service)
     assert response.headers["content-type"] == "text/plain; charset=utf-8"
+    assert response.headers["x-served-by"] == "m!"
     assert response.text.splitlines() == [
         "0:ReasoningToken:hm", "0:Token:a", "0:ToolCallDelta:", "0 stop", "end of m",
     ]  # fmt: skip
@@ -193,6 +234,7 @@ def test_a_whole_response_has_all_that_the_pieces_had() -> None:
     response = post(service, stream=False)
     call = ToolCall(id="1", name="f", arguments="{}")
     assert response.text == repr([("ab", "hm", (call,))])
+    assert response.headers["x-served-by"] == "all"
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -251,6 +293,15 @@ def test_unary_requests_of_one_body_are_served_at_once_and_replied_in_order() ->
     assert len(service.unary_requests) == 2
 
 
+def test_unary_requests_can_be_made_of_the_responses_to_others() -> None:
+    service = Counting()
+    assert post(service, "/toy/twice", text="abc").json() == [5]
+    first, second = service.unary_requests
+    assert isinstance(first, ApplyTemplateRequest)
+    assert second == TokenizeRequest(text="<abc>", request_id=first.request_id)
+    assert first.request_id
+
+
 def test_a_response_of_another_kind_is_refused() -> None:
     service = FakeService()
     service.unary_response = TextResponse(text="")
@@ -290,6 +341,13 @@ def test_what_the_gate_refuses_looks_as_the_dialect_has_it(
 ) -> None:
     response = ask(make_app(FakeService(), dialects=[Toy()]), method, path)
     assert (response.status_code, response.json()) == (status, {"oops": code})
+
+
+@pytest.mark.parametrize("dialects", [(Toy, Inner), (Inner, Toy)])
+def test_below_two_prefixes_the_longer_one_counts(dialects: tuple[type[Toy], ...]) -> None:
+    for path, code in (("/toy/inner/x", "inner not_found"), ("/toy/x", "not_found")):
+        app = make_app(FakeService(), dialects=[each() for each in dialects])
+        assert ask(app, "GET", path).json() == {"oops": code}
 
 
 def test_other_addresses_keep_the_native_errors() -> None:
@@ -336,6 +394,18 @@ def test_the_document_has_the_routes_and_the_errors_of_a_dialect() -> None:
     assert content["schema"] == {"$ref": "#/components/schemas/Oops"}
     assert content["examples"]["invalid_request"]["value"] == {"oops": "invalid_request"}
     assert document["components"]["schemas"]["Oops"]["properties"] == {"oops": {"type": "string"}}
+
+
+def test_the_document_has_the_statuses_that_a_dialect_gives_its_errors() -> None:
+    class Other(Inner):
+        def routes(self) -> Sequence[DialectRoute]:
+            route, *_ = Toy.routes(self)
+            return (dataclasses.replace(route, path="/inner", raises=(QueueFullError,)),)
+
+    app = make_app(FakeService(), dialects=[Other()])
+    responses = ask(app, "GET", "/openapi.json").json()["paths"]["/inner"]["post"]["responses"]
+    assert "599" in responses
+    assert "429" not in responses
 
 
 def test_a_client_that_leaves_frees_all_generations() -> None:

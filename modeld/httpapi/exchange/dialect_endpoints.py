@@ -93,12 +93,23 @@ class UnaryEndpoint:
         """Serve one request, while its client is there and within the request's own time."""
         exchange = exchange_of(scope)
         body, call, requests = await _asked(self._route, self._kit, scope, receive)
-        requests = [replace(each, request_id=exchange.request_id) for each in requests]
-        work = _submitted(self._kit.service, requests)
+        work = self._worked(body, call, requests)
         responses = await run_guarded(work, watch_client(receive))
         for response in responses:
             exchange.note_response(_numbers_of(response))
         await send_whole(await self._route.respond(body, call, responses), send)
+
+    async def _worked(
+        self, body: Any, call: Call, requests: Sequence[AnyUnaryRequest]
+    ) -> list[AnyUnaryResponse]:
+        """Return the responses to all requests, or to those that are made of the first ones."""
+        service, then = self._kit.service, self._route.then
+        async with within(requests[0].timeout_s):
+            responses = await _submitted(service, requests, call.request_id)
+            if then is not None:
+                requests = then(body, call, responses)
+                responses = await _submitted(service, requests, call.request_id)
+            return responses
 
 
 class PlainEndpoint:
@@ -158,13 +169,13 @@ async def _asked(
 
 
 async def _submitted(
-    service: ModelService, requests: Sequence[AnyUnaryRequest]
+    service: ModelService, requests: Sequence[AnyUnaryRequest], request_id: str
 ) -> list[AnyUnaryResponse]:
     """Return the responses to all requests; the first that fails ends the others."""
-    async with within(requests[0].timeout_s):
-        if len(requests) == 1:
-            return [await _response(service, requests[0])]
-        return await _all(_response(service, each) for each in requests)
+    requests = [replace(each, request_id=request_id) for each in requests]
+    if len(requests) == 1:
+        return [await _response(service, requests[0])]
+    return await _all(_response(service, each) for each in requests)
 
 
 async def _response(service: ModelService, request: AnyUnaryRequest) -> AnyUnaryResponse:

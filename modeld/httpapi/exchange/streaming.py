@@ -167,6 +167,8 @@ class Delivery:
             (b"cache-control", b"no-store"),
             (b"x-accel-buffering", b"no"),
         ]
+        for name, value in self._encoder.headers.items():
+            headers.append((name.lower().encode(), value.encode("latin-1")))
         if length is not None:
             headers.append((b"content-length", b"%d" % length))
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from modeld.dialects import Dialect
+from modeld.dialects import Dialect, WholeResponse
 from modeld.dialects.documents import NO_STORE, Header
 from modeld.errors import (
     ConfigurationError,
@@ -131,14 +131,16 @@ class Failures:
     def of(self, errors: Iterable[type[ModeldError]], dialect: Dialect | None = None) -> Json:
         """Return a reference for each status that these errors and the refusals have.
 
-        The server refuses in the native way what it has not read far enough to know the dialect.
+        A dialect may give its errors other statuses than the native wire. The server refuses in
+        the native way what it has not read far enough to know the dialect.
         """
+        own = None if dialect is None or dialect.error_body is ErrorBody else dialect
         reasons: dict[int, list[str]] = {}
         for code in dict.fromkeys(error.code for error in errors):
-            reasons.setdefault(STATUS[code], []).append(code)
+            status = STATUS[code] if own is None else _example(code, own).status
+            reasons.setdefault(status, []).append(code)
         for reason, (status, _) in REFUSALS.items():
             reasons.setdefault(status, []).append(reason)
-        own = None if dialect is None or dialect.error_body is ErrorBody else dialect
         return {str(status): self._reference(reasons[status], own) for status in sorted(reasons)}
 
     def behind(self, reference: Json) -> Json:
@@ -192,7 +194,11 @@ def _response(reasons: Sequence[str], dialect: Dialect | None) -> Json:
 
 def _told(reason: str, dialect: Dialect) -> Json:
     """Return an example of how a dialect tells an error."""
-    kind = error_codes()[reason]
-    error = kind(_MESSAGES[reason], field=_FIELDS.get(reason))
-    body = b"".join(dialect.error(error, STATUS[reason], "docs-1").pieces)
-    return {"summary": (inspect.getdoc(kind) or reason).split("\n")[0], "value": json.loads(body)}
+    body = b"".join(_example(reason, dialect).pieces)
+    summary = (inspect.getdoc(error_codes()[reason]) or reason).split("\n")[0]
+    return {"summary": summary, "value": json.loads(body)}
+
+
+def _example(reason: str, dialect: Dialect) -> WholeResponse:
+    error = error_codes()[reason](_MESSAGES[reason], field=_FIELDS.get(reason))
+    return dialect.error(error, STATUS[reason], "docs-1")
