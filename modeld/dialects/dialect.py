@@ -86,7 +86,7 @@ class UnaryRoute(Documented, Generic[B]):
 
     ``requests`` makes the requests, which are served at once; ``respond`` gets the responses in
     their order. Where requests can be made only of the responses to others, ``then`` makes them of
-    those, and ``respond`` gets what comes of them.
+    those, and ``respond`` gets what comes of them; if it makes none, the first responses.
     """
 
     body: type[B]

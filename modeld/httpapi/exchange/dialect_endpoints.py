@@ -106,9 +106,8 @@ class UnaryEndpoint:
         service, then = self._kit.service, self._route.then
         async with within(requests[0].timeout_s):
             responses = await _submitted(service, requests, call.request_id)
-            if then is not None:
-                requests = then(body, call, responses)
-                responses = await _submitted(service, requests, call.request_id)
+            if then is not None and (others := then(body, call, responses)):
+                responses = await _submitted(service, others, call.request_id)
             return responses
 
 
