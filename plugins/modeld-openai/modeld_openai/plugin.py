@@ -19,5 +19,4 @@ def modeld_register_dialects(parameters: tuple[SamplingParameter, ...]) -> Itera
     from modeld_openai.dialect import OpenAI  # noqa: PLC0415  (brings pydantic)
     from modeld_openai.responses.dialect import OpenAIResponses  # noqa: PLC0415
 
-    # The more special one first: errors go by the first prefix that fits.
-    return [OpenAIResponses(parameters), OpenAI(parameters)]
+    return [OpenAI(parameters), OpenAIResponses(parameters)]

@@ -56,6 +56,8 @@ def test_the_document_is_valid(document):
         "/v1/responses/{id}",
         "/v1/responses/{id}/cancel",
         "/v1/responses/{id}/input_items",
+        "/v1/tokenize",
+        "/v1/detokenize",
     }
 
 
@@ -92,6 +94,8 @@ def test_every_field_says_what_it_is(document):
         "EmbeddingsBody",
         "RerankDocumentsBody",
         "ResponsesBody",
+        "TokenizeTextBody",
+        "DetokenizeTokensBody",
     ):
         for field, schema in document["components"]["schemas"][name]["properties"].items():
             assert schema.get("description") or schema["type"] == "null", (name, field)

@@ -14,6 +14,7 @@ from modeld_openai.embeddings import EmbeddingsBody
 from modeld_openai.rerank import RerankDocumentsBody
 from modeld_openai.responses.body import ResponsesBody
 from modeld_openai.responses.dialect import OpenAIResponses
+from modeld_openai.tokens import DetokenizeTokensBody, TokenizeTextBody
 from openai_calls import CHAT, TURN, post
 from pydantic import BaseModel
 
@@ -28,6 +29,8 @@ BODIES = [
     ("POST /v1/embeddings", EmbeddingsBody),
     ("POST /v1/rerank", RerankDocumentsBody),
     ("POST /v1/responses", ResponsesBody),
+    ("POST /v1/tokenize", TokenizeTextBody),
+    ("POST /v1/detokenize", DetokenizeTokensBody),
 ]
 
 

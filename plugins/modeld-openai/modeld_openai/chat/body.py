@@ -104,7 +104,7 @@ class ChatCompletionBody(GenerationBody):
         request = GenerateRequest(
             **self.members(call.request_id),
             messages=messages_of(self.messages),
-            continue_last=self._continues(),
+            continue_last=continues(self.continue_final_message, self.add_generation_prompt),
             tools=tools_of(self.tools or ()),
             tool_choice=choice_of(self.tool_choice, has_tools=bool(self.tools)),
             parallel_tool_calls=self.parallel_tool_calls is not False,
@@ -115,12 +115,6 @@ class ChatCompletionBody(GenerationBody):
             logprobs=self._logprobs(),
         )
         return of_choices(request, self.choices)
-
-    def _continues(self) -> bool:
-        continues = self.continue_final_message is True
-        if self.add_generation_prompt is continues:
-            raise wrong("add_generation_prompt", "must be the opposite of continue_final_message")
-        return continues
 
     def _max_tokens(self) -> int | None:
         newer, older = self.max_completion_tokens, self.max_tokens
@@ -145,3 +139,14 @@ def reasoning_of(effort: Effort | None, budget_tokens: int | None) -> Reasoning:
             return Reasoning(enabled=False, budget_tokens=budget_tokens)
         case _:
             return Reasoning(enabled=True, effort=effort, budget_tokens=budget_tokens)
+
+
+def continues(last: bool | None, add_prompt: bool | None) -> bool:  # noqa: FBT001
+    """Return whether a chat's last message is gone on with, as two opposite fields say.
+
+    Raises:
+        InvalidRequestError: they contradict each other.
+    """
+    if add_prompt is (last is True):
+        raise wrong("add_generation_prompt", "must be the opposite of continue_final_message")
+    return last is True

@@ -16,6 +16,8 @@ COMPLETIONS = "/v1/completions"
 EMBEDDINGS = "/v1/embeddings"
 RERANK = "/v1/rerank"
 RESPONSES = "/v1/responses"
+TOKENIZE = "/v1/tokenize"
+DETOKENIZE = "/v1/detokenize"
 TURN = {"role": "user", "content": "hi"}
 REQUEST_ID = "r-1"
 
@@ -25,6 +27,8 @@ VALID: dict[str, dict[str, Any]] = {
     EMBEDDINGS: {"input": "hi"},
     RERANK: {"query": "q", "documents": ["a"]},
     RESPONSES: {"input": "hi"},
+    TOKENIZE: {"prompt": "hi"},
+    DETOKENIZE: {"tokens": [1]},
 }
 """The shortest body that each route takes."""
 
