@@ -60,7 +60,7 @@ class PromptReader:
         else:
             tokens = self._vocabulary.tokenize(text, add_special=True)
         if not tokens:
-            raise PromptRequiredError("the prompt is empty", field="prompt")
+            raise PromptRequiredError("the prompt is empty", field=_field(request))
         if len(tokens) >= self._context_length:
             raise self._too_long(str(len(tokens)), request)
         return tokens

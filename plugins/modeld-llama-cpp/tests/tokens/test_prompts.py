@@ -52,9 +52,20 @@ def test_a_prompt_without_tokens_is_refused(tmp_path: Path) -> None:
     path = write_scripted(tmp_path / "m.gguf", add_bos=False)
     with (
         reader_of(path) as reader,
-        pytest.raises(PromptRequiredError, match="the prompt is empty"),
+        pytest.raises(PromptRequiredError, match="the prompt is empty") as refused,
     ):
         tokens_of(reader, ask(""))
+    assert refused.value.field == "prompt"
+
+
+def test_a_chat_of_which_the_template_makes_no_prompt_is_refused(tmp_path: Path) -> None:
+    path = write_scripted(tmp_path / "m.gguf", add_bos=False)
+    with (
+        reader_of(path, template="{{ messages[0].content }}") as reader,
+        pytest.raises(PromptRequiredError, match="the prompt is empty") as refused,
+    ):
+        tokens_of(reader, chat(""))
+    assert refused.value.field == "messages"
 
 
 @pytest.mark.parametrize("request_", [GenerateRequest(), GenerateRequest(messages=())])
