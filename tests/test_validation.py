@@ -18,6 +18,7 @@ from modeld.httpapi.routes.unary_bodies import (
     EmbedBody,
     RerankBody,
 )
+from modeld.messages import Reasoning
 from modeld.requests import (
     ApplyTemplateRequest,
     DetokenizeRequest,
@@ -92,6 +93,11 @@ def test_what_is_no_request_is_refused(value: Any) -> None:
 def test_what_is_no_unary_request_is_refused(value: Any) -> None:
     with pytest.raises(InvalidRequestError):
         checked_unary_request(value)
+
+
+def test_a_prompt_without_thinking_is_what_every_prompt_is() -> None:
+    request = GenerateRequest(prompt="hi", reasoning=Reasoning(enabled=False))
+    assert checked_request(request) == request
 
 
 def test_a_request_without_a_prompt_says_so() -> None:

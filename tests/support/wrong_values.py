@@ -156,6 +156,8 @@ def wrong_tools() -> Iterator[Case]:
     yield GenerateRequest(messages=chat, continue_last=True), "continue_last"
     yield GenerateRequest(prompt="hi", tools=(Tool(name="f"),)), "tools"
     yield GenerateRequest(prompt="hi", template_kwargs={"a": 1}), "template_kwargs"
+    for reasoning in (Reasoning(enabled=True), Reasoning(budget_tokens=0), Reasoning(effort="low")):
+        yield GenerateRequest(prompt="hi", reasoning=reasoning), "reasoning"
     for choice in (ToolChoice(mode="required"), ToolChoice(names=("g",))):
         yield GenerateRequest(prompt="hi", tool_choice=choice), "tool_choice"
     yield from wrong_choices()

@@ -14,7 +14,6 @@ from modeld_llama_cpp.constraints.matching.matcher import Matcher
 from modeld_llama_cpp.constraints.matching.matcher_cache import Constraints, constraint_of
 from modeld_llama_cpp.engine.output import (
     Output,
-    check_plain,
     output_of,
     prompt_end_of,
     tools_of,
@@ -88,7 +87,6 @@ class RequestReader:
         rendered = self._prompts.render(request)
         prompt = self._prompts.read(request, rendered)
         if request.messages is None:
-            check_plain(request)
             return Reading(prompt, choice, matcher, stops)
         output = output_of(request, self._template, rendered, self._vocabulary)
         forced = self._forced(request, rendered)
