@@ -121,6 +121,9 @@ class ChatTurn(Strict):
     reasoning_content: str | None = Field(
         None, description="what the model thought before it said this"
     )
+    reasoning: str | None = Field(
+        None, description="the same, as some servers call it; it must not contradict the other"
+    )
     tool_calls: Annotated[list[MadeCall], Field(max_length=MAX_CALLS, fail_fast=True)] | None = (
         Field(None, description="calls that the model made in its turn")
     )
@@ -155,7 +158,7 @@ def _message(where: str, turn: ChatTurn) -> Message:
         role="system" if turn.role == "developer" else turn.role,
         content=_content(f"{where}.content", turn.content),
         name=turn.name or "",
-        reasoning=turn.reasoning_content or "",
+        reasoning=turn.reasoning_content or turn.reasoning or "",
         tool_calls=tuple(
             ToolCall(id=call.id, name=call.function.name, arguments=call.function.arguments)
             for call in turn.tool_calls or ()
@@ -166,9 +169,11 @@ def _message(where: str, turn: ChatTurn) -> Message:
 
 def _check_role(where: str, turn: ChatTurn) -> None:
     if turn.role != "assistant":
-        for name in ("tool_calls", "reasoning_content"):
+        for name in ("tool_calls", "reasoning_content", "reasoning"):
             if getattr(turn, name) is not None:
                 raise wrong(f"{where}.{name}", "is for messages of the assistant only")
+    if turn.reasoning and turn.reasoning_content and turn.reasoning != turn.reasoning_content:
+        raise wrong(f"{where}.reasoning", "differs from reasoning_content; send one of them")
     if turn.content is None and not turn.tool_calls:
         raise wrong(f"{where}.content", "must be given")
     if (turn.role == "tool") is not (turn.tool_call_id is not None):

@@ -126,6 +126,15 @@ def test_a_chat_of_all_roles_is_passed_on():
     )
 
 
+@pytest.mark.parametrize(
+    "names", [("reasoning",), ("reasoning_content",), ("reasoning", "reasoning_content")]
+)
+def test_what_the_model_thought_has_two_names(names):
+    turn = {"role": "assistant", "content": "a", **dict.fromkeys(names, "hm")}
+    (message,) = request(messages=[turn]).messages or ()
+    assert message == Message(role="assistant", content="a", reasoning="hm")
+
+
 def test_parts_are_passed_on_with_their_bytes():
     parts = [
         {"type": "text", "text": "what?"},

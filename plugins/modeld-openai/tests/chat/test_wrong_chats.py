@@ -64,6 +64,11 @@ INSIDE: list[tuple[dict[str, Any], str]] = [
     ({"messages": [turn(role="tool")]}, "messages[0].tool_call_id"),
     ({"messages": [turn(tool_calls=[CALL])]}, "messages[0].tool_calls"),
     ({"messages": [turn(reasoning_content="x")]}, "messages[0].reasoning_content"),
+    ({"messages": [turn(reasoning="x")]}, "messages[0].reasoning"),
+    (
+        {"messages": [turn(role="assistant", reasoning="x", reasoning_content="y")]},
+        "messages[0].reasoning",
+    ),
     ({"messages": [turn(refusal="no")]}, "messages[0].refusal"),
     ({"messages": [turn(audio={"id": "a"})]}, "messages[0].audio"),
     ({"messages": [turn(function_call={})]}, "messages[0].function_call"),
