@@ -15,6 +15,7 @@ _CHAT: Final = frozenset(
     {
         Capability.CHAT,
         Capability.PARTS,
+        Capability.NAMES,
         Capability.TOOLS,
         Capability.REASONING,
         Capability.TEMPLATE_KWARGS,
