@@ -25,12 +25,13 @@ from modeld.requests import (
 class Capability(StrEnum):
     """One thing that a model can be asked for.
 
-    ``chat`` takes messages, ``parts`` their contents as lists (otherwise the texts in them are
-    joined), ``names`` who speaks in them, ``continue_last`` goes on with a last message.
-    Constraints are called as the request's members.
+    ``token_ids`` takes a prompt's tokens as they are, ``chat`` takes messages, ``parts`` their
+    contents as lists (otherwise the texts in them are joined), ``names`` who speaks in them,
+    ``continue_last`` goes on with a last message. Constraints are called as the request's members.
     """
 
     TEXT = "text"
+    TOKEN_IDS = "token_ids"  # noqa: S105  (it is no password)
     CHAT = "chat"
     PARTS = "parts"
     NAMES = "names"
@@ -136,6 +137,8 @@ def _wanted(request: AnyRequest) -> Iterator[tuple[str | None, Capability]]:
 def _wanted_of_generation(request: GenerateRequest) -> Iterator[tuple[str, Capability]]:
     if request.prompt is not None:
         yield "prompt", Capability.TEXT
+    elif request.prompt_tokens is not None:
+        yield "prompt_tokens", Capability.TOKEN_IDS
     else:
         yield "messages", Capability.CHAT
     if request.tool_choice != _ANY_CHOICE:

@@ -15,6 +15,11 @@ from modeld.requests import ApplyTemplateRequest, GenerateRequest
 ASSISTANT = "assistant"
 """The role of the model itself."""
 
+PROMPTS: Final = ("prompt", "prompt_tokens", "messages")
+"""The members of a request that say what to go on with, of which one is set."""
+
+NO_PROMPT: Final = "prompt: must be given and not be empty, unless there are tokens or messages"
+
 _NEEDS_MESSAGES: Final = "needs messages; a prompt goes to the model as it is"
 _NO_REASONING: Final = (Reasoning(), Reasoning(enabled=False))
 """What a prompt does anyway, which is read as it is."""

@@ -14,8 +14,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from modeld.chats import fault_of_chat
-from modeld.constraints import fault_of_constraints
+from modeld.chats import NO_PROMPT, PROMPTS, fault_of_chat
+from modeld.constraints import fault_of_constraints, fault_of_many
 from modeld.errors import InvalidRequestError, PromptRequiredError
 from modeld.requests import (
     AnyUnaryRequest,
@@ -50,7 +50,7 @@ _DECODERS: Final[Mapping[type, msgspec.msgpack.Decoder[Any]]] = {
     )
 }
 _SEQUENCES: Final[Mapping[type, tuple[str, ...]]] = {
-    GenerateRequest: ("messages", "tools", "stop", "choice"),
+    GenerateRequest: ("prompt_tokens", "messages", "tools", "stop", "choice"),
     Sampling: ("logit_bias",),
     EmbedRequest: ("inputs",),
     RerankRequest: ("documents",),
@@ -201,12 +201,11 @@ def _check_order(value: msgspec.Struct) -> None:
 
 def _check_pairs(request: GenerateRequest) -> None:
     """Check what the types cannot say, in the order and the words of the native wire."""
-    if request.prompt is not None and request.messages is not None:
-        raise _wrong("prompt", "cannot be given together with messages; send one of them")
-    if not request.prompt and not request.messages:
-        raise PromptRequiredError(
-            "prompt: must be given and not be empty, unless there are messages", field="prompt"
-        )
+    given = {name: said for name in PROMPTS if (said := getattr(request, name)) is not None}
+    if fault := fault_of_many(given):
+        raise _wrong(*fault)
+    if not any(given.values()):
+        raise PromptRequiredError(NO_PROMPT, field="prompt")
     if fault := fault_of_constraints(request) or fault_of_chat(request):
         raise _wrong(*fault)
 

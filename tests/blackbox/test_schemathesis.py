@@ -164,7 +164,8 @@ def is_at_odds(body: Any) -> bool:
             mode == "required" and not names,
             isinstance(called, list) and any(name not in names for name in called),
             body.get("continue_last") and last.get("role") != "assistant",
-            body.get("prompt") and (tools or body.get("template_kwargs") or thinks(body)),
+            (body.get("prompt") or body.get("prompt_tokens"))
+            and (tools or body.get("template_kwargs") or thinks(body)),
         )
     )
 

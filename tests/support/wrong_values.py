@@ -71,6 +71,7 @@ COMMON: Mapping[str, tuple[Any, ...]] = {
 }
 REQUEST: Mapping[str, tuple[Any, ...]] = COMMON | {
     "prompt": (*NO_TEXT, ""),
+    "prompt_tokens": (5, "a", {5}, (1,) * 131_073),
     "max_tokens": (*NO_WHOLE, 0, -1, 2**31 + 1),
     "grammar": (*NO_TEXT, "", " ", "x" * 65_537),
     "lark": (*NO_TEXT, "", " ", "x" * 65_537),
@@ -120,6 +121,12 @@ def wrong_requests() -> Iterator[Case]:
     for name, values in REQUEST.items():
         for wrong in values:
             yield GenerateRequest(**{"prompt": "hi", name: wrong}), name
+    for tokens in ((1, -1), (1, 2**31), (1, "a"), (1, None)):
+        yield GenerateRequest(prompt_tokens=tokens), "prompt_tokens[1]"
+    yield GenerateRequest(prompt_tokens=()), "prompt"
+    chat = (Message(role="user", content="hi"),)
+    yield GenerateRequest(prompt="hi", prompt_tokens=(1,)), "prompt"
+    yield GenerateRequest(prompt_tokens=(1,), messages=chat), "prompt_tokens"
     for stop, field in texts("stop"):
         yield GenerateRequest(prompt="hi", stop=stop), field
     for choice, field in texts("choice"):

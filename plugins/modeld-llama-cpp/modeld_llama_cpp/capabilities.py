@@ -22,7 +22,8 @@ _CHAT: Final = frozenset(
         Capability.CONTINUE_LAST,
     }
 )
-_TEXT: Final = _TOKENS | CONSTRAINTS | _CHAT | {Capability.TEXT, Capability.LOGPROBS}
+_PROMPTS: Final = frozenset({Capability.TEXT, Capability.TOKEN_IDS})
+_TEXT: Final = _TOKENS | CONSTRAINTS | _CHAT | _PROMPTS | {Capability.LOGPROBS}
 
 
 def of(shape: ModelShape, options: LlamaOptions) -> frozenset[Capability]:
