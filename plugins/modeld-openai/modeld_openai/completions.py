@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import Discriminator, Field, Tag
 
 from modeld.dialects import Call
-from modeld.dialects.body import one_or_list
+from modeld.dialects.token_fields import TokenIds
 from modeld.requests import GenerateRequest
 from modeld_openai.fields import (
     MAX_LOGPROBS,
@@ -17,18 +18,38 @@ from modeld_openai.fields import (
     GenerationBody,
     of_choices,
     refused,
-    texts_only,
     wrong,
 )
 
 USUAL_TOKENS = 16
 """How long a completion is where nobody says so."""
 
+
+def _kind_of_prompt(given: Any) -> str:
+    return "~tokens" if isinstance(given, list) else "~text"
+
+
+Prompt = Annotated[
+    Annotated[Annotated[str, Field(min_length=1)], Tag("~text")]
+    | Annotated[Annotated[TokenIds, Field(min_length=1)], Tag("~tokens")],
+    Discriminator(_kind_of_prompt),
+]
+
+
+def _kind_of_prompts(given: Any) -> str:
+    if not isinstance(given, list):
+        return "~text"
+    return "~tokens" if given and isinstance(given[0], int) else "~several"
+
+
 Prompts = Annotated[
-    list[Annotated[str, Field(min_length=1)]],
-    Field(min_length=1, max_length=MOST_CHOICES, fail_fast=True),
-    BeforeValidator(texts_only),
-    one_or_list({"type": "string", "minLength": 1}, minItems=1, maxItems=MOST_CHOICES),
+    Annotated[Annotated[str, Field(min_length=1)], Tag("~text")]
+    | Annotated[Annotated[TokenIds, Field(min_length=1)], Tag("~tokens")]
+    | Annotated[
+        Annotated[list[Prompt], Field(min_length=1, max_length=MOST_CHOICES, fail_fast=True)],
+        Tag("~several"),
+    ],
+    Discriminator(_kind_of_prompts),
 ]
 
 
@@ -36,7 +57,7 @@ class CompletionBody(GenerationBody):
     """A request for how texts go on."""
 
     prompt: Prompts = Field(
-        description="one text, or a list of them; none of them empty, and no token ids"
+        description="one text or list of token ids, or a list of such; none of them empty"
     )
     max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] | None = Field(
         None, description="longest generation; without it 16"
@@ -45,7 +66,8 @@ class CompletionBody(GenerationBody):
         None, description="send the probability of each token, and of this many likeliest ones"
     )
     echo: bool | None = Field(
-        None, description="true sends the prompt before its completion; not with `logprobs`"
+        None,
+        description="true sends the prompt before its completion; not with `logprobs` or token ids",
     )
     suffix: Annotated[None, refused("is not served")] = None
     best_of: Annotated[None, refused("is not served; send `n`")] = None
@@ -57,19 +79,39 @@ class CompletionBody(GenerationBody):
             InvalidRequestError: two fields contradict each other, or there are too many choices.
         """
         self.check_stream()
-        if len(self.prompt) * self.choices > MOST_CHOICES:
+        prompts = self._prompts()
+        if len(prompts) * self.choices > MOST_CHOICES:
             raise wrong("n", f"all prompts together may have at most {MOST_CHOICES} choices")
         if self.echo and self.logprobs is not None:
             raise wrong("echo", "cannot be had with logprobs: those of a prompt are not known")
+        if self.echo and not all(isinstance(prompt, str) for prompt in prompts):
+            raise wrong("echo", "cannot be had with token ids; send the prompt as a text")
         members = self.members(call.request_id)
         members["max_tokens"] = self.max_tokens or USUAL_TOKENS
         members["logprobs"] = self.logprobs
         return [
             request
-            for prompt in self.prompt
-            for request in of_choices(GenerateRequest(prompt=prompt, **members), self.choices)
+            for prompt in prompts
+            for request in of_choices(_request(prompt, members), self.choices)
         ]
 
     def beginnings(self) -> list[str]:
         """Return what the text of each choice begins with."""
-        return [prompt if self.echo else "" for prompt in self.prompt for _ in range(self.choices)]
+        return [
+            prompt if self.echo and isinstance(prompt, str) else ""
+            for prompt in self._prompts()
+            for _ in range(self.choices)
+        ]
+
+    def _prompts(self) -> list[str | list[int]]:
+        if isinstance(self.prompt, str):
+            return [self.prompt]
+        parts: Sequence[int | str | list[int]] = self.prompt
+        tokens = [part for part in parts if isinstance(part, int)]
+        return [tokens] if tokens else [part for part in parts if not isinstance(part, int)]
+
+
+def _request(prompt: str | list[int], members: dict[str, Any]) -> GenerateRequest:
+    if isinstance(prompt, str):
+        return GenerateRequest(prompt=prompt, **members)
+    return GenerateRequest(prompt_tokens=tuple(prompt), **members)

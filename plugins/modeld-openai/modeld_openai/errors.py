@@ -26,6 +26,7 @@ _NAMES: Final[Mapping[str, str]] = {
     "inputs": "input",
     "json_schema": "response_format",
     "reasoning": "reasoning_effort",
+    "prompt_tokens": "prompt",
     "template_kwargs": "chat_template_kwargs",
 }
 """What this wire calls members of requests that the service calls otherwise."""

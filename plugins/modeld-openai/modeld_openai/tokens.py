@@ -7,13 +7,14 @@ OpenAI has no such routes. Clients that want them beside its API know this form,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel, Field
 
 from modeld.dialects import JSON, Call, UnaryRoute, WholeResponse
 from modeld.dialects.body import ModelRequest
 from modeld.dialects.documents import WORK_ERRORS, Content, ResponseDoc
+from modeld.dialects.token_fields import TokenIds
 from modeld.errors import TemplateError
 from modeld.requests import (
     AnyUnaryRequest,
@@ -26,8 +27,6 @@ from modeld_openai.chat.body import continues
 from modeld_openai.chat.messages import ChatTurns, messages_of
 from modeld_openai.chat.tools import Tools, tools_of
 from modeld_openai.fields import wrong
-
-MAX_TOKEN_IDS = 131_072
 
 _TOKENS = {"count": 4, "max_model_len": 8192, "tokens": [1, 4093, 6330, 28]}
 _TEXT = {"prompt": "Hello there,"}
@@ -108,10 +107,7 @@ class TokenizeTextBody(ModelRequest):
 class DetokenizeTokensBody(ModelRequest):
     """Tokens whose text is wanted."""
 
-    tokens: Annotated[
-        list[Annotated[int, Field(ge=0, le=2**31 - 1)]],
-        Field(max_length=MAX_TOKEN_IDS, fail_fast=True),
-    ] = Field(description="ids of tokens; special ones are written out")
+    tokens: TokenIds = Field(description="ids of tokens; special ones are written out")
 
 
 class OpenAITokens(BaseModel):
