@@ -130,6 +130,8 @@ def _wanted(request: AnyRequest) -> Iterator[tuple[str | None, Capability]]:
         yield from _wanted_of_generation(request)
         return
     yield None, _OF_UNARY[type(request)]
+    if isinstance(request, EmbedRequest) and not all(isinstance(i, str) for i in request.inputs):
+        yield "inputs", Capability.TOKEN_IDS
     if isinstance(request, ApplyTemplateRequest):
         yield from _wanted_of_chat(request)
 

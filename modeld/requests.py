@@ -160,7 +160,8 @@ class GenerateRequest(Value, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 SomeText = Annotated[str, msgspec.Meta(min_length=1)]
-EmbedInputs = Annotated[tuple[SomeText, ...], msgspec.Meta(min_length=1, max_length=2048)]
+EmbedInput = SomeText | Annotated[TokenIds, msgspec.Meta(min_length=1)]
+EmbedInputs = Annotated[tuple[EmbedInput, ...], msgspec.Meta(min_length=1, max_length=2048)]
 RerankDocuments = Annotated[tuple[SomeText, ...], msgspec.Meta(min_length=1, max_length=1024)]
 
 
@@ -177,7 +178,10 @@ class UnaryRequest(Value, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class EmbedRequest(UnaryRequest, frozen=True, kw_only=True, tag="embed"):
-    """A request for the vectors of texts; ``normalize`` scales each of them to length 1."""
+    """A request for the vectors of texts; ``normalize`` scales each of them to length 1.
+
+    A text may also come as the ids of its tokens, to which nothing is added.
+    """
 
     inputs: EmbedInputs
     normalize: bool = True

@@ -194,6 +194,8 @@ def _check_order(value: msgspec.Struct) -> None:
     """Refuse a set: it is written like a list, in any order, and would be taken for one."""
     members = [(name, getattr(value, name)) for name in _SEQUENCES.get(type(value), ())]
     members += _own_members(value) if isinstance(value, Sampling) else []
+    if isinstance(value, EmbedRequest) and issubclass(type(value.inputs), _ORDERED):
+        members += [(f"inputs[{index}]", each) for index, each in enumerate(value.inputs)]
     for name, member in members:
         if issubclass(type(member), set | frozenset):
             raise _wrong(name, f"is {_named(member)}, which has no order")

@@ -94,6 +94,7 @@ ASKED: list[tuple[Any, str | None, Capability]] = [
     (GenerateRequest(prompt="hi", lark="a"), "lark", Capability.LARK),
     (GenerateRequest(prompt="hi", choice=("a",)), "choice", Capability.CHOICE),
     (EmbedRequest(inputs=("a",)), None, Capability.EMBED),
+    (EmbedRequest(inputs=("a", (1,))), "inputs", Capability.TOKEN_IDS),
     (RerankRequest(query="a", documents=("b",)), None, Capability.RERANK),
     (TokenizeRequest(text="a"), None, Capability.TOKENIZE),
     (DetokenizeRequest(tokens=(1,)), None, Capability.TOKENIZE),

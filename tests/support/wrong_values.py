@@ -259,6 +259,10 @@ def wrong_unary_requests() -> Iterator[Case]:
         yield DetokenizeRequest(tokens=(1, wrong)), "tokens[1]"
     for wrong in NO_TUPLE:
         yield DetokenizeRequest(tokens=wrong), "tokens"
+    yield EmbedRequest(inputs=((),)), "inputs[0]"
+    yield EmbedRequest(inputs=("a", {1, 2})), "inputs[1]"  # type: ignore[arg-type]
+    yield EmbedRequest(inputs=("a", (1, -1))), "inputs[1][1]"
+    yield EmbedRequest(inputs=((1, "a"),)), "inputs[0][1]"
     for messages, field in wrong_chats():
         yield ApplyTemplateRequest(messages=messages), field
     yield ApplyTemplateRequest(messages=()), "messages"

@@ -31,7 +31,7 @@ def of(shape: ModelShape, options: LlamaOptions) -> frozenset[Capability]:
     if not makes_vectors(shape, options):
         return _TEXT
     ranks = for_model(shape, options).pooling == "rank"
-    return _TOKENS | {Capability.RERANK if ranks else Capability.EMBED}
+    return _TOKENS | ({Capability.RERANK} if ranks else {Capability.EMBED, Capability.TOKEN_IDS})
 
 
 def advice(missing: Capability, shape: ModelShape, options: LlamaOptions) -> str:

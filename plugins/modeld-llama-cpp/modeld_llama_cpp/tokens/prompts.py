@@ -95,8 +95,10 @@ def template_of(source: str | None, vocabulary: Vocabulary) -> ChatTemplate:
     )
 
 
-def check_known(tokens: Sequence[int], vocabulary: Vocabulary, field: str) -> None:
-    """Refuse ids that stand for nothing.
+def check_known(
+    tokens: Sequence[int], vocabulary: Vocabulary, field: str, name: str | None = None
+) -> None:
+    """Refuse ids that stand for nothing; errors call the tokens ``name``, or else as the field.
 
     Raises:
         InvalidRequestError: a token is none of the vocabulary's.
@@ -104,7 +106,7 @@ def check_known(tokens: Sequence[int], vocabulary: Vocabulary, field: str) -> No
     for index, token in enumerate(tokens):
         if not 0 <= token < vocabulary.size:
             raise InvalidRequestError(
-                f"{field}[{index}] is {token}; the model's tokens go from 0 to"
+                f"{name or field}[{index}] is {token}; the model's tokens go from 0 to"
                 f" {vocabulary.size - 1}",
                 field=field,
             )
