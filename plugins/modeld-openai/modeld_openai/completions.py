@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag
 
 from modeld.dialects import Call
-from modeld.dialects.token_fields import TokenIds
 from modeld.requests import GenerateRequest
 from modeld_openai.fields import (
     MAX_LOGPROBS,
@@ -20,36 +18,26 @@ from modeld_openai.fields import (
     refused,
     wrong,
 )
+from modeld_openai.text_or_tokens import (
+    SomeText,
+    SomeTokens,
+    TextOrTokens,
+    kind_of_several,
+    several,
+)
 
 USUAL_TOKENS = 16
 """How long a completion is where nobody says so."""
 
 
-def _kind_of_prompt(given: Any) -> str:
-    return "~tokens" if isinstance(given, list) else "~text"
-
-
-Prompt = Annotated[
-    Annotated[Annotated[str, Field(min_length=1)], Tag("~text")]
-    | Annotated[Annotated[TokenIds, Field(min_length=1)], Tag("~tokens")],
-    Discriminator(_kind_of_prompt),
-]
-
-
-def _kind_of_prompts(given: Any) -> str:
-    if not isinstance(given, list):
-        return "~text"
-    return "~tokens" if given and isinstance(given[0], int) else "~several"
-
-
 Prompts = Annotated[
-    Annotated[Annotated[str, Field(min_length=1)], Tag("~text")]
-    | Annotated[Annotated[TokenIds, Field(min_length=1)], Tag("~tokens")]
+    Annotated[SomeText, Tag("~text")]
+    | Annotated[SomeTokens, Tag("~tokens")]
     | Annotated[
-        Annotated[list[Prompt], Field(min_length=1, max_length=MOST_CHOICES, fail_fast=True)],
+        Annotated[list[TextOrTokens], Field(min_length=1, max_length=MOST_CHOICES, fail_fast=True)],
         Tag("~several"),
     ],
-    Discriminator(_kind_of_prompts),
+    Discriminator(kind_of_several),
 ]
 
 
@@ -79,7 +67,7 @@ class CompletionBody(GenerationBody):
             InvalidRequestError: two fields contradict each other, or there are too many choices.
         """
         self.check_stream()
-        prompts = self._prompts()
+        prompts = several(self.prompt)
         if len(prompts) * self.choices > MOST_CHOICES:
             raise wrong("n", f"all prompts together may have at most {MOST_CHOICES} choices")
         if self.echo and self.logprobs is not None:
@@ -99,16 +87,9 @@ class CompletionBody(GenerationBody):
         """Return what the text of each choice begins with."""
         return [
             prompt if self.echo and isinstance(prompt, str) else ""
-            for prompt in self._prompts()
+            for prompt in several(self.prompt)
             for _ in range(self.choices)
         ]
-
-    def _prompts(self) -> list[str | list[int]]:
-        if isinstance(self.prompt, str):
-            return [self.prompt]
-        parts: Sequence[int | str | list[int]] = self.prompt
-        tokens = [part for part in parts if isinstance(part, int)]
-        return [tokens] if tokens else [part for part in parts if not isinstance(part, int)]
 
 
 def _request(prompt: str | list[int], members: dict[str, Any]) -> GenerateRequest:

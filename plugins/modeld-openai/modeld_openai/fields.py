@@ -66,13 +66,6 @@ def refused(advice: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def texts_only(given: Any) -> Any:
-    """Return a list of one text for a text alone; refuse token ids in plain words."""
-    if isinstance(given, list) and given and isinstance(given[0], int | list):
-        raise PydanticCustomError("token_ids", "takes texts only, no token ids")
-    return listed(given)
-
-
 class StreamOptions(Strict):
     """What a stream has beyond its chunks."""
 

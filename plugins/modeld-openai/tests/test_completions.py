@@ -157,7 +157,7 @@ WRONG: dict[str, tuple[Any, ...]] = COMMON | {
 WRONG_EMBEDDINGS: dict[str, tuple[Any, ...]] = {
     "model": COMMON["model"],
     "timeout_s": COMMON["timeout_s"],
-    "input": (None, 5, {}, [], [5], [[5]], ["a"] * 2049),
+    "input": (None, 5, {}, "", [], ["a"] * 2049, [5] * 131_073),
     "encoding_format": (5, "int8"),
     "dimensions": (*NO_WHOLE, 0),
     "normalize": NO_BOOL,
