@@ -114,7 +114,7 @@ class ResponseStream(StreamEncoder):
         """Return the error, and the response as it has failed."""
         param, message = blamed(error, named)
         told: Document = {"code": error.code, "message": message, "param": param}
-        failed = self._frame.failed(self._output(), error, status)
+        failed = self._frame.failed(self._output(), message, status)
         return self._written(("error", told), ("response.failed", {"response": failed}))
 
     def _call_part(self, part: ToolCallDelta) -> bytes:

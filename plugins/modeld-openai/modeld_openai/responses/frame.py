@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from modeld.dialects import Call
-from modeld.errors import ModeldError
 from modeld.messages import Message
 from modeld.responses import Done, FinishReason
 from modeld_openai.responses.body import ResponsesBody
@@ -47,10 +46,10 @@ class Frame:
             state = self._state("completed", output) | {"completed_at": int(time.time())}
         return state | {"usage": _usage(done)}
 
-    def failed(self, output: Sequence[Document], error: ModeldError, status: int) -> Document:
+    def failed(self, output: Sequence[Document], message: str, status: int) -> Document:
         """Return the response as it has failed half-way."""
         code = _BY_STATUS.get(status) or ("server_error" if status >= 500 else "invalid_prompt")
-        told = {"code": code, "message": error.message}
+        told = {"code": code, "message": message}
         return self._state("failed", output) | {"error": told}
 
     def _state(self, status: str, output: Sequence[Document]) -> Document:
