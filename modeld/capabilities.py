@@ -25,14 +25,16 @@ from modeld.requests import (
 class Capability(StrEnum):
     """One thing that a model can be asked for.
 
-    ``chat`` takes messages, ``parts`` their contents as lists (otherwise the texts in them are
-    joined), ``continue_last`` goes on with a last message. Constraints are called as
-    the request's members.
+    ``token_ids`` takes a prompt's tokens as they are, ``chat`` takes messages, ``parts`` their
+    contents as lists (otherwise the texts in them are joined), ``names`` who speaks in them,
+    ``continue_last`` goes on with a last message. Constraints are called as the request's members.
     """
 
     TEXT = "text"
+    TOKEN_IDS = "token_ids"  # noqa: S105  (it is no password)
     CHAT = "chat"
     PARTS = "parts"
+    NAMES = "names"
     VISION = "vision"
     AUDIO = "audio"
     TOOLS = "tools"
@@ -130,6 +132,8 @@ def _wanted(request: AnyRequest) -> Iterator[tuple[str | None, Capability]]:
         yield from _wanted_of_generation(request)
         return
     yield None, _OF_UNARY[type(request)]
+    if isinstance(request, EmbedRequest) and not all(isinstance(i, str) for i in request.inputs):
+        yield "inputs", Capability.TOKEN_IDS
     if isinstance(request, ApplyTemplateRequest):
         yield from _wanted_of_chat(request)
 
@@ -137,6 +141,8 @@ def _wanted(request: AnyRequest) -> Iterator[tuple[str | None, Capability]]:
 def _wanted_of_generation(request: GenerateRequest) -> Iterator[tuple[str, Capability]]:
     if request.prompt is not None:
         yield "prompt", Capability.TEXT
+    elif request.prompt_tokens is not None:
+        yield "prompt_tokens", Capability.TOKEN_IDS
     else:
         yield "messages", Capability.CHAT
     if request.tool_choice != _ANY_CHOICE:
@@ -161,8 +167,15 @@ def _wanted_of_chat(
     if request.continue_last:
         yield "continue_last", Capability.CONTINUE_LAST
     for index, message in enumerate(request.messages or ()):
-        if message.tool_calls or message.tool_call_id or not isinstance(message.content, str):
+        if not _is_plain(message):
             yield from _wanted_of_message(f"messages[{index}]", message)
+
+
+def _is_plain(message: Message) -> bool:
+    """Return whether there is nothing but a text, as in nearly all messages."""
+    return isinstance(message.content, str) and not (
+        message.tool_calls or message.tool_call_id or message.reasoning or message.name
+    )
 
 
 def _wanted_of_message(where: str, message: Message) -> Iterator[tuple[str, Capability]]:
@@ -170,6 +183,10 @@ def _wanted_of_message(where: str, message: Message) -> Iterator[tuple[str, Capa
         yield f"{where}.tool_calls", Capability.TOOLS
     if message.tool_call_id:
         yield f"{where}.tool_call_id", Capability.TOOLS
+    elif message.name:  # beside the id of a call it is the tool's, and goes with that
+        yield f"{where}.name", Capability.NAMES
+    if message.reasoning:
+        yield f"{where}.reasoning", Capability.REASONING
     if isinstance(message.content, str):
         return
     for index, part in enumerate(message.content):

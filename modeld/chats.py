@@ -6,12 +6,23 @@ What is wrong is told in words that go on after the name of the member.
 
 from __future__ import annotations
 
+from typing import Final
+
 from modeld.constraints import fault_of_schema
-from modeld.messages import Tool
+from modeld.messages import Reasoning, Tool
 from modeld.requests import ApplyTemplateRequest, GenerateRequest
 
 ASSISTANT = "assistant"
 """The role of the model itself."""
+
+PROMPTS: Final = ("prompt", "prompt_tokens", "messages")
+"""The members of a request that say what to go on with, of which one is set."""
+
+NO_PROMPT: Final = "prompt: must be given and not be empty, unless there are tokens or messages"
+
+_NEEDS_MESSAGES: Final = "needs messages; a prompt goes to the model as it is"
+_NO_REASONING: Final = (Reasoning(), Reasoning(enabled=False))
+"""What a prompt does anyway, which is read as it is."""
 
 
 def fault_of_chat(request: GenerateRequest | ApplyTemplateRequest) -> tuple[str, str] | None:
@@ -29,8 +40,8 @@ def _fault_of_messages(request: GenerateRequest | ApplyTemplateRequest) -> tuple
         return None
     for name in ("continue_last", "tools", "template_kwargs"):  # only a chat template serves these
         if getattr(request, name):
-            return name, "needs messages; a prompt goes to the model as it is"
-    return None
+            return name, _NEEDS_MESSAGES
+    return None if request.reasoning in _NO_REASONING else ("reasoning", _NEEDS_MESSAGES)
 
 
 def _fault_of_tools(tools: tuple[Tool, ...]) -> tuple[str, str] | None:

@@ -28,6 +28,9 @@ KeepAliveSeconds: TypeAlias = (
 
 TokenCount = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
 LogprobCount = Annotated[int, msgspec.Meta(ge=0, le=20)]
+TokenIds = Annotated[
+    tuple[Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)], ...], msgspec.Meta(max_length=131_072)
+]
 CacheSalt = Annotated[str, msgspec.Meta(max_length=256)]
 StopTexts = Annotated[
     tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=256)], ...],
@@ -115,7 +118,9 @@ class BackendSampling(Value, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class GenerateRequest(Value, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="generate"):
-    """A request for text. Exactly one of ``prompt`` and ``messages`` is set.
+    """A request for text. Exactly one of ``prompt``, ``prompt_tokens`` and ``messages`` is set.
+
+    ``prompt_tokens`` are the ids of a prompt's tokens, to which nothing is added.
 
     ``model`` is a registry id; empty means the configured default. ``max_tokens`` of ``None``
     means as many as the context has room for. ``timeout_s`` bounds the whole request, waiting
@@ -140,6 +145,7 @@ class GenerateRequest(Value, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     model: ModelId = ""
     prompt: str | None = None
+    prompt_tokens: TokenIds | None = None
     messages: Messages | None = None
     continue_last: bool = False
     tools: Tools = ()
@@ -164,11 +170,9 @@ class GenerateRequest(Value, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 SomeText = Annotated[str, msgspec.Meta(min_length=1)]
-EmbedInputs = Annotated[tuple[SomeText, ...], msgspec.Meta(min_length=1, max_length=2048)]
+EmbedInput = SomeText | Annotated[TokenIds, msgspec.Meta(min_length=1)]
+EmbedInputs = Annotated[tuple[EmbedInput, ...], msgspec.Meta(min_length=1, max_length=2048)]
 RerankDocuments = Annotated[tuple[SomeText, ...], msgspec.Meta(min_length=1, max_length=1024)]
-TokenIds = Annotated[
-    tuple[Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)], ...], msgspec.Meta(max_length=131_072)
-]
 
 
 class UnaryRequest(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -186,7 +190,10 @@ class UnaryRequest(Value, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class EmbedRequest(UnaryRequest, frozen=True, kw_only=True, tag="embed"):
-    """A request for the vectors of texts; ``normalize`` scales each of them to length 1."""
+    """A request for the vectors of texts; ``normalize`` scales each of them to length 1.
+
+    A text may also come as the ids of its tokens, to which nothing is added.
+    """
 
     inputs: EmbedInputs
     normalize: bool = True

@@ -14,8 +14,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from modeld.chats import fault_of_chat
-from modeld.constraints import fault_of_constraints
+from modeld.chats import NO_PROMPT, PROMPTS, fault_of_chat
+from modeld.constraints import fault_of_constraints, fault_of_many
 from modeld.errors import InvalidRequestError, PromptRequiredError
 from modeld.expectation import nearest
 from modeld.requests import (
@@ -50,7 +50,7 @@ _DECODERS: Final[Mapping[type, msgspec.msgpack.Decoder[Any]]] = {
     )
 }
 _SEQUENCES: Final[Mapping[type, tuple[str, ...]]] = {
-    GenerateRequest: ("messages", "tools", "stop", "choice"),
+    GenerateRequest: ("prompt_tokens", "messages", "tools", "stop", "choice"),
     Sampling: ("logit_bias",),
     EmbedRequest: ("inputs",),
     RerankRequest: ("documents",),
@@ -194,6 +194,8 @@ def _check_order(value: msgspec.Struct) -> None:
     """Refuse a set: it is written like a list, in any order, and would be taken for one."""
     members = [(name, getattr(value, name)) for name in _SEQUENCES.get(type(value), ())]
     members += _own_members(value) if isinstance(value, Sampling) else []
+    if isinstance(value, EmbedRequest) and issubclass(type(value.inputs), _ORDERED):
+        members += [(f"inputs[{index}]", each) for index, each in enumerate(value.inputs)]
     for name, member in members:
         if issubclass(type(member), set | frozenset):
             raise _wrong(name, f"is {_named(member)}, which has no order")
@@ -201,12 +203,11 @@ def _check_order(value: msgspec.Struct) -> None:
 
 def _check_pairs(request: GenerateRequest) -> None:
     """Check what the types cannot say, in the order and the words of the native wire."""
-    if request.prompt is not None and request.messages is not None:
-        raise _wrong("prompt", "cannot be given together with messages; send one of them")
-    if not request.prompt and not request.messages:
-        raise PromptRequiredError(
-            "prompt: must be given and not be empty, unless there are messages", field="prompt"
-        )
+    given = {name: said for name in PROMPTS if (said := getattr(request, name)) is not None}
+    if fault := fault_of_many(given):
+        raise _wrong(*fault)
+    if not any(given.values()):
+        raise PromptRequiredError(NO_PROMPT, field="prompt")
     if fault := fault_of_constraints(request) or fault_of_chat(request):
         raise _wrong(*fault)
 

@@ -4,19 +4,24 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import packages
-from checkout import CACHE, REQUIREMENTS, ROOT, alone, fail, say
+from checkout import CACHE, REQUIREMENTS, ROOT, alone, fail, say, shown
+from commands import run as run_command
 
 SDKS = "sdks"
 """The clients of requirements/clients.in, which share an environment."""
 
 _TESTS = "tests/clients"
 _APART = f"{_TESTS}/apart/"
+_JS = ROOT / _TESTS / "js"
+_JS_FILES = ("package.json", "package-lock.json")
 _DONE = "installed"
 
 
@@ -71,21 +76,51 @@ def _passes(name: str, arguments: list[str]) -> bool:
     if name != SDKS:  # what frameworks warn of is their own: old names, sockets that stay open
         command += ["-W", "ignore"]
     command += arguments
-    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+    environ = dict(os.environ)
+    if name == SDKS:
+        environ["MODELD_CLIENTS_NODE_MODULES"] = str(_ensure_js())
+    return subprocess.run(command, cwd=ROOT, env=environ, check=False).returncode == 0
 
 
 def _ensure(lock: str) -> Path:
     """Return the Python of an environment with exactly what is locked; another lock has another."""
     locked = packages.lock(lock)
+
+    def install(venv: Path) -> None:
+        python, log = packages.create(venv, sys.executable), venv / "install.log"
+        packages.install(python, locked, log)
+        packages.check(python, log)
+
     key = f"{locked.read_text()} {sys.version}"
-    venv = CACHE / "clients" / hashlib.sha256(key.encode()).hexdigest()[:12]
-    python = venv / "bin" / "python"
-    with alone(str(venv)):
-        if not (venv / _DONE).exists():
-            packages.create(venv, sys.executable)
-            log = venv / "install.log"
-            packages.install(python, locked, log)
-            packages.check(python, log)
-            (venv / _DONE).touch()
-            say(f"{locked.stem}: installed")
-    return python
+    return _installed(locked.stem, key, install) / "bin" / "python"
+
+
+def _ensure_js() -> Path:
+    """Return the folder of the clients for JavaScript, as they are locked too."""
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        fail(
+            "there are no node and npm for the clients for JavaScript; install Node.js 20 or later"
+        )
+
+    def install(folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in _JS_FILES:
+            shutil.copy(_JS / name, folder)
+        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+        log = folder / "install.log"
+        run_command(command, log=log, what="installing clients for JavaScript", cwd=folder)
+
+    key = " ".join((_JS / name).read_text() for name in _JS_FILES)
+    return _installed("js", key, install) / "node_modules"
+
+
+def _installed(kind: str, key: str, install: Callable[[Path], None]) -> Path:
+    """Return a folder outside the checkout in which ``install`` has done its work for ``key``."""
+    folder = CACHE / "clients" / f"{kind}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    with alone(str(folder)):
+        if not (folder / _DONE).exists():
+            install(folder)
+            (folder / _DONE).touch()
+            say(f"clients are installed in {shown(folder)}")
+    return folder

@@ -366,7 +366,12 @@ def test_clients_are_installed_once_for_each_lock(scripts, monkeypatch):
     lock.write_text("openai==1\n")
     monkeypatch.setattr(clients, "CACHE", scripts / "cache")
     monkeypatch.setattr(clients.packages, "lock", lambda _name: lock)
-    monkeypatch.setattr(clients.packages, "create", lambda venv, _base: venv.mkdir(parents=True))
+
+    def create(venv, _base):
+        venv.mkdir(parents=True)
+        return venv / "bin" / "python"
+
+    monkeypatch.setattr(clients.packages, "create", create)
     monkeypatch.setattr(clients.packages, "install", lambda *told: done.append(told[1]))
     monkeypatch.setattr(clients.packages, "check", lambda *_told: None)
     first = clients._ensure("clients")
@@ -436,6 +441,28 @@ def test_all_clients_are_tried_and_those_that_failed_are_named(scripts, monkeypa
 def test_clients_that_cannot_be_tried_are_an_error(names, arguments, words, scripts):
     with pytest.raises(SystemExit, match=words):
         module("clients").run(names, arguments)
+
+
+def test_clients_for_javascript_are_installed_beside_their_lock_and_outside_the_checkout(
+    scripts, monkeypatch
+):
+    clients = module("clients")
+    done = []
+    monkeypatch.setattr(clients, "CACHE", scripts / "cache")
+    monkeypatch.setattr(clients.shutil, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr(clients, "run_command", lambda command, **told: done.append(told["cwd"]))
+    found = clients._ensure_js()
+    assert clients._ensure_js() == found
+    assert done == [found.parent]
+    assert (found.parent / "package-lock.json").is_file()
+    assert not found.is_relative_to(ROOT)
+
+
+def test_clients_for_javascript_need_node(scripts, monkeypatch):
+    clients = module("clients")
+    monkeypatch.setattr(clients.shutil, "which", lambda _name: None)
+    with pytest.raises(SystemExit, match="install Node"):
+        clients._ensure_js()
 
 
 def test_a_command_that_fails_shows_the_end_of_its_output(scripts, capsys):

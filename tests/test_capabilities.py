@@ -38,6 +38,7 @@ def said(**members: Any) -> tuple[Message, ...]:
 
 ASKED: list[tuple[Any, str | None, Capability]] = [
     (GenerateRequest(prompt="hi"), "prompt", Capability.TEXT),
+    (GenerateRequest(prompt_tokens=(1,)), "prompt_tokens", Capability.TOKEN_IDS),
     (GenerateRequest(messages=CHAT), "messages", Capability.CHAT),
     (GenerateRequest(messages=CHAT, tools=TOOL), "tools", Capability.TOOLS),
     (
@@ -65,6 +66,12 @@ ASKED: list[tuple[Any, str | None, Capability]] = [
         "messages[1].content[0]",
         Capability.AUDIO,
     ),
+    (GenerateRequest(messages=said(name="Bob")), "messages[1].name", Capability.NAMES),
+    (
+        ApplyTemplateRequest(messages=said(reasoning="hm")),
+        "messages[1].reasoning",
+        Capability.REASONING,
+    ),
     (
         GenerateRequest(messages=CHAT, reasoning=Reasoning(enabled=True)),
         "reasoning",
@@ -87,6 +94,7 @@ ASKED: list[tuple[Any, str | None, Capability]] = [
     (GenerateRequest(prompt="hi", lark="a"), "lark", Capability.LARK),
     (GenerateRequest(prompt="hi", choice=("a",)), "choice", Capability.CHOICE),
     (EmbedRequest(inputs=("a",)), None, Capability.EMBED),
+    (EmbedRequest(inputs=("a", (1,))), "inputs", Capability.TOKEN_IDS),
     (RerankRequest(query="a", documents=("b",)), None, Capability.RERANK),
     (TokenizeRequest(text="a"), None, Capability.TOKENIZE),
     (DetokenizeRequest(tokens=(1,)), None, Capability.TOKENIZE),
@@ -113,8 +121,13 @@ def test_every_capability_is_asked_for_by_something() -> None:
 
 def test_plain_requests_need_no_more_than_what_is_taken_for_granted() -> None:
     check(GenerateRequest(prompt="hi", stop=("a",), max_tokens=3), PLAIN)
-    check(GenerateRequest(messages=said(content=(TextPart(text="a"),), reasoning="hm")), PLAIN)
+    check(GenerateRequest(messages=said(content=(TextPart(text="a"),))), PLAIN)
     check(GenerateRequest(messages=CHAT, reasoning=Reasoning(enabled=False)), PLAIN)
+
+
+def test_the_name_of_a_tool_goes_with_its_call() -> None:
+    result = (Message(role="tool", content="5", name="f", tool_call_id="1"),)
+    check(GenerateRequest(messages=result), PLAIN | {Capability.TOOLS})
 
 
 def test_texts_are_joined_where_parts_are_not_taken() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""OpenAI's Python client with modeld: a chat, a stream, and a response with a form.
+"""OpenAI's Python client with modeld: a chat, a stream, a form, and responses.
 
     pip install openai
     modeld serve --models-dir models
@@ -57,6 +57,15 @@ parsed = client.chat.completions.parse(
     temperature=0,
 )
 print(parsed.choices[0].message.parsed)
+
+# Responses: the server keeps the chat, and the next one goes on from it.
+first = client.responses.create(
+    model=model, input="What is the capital of France?", max_output_tokens=40
+)
+second = client.responses.create(
+    model=model, input="And of Spain?", previous_response_id=first.id, max_output_tokens=40
+)
+print(second.output_text)
 
 # What only modeld has.
 response = client.chat.completions.create(

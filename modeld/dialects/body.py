@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -27,6 +27,10 @@ UNKNOWN_FIELD = "unknown_field"
 
 MISSING_FIELD = "missing_field"
 """The kind of the fault that a field is missing beside others; ``name`` is the field's."""
+
+UNSERVED_KIND = "unserved_kind"
+"""The kind of the fault that an object is of a type which is not served; ``name`` is the member
+that says so."""
 
 MAX_TIMEOUT_S = 86_400.0
 
@@ -108,6 +112,18 @@ def refused(advice: str) -> BeforeValidator:
     def check(given: Any) -> None:
         if given is not None:
             raise PydanticCustomError("refused", "{advice}", {"advice": advice})
+
+    return BeforeValidator(check)
+
+
+def only_kinds(kinds: Collection[str], advice: str) -> BeforeValidator:
+    """Return what refuses an object whose ``type`` is another text, before its members are read."""
+
+    def check(given: Any) -> Any:
+        kind = given.get("type") if isinstance(given, dict) else None
+        if isinstance(kind, str) and kind not in kinds:
+            raise PydanticCustomError(UNSERVED_KIND, "{advice}", {"advice": advice, "name": "type"})
+        return given
 
     return BeforeValidator(check)
 

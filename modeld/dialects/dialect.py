@@ -32,8 +32,10 @@ class Call:
 
     ``headers`` have small letters; of one that is there twice, the values are joined by commas.
     ``path`` has the parts of the address that the route names. ``model`` is what serves the
-    request; it is empty where no model is known yet. Of ``service`` only what reads may be used:
-    requests go through the route's own functions, which are watched.
+    request; it is empty where no model is known yet. ``caller`` is made from the API key of the
+    request and empty without one: what a dialect keeps for one caller no other may see. Of
+    ``service`` only what reads may be used: requests go through the route's own functions, which
+    are watched.
     """
 
     request_id: str
@@ -43,6 +45,7 @@ class Call:
     path: Mapping[str, str]
     service: ModelService
     model: str = ""
+    caller: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +86,7 @@ class UnaryRoute(Documented, Generic[B]):
 
     ``requests`` makes the requests, which are served at once; ``respond`` gets the responses in
     their order. Where requests can be made only of the responses to others, ``then`` makes them of
-    those, and ``respond`` gets what comes of them.
+    those, and ``respond`` gets what comes of them; if it makes none, the first responses.
     """
 
     body: type[B]

@@ -150,7 +150,9 @@ class ModeldApp:
 
     def _operations_of_dialects(self) -> list[Operation]:
         salt = CacheSalt(self._keys, per_key=self.settings.cache_per_key).of
-        kit = Kit(service=self.service, settings=self.settings, salt=salt)
+        kit = Kit(
+            service=self.service, settings=self.settings, salt=salt, caller=self._keys.caller_of
+        )
         return [
             operation_of(dialect, route, kit)
             for dialect, routes in self._dialects

@@ -166,8 +166,19 @@ def is_at_odds(body: Any) -> bool:
             mode == "required" and not names,
             isinstance(called, list) and any(name not in names for name in called),
             body.get("continue_last") and last.get("role") != "assistant",
-            body.get("prompt") and (tools or body.get("template_kwargs")),
+            (body.get("prompt") or body.get("prompt_tokens"))
+            and (tools or body.get("template_kwargs") or thinks(body)),
         )
+    )
+
+
+def thinks(body: dict[str, Any]) -> bool:
+    """Return whether a body asks for more than that a model does not think."""
+    said = body.get("reasoning")
+    if not isinstance(said, dict):
+        return said is True
+    return any(said.get(name) not in (None, False) for name in ("enabled", "effort")) or (
+        said.get("budget_tokens") is not None
     )
 
 

@@ -25,7 +25,7 @@ from modeld.serving.models.options import options_for
 from modeld.settings import resolve
 from tests.support.docs.pages import PAGES, ROOT, Block, blocks
 
-LANGUAGES = {"diff", "json", "jsonl", "python", "sh", "text", "toml", "yaml"}
+LANGUAGES = {"diff", "js", "json", "jsonl", "python", "sh", "text", "toml", "yaml"}
 SETTINGS_FILES = ("modeld.yaml", "modeld.json", "modeld.toml")
 
 
@@ -56,6 +56,10 @@ def test_every_fence_has_a_language_that_is_checked() -> None:
         opened = re.findall(r"^ *```(.+)$", text, re.MULTILINE)
         assert len(re.findall(r"^ *```", text, re.MULTILINE)) == 2 * len(opened), page
         assert {fence.split()[0] for fence in opened} <= LANGUAGES, page
+
+
+def test_javascript_is_cut_from_a_file_that_is_run() -> None:
+    assert all(block.title is not None for block in of("js"))
 
 
 @pytest.mark.parametrize("page", PAGES)

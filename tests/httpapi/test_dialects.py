@@ -125,10 +125,10 @@ class Toy(Dialect):
                 requests=lambda body, _call: [
                     ApplyTemplateRequest(messages=(Message(role="user", content=body.text),))
                 ],
-                then=lambda _body, _call, texts: [
+                then=lambda body, _call, texts: [
                     TokenizeRequest(text=each.text)
                     for each in texts
-                    if isinstance(each, TextResponse)
+                    if isinstance(each, TextResponse) and body.text != "once"
                 ],
                 respond=self.counted,
             ),
@@ -150,7 +150,7 @@ class Toy(Dialect):
         self, body: Text, _call: Call, responses: Sequence[AnyUnaryResponse]
     ) -> WholeResponse:
         return WholeResponse.of(
-            [len(each.ids) for each in responses if isinstance(each, TokenizeResponse)]
+            [len(each.ids) if isinstance(each, TokenizeResponse) else "text" for each in responses]
         )
 
     async def model(self, call: Call) -> WholeResponse:
@@ -300,6 +300,12 @@ def test_unary_requests_can_be_made_of_the_responses_to_others() -> None:
     assert isinstance(first, ApplyTemplateRequest)
     assert second == TokenizeRequest(text="<abc>", request_id=first.request_id)
     assert first.request_id
+
+
+def test_the_first_responses_count_where_no_request_is_made_of_them() -> None:
+    service = Counting()
+    assert post(service, "/toy/twice", text="once").json() == ["text"]
+    assert len(service.unary_requests) == 1
 
 
 def test_a_response_of_another_kind_is_refused() -> None:

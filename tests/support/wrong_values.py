@@ -72,6 +72,7 @@ COMMON: Mapping[str, tuple[Any, ...]] = {
 }
 REQUEST: Mapping[str, tuple[Any, ...]] = COMMON | {
     "prompt": (*NO_TEXT, ""),
+    "prompt_tokens": (5, "a", {5}, (1,) * 131_073),
     "max_tokens": (*NO_WHOLE, 0, -1, 2**31 + 1),
     "grammar": (*NO_TEXT, "", " ", "x" * 65_537),
     "lark": (*NO_TEXT, "", " ", "x" * 65_537),
@@ -121,6 +122,12 @@ def wrong_requests() -> Iterator[Case]:
     for name, values in REQUEST.items():
         for wrong in values:
             yield GenerateRequest(**{"prompt": "hi", name: wrong}), name
+    for tokens in ((1, -1), (1, 2**31), (1, "a"), (1, None)):
+        yield GenerateRequest(prompt_tokens=tokens), "prompt_tokens[1]"
+    yield GenerateRequest(prompt_tokens=()), "prompt"
+    chat = (Message(role="user", content="hi"),)
+    yield GenerateRequest(prompt="hi", prompt_tokens=(1,)), "prompt"
+    yield GenerateRequest(prompt_tokens=(1,), messages=chat), "prompt_tokens"
     for stop, field in texts("stop"):
         yield GenerateRequest(prompt="hi", stop=stop), field
     for choice, field in texts("choice"):
@@ -157,6 +164,8 @@ def wrong_tools() -> Iterator[Case]:
     yield GenerateRequest(messages=chat, continue_last=True), "continue_last"
     yield GenerateRequest(prompt="hi", tools=(Tool(name="f"),)), "tools"
     yield GenerateRequest(prompt="hi", template_kwargs={"a": 1}), "template_kwargs"
+    for reasoning in (Reasoning(enabled=True), Reasoning(budget_tokens=0), Reasoning(effort="low")):
+        yield GenerateRequest(prompt="hi", reasoning=reasoning), "reasoning"
     for choice in (ToolChoice(mode="required"), ToolChoice(names=("g",))):
         yield GenerateRequest(prompt="hi", tool_choice=choice), "tool_choice"
     yield from wrong_choices()
@@ -251,6 +260,10 @@ def wrong_unary_requests() -> Iterator[Case]:
         yield DetokenizeRequest(tokens=(1, wrong)), "tokens[1]"
     for wrong in NO_TUPLE:
         yield DetokenizeRequest(tokens=wrong), "tokens"
+    yield EmbedRequest(inputs=((),)), "inputs[0]"
+    yield EmbedRequest(inputs=("a", {1, 2})), "inputs[1]"  # type: ignore[arg-type]
+    yield EmbedRequest(inputs=("a", (1, -1))), "inputs[1][1]"
+    yield EmbedRequest(inputs=((1, "a"),)), "inputs[0][1]"
     for messages, field in wrong_chats():
         yield ApplyTemplateRequest(messages=messages), field
     yield ApplyTemplateRequest(messages=()), "messages"

@@ -47,12 +47,14 @@ MOST_AT_ONCE: Final = 128
 class Kit:
     """What the endpoints of all dialects share.
 
-    ``salt`` makes the salt of a request from its own and from who has sent it.
+    ``salt`` makes the salt of a request from its own and from who has sent it, ``caller`` returns
+    what tells who that is from others.
     """
 
     service: ModelService
     settings: Settings
     salt: Callable[[Scope, str], str]
+    caller: Callable[[Scope], str]
 
 
 class GenerationEndpoint:
@@ -104,9 +106,8 @@ class UnaryEndpoint:
         service, then = self._kit.service, self._route.then
         async with within(requests[0].timeout_s):
             responses = await _submitted(service, requests, call.request_id)
-            if then is not None:
-                requests = then(body, call, responses)
-                responses = await _submitted(service, requests, call.request_id)
+            if then is not None and (others := then(body, call, responses)):
+                responses = await _submitted(service, others, call.request_id)
             return responses
 
 
@@ -119,7 +120,7 @@ class PlainEndpoint:
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Serve one request."""
-        await send_whole(await self._route.respond(call_of(scope, self._kit.service)), send)
+        await send_whole(await self._route.respond(call_of(scope, self._kit)), send)
 
 
 def endpoint_of(route: DialectRoute, kit: Kit) -> ASGIApp:
@@ -133,7 +134,7 @@ def endpoint_of(route: DialectRoute, kit: Kit) -> ASGIApp:
             return PlainEndpoint(route, kit)
 
 
-def call_of(scope: Scope, service: ModelService) -> Call:
+def call_of(scope: Scope, kit: Kit) -> Call:
     """Return what a dialect may know of a request."""
     headers: dict[str, str] = {}
     for name, value in Headers(scope=scope).items():
@@ -144,7 +145,8 @@ def call_of(scope: Scope, service: ModelService) -> Call:
         headers=headers,
         query=dict(QueryParams(scope["query_string"])),
         path=scope.get("path_params", {}),
-        service=service,
+        service=kit.service,
+        caller=kit.caller(scope),
     )
 
 
@@ -156,7 +158,7 @@ async def _asked(
     These all name the same model or none, and it is noted for the logs.
     """
     body = await read_body(route.body, scope, receive, kit.settings.max_body_bytes)
-    call = call_of(scope, kit.service)
+    call = call_of(scope, kit)
     requests = list(route.requests(body, call))
     if not 0 < len(requests) <= MOST_AT_ONCE:
         raise InternalError(f"a dialect has made {len(requests)} requests of one")

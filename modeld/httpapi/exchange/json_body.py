@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope
 
-from modeld.dialects.body import MISSING_FIELD, UNKNOWN_FIELD, Strict
+from modeld.dialects.body import MISSING_FIELD, UNKNOWN_FIELD, UNSERVED_KIND, Strict
 from modeld.errors import (
     BodyTooLargeError,
     InvalidJsonError,
@@ -198,7 +198,7 @@ def _refusal(model: type[BaseModel], invalid: ValidationError) -> InvalidRequest
     kind, location = fault["type"], fault["loc"]
     if kind == UNKNOWN_FIELD:
         return _unknown_field(model, (*location, fault["ctx"]["name"]))
-    if kind == MISSING_FIELD:
+    if kind in {MISSING_FIELD, UNSERVED_KIND}:
         location = (*location, fault["ctx"]["name"])
     field = _shortened(_path(location))
     wanted = _WANTED.get(kind) or _lowered(_OUGHT.sub("must ", fault["msg"]))

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
+from modeld.chats import NO_PROMPT, PROMPTS
 from modeld.constraints import (
     FAULTS,
     MAX_CHOICES,
@@ -30,6 +31,7 @@ from modeld.dialects.chat_fields import (
     tool_choice_of,
 )
 from modeld.dialects.sampling_fields import SamplingFields
+from modeld.dialects.token_fields import TokenIds
 from modeld.errors import InvalidRequestError, PromptRequiredError
 from modeld.requests import GenerateRequest
 
@@ -86,12 +88,14 @@ def _both(one: str, other: str) -> dict[str, Any]:
 
 
 _PAIRS: dict[str, Any] = {
-    "if": {"properties": {"prompt": {"type": "string", "minLength": 1}}, "required": ["prompt"]},
-    "then": {"properties": {"messages": {"anyOf": [{"type": "null"}, {"maxItems": 0}]}}},
-    "else": {
-        "properties": {"messages": {"type": "array", "minItems": 1}},
-        "required": ["messages"],
-    },
+    "oneOf": [
+        {"properties": {name: some}, "required": [name]}
+        for name, some in (
+            ("prompt", {"type": "string", "minLength": 1}),
+            ("prompt_tokens", {"type": "array", "minItems": 1}),
+            ("messages", {"type": "array", "minItems": 1}),
+        )
+    ],
     "not": {"anyOf": [_both(*pair) for pair in combinations(_CONSTRAINT_TYPES, 2)]},
 }
 """What :meth:`InferBody.to_generate_request` checks, as JSON Schema says it."""
@@ -101,6 +105,9 @@ class TextBody(ModelRequest):
     """What a text is asked for with, and when it is over."""
 
     prompt: str | None = Field(None, description="text to go on with; not together with messages")
+    prompt_tokens: TokenIds | None = Field(
+        None, description="ids of the tokens to go on with, to which nothing is added"
+    )
     messages: ChatMessages | None = Field(
         None, description="a chat to go on with; not with a prompt"
     )
@@ -174,6 +181,7 @@ class InferBody(SamplingFields, ChatFields, TextBody):
         return GenerateRequest(
             **self.common_members(request_id),
             prompt=self.prompt or None,
+            prompt_tokens=tuple(self.prompt_tokens) if self.prompt_tokens else None,
             messages=as_values(self.messages) if self.messages else None,
             tool_choice=tool_choice_of(self.tool_choice),
             parallel_tool_calls=self.parallel_tool_calls is not False,
@@ -192,15 +200,10 @@ class InferBody(SamplingFields, ChatFields, TextBody):
         )
 
     def _check_pairs(self) -> None:
-        if self.prompt and self.messages:
-            raise InvalidRequestError(
-                "prompt: cannot be given together with messages; send one of them", field="prompt"
-            )
-        if not self.prompt and not self.messages:
-            raise PromptRequiredError(
-                "prompt: must be given and not be empty, unless there are messages", field="prompt"
-            )
+        prompts = {name: said for name in PROMPTS if (said := getattr(self, name))}
+        if not prompts:
+            raise PromptRequiredError(NO_PROMPT, field="prompt")
         given = {name: said for name in FAULTS if (said := getattr(self, name)) is not None}
-        if fault := fault_of_many(given):
+        if fault := fault_of_many(prompts) or fault_of_many(given):
             field, words = fault
             raise InvalidRequestError(f"{field}: {words}", field=field)

@@ -7,18 +7,16 @@ The names are those of llama.cpp's server.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated, Any
+from typing import Annotated
 
-import msgspec
 from pydantic import (
     BeforeValidator,
     Field,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
 )
 
 from modeld.dialects.body import ModelRequest, listed, one_or_list
 from modeld.dialects.chat_fields import ChatFields, ChatMessages, as_values
+from modeld.dialects.token_fields import TokenIds
 from modeld.requests import (
     AnyUnaryRequest,
     ApplyTemplateRequest,
@@ -30,8 +28,6 @@ from modeld.requests import (
 
 MAX_INPUTS = 2048
 MAX_DOCUMENTS = 1024
-MAX_TOKEN_IDS = 131_072
-MAX_TOKEN_ID = 2**31 - 1
 
 Input = Annotated[str, Field(min_length=1)]
 Inputs = Annotated[
@@ -39,25 +35,6 @@ Inputs = Annotated[
     Field(min_length=1, max_length=MAX_INPUTS, fail_fast=True),
     BeforeValidator(listed),
     one_or_list({"type": "string", "minLength": 1}, minItems=1, maxItems=MAX_INPUTS),
-]
-TokenId = Annotated[int, Field(ge=0, le=MAX_TOKEN_ID)]
-_QuickIds = list[Annotated[int, msgspec.Meta(ge=0, le=MAX_TOKEN_ID)]]
-
-
-def _token_ids(given: Any, check: ValidatorFunctionWrapHandler) -> Any:
-    """Check good ids in a fifth of the time; leave it to ``check`` to say what is wrong."""
-    if isinstance(given, list) and len(given) <= MAX_TOKEN_IDS:
-        try:
-            return msgspec.convert(given, _QuickIds)
-        except msgspec.ValidationError:
-            pass
-    return check(given)
-
-
-TokenIds = Annotated[
-    list[TokenId],
-    Field(max_length=MAX_TOKEN_IDS, fail_fast=True),
-    WrapValidator(_token_ids),
 ]
 
 

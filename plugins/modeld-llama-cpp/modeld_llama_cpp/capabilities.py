@@ -15,13 +15,15 @@ _CHAT: Final = frozenset(
     {
         Capability.CHAT,
         Capability.PARTS,
+        Capability.NAMES,
         Capability.TOOLS,
         Capability.REASONING,
         Capability.TEMPLATE_KWARGS,
         Capability.CONTINUE_LAST,
     }
 )
-_TEXT: Final = _TOKENS | CONSTRAINTS | _CHAT | {Capability.TEXT, Capability.LOGPROBS}
+_PROMPTS: Final = frozenset({Capability.TEXT, Capability.TOKEN_IDS})
+_TEXT: Final = _TOKENS | CONSTRAINTS | _CHAT | _PROMPTS | {Capability.LOGPROBS}
 
 
 def of(shape: ModelShape, options: LlamaOptions) -> frozenset[Capability]:
@@ -29,7 +31,7 @@ def of(shape: ModelShape, options: LlamaOptions) -> frozenset[Capability]:
     if not makes_vectors(shape, options):
         return _TEXT
     ranks = for_model(shape, options).pooling == "rank"
-    return _TOKENS | {Capability.RERANK if ranks else Capability.EMBED}
+    return _TOKENS | ({Capability.RERANK} if ranks else {Capability.EMBED, Capability.TOKEN_IDS})
 
 
 def advice(missing: Capability, shape: ModelShape, options: LlamaOptions) -> str:

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import Discriminator, Field, Tag
 
 from modeld.dialects import Call
-from modeld.dialects.body import one_or_list
 from modeld.requests import GenerateRequest
 from modeld_openai.fields import (
     MAX_LOGPROBS,
@@ -17,18 +16,28 @@ from modeld_openai.fields import (
     GenerationBody,
     of_choices,
     refused,
-    texts_only,
     wrong,
+)
+from modeld_openai.text_or_tokens import (
+    SomeText,
+    SomeTokens,
+    TextOrTokens,
+    kind_of_several,
+    several,
 )
 
 USUAL_TOKENS = 16
 """How long a completion is where nobody says so."""
 
+
 Prompts = Annotated[
-    list[Annotated[str, Field(min_length=1)]],
-    Field(min_length=1, max_length=MOST_CHOICES, fail_fast=True),
-    BeforeValidator(texts_only),
-    one_or_list({"type": "string", "minLength": 1}, minItems=1, maxItems=MOST_CHOICES),
+    Annotated[SomeText, Tag("~text")]
+    | Annotated[SomeTokens, Tag("~tokens")]
+    | Annotated[
+        Annotated[list[TextOrTokens], Field(min_length=1, max_length=MOST_CHOICES, fail_fast=True)],
+        Tag("~several"),
+    ],
+    Discriminator(kind_of_several),
 ]
 
 
@@ -36,7 +45,7 @@ class CompletionBody(GenerationBody):
     """A request for how texts go on."""
 
     prompt: Prompts = Field(
-        description="one text, or a list of them; none of them empty, and no token ids"
+        description="one text or list of token ids, or a list of such; none of them empty"
     )
     max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] | None = Field(
         None, description="longest generation; without it 16"
@@ -45,7 +54,8 @@ class CompletionBody(GenerationBody):
         None, description="send the probability of each token, and of this many likeliest ones"
     )
     echo: bool | None = Field(
-        None, description="true sends the prompt before its completion; not with `logprobs`"
+        None,
+        description="true sends the prompt before its completion; not with `logprobs` or token ids",
     )
     suffix: Annotated[None, refused("is not served")] = None
     best_of: Annotated[None, refused("is not served; send `n`")] = None
@@ -57,19 +67,32 @@ class CompletionBody(GenerationBody):
             InvalidRequestError: two fields contradict each other, or there are too many choices.
         """
         self.check_stream()
-        if len(self.prompt) * self.choices > MOST_CHOICES:
+        prompts = several(self.prompt)
+        if len(prompts) * self.choices > MOST_CHOICES:
             raise wrong("n", f"all prompts together may have at most {MOST_CHOICES} choices")
         if self.echo and self.logprobs is not None:
             raise wrong("echo", "cannot be had with logprobs: those of a prompt are not known")
+        if self.echo and not all(isinstance(prompt, str) for prompt in prompts):
+            raise wrong("echo", "cannot be had with token ids; send the prompt as a text")
         members = self.members(call.request_id)
         members["max_tokens"] = self.max_tokens or USUAL_TOKENS
         members["logprobs"] = self.logprobs
         return [
             request
-            for prompt in self.prompt
-            for request in of_choices(GenerateRequest(prompt=prompt, **members), self.choices)
+            for prompt in prompts
+            for request in of_choices(_request(prompt, members), self.choices)
         ]
 
     def beginnings(self) -> list[str]:
         """Return what the text of each choice begins with."""
-        return [prompt if self.echo else "" for prompt in self.prompt for _ in range(self.choices)]
+        return [
+            prompt if self.echo and isinstance(prompt, str) else ""
+            for prompt in several(self.prompt)
+            for _ in range(self.choices)
+        ]
+
+
+def _request(prompt: str | list[int], members: dict[str, Any]) -> GenerateRequest:
+    if isinstance(prompt, str):
+        return GenerateRequest(prompt=prompt, **members)
+    return GenerateRequest(prompt_tokens=tuple(prompt), **members)

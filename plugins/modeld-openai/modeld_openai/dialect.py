@@ -18,10 +18,11 @@ from modeld_openai.errors import OpenAIErrorBody, error_response
 from modeld_openai.fields import GenerationBody
 from modeld_openai.model_list import model_routes
 from modeld_openai.rerank import rerank_route
+from modeld_openai.tokens import token_routes
 
 
 class OpenAI(Dialect):
-    """Chats, completions, embeddings, rankings and the list of models under ``/v1``."""
+    """Chats, completions, embeddings, rankings, tokens and the list of models under ``/v1``."""
 
     name = "openai"
     prefixes = ("/v1",)
@@ -38,6 +39,7 @@ class OpenAI(Dialect):
             completion_route(with_parameters(CompletionBody, self._own(CompletionBody))),
             embeddings_route(),
             rerank_route(),
+            *token_routes(),
             *model_routes(),
         )
 

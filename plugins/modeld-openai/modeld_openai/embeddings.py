@@ -9,14 +9,21 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, Discriminator, Field, Tag
 
 from modeld.dialects import JSON, Call, UnaryRoute, WholeResponse, listing
-from modeld.dialects.body import ModelRequest, one_or_list
+from modeld.dialects.body import ModelRequest
 from modeld.dialects.documents import WORK_ERRORS, Content, ResponseDoc
 from modeld.errors import InternalError, NotSupportedError
 from modeld.requests import EmbedRequest
-from modeld_openai.fields import Label, texts_only
+from modeld_openai.fields import Label
+from modeld_openai.text_or_tokens import (
+    SomeText,
+    SomeTokens,
+    TextOrTokens,
+    kind_of_several,
+    several,
+)
 
 MAX_INPUTS = 2048
 _NUMBERS_PER_TURN = 16_384
@@ -34,10 +41,13 @@ _EXAMPLE = {
 
 
 Inputs = Annotated[
-    list[Annotated[str, Field(min_length=1)]],
-    Field(min_length=1, max_length=MAX_INPUTS, fail_fast=True),
-    BeforeValidator(texts_only),
-    one_or_list({"type": "string", "minLength": 1}, minItems=1, maxItems=MAX_INPUTS),
+    Annotated[SomeText, Tag("~text")]
+    | Annotated[SomeTokens, Tag("~tokens")]
+    | Annotated[
+        Annotated[list[TextOrTokens], Field(min_length=1, max_length=MAX_INPUTS, fail_fast=True)],
+        Tag("~several"),
+    ],
+    Discriminator(kind_of_several),
 ]
 
 
@@ -45,7 +55,7 @@ class EmbeddingsBody(ModelRequest):
     """Texts whose vectors are wanted."""
 
     input: Inputs = Field(
-        description="one text, or a list of them; none of them empty, and no token ids"
+        description="one text or list of token ids, or a list of such; none of them empty"
     )
     encoding_format: Literal["float", "base64"] | None = Field(
         None,
@@ -106,7 +116,9 @@ def embeddings_route() -> UnaryRoute[EmbeddingsBody]:
 
 def _requests(body: EmbeddingsBody, call: Call) -> tuple[EmbedRequest]:
     request = EmbedRequest(
-        inputs=tuple(body.input),
+        inputs=tuple(
+            each if isinstance(each, str) else tuple(each) for each in several(body.input)
+        ),
         normalize=body.normalize is not False,
         **body.common_members(call.request_id),
     )
@@ -116,7 +128,7 @@ def _requests(body: EmbeddingsBody, call: Call) -> tuple[EmbedRequest]:
 async def _respond(body: EmbeddingsBody, call: Call, responses: Sequence[Any]) -> WholeResponse:
     (response,) = responses
     vectors = response.vectors
-    if len(vectors) != len(body.input):
+    if len(vectors) != len(several(body.input)):
         raise InternalError(f"the service has responded with {len(vectors)} vectors")
     width = max(map(len, vectors), default=0)
     if body.dimensions is not None and body.dimensions != width:

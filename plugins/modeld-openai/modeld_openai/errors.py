@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -29,10 +29,12 @@ _NAMES: Final[Mapping[str, str]] = {
     "inputs": "input",
     "json_schema": "response_format",
     "reasoning": "reasoning_effort",
+    "prompt_tokens": "prompt",
     "template_kwargs": "chat_template_kwargs",
 }
 """What this wire calls members of requests that the service calls otherwise."""
 
+_UNKNOWN: Final = "unknown field"
 _IN_FUNCTION = re.compile(
     r"(?P<which>.*\btool(?:s|_calls)\[\d+\])"
     r"\.(?P<rest>(?:name|description|parameters|strict|arguments)\b.*)"
@@ -54,12 +56,31 @@ class OpenAIErrorBody(BaseModel):
     error: OpenAIErrorDetail
 
 
-def error_document(error: ModeldError, status: int) -> dict[str, dict[str, str | None]]:
-    """Return the document that tells an error."""
-    param = None if error.field is None else named(error.field)
-    message = error.message
-    if param is not None and message.startswith(f"{error.field}:"):
-        message = param + message.removeprefix(str(error.field))
+def named(field: str) -> str:
+    """Return what the bodies of chats and completions call a member of a request."""
+    if inside := _IN_FUNCTION.fullmatch(field):
+        return f"{inside['which']}.function.{inside['rest']}"
+    head, dot, rest = field.partition(".")
+    head, bracket, index = head.partition("[")
+    return f"{_NAMES.get(head, head)}{bracket}{index}{dot}{rest}"
+
+
+def blamed(error: ModeldError, name_of: Callable[[str], str]) -> tuple[str | None, str]:
+    """Return the field that is to blame as the wire calls it, and the words that begin with it."""
+    # A name that no body has came from the client, and means no member of a request.
+    if error.field is None or error.message.startswith(f"{error.field}: {_UNKNOWN}"):
+        return error.field, error.message
+    field = name_of(error.field)
+    if error.message.startswith(f"{error.field}:"):
+        return field, field + error.message.removeprefix(error.field)
+    return field, error.message
+
+
+def error_document(
+    error: ModeldError, status: int, name_of: Callable[[str], str] = named
+) -> dict[str, dict[str, str | None]]:
+    """Return the document that tells an error; ``name_of`` returns what the wire calls a member."""
+    param, message = blamed(error, name_of)
     code = error.code
     if isinstance(error, PromptTooLongError):
         code, words = _TOO_LONG
@@ -74,7 +95,9 @@ def error_document(error: ModeldError, status: int) -> dict[str, dict[str, str |
     }
 
 
-def error_response(error: ModeldError, status: int) -> WholeResponse:
+def error_response(
+    error: ModeldError, status: int, name_of: Callable[[str], str] = named
+) -> WholeResponse:
     """Return an error as a response.
 
     Clients would try everything again that is an error of the server, also what cannot succeed; the
@@ -85,17 +108,8 @@ def error_response(error: ModeldError, status: int) -> WholeResponse:
     headers = retry_headers(error)
     if not error.retryable and (status in _RETRIED or status >= 500):
         headers["X-Should-Retry"] = "false"
-    told = WholeResponse.of(error_document(error, status), status)
+    told = WholeResponse.of(error_document(error, status, name_of), status)
     return replace(told, headers=headers)
-
-
-def named(field: str) -> str:
-    """Return what this wire calls a member of a request for the service."""
-    if inside := _IN_FUNCTION.fullmatch(field):
-        return f"{inside['which']}.function.{inside['rest']}"
-    head, dot, rest = field.partition(".")
-    head, bracket, index = head.partition("[")
-    return f"{_NAMES.get(head, head)}{bracket}{index}{dot}{rest}"
 
 
 def _type(status: int) -> str:

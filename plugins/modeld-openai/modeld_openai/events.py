@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -42,6 +43,11 @@ def json_long_text(text: str) -> msgspec.Raw:
 def event(document: object) -> bytes:
     """Return a document as an event."""
     return b"data: " + on_one_line(_encode(document)) + b"\n\n"
+
+
+def named_event(name: str, document: Mapping[str, object]) -> bytes:
+    """Return a document as an event that has a name."""
+    return b"event: %b\n" % name.encode() + event(document)
 
 
 def on_one_line(line: bytes) -> bytes:

@@ -66,13 +66,6 @@ def refused(advice: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def texts_only(given: Any) -> Any:
-    """Return a list of one text for a text alone; refuse token ids in plain words."""
-    if isinstance(given, list) and given and isinstance(given[0], int | list):
-        raise PydanticCustomError("token_ids", "takes texts only, no token ids")
-    return listed(given)
-
-
 class StreamOptions(Strict):
     """What a stream has beyond its chunks."""
 
@@ -82,20 +75,11 @@ class StreamOptions(Strict):
     include_obfuscation: OnlyFalse | None = Field(None, description="only false: nothing is padded")
 
 
-class GenerationBody(SamplingFields, ModelRequest):
-    """Base of the bodies that ask for text. A field that is null counts as left out."""
+class TextBody(SamplingFields, ModelRequest):
+    """Base of all bodies that ask for text. A field that is null counts as left out."""
 
     stream: bool | None = Field(
         None, description="true sends chunks as they come; false (the default) one object"
-    )
-    stream_options: StreamOptions | None = Field(
-        None, description="`include_usage` for a last chunk with the usage; only with `stream`"
-    )
-    n: int | None = Field(
-        None,
-        ge=1,
-        le=MOST_CHOICES,
-        description="choices for each prompt; each has the next seed, where there is one",
     )
     stop: StopList | None = Field(
         None, description="texts that end the generation and are not part of it: one or a list"
@@ -128,6 +112,34 @@ class GenerationBody(SamplingFields, ModelRequest):
         description="only requests with the same text here share cached parts of their prompts",
     )
 
+    def members(self, request_id: str) -> dict[str, Any]:
+        """Return what all requests for the service have."""
+        return {
+            **self.common_members(request_id),
+            "stop": tuple(self.stop or ()),
+            "sampling": self.to_sampling(),
+            "regex": self.regex,
+            "grammar": self.grammar,
+            "lark": self.lark,
+            "choice": None if self.choice is None else tuple(self.choice),
+            "cache_prompt": self.cache_prompt is not False,
+            "cache_salt": self.cache_salt or "",
+        }
+
+
+class GenerationBody(TextBody):
+    """Base of the bodies that ask for one or more choices."""
+
+    stream_options: StreamOptions | None = Field(
+        None, description="`include_usage` for a last chunk with the usage; only with `stream`"
+    )
+    n: int | None = Field(
+        None,
+        ge=1,
+        le=MOST_CHOICES,
+        description="choices for each prompt; each has the next seed, where there is one",
+    )
+
     @property
     def choices(self) -> int:
         """How many generations each prompt has."""
@@ -146,20 +158,6 @@ class GenerationBody(SamplingFields, ModelRequest):
         """
         if self.stream_options is not None and self.stream is not True:
             raise wrong("stream_options", "is for streams; set `stream` to true")
-
-    def members(self, request_id: str) -> dict[str, Any]:
-        """Return what all requests for the service have."""
-        return {
-            **self.common_members(request_id),
-            "stop": tuple(self.stop or ()),
-            "sampling": self.to_sampling(),
-            "regex": self.regex,
-            "grammar": self.grammar,
-            "lark": self.lark,
-            "choice": None if self.choice is None else tuple(self.choice),
-            "cache_prompt": self.cache_prompt is not False,
-            "cache_salt": self.cache_salt or "",
-        }
 
 
 def of_choices(request: GenerateRequest, choices: int) -> list[GenerateRequest]:

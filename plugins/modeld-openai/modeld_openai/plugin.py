@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 @hookimpl
 def modeld_register_dialects(parameters: tuple[SamplingParameter, ...]) -> Iterable[Dialect]:
-    """Return OpenAI's wire format, with a field for each of ``parameters``."""
+    """Return OpenAI's wire formats, with a field for each of ``parameters``."""
     from modeld_openai.dialect import OpenAI  # noqa: PLC0415  (brings pydantic)
+    from modeld_openai.responses.dialect import OpenAIResponses  # noqa: PLC0415
 
-    return [OpenAI(parameters)]
+    return [OpenAI(parameters), OpenAIResponses(parameters)]

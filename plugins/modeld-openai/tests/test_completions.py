@@ -13,7 +13,7 @@ from modeld_openai.head import FINGERPRINT
 from openai_calls import COMPLETIONS, EMBEDDINGS, REQUEST_ID, events, post
 from wrong_fields import COMMON, NO_BOOL, NO_TEXT, NO_WHOLE, said_of
 
-from modeld.errors import WorkerCrashedError
+from modeld.errors import InvalidRequestError, WorkerCrashedError
 from modeld.responses import (
     Done,
     FinishReason,
@@ -147,7 +147,7 @@ def test_a_late_failure_is_the_last_event():
 
 
 WRONG: dict[str, tuple[Any, ...]] = COMMON | {
-    "prompt": (None, 5, True, {}, [], [5, 6], [[1, 2]], ["a"] * 129),
+    "prompt": (None, 5, True, {}, "", [], ["a"] * 129, [5] * 131_073),
     "max_tokens": (*NO_WHOLE, 0, 2**31 + 1),
     "logprobs": (*NO_WHOLE, -1, 21),
     "echo": NO_BOOL,
@@ -158,7 +158,7 @@ WRONG_EMBEDDINGS: dict[str, tuple[Any, ...]] = {
     "model": COMMON["model"],
     "timeout_s": COMMON["timeout_s"],
     "keep_alive_s": COMMON["keep_alive_s"],
-    "input": (None, 5, {}, [], [5], [[5]], ["a"] * 2049),
+    "input": (None, 5, {}, "", [], ["a"] * 2049, [5] * 131_073),
     "encoding_format": (5, "int8"),
     "dimensions": (*NO_WHOLE, 0),
     "normalize": NO_BOOL,
@@ -190,12 +190,27 @@ def test_two_fields_may_not_contradict_each_other():
         ({"prompt": ["a", "b"], "n": 65}, "n"),
         ({"echo": True, "logprobs": 0}, "echo"),
         ({"prompt": ["a", ""]}, "prompt[1]"),
-        ({"prompt": ""}, "prompt[0]"),
+        ({"prompt": [[1], []]}, "prompt[1]"),
+        ({"prompt": [1, "a"]}, "prompt[1]"),
+        ({"prompt": ["a", [-1]]}, "prompt[1][0]"),
+        ({"prompt": [1], "echo": True}, "echo"),
     ]
     found = asyncio.run(said_of(COMPLETIONS, [body for body, _ in bodies]))
     assert found == [(400, field) for _, field in bodies]
 
 
-def test_token_ids_are_refused_in_plain_words():
-    error = post(FakeService(), COMPLETIONS, prompt=[5, 6]).json()["error"]
-    assert error["message"] == "prompt: takes texts only, no token ids"
+def test_token_ids_are_prompts_too():
+    for prompt, passed_on in (
+        ([5, 6], [(None, (5, 6))]),
+        ([[5], [6]], [(None, (5,)), (None, (6,))]),
+        (["a", [6]], [("a", None), (None, (6,))]),
+    ):
+        service = FakeService()
+        assert post(service, COMPLETIONS, prompt=prompt).status_code == 200
+        assert [(each.prompt, each.prompt_tokens) for each in service.requests] == passed_on
+
+
+def test_what_is_wrong_with_token_ids_is_named_as_the_prompt():
+    refusal = InvalidRequestError("prompt_tokens[0] is 9", field="prompt_tokens")
+    error = post(FakeService(refusal), COMPLETIONS, prompt=[9]).json()["error"]
+    assert error["param"] == "prompt"

@@ -22,7 +22,7 @@ def document() -> dict[str, Any]:
 def rows(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for path, item in document["paths"].items():
         for method, row in item.items():
-            if method in {"get", "post"} and row["tags"] == ["openai"]:
+            if method in {"get", "post", "delete"} and row["tags"] == ["openai"]:
                 yield path, row
 
 
@@ -34,12 +34,12 @@ def resolved(document: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
 
 
 def values(example: Any) -> list[Any]:
-    """Return the object of an example, or those of its events but the word that ends them."""
+    """Return the object of an example, or those of its events but the word that ends some."""
     if not isinstance(example, str):
         return [example]
-    *parts, end = example.removesuffix("\n\n").split("\n\n")
-    assert end == "data: [DONE]"
-    return [json.loads(part.removeprefix("data: ")) for part in parts]
+    data = [part.split("data: ", 1)[1] for part in example.removesuffix("\n\n").split("\n\n")]
+    assert "[DONE]" not in data[:-1]
+    return [json.loads(each) for each in data if each != "[DONE]"]
 
 
 def test_the_document_is_valid(document):
@@ -52,6 +52,12 @@ def test_the_document_is_valid(document):
         "/v1/models",
         "/v1/models/{id}",
         "/v1/rerank",
+        "/v1/responses",
+        "/v1/responses/{id}",
+        "/v1/responses/{id}/cancel",
+        "/v1/responses/{id}/input_items",
+        "/v1/tokenize",
+        "/v1/detokenize",
     }
 
 
@@ -89,7 +95,15 @@ def test_every_body_has_examples_and_they_are_valid(document):
 
 
 def test_every_field_says_what_it_is(document):
-    for name in ("ChatCompletionBody", "CompletionBody", "EmbeddingsBody", "RerankDocumentsBody"):
+    for name in (
+        "ChatCompletionBody",
+        "CompletionBody",
+        "EmbeddingsBody",
+        "RerankDocumentsBody",
+        "ResponsesBody",
+        "TokenizeTextBody",
+        "DetokenizeTokensBody",
+    ):
         for field, schema in document["components"]["schemas"][name]["properties"].items():
             assert schema.get("description") or schema["type"] == "null", (name, field)
 

@@ -38,6 +38,17 @@ def test_each_text_has_its_vector():
     assert service.unary_requests[0].normalize is True
 
 
+@pytest.mark.parametrize(
+    ("given", "passed_on"),
+    [([5, 6], ((5, 6),)), ([[5], [6]], ((5,), (6,))), (["a", [6]], ("a", (6,)))],
+    ids=str,
+)
+def test_a_text_may_come_as_the_ids_of_its_tokens(given, passed_on):
+    service, response = embed(VECTORS[: len(passed_on)], input=given)
+    assert response.status_code == 200
+    assert service.unary_requests[0].inputs == passed_on
+
+
 def test_numbers_can_come_as_bytes():
     _, response = embed(VECTORS[:1], encoding_format="base64", input="a")
     (item,) = response.json()["data"]

@@ -12,7 +12,10 @@ from modeld_openai.completions import CompletionBody
 from modeld_openai.dialect import OpenAI
 from modeld_openai.embeddings import EmbeddingsBody
 from modeld_openai.rerank import RerankDocumentsBody
-from openai_calls import CHAT, COMPLETIONS, TURN, post
+from modeld_openai.responses.body import ResponsesBody
+from modeld_openai.responses.dialect import OpenAIResponses
+from modeld_openai.tokens import DetokenizeTokensBody, TokenizeTextBody
+from openai_calls import CHAT, TURN, post
 from pydantic import BaseModel
 
 from tests.support.docs.pages import headings, read, rows, section
@@ -25,6 +28,9 @@ BODIES = [
     ("POST /v1/completions", CompletionBody),
     ("POST /v1/embeddings", EmbeddingsBody),
     ("POST /v1/rerank", RerankDocumentsBody),
+    ("POST /v1/responses", ResponsesBody),
+    ("POST /v1/tokenize", TokenizeTextBody),
+    ("POST /v1/detokenize", DetokenizeTokensBody),
 ]
 
 
@@ -51,13 +57,14 @@ def test_what_is_said_of_a_refused_field_is_listed(heading: str, body: type[Base
             sent = post(FakeService(), CHAT, messages=[{**TURN, name: "x"}])
             assert sent.json()["error"]["message"] == f"messages[0].{name}: {words}"
         else:
-            path = CHAT if body is ChatCompletionBody else COMPLETIONS
+            path = heading.split()[1]
             sent = post(FakeService(), path, **{name: "x"})
             assert sent.json()["error"]["message"] == f"{name}: {words}"
 
 
 def test_every_route_has_a_section() -> None:
-    served = {route.path for route in OpenAI(()).routes()} - {"/chat/completions"}
+    routes = [*OpenAI(()).routes(), *OpenAIResponses(()).routes()]
+    served = {route.path for route in routes} - {"/chat/completions"}
     told = {heading.split()[1] for heading in headings(PAGE) if " /v1" in heading}
     assert told == served
     assert "also without `/v1`" in read(PAGE)

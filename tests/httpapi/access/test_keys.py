@@ -282,3 +282,21 @@ def test_caches_per_key_without_keys_stop_the_start() -> None:
     with pytest.raises(ConfigurationError, match="set api_key_file too") as refusal:
         make_app(FakeService(), Settings(cache_per_key=True))
     assert refusal.value.field == "cache_per_key"
+
+
+def test_a_caller_is_told_by_the_key_whichever_header_brings_it_and_the_key_is_not_given_away():
+    key = KEY.encode()
+    keys = Keys()
+
+    def caller(*headers: tuple[bytes, bytes]) -> str:
+        return keys.caller_of({"type": "http", "headers": headers})
+
+    mine = caller((b"authorization", b"Bearer " + key))
+    assert caller((b"x-api-key", key)) == mine
+    assert caller((b"x-api-key", b"other-key")) != mine
+    assert hashlib.sha256(key).hexdigest() != mine
+    assert KEY not in mine
+    assert caller() == ""
+
+    keys = Keys([key])
+    assert caller((b"x-api-key", b"other-key"), (b"authorization", b"Bearer " + key)) == mine

@@ -4,7 +4,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
-from modeld.dialects.body import Strict
+from modeld.dialects.body import Strict, only_kinds
 from modeld.errors import (
     BodyTooLargeError,
     InvalidJsonError,
@@ -523,6 +523,25 @@ def test_a_refusal_is_found_at_the_first_fault(
         parse(model, body)
     assert time.thread_time() - begun_s < 0.03
     assert refusal.value.message.startswith(message)
+
+
+class Kinded(Strict):
+    type: Literal["a"]
+
+
+class Kinds(Strict):
+    items: list[Annotated[Kinded, only_kinds(("a",), "is not served; there is a")]]
+
+
+def test_an_object_of_an_unserved_kind_is_refused_for_that_and_not_for_its_members() -> None:
+    with pytest.raises(InvalidRequestError) as refusal:
+        parse(Kinds, {"items": [{"type": "a"}, {"type": "b", "foreign": 1}]})
+    assert refusal.value.message == "items[1].type: is not served; there is a"
+    assert refusal.value.field == "items[1].type"
+    for item, field in (({"type": 5}, "items[0].type"), (5, "items[0]"), ({}, "items[0].type")):
+        with pytest.raises(InvalidRequestError) as refusal:
+            parse(Kinds, {"items": [item]})
+        assert refusal.value.field == field
 
 
 def test_a_refusal_repeats_no_text_of_the_request() -> None:

@@ -66,6 +66,11 @@ def test_every_field_of_the_value_can_be_asked_for() -> None:
     assert set(InferBody.model_fields) == fields - {"sampling", "own", "request_id"} | {"stream"}
 
 
+def test_tokens_reach_the_service_as_they_are() -> None:
+    request = meant(prompt_tokens=[1, 2])
+    assert (request.prompt, request.prompt_tokens) == (None, (1, 2))
+
+
 def test_a_chat_reaches_the_service_in_its_order() -> None:
     turns = [{"role": "system", "content": "be brief"}, {"role": "user", "content": ""}]
     request = meant(messages=turns)

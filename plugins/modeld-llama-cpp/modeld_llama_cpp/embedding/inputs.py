@@ -9,7 +9,7 @@ from collections.abc import Callable
 from modeld.errors import InvalidRequestError, PromptTooLongError
 from modeld.requests import EmbedRequest
 from modeld_llama_cpp.embedding.vectors import VectorRequest
-from modeld_llama_cpp.tokens.prompts import encoded, known_excess
+from modeld_llama_cpp.tokens.prompts import check_known, encoded, known_excess
 from modeld_llama_cpp.tokens.vocabulary import Vocabulary
 
 _PLACEHOLDERS = re.compile(r"\{(query|document)\}")
@@ -31,18 +31,22 @@ class InputReader:
         """Return the tokens of each input, or of the query with each document.
 
         Raises:
-            InvalidRequestError: a text is empty or has no tokens.
+            InvalidRequestError: a text is empty or has no tokens, or a token is none of the
+                vocabulary's.
             PromptTooLongError: one has more tokens than the model can read at once.
         """
         if isinstance(request, EmbedRequest):
-            return [self._text(text, index) for index, text in enumerate(request.inputs)]
+            return [self._input(given, index) for index, given in enumerate(request.inputs)]
         self._checked(request.query, "query", "query")
         join = self._joining(request.query)
         return [self._pair(join, text, index) for index, text in enumerate(request.documents)]
 
-    def _text(self, text: str, index: int) -> list[int]:
+    def _input(self, given: str | tuple[int, ...], index: int) -> list[int]:
         name = f"input[{index}]"
-        data = self._checked(text, name, "input")
+        if not isinstance(given, str):
+            check_known(given, self._vocabulary, "input", name)
+            return self._fitting(list(given), name, "input")
+        data = self._checked(given, name, "input")
         return self._fitting(self._vocabulary.tokenize(data, add_special=True), name, "input")
 
     def _pair(self, join: Callable[[str], list[int]], document: str, index: int) -> list[int]:

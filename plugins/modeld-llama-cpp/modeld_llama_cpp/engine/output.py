@@ -9,8 +9,7 @@ from functools import partial
 from typing import Final
 
 from modeld import GenerateRequest
-from modeld.errors import NotSupportedError
-from modeld.messages import Reasoning, Tool
+from modeld.messages import Tool
 from modeld_llama_cpp.chat.formats.chat_format import PROMPT_END_CHARS, OutputParser
 from modeld_llama_cpp.chat.hidden_texts import Rendered
 from modeld_llama_cpp.chat.template import ChatTemplate
@@ -23,8 +22,6 @@ _FRAMES: Final = {
     )
 }
 """What must stand before reasoning and before what is said after it, in some families."""
-
-_NO_REASONING = (Reasoning(), Reasoning(enabled=False))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,18 +57,6 @@ def tools_of(request: GenerateRequest) -> Sequence[Tool]:
 def prompt_end_of(rendered: Rendered) -> str:
     """Return the end of a prompt: what a template may have begun in the model's name."""
     return rendered.text[-PROMPT_END_CHARS:]
-
-
-def check_plain(request: GenerateRequest) -> None:
-    """Refuse what only a chat can be asked for.
-
-    Raises:
-        NotSupportedError: it is about reasoning.
-    """
-    if request.reasoning not in _NO_REASONING:
-        raise NotSupportedError(
-            "reasoning needs messages; a prompt goes to the model as it is", field="reasoning"
-        )
 
 
 def output_of(

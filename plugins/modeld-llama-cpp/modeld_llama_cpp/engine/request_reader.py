@@ -14,7 +14,6 @@ from modeld_llama_cpp.constraints.matching.matcher import Matcher
 from modeld_llama_cpp.constraints.matching.matcher_cache import Constraints, constraint_of
 from modeld_llama_cpp.engine.output import (
     Output,
-    check_plain,
     output_of,
     prompt_end_of,
     tools_of,
@@ -69,11 +68,12 @@ class RequestReader:
 
     def is_quick(self, request: GenerateRequest, choice: Choice) -> bool:
         """Return whether reading it takes about a millisecond at most and asks no other process."""
+        prompt = request.prompt or request.prompt_tokens or ""
         return (
             request.messages is None
             and constraint_of(request) is None
             and self._samplers.is_quick(choice)
-            and len(request.prompt or "") + sum(map(len, request.stop)) <= SHORT_PROMPT
+            and len(prompt) + sum(map(len, request.stop)) <= SHORT_PROMPT
         )
 
     def read(self, request: GenerateRequest, choice: Choice) -> Reading:
@@ -88,7 +88,6 @@ class RequestReader:
         rendered = self._prompts.render(request)
         prompt = self._prompts.read(request, rendered)
         if request.messages is None:
-            check_plain(request)
             return Reading(prompt, choice, matcher, stops)
         output = output_of(request, self._template, rendered, self._vocabulary)
         forced = self._forced(request, rendered)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from modeld import GenerateRequest
 from modeld.errors import InvalidRequestError, PromptRequiredError, PromptTooLongError
 from modeld_llama_cpp.chat.hidden_texts import Rendered
@@ -40,8 +42,8 @@ class PromptReader:
         """
         if request.messages:
             return self._template.render(request)
-        if request.prompt is not None and request.messages is None:
-            return Rendered(request.prompt)
+        if request.messages is None and (request.prompt is not None or request.prompt_tokens):
+            return Rendered(request.prompt or "")
         raise PromptRequiredError("a prompt or messages are required", field=_field(request))
 
     def read(self, request: GenerateRequest, rendered: Rendered) -> list[int]:
@@ -50,7 +52,10 @@ class PromptReader:
         Raises:
             PromptRequiredError: it has no tokens.
             PromptTooLongError: it leaves no space in the context for even one more token.
+            InvalidRequestError: a token of it is none of the vocabulary's.
         """
+        if request.prompt_tokens is not None:
+            return self._given(request.prompt_tokens, request)
         text = encoded(rendered.shown, _field(request))
         excess = known_excess(self._vocabulary, text, self._context_length)
         if excess is not None:
@@ -60,7 +65,14 @@ class PromptReader:
         else:
             tokens = self._vocabulary.tokenize(text, add_special=True)
         if not tokens:
-            raise PromptRequiredError("the prompt is empty", field="prompt")
+            raise PromptRequiredError("the prompt is empty", field=_field(request))
+        return self._fitting(tokens, request)
+
+    def _given(self, tokens: Sequence[int], request: GenerateRequest) -> list[int]:
+        check_known(tokens, self._vocabulary, _field(request))
+        return self._fitting(list(tokens), request)
+
+    def _fitting(self, tokens: list[int], request: GenerateRequest) -> list[int]:
         if len(tokens) >= self._context_length:
             raise self._too_long(str(len(tokens)), request)
         return tokens
@@ -81,6 +93,23 @@ def template_of(source: str | None, vocabulary: Vocabulary) -> ChatTemplate:
         eos=vocabulary.eos_text,
         specials=lambda: vocabulary.special_tokens.texts,
     )
+
+
+def check_known(
+    tokens: Sequence[int], vocabulary: Vocabulary, field: str, name: str | None = None
+) -> None:
+    """Refuse ids that stand for nothing; errors call the tokens ``name``, or else as the field.
+
+    Raises:
+        InvalidRequestError: a token is none of the vocabulary's.
+    """
+    for index, token in enumerate(tokens):
+        if not 0 <= token < vocabulary.size:
+            raise InvalidRequestError(
+                f"{name or field}[{index}] is {token}; the model's tokens go from 0 to"
+                f" {vocabulary.size - 1}",
+                field=field,
+            )
 
 
 def encoded(text: str, field: str, name: str | None = None) -> bytes:
@@ -116,4 +145,6 @@ def known_excess(vocabulary: Vocabulary, text: bytes, most: int) -> str | None:
 
 
 def _field(request: GenerateRequest) -> str:
-    return "prompt" if request.messages is None else "messages"
+    if request.messages is not None:
+        return "messages"
+    return "prompt" if request.prompt_tokens is None else "prompt_tokens"

@@ -9,7 +9,7 @@ from modeld.errors import InvalidRequestError
 from modeld.requests import ApplyTemplateRequest, DetokenizeRequest, TokenizeRequest
 from modeld.responses import TextResponse, TokenizeResponse
 from modeld_llama_cpp.chat.template import ChatTemplate
-from modeld_llama_cpp.tokens.prompts import encoded
+from modeld_llama_cpp.tokens.prompts import check_known, encoded
 from modeld_llama_cpp.tokens.vocabulary import Vocabulary
 
 TokenToolRequest: TypeAlias = TokenizeRequest | DetokenizeRequest | ApplyTemplateRequest
@@ -54,12 +54,6 @@ class TokenTools:
         return TokenizeResponse(ids=tuple(ids), pieces=tuple(written))
 
     def _text(self, tokens: tuple[int, ...]) -> TextResponse:
-        size = self._vocabulary.size
-        for index, token in enumerate(tokens):
-            if not 0 <= token < size:
-                raise InvalidRequestError(
-                    f"tokens[{index}] is {token}; the model's tokens go from 0 to {size - 1}",
-                    field="tokens",
-                )
+        check_known(tokens, self._vocabulary, "tokens")
         written = b"".join(map(self._vocabulary.written, tokens))
         return TextResponse(text=written.decode(errors="replace"))

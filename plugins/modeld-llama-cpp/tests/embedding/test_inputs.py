@@ -54,6 +54,19 @@ def test_special_tokens_that_are_written_out_in_an_input_are_read(letters: Vocab
     assert tokens == [BOS, token_of(b"a"), EOS]
 
 
+def test_tokens_are_taken_as_they_are_if_the_model_has_them(letters: Vocabulary) -> None:
+    reader = InputReader(letters, 3, None)
+    tokens = (token_of(b"a"), EOS)
+    assert reader.read(EmbedRequest(inputs=(tokens, "b"))) == [[*tokens], [BOS, token_of(b"b")]]
+    with pytest.raises(
+        InvalidRequestError, match=r"input\[1\]\[0\] is 999999; the model"
+    ) as refused:
+        reader.read(EmbedRequest(inputs=("a", (999_999,))))
+    assert refused.value.field == "input"
+    with pytest.raises(PromptTooLongError, match=r"input\[0\] has 4 tokens"):
+        reader.read(EmbedRequest(inputs=((0,) * 4,)))
+
+
 def test_a_pair_is_joined_by_what_separates_texts(words: Vocabulary, letters: Vocabulary) -> None:
     request = RerankRequest(query="a", documents=("b", "cat"))
     assert [named(tokens) for tokens in InputReader(words, 9, None).read(request)] == [

@@ -17,7 +17,6 @@ from msgspec.structs import replace
 from tiny_gguf import ALPHABET, EOS, SILENT, Script, circle, token_of, write_scripted
 
 from modeld import Failed, FinishReason, Message, Sampling
-from modeld.errors import ModeldError
 from modeld.messages import Reasoning, Tool, ToolChoice
 
 Start = Callable[..., Driver]
@@ -323,14 +322,6 @@ def test_what_cannot_be_done_is_refused_by_name(
     assert isinstance(end, Failed)
     assert end.field == field
     assert is_clean(driver)
-
-
-def test_a_prompt_has_no_reasoning(scripted: Path, start: Start) -> None:
-    driver = start(scripted, chat_template=OPENED)
-    with pytest.raises(ModeldError) as caught:
-        driver.submit(ask("a", reasoning=Reasoning(budget_tokens=3)))
-    assert caught.value.field == "reasoning"
-    assert driver.read(ask("x", reasoning=Reasoning(enabled=False))).text == "yz"
 
 
 def test_nothing_is_parsed_where_there_is_nothing_to_parse(

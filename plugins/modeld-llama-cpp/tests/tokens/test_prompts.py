@@ -44,6 +44,22 @@ def test_a_prompt_that_brings_its_beginning_gets_no_second_one(reader: PromptRea
     assert tokens_of(reader, ask("<s>a</s>")) == [BOS, token_of(b"a"), EOS]
 
 
+def test_tokens_are_taken_as_they_are(reader: PromptReader) -> None:
+    tokens = (token_of(b"a"), EOS)
+    assert tokens_of(reader, GenerateRequest(prompt_tokens=tokens)) == [*tokens]
+
+
+def test_tokens_that_the_model_does_not_have_or_that_are_too_many_are_refused(
+    reader: PromptReader,
+) -> None:
+    with pytest.raises(InvalidRequestError, match=r"prompt_tokens\[1\] is 999999; the") as refused:
+        tokens_of(reader, GenerateRequest(prompt_tokens=(0, 999_999)))
+    assert refused.value.field == "prompt_tokens"
+    with pytest.raises(PromptTooLongError) as too_long:
+        tokens_of(reader, GenerateRequest(prompt_tokens=(0,) * 100))
+    assert too_long.value.field == "prompt_tokens"
+
+
 def test_an_empty_prompt_is_enough_where_the_model_adds_a_beginning(reader: PromptReader) -> None:
     assert tokens_of(reader, ask("")) == [BOS]
 
@@ -52,9 +68,20 @@ def test_a_prompt_without_tokens_is_refused(tmp_path: Path) -> None:
     path = write_scripted(tmp_path / "m.gguf", add_bos=False)
     with (
         reader_of(path) as reader,
-        pytest.raises(PromptRequiredError, match="the prompt is empty"),
+        pytest.raises(PromptRequiredError, match="the prompt is empty") as refused,
     ):
         tokens_of(reader, ask(""))
+    assert refused.value.field == "prompt"
+
+
+def test_a_chat_of_which_the_template_makes_no_prompt_is_refused(tmp_path: Path) -> None:
+    path = write_scripted(tmp_path / "m.gguf", add_bos=False)
+    with (
+        reader_of(path, template="{{ messages[0].content }}") as reader,
+        pytest.raises(PromptRequiredError, match="the prompt is empty") as refused,
+    ):
+        tokens_of(reader, chat(""))
+    assert refused.value.field == "messages"
 
 
 @pytest.mark.parametrize("request_", [GenerateRequest(), GenerateRequest(messages=())])

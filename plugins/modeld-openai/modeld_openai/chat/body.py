@@ -34,6 +34,10 @@ from modeld_openai.fields import (
 MAX_METADATA = 16
 
 TokenCount = Annotated[int, Field(ge=1, le=MAX_TOKENS)]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+Metadata = Annotated[
+    dict[Annotated[str, Field(max_length=64)], Label], Field(max_length=MAX_METADATA)
+]
 
 
 class ChatCompletionBody(GenerationBody):
@@ -64,7 +68,7 @@ class ChatCompletionBody(GenerationBody):
         description="false makes the model call one tool at a time; true is the default, unless"
         " `tool_choice` is one function",
     )
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = Field(
+    reasoning_effort: Effort | None = Field(
         None, description="how much the model thinks before it answers; `none` turns it off"
     )
     reasoning_budget_tokens: Annotated[int, Field(ge=0, le=MAX_TOKENS)] | None = Field(
@@ -79,10 +83,7 @@ class ChatCompletionBody(GenerationBody):
     add_generation_prompt: bool | None = Field(
         None, description="the opposite of `continue_final_message`, which it must not contradict"
     )
-    metadata: (
-        Annotated[dict[Annotated[str, Field(max_length=64)], Label], Field(max_length=MAX_METADATA)]
-        | None
-    ) = Field(None, description="taken and without effect")
+    metadata: Metadata | None = Field(None, description="taken and without effect")
     service_tier: Literal["auto", "default"] | None = Field(
         None, description="taken and without effect"
     )
@@ -113,11 +114,11 @@ class ChatCompletionBody(GenerationBody):
         request = GenerateRequest(
             **self.members(call.request_id),
             messages=messages_of(self.messages),
-            continue_last=self._continues(),
+            continue_last=continues(self.continue_final_message, self.add_generation_prompt),
             tools=tools_of(self.tools or ()),
             tool_choice=choice_of(self.tool_choice, has_tools=bool(self.tools)),
             parallel_tool_calls=self._calls_several(),
-            reasoning=self._reasoning(),
+            reasoning=reasoning_of(self.reasoning_effort, self.reasoning_budget_tokens),
             template_kwargs=self.chat_template_kwargs or {},
             max_tokens=self._max_tokens(),
             json_schema=schema_of(self.response_format),
@@ -125,27 +126,11 @@ class ChatCompletionBody(GenerationBody):
         )
         return of_choices(request, self.choices)
 
-    def _continues(self) -> bool:
-        continues = self.continue_final_message is True
-        if self.add_generation_prompt is continues:
-            raise wrong("add_generation_prompt", "must be the opposite of continue_final_message")
-        return continues
-
     def _calls_several(self) -> bool:
         """Return whether there may be several calls; one function by its name is called once."""
         if self.parallel_tool_calls is None:
             return not isinstance(self.tool_choice, NamedTool)
         return self.parallel_tool_calls
-
-    def _reasoning(self) -> Reasoning:
-        effort, budget_tokens = self.reasoning_effort, self.reasoning_budget_tokens
-        match effort:
-            case None:
-                return Reasoning(budget_tokens=budget_tokens)
-            case "none":
-                return Reasoning(enabled=False, budget_tokens=budget_tokens)
-            case _:
-                return Reasoning(enabled=True, effort=effort, budget_tokens=budget_tokens)
 
     def _max_tokens(self) -> int | None:
         newer, older = self.max_completion_tokens, self.max_tokens
@@ -159,3 +144,25 @@ class ChatCompletionBody(GenerationBody):
         if self.top_logprobs is not None:
             raise wrong("top_logprobs", "needs logprobs to be true")
         return None
+
+
+def reasoning_of(effort: Effort | None, budget_tokens: int | None) -> Reasoning:
+    """Return how much the model thinks, as the service knows it."""
+    match effort:
+        case None:
+            return Reasoning(budget_tokens=budget_tokens)
+        case "none":
+            return Reasoning(enabled=False, budget_tokens=budget_tokens)
+        case _:
+            return Reasoning(enabled=True, effort=effort, budget_tokens=budget_tokens)
+
+
+def continues(last: bool | None, add_prompt: bool | None) -> bool:  # noqa: FBT001
+    """Return whether a chat's last message is gone on with, as two opposite fields say.
+
+    Raises:
+        InvalidRequestError: they contradict each other.
+    """
+    if add_prompt is (last is True):
+        raise wrong("add_generation_prompt", "must be the opposite of continue_final_message")
+    return last is True

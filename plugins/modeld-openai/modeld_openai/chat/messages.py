@@ -25,7 +25,8 @@ MAX_CALLS = 128
 _DATA_URL: Final = re.compile(
     r"data:(?P<media_type>[\w.+/-]{0,128});base64,(?P<data>.*)", re.DOTALL
 )
-_AUDIO_TYPES: Final = {"wav": "audio/wav", "mp3": "audio/mpeg"}
+AUDIO_TYPES: Final = {"wav": "audio/wav", "mp3": "audio/mpeg"}
+"""The media types of the formats that sounds have."""
 
 
 class ImageUrl(Strict):
@@ -126,6 +127,9 @@ class ChatTurn(Strict):
     reasoning_content: str | None = Field(
         None, description="what the model thought before it said this"
     )
+    reasoning: str | None = Field(
+        None, description="the same, as some servers call it; it must not contradict the other"
+    )
     tool_calls: Annotated[list[MadeCall], Field(max_length=MAX_CALLS, fail_fast=True)] | None = (
         Field(None, description="calls that the model made in its turn")
     )
@@ -163,7 +167,7 @@ def _message(where: str, turn: ChatTurn) -> Message:
         role="system" if turn.role == "developer" else turn.role,
         content=_content(f"{where}.content", turn.content),
         name=turn.name or "",
-        reasoning=turn.reasoning_content or "",
+        reasoning=turn.reasoning_content or turn.reasoning or "",
         tool_calls=tuple(
             ToolCall(id=call.id, name=call.function.name, arguments=call.function.arguments)
             for call in turn.tool_calls or ()
@@ -174,9 +178,11 @@ def _message(where: str, turn: ChatTurn) -> Message:
 
 def _check_role(where: str, turn: ChatTurn) -> None:
     if turn.role != "assistant":
-        for name in ("tool_calls", "reasoning_content"):
+        for name in ("tool_calls", "reasoning_content", "reasoning"):
             if getattr(turn, name) is not None:
                 raise wrong(f"{where}.{name}", "is for messages of the assistant only")
+    if turn.reasoning and turn.reasoning_content and turn.reasoning != turn.reasoning_content:
+        raise wrong(f"{where}.reasoning", "differs from reasoning_content; send one of them")
     if turn.content is None and not turn.tool_calls:
         raise wrong(f"{where}.content", "must be given")
     if (turn.role == "tool") is not (turn.tool_call_id is not None):
@@ -197,21 +203,31 @@ def _part(where: str, part: TextContent | ImageContent | AudioContent) -> Part:
         case TextContent():
             return TextPart(text=part.text)
         case ImageContent():
-            return _image(f"{where}.image_url.url", part.image_url.url)
+            return image_of(f"{where}.image_url.url", part.image_url.url)
         case AudioContent():
             audio = part.input_audio
-            data = _decoded(f"{where}.input_audio.data", audio.data)
-            return AudioPart(data=data, media_type=_AUDIO_TYPES[audio.format])
+            data = bytes_of(f"{where}.input_audio.data", audio.data)
+            return AudioPart(data=data, media_type=AUDIO_TYPES[audio.format])
 
 
-def _image(where: str, url: str) -> ImagePart:
+def image_of(where: str, url: str) -> ImagePart:
+    """Return the image in an address.
+
+    Raises:
+        InvalidRequestError: it is elsewhere, or cannot be read.
+    """
     found = _DATA_URL.fullmatch(url)
     if found is None:
         raise wrong(where, "must be a data: URL with base64; nothing is fetched from elsewhere")
-    return ImagePart(data=_decoded(where, found["data"]), media_type=found["media_type"])
+    return ImagePart(data=bytes_of(where, found["data"]), media_type=found["media_type"])
 
 
-def _decoded(where: str, data: str) -> bytes:
+def bytes_of(where: str, data: str) -> bytes:
+    """Return the bytes of a file that comes as base64.
+
+    Raises:
+        InvalidRequestError: it is none, or has no bytes.
+    """
     try:
         decoded = base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError) as exc:

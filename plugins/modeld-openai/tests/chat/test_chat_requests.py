@@ -136,6 +136,15 @@ def test_what_clients_add_to_a_message_that_they_have_read_changes_nothing():
     assert request(messages=[TURN, added]) == request(messages=[TURN, plain])
 
 
+@pytest.mark.parametrize(
+    "names", [("reasoning",), ("reasoning_content",), ("reasoning", "reasoning_content")]
+)
+def test_what_the_model_thought_has_two_names(names):
+    turn = {"role": "assistant", "content": "a", **dict.fromkeys(names, "hm")}
+    (message,) = request(messages=[turn]).messages or ()
+    assert message == Message(role="assistant", content="a", reasoning="hm")
+
+
 def test_parts_are_passed_on_with_their_bytes():
     parts = [
         {"type": "text", "text": "what?"},

@@ -64,6 +64,11 @@ INSIDE: list[tuple[dict[str, Any], str]] = [
     ({"messages": [turn(role="tool")]}, "messages[0].tool_call_id"),
     ({"messages": [turn(tool_calls=[CALL])]}, "messages[0].tool_calls"),
     ({"messages": [turn(reasoning_content="x")]}, "messages[0].reasoning_content"),
+    ({"messages": [turn(reasoning="x")]}, "messages[0].reasoning"),
+    (
+        {"messages": [turn(role="assistant", reasoning="x", reasoning_content="y")]},
+        "messages[0].reasoning",
+    ),
     ({"messages": [turn(refusal="no")]}, "messages[0].refusal"),
     ({"messages": [turn(audio={"id": "a"})]}, "messages[0].audio"),
     ({"messages": [turn(function_call={})]}, "messages[0].function_call"),
@@ -146,6 +151,7 @@ INSIDE: list[tuple[dict[str, Any], str]] = [
     ({"logit_bias": {"a": 1}}, "logit_bias.a"),
     ({"max_tokens": 5, "max_completion_tokens": 6}, "max_tokens"),
     ({"metadata": {"a": 5}}, "metadata.a"),
+    ({"json_schema": {}}, "json_schema"),
     ({"stream_options": {}}, "stream_options"),
     ({"stream": True, "stream_options": {"include_usage": 1}}, "stream_options.include_usage"),
     (

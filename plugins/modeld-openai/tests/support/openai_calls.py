@@ -15,6 +15,9 @@ CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
 EMBEDDINGS = "/v1/embeddings"
 RERANK = "/v1/rerank"
+RESPONSES = "/v1/responses"
+TOKENIZE = "/v1/tokenize"
+DETOKENIZE = "/v1/detokenize"
 TURN = {"role": "user", "content": "hi"}
 REQUEST_ID = "r-1"
 
@@ -23,6 +26,9 @@ VALID: dict[str, dict[str, Any]] = {
     COMPLETIONS: {"prompt": "hi"},
     EMBEDDINGS: {"input": "hi"},
     RERANK: {"query": "q", "documents": ["a"]},
+    RESPONSES: {"input": "hi"},
+    TOKENIZE: {"prompt": "hi"},
+    DETOKENIZE: {"tokens": [1]},
 }
 """The shortest body that each route takes."""
 
