@@ -17,6 +17,7 @@ from modeld.errors import InternalError, NotSupportedError
 from modeld.requests import EmbedRequest
 from modeld_ollama.catalogue import Catalogue
 from modeld_ollama.fields import OllamaBody
+from modeld_ollama.options import OllamaOptions
 from modeld_ollama.responses import MODEL
 from modeld_ollama.timing import nanoseconds
 
@@ -37,7 +38,16 @@ Inputs = Annotated[
 ]
 
 
-class OllamaEmbedBody(OllamaBody):
+class _VectorsBody(OllamaBody):
+    """Base of both bodies."""
+
+    options: OllamaOptions | None = Field(
+        None,
+        description="only `num_ctx` counts: no tokens are chosen here, so the rest says nothing",
+    )
+
+
+class OllamaEmbedBody(_VectorsBody):
     """Texts whose vectors are wanted."""
 
     input: Inputs | None = Field(
@@ -53,7 +63,7 @@ class OllamaEmbedBody(OllamaBody):
     )
 
 
-class OllamaEmbeddingsBody(OllamaBody):
+class OllamaEmbeddingsBody(_VectorsBody):
     """One text whose vector is wanted."""
 
     prompt: str | None = Field(None, description="the text")

@@ -93,7 +93,7 @@ class GenerationBody(OllamaBody):
     )
     truncate: Annotated[
         None,
-        refused("only false: a prompt that is too long is refused, and never cut", but=(False,)),
+        refused("only false: a prompt that is too long is refused, not cut", but=(False,)),
     ] = None
     shift: Annotated[
         None, refused("only false: a generation ends where the context is full", but=(False,))
