@@ -20,7 +20,7 @@ from modeld.dialects.encoder import Encoder
 from modeld.dialects.whole_response import WholeResponse
 from modeld.errors import ModeldError
 from modeld.model_service import ModelService
-from modeld.requests import AnyRequest, AnyUnaryRequest, GenerateRequest
+from modeld.requests import AnyRequest, AnyUnaryRequest, GenerateRequest, KeepAliveSeconds
 from modeld.responses import AnyUnaryResponse
 
 B = TypeVar("B", bound=BaseModel)
@@ -52,11 +52,12 @@ class Call:
 class Load:
     """What a body asks for in place of a request: that a model comes into memory.
 
-    ``respond`` makes the response once it is there.
+    ``respond`` makes the response once it is there; ``keep_alive_s`` is how long it stays unused.
     """
 
     model: str
     respond: Callable[[Call], WholeResponse]
+    keep_alive_s: KeepAliveSeconds | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ from modeld.requests import (
     ApplyTemplateRequest,
     DetokenizeRequest,
     GenerateRequest,
+    KeepAliveSeconds,
     TokenizeRequest,
 )
 from modeld.responses import AnyUnaryResponse, Chunk, Done
@@ -229,10 +230,15 @@ class LocalService(ModelService):
         await self._registry.refresh()
         return self._registry.specs()
 
-    async def load(self, model: str) -> None:
+    async def load(self, model: str, *, keep_alive_s: KeepAliveSeconds | None = None) -> None:
         """Bring a model into memory, queued as any request is."""
         entry = await self._entry(model)
-        async with self._pool.lease(entry, max_wait_s=self._settings.max_wait_s, needs_slot=False):
+        async with self._pool.lease(
+            entry,
+            max_wait_s=self._settings.max_wait_s,
+            needs_slot=False,
+            keep_alive_s=keep_alive_s,
+        ):
             pass
 
     async def unload(self, model: str) -> None:

@@ -163,7 +163,9 @@ class Toy(Dialect):
                 name="toy_unary_moves",
                 summary="Bring a model into memory",
                 body=Text,
-                requests=lambda body, _call: Load(model=body.text, respond=self.moved),
+                requests=lambda body, _call: Load(
+                    model=body.text, respond=self.moved, keep_alive_s=60
+                ),
                 respond=self.counted,
             ),
             BodyRoute(
@@ -415,7 +417,7 @@ def test_a_body_may_ask_for_a_model_to_come_or_to_leave(move: str) -> None:
 def test_a_route_for_unary_requests_may_load_a_model_too() -> None:
     service = FakeService(models=[M1])
     assert post(service, "/toy/unary_moves", text="m1").json() == {"moved": "m1"}
-    assert service.calls[1] == "load m1"
+    assert service.calls[1] == "load m1 for 60"
 
 
 def test_a_client_that_leaves_gives_up_its_load() -> None:

@@ -205,7 +205,8 @@ async def _move(wanted: Load | Unload, call: Call, receive: Receive, send: Send)
     """
     match wanted:
         case Load():
-            await run_guarded(call.service.load(call.model), watch_client(receive))
+            load = call.service.load(call.model, keep_alive_s=wanted.keep_alive_s)
+            await run_guarded(load, watch_client(receive))
         case Unload():
             await call.service.unload(call.model)
         case _:
