@@ -138,7 +138,11 @@ async def _wanted(
     if not texts:
         empty = {"model": body.model or named.id, "embeddings": []}
         content = empty if isinstance(body, OllamaEmbedBody) else {"embedding": []}
-        return Load(model=named.id, respond=lambda _call: WholeResponse.of(content))
+        return Load(
+            model=named.id,
+            respond=lambda _call: WholeResponse.of(content),
+            keep_alive_s=body.keep_alive,
+        )
     return (
         EmbedRequest(
             model=named.id,

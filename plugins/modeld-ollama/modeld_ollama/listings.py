@@ -24,9 +24,9 @@ from modeld_ollama.details import (
     modified_at,
 )
 from modeld_ollama.responses import MODEL
-from modeld_ollama.timing import written
+from modeld_ollama.timing import nanoseconds, written
 
-FOREVER_NS: Final = 2**63 - 1
+FOREVER_S: Final = 2**63 / 10**9
 """How far away Ollama writes the end of what has none: some 292 years."""
 
 _MODELS_PER_TURN: Final = 256
@@ -124,11 +124,12 @@ def _running_item(
 ) -> Mapping[str, Any]:
     """Return a model in memory; its file may be gone."""
     known = spec or ModelSpec(id=instance.model_id, name="", path="", format="")
+    left_s = FOREVER_S if instance.expires_in_s is None else instance.expires_in_s
     return {
         **_common(known),
         "size": instance.held_bytes,
         "size_vram": 0,
-        "expires_at": written(now_ns + FOREVER_NS),
+        "expires_at": written(now_ns + nanoseconds(left_s)),
     }
 
 

@@ -28,4 +28,4 @@ def moved(body: OllamaBody, named: Named, parts: dict[str, Any]) -> Load | Unloa
 
     if unloads:
         return Unload(model=named.id, respond=respond)
-    return Load(model=named.id, respond=respond)
+    return Load(model=named.id, respond=respond, keep_alive_s=body.keep_alive)

@@ -52,9 +52,9 @@ def test_the_older_form_has_one_vector_as_the_model_made_it():
     ],
 )
 def test_without_a_text_the_model_is_loaded(path, body, empty):
-    service, response = embed(VECTORS, path, **body)
+    service, response = embed(VECTORS, path, keep_alive=5, **body)
     assert response.json() == empty
-    assert service.calls[1] == "load m"
+    assert service.calls[1] == "load m for 5.0"
     assert not service.unary_requests
 
 

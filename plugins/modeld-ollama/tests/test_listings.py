@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import pytest
 from modeld_ollama.details import digest_of
 from msgspec.structs import replace
 from ollama_calls import SHOW, said
@@ -127,6 +128,11 @@ def running(*instances: InstanceStatus) -> list[dict[str, Any]]:
     return models
 
 
+def in_seconds(model: dict[str, Any]) -> float:
+    expires = datetime.fromisoformat(model["expires_at"])
+    return (expires - datetime.now(UTC)).total_seconds()
+
+
 def in_years(model: dict[str, Any]) -> int:
     """Return how many years are left until a model leaves memory."""
     expires = datetime.fromisoformat(model.pop("expires_at"))
@@ -152,6 +158,11 @@ def test_models_in_memory_are_listed():
     assert gone["name"] == "gone"
     assert gone["details"] == {**BARE, "format": ""}
     assert running() == []
+
+
+def test_it_is_told_when_a_model_leaves_memory():
+    (found,) = running(instance(A.id, InstanceState.READY, expires_in_s=1e6))
+    assert in_seconds(found) == pytest.approx(1e6, rel=1e-3)
 
 
 def test_a_model_is_shown():

@@ -230,9 +230,17 @@ def test_images_for_a_model_that_sees_none_are_refused_by_their_name() -> None:
         (GENERATE, {"response": ""}),
     ],
 )
-@pytest.mark.parametrize(("keep_alive", "move"), [(None, "load"), ("0s", "unload")])
+@pytest.mark.parametrize(
+    ("keep_alive", "move", "kept"),
+    [
+        (None, "load", ""),
+        ("0s", "unload", ""),
+        (60, "load", " for 60.0"),
+        (-1, "load", " for forever"),
+    ],
+)
 def test_a_body_in_which_nothing_is_said_moves_the_model(
-    path: str, parts: dict[str, Any], keep_alive: str | None, move: str
+    path: str, parts: dict[str, Any], keep_alive: object, move: str, kept: str
 ) -> None:
     service = FakeService(models=[M])
     empty = {"messages": []} if path == CHAT else {"prompt": ""}
@@ -240,7 +248,7 @@ def test_a_body_in_which_nothing_is_said_moves_the_model(
     document = response.json()
     assert document.pop("created_at").endswith("Z")
     assert document == {"model": "M", **parts, "done": True, "done_reason": move}
-    assert service.calls[1] == f"{move} m"
+    assert service.calls[1] == f"{move} m{kept}"
     assert not service.requests
 
 
