@@ -34,7 +34,7 @@ from modeld.requests import (
 from modeld.responses import AnyUnaryResponse, Chunk, Done
 from modeld.serving.entries_in_use import EntriesInUse
 from modeld.serving.loader import advice
-from modeld.serving.models.capabilities import listed_capabilities
+from modeld.serving.models.capabilities import described
 from modeld.serving.models.file_watch import FileWatch, OnDisk
 from modeld.serving.models.registry import Registry
 from modeld.serving.pool import Lease, Pool
@@ -93,7 +93,7 @@ class LocalService(ModelService):
         self._registry = Registry(
             plugins.sources.values(),
             timeout_s=settings.source_timeout_s,
-            capabilities=partial(listed_capabilities, settings=settings, plugins=plugins),
+            described=partial(described, settings=settings, plugins=plugins),
         )
         self._entries = EntriesInUse(settings, plugins, self._registry, self._pool, self._capacity)
         self._registry.on_scanned = self._entries.drop_vanished
