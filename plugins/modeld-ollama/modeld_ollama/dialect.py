@@ -26,6 +26,7 @@ class Ollama(Dialect):
 
     name = "ollama"
     prefixes = ("/api",)
+    base_path = ""
     error_body = OllamaErrorBody
 
     def __init__(self, parameters: tuple[SamplingParameter, ...]) -> None:

@@ -64,7 +64,7 @@ class OllamaBody(Strict):
         wanted = None if self.options is None else self.options.num_ctx
         if wanted is None or named.spec is None:
             return
-        most = named.spec.context_length
+        most = named.spec.context
         if most is None:
             raise wrong("options.num_ctx", "the model's context is not known; leave it out")
         if wanted > most:

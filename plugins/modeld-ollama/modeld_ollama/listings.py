@@ -61,6 +61,9 @@ class OllamaRunningModel(BaseModel):
     details: OllamaDetails
     expires_at: str = Field(description="when it leaves memory unless it is used; else far away")
     size_vram: int = Field(description="always 0: where its memory lies is not told apart")
+    context_length: int | None = Field(
+        None, description="the most tokens that one request may have; absent if unknown"
+    )
 
 
 class OllamaRunningList(BaseModel):
@@ -74,6 +77,7 @@ def listing_routes() -> tuple[PlainRoute, PlainRoute]:
     common = {"name": MODEL, "model": MODEL, "digest": EXAMPLE_DIGEST, "details": EXAMPLE}
     usable = {"modified_at": EXAMPLE_TIME, "size": 98362432, "capabilities": ["completion"]}
     running = {"size": 251658240, "size_vram": 0, "expires_at": EXAMPLE_TIME}
+    running["context_length"] = 4096
     return (
         PlainRoute(
             path="/api/tags",
@@ -125,12 +129,13 @@ def _running_item(
     """Return a model in memory; its file may be gone."""
     known = spec or ModelSpec(id=instance.model_id, name="", path="", format="")
     left_s = FOREVER_S if instance.expires_in_s is None else instance.expires_in_s
-    return {
+    item = {
         **_common(known),
         "size": instance.held_bytes,
         "size_vram": 0,
         "expires_at": written(now_ns + nanoseconds(left_s)),
     }
+    return item if known.context is None else {**item, "context_length": known.context}
 
 
 def _common(spec: ModelSpec) -> dict[str, Any]:

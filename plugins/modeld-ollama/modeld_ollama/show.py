@@ -47,6 +47,9 @@ class OllamaModelInfo(BaseModel):
 
     license: str | None = Field(None, description="as its header says it; absent if it does not")
     modelfile: str = Field(description="where its file is, in the form of a Modelfile")
+    parameters: str | None = Field(
+        None, description="`num_ctx` and the model's context, where that is known"
+    )
     details: OllamaDetails
     model_info: dict[str, Any] = Field(
         description="what its header says, without its name and its vocabulary"
@@ -59,6 +62,7 @@ def show_route(catalogue: Catalogue) -> BodyRoute[OllamaShowBody]:
     """Return the route."""
     example = {
         "modelfile": f"FROM /home/me/models/{MODEL}\n",
+        "parameters": "num_ctx                        4096",
         "details": EXAMPLE,
         "model_info": {"general.architecture": "llama", "llama.context_length": 8192},
         "capabilities": ["completion", "tools", "thinking"],
@@ -96,5 +100,8 @@ def shown(spec: ModelSpec, *, verbose: bool) -> dict[str, Any]:
         "capabilities": capabilities_of(spec),
         "modified_at": modified_at(spec),
     }
-    license_text = spec.metadata.get("general.license")
-    return {"license": str(license_text), **said} if license_text else said
+    if license_text := spec.metadata.get("general.license"):
+        said["license"] = str(license_text)
+    if spec.context is not None:
+        said["parameters"] = f"{'num_ctx':<30} {spec.context}"
+    return said

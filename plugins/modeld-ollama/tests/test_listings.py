@@ -26,6 +26,7 @@ A = ModelSpec(
     size_bytes=7,
     stamp=STAMP,
     capabilities=("chat", "embed", "reasoning", "text", "tools", "vision"),
+    context=4096,
     metadata={
         "general.name": "a",
         "general.license": "mit",
@@ -154,9 +155,11 @@ def test_models_in_memory_are_listed():
         "details": DETAILS,
         "size": 5,
         "size_vram": 0,
+        "context_length": 4096,
     }
     assert gone["name"] == "gone"
     assert gone["details"] == {**BARE, "format": ""}
+    assert "context_length" not in gone
     assert running() == []
 
 
@@ -170,6 +173,7 @@ def test_a_model_is_shown():
     assert document == {
         "license": "mit",
         "modelfile": "FROM /models/A-Q4_0.gguf\n",
+        "parameters": "num_ctx                        4096",
         "details": DETAILS,
         "model_info": {
             "general.license": "mit",
@@ -190,7 +194,7 @@ def test_long_arrays_are_shown_where_they_are_wanted():
 def test_the_older_name_of_the_field_is_taken_and_what_says_nothing():
     told = show(name="plain", model="", system="", template="", options={}, verbose=False).json()
     assert told["details"] == BARE
-    assert "license" not in told
+    assert not told.keys() & {"license", "parameters"}
 
 
 def test_what_cannot_be_shown_says_why():

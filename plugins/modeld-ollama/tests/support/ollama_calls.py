@@ -36,7 +36,7 @@ M = ModelSpec(
     name="m",
     path="/m",
     capabilities=("chat", "reasoning", "text", "vision"),
-    context_length=4096,
+    context=4096,
 )
 
 
