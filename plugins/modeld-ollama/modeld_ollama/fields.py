@@ -109,21 +109,17 @@ class GenerationBody(OllamaBody):
             **(self.options.members() if self.options is not None else {}),
             "model": named.id,
             "json_schema": {"type": "object"} if self.format == "json" else self.format or None,
-            "reasoning": self._reasoning(named),
+            "reasoning": self._reasoning(),
             "logprobs": self._logprobs(),
             "timeout_s": self.timeout_s,
             "keep_alive_s": self.keep_alive,
             "request_id": request_id,
         }
 
-    def _reasoning(self, named: Named) -> Reasoning:
-        """Return how much the model thinks; of one that never does, not to think is no wish."""
-        think = self.think
-        if isinstance(think, str):
-            return Reasoning(enabled=True, effort=think)
-        if think is False and named.spec is not None and not named.has("reasoning"):
-            return Reasoning()
-        return Reasoning(enabled=think)
+    def _reasoning(self) -> Reasoning:
+        if isinstance(self.think, str):
+            return Reasoning(enabled=True, effort=self.think)
+        return Reasoning(enabled=self.think)
 
     def _logprobs(self) -> int | None:
         if self.logprobs is True:
