@@ -53,22 +53,25 @@ class Load:
     """What a body asks for in place of a request: that a model comes into memory.
 
     ``respond`` makes the response once it is there; ``keep_alive_s`` is how long it stays unused.
+    ``timeout_s`` bounds the whole request.
     """
 
     model: str
     respond: Callable[[Call], WholeResponse]
     keep_alive_s: KeepAliveSeconds | None = None
+    timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unload:
     """What a body asks for in place of a request: that a model leaves memory.
 
-    ``respond`` makes the response once it is gone.
+    ``respond`` makes the response once it is gone; ``timeout_s`` bounds the whole request.
     """
 
     model: str
     respond: Callable[[Call], WholeResponse]
+    timeout_s: float | None = None
 
 
 Wanted: TypeAlias = Sequence[R] | Load | Unload

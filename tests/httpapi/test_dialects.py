@@ -59,6 +59,7 @@ END = Done(finish_reason=FinishReason.STOP, usage=Usage(completion_tokens=2))
 class Text(Strict):
     text: str
     count: int = 1
+    timeout_s: float | None = None
     stream: bool = True
     model: str | None = None
 
@@ -194,7 +195,7 @@ class Toy(Dialect):
         model = named[0] if named else ""
         match body.text:
             case "load":
-                return Load(model=model, respond=self.moved)
+                return Load(model=model, respond=self.moved, timeout_s=body.timeout_s)
             case "unload":
                 return Unload(model=model, respond=self.moved)
             case text:
@@ -418,6 +419,14 @@ def test_a_route_for_unary_requests_may_load_a_model_too() -> None:
     service = FakeService(models=[M1])
     assert post(service, "/toy/unary_moves", text="m1").json() == {"moved": "m1"}
     assert service.calls[1] == "load m1 for 60"
+
+
+def test_a_load_is_given_up_when_its_time_is_over() -> None:
+    service = FakeService(models=[M1])
+    service.load_gate = asyncio.Event()
+    response = post(service, "/toy/moves", text="load", model="alias", timeout_s=0.01)
+    assert (response.status_code, response.json()) == (504, {"oops": "request_timeout"})
+    assert service.calls[1:3] == ["load m1", "gave up m1"]
 
 
 def test_a_client_that_leaves_gives_up_its_load() -> None:

@@ -203,14 +203,15 @@ async def _move(wanted: Load | Unload, call: Call, receive: Receive, send: Send)
 
     A client that leaves gives up a load; an unload goes on without it: that frees, not takes.
     """
-    match wanted:
-        case Load():
-            load = call.service.load(call.model, keep_alive_s=wanted.keep_alive_s)
-            await run_guarded(load, watch_client(receive))
-        case Unload():
-            await call.service.unload(call.model)
-        case _:
-            assert_never(wanted)
+    async with within(wanted.timeout_s):
+        match wanted:
+            case Load():
+                load = call.service.load(call.model, keep_alive_s=wanted.keep_alive_s)
+                await run_guarded(load, watch_client(receive))
+            case Unload():
+                await call.service.unload(call.model)
+            case _:
+                assert_never(wanted)
     await send_whole(wanted.respond(call), send)
 
 
