@@ -142,6 +142,7 @@ async def _wanted(
             model=named.id,
             respond=lambda _call: WholeResponse.of(content),
             keep_alive_s=body.keep_alive,
+            timeout_s=body.timeout_s,
         )
     return (
         EmbedRequest(

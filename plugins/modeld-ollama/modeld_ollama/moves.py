@@ -27,5 +27,10 @@ def moved(body: OllamaBody, named: Named, parts: dict[str, Any]) -> Load | Unloa
         )
 
     if unloads:
-        return Unload(model=named.id, respond=respond)
-    return Load(model=named.id, respond=respond, keep_alive_s=body.keep_alive)
+        return Unload(model=named.id, respond=respond, timeout_s=body.timeout_s)
+    return Load(
+        model=named.id,
+        respond=respond,
+        keep_alive_s=body.keep_alive,
+        timeout_s=body.timeout_s,
+    )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from modeld_ollama.chat.body import OllamaChatBody
 from modeld_ollama.generate import OllamaGenerateBody
 from modeld_ollama.options import OllamaOptions
-from ollama_calls import CHAT, GENERATE, REQUEST_ID, M, post, said
+from ollama_calls import CHAT, EMBED, GENERATE, REQUEST_ID, M, post, said
 
 from modeld.messages import ImagePart, Message, Reasoning, TextPart, Tool, ToolCall
 from modeld.requests import GenerateRequest, Sampling
@@ -255,3 +256,10 @@ def test_a_body_in_which_nothing_is_said_moves_the_model(
 def test_a_model_that_is_not_there_is_not_loaded() -> None:
     response = post(FakeService(models=[M]), CHAT, model="none", messages=[])
     assert response.status_code == 404
+
+
+def test_a_load_has_no_more_time_than_its_request() -> None:
+    for path, empty in ((CHAT, {"messages": []}), (EMBED, {"input": []})):
+        service = FakeService(models=[M])
+        service.load_gate = asyncio.Event()
+        assert post(service, path, timeout_s=0.01, model="m", **empty).status_code == 504
