@@ -119,13 +119,15 @@ class UnaryRoute(Documented, Generic[B]):
 
     ``requests`` makes the requests, which are served at once; ``respond`` gets the responses in
     their order. Where requests can be made only of the responses to others, ``then`` makes them of
-    those, and ``respond`` gets what comes of them.
+    those, and ``respond`` gets what comes of them; it returns ``None`` where nothing has to follow.
     """
 
     body: type[B]
     requests: Reading[B, AnyUnaryRequest]
     respond: Callable[[B, Call, Sequence[AnyUnaryResponse]], Awaitable[WholeResponse]]
-    then: Callable[[B, Call, Sequence[AnyUnaryResponse]], Sequence[AnyUnaryRequest]] | None = None
+    then: (
+        Callable[[B, Call, Sequence[AnyUnaryResponse]], Sequence[AnyUnaryRequest] | None] | None
+    ) = None
     body_examples: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 

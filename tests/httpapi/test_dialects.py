@@ -144,11 +144,7 @@ class Toy(Dialect):
                 requests=lambda body, _call: [
                     ApplyTemplateRequest(messages=(Message(role="user", content=body.text),))
                 ],
-                then=lambda _body, _call, texts: [
-                    TokenizeRequest(text=each.text)
-                    for each in texts
-                    if isinstance(each, TextResponse)
-                ],
+                then=self.counting,
                 respond=self.counted,
             ),
             GenerationRoute(
@@ -206,6 +202,13 @@ class Toy(Dialect):
 
     async def upper(self, body: Text, _call: Call) -> WholeResponse:
         return WholeResponse.of({"text": body.text.upper()})
+
+    def counting(
+        self, body: Text, _call: Call, texts: Sequence[AnyUnaryResponse]
+    ) -> list[TokenizeRequest] | None:
+        if body.text == "once":
+            return None
+        return [TokenizeRequest(text=each.text) for each in texts if isinstance(each, TextResponse)]
 
     async def counted(
         self, body: Text, _call: Call, responses: Sequence[AnyUnaryResponse]
@@ -379,6 +382,12 @@ def test_unary_requests_can_be_made_of_the_responses_to_others() -> None:
     assert isinstance(first, ApplyTemplateRequest)
     assert second == TokenizeRequest(text="<abc>", request_id=first.request_id)
     assert first.request_id
+
+
+def test_nothing_need_follow_the_first_requests() -> None:
+    service = FakeService()
+    assert post(service, "/toy/twice", text="once").json() == []
+    assert len(service.unary_requests) == 1
 
 
 def test_a_response_of_another_kind_is_refused() -> None:

@@ -115,10 +115,10 @@ class UnaryEndpoint:
         service, then = self._kit.service, self._route.then
         async with within(requests[0].timeout_s):
             responses = await _submitted(service, requests, call.request_id)
-            if then is not None:
-                requests = then(body, call, responses)
-                responses = await _submitted(service, requests, call.request_id)
-            return responses
+            following = None if then is None else then(body, call, responses)
+            if following is None:
+                return responses
+            return await _submitted(service, following, call.request_id)
 
 
 class PlainEndpoint:
