@@ -49,6 +49,10 @@ class Catalogue:
         spec = self._names.find(wanted)
         return Named(id=spec.id if spec else wanted, spec=spec)
 
+    def seen(self, model: str) -> ModelSpec | None:
+        """Return what is known of the model of this id, as of the last look."""
+        return self._names.find(model)
+
     async def known(self, name: str | None, call: Call) -> ModelSpec:
         """Return what is known of a model that can be used.
 

@@ -10,18 +10,23 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-from modeld.dialects import JSON, Call, Load, UnaryRoute, Wanted, WholeResponse, listing
-from modeld.dialects.body import listed, one_or_list, refused
+from modeld.dialects import JSON, Call, Load, UnaryRoute, Unload, Wanted, WholeResponse, listing
+from modeld.dialects.body import listed, one_or_list, wrong
 from modeld.dialects.documents import WORK_ERRORS, Content, ResponseDoc
-from modeld.errors import InternalError, NotSupportedError
-from modeld.requests import EmbedRequest
+from modeld.errors import InternalError, LoadFailedError, NotSupportedError
+from modeld.requests import AnyUnaryRequest, EmbedRequest, TokenizeRequest
+from modeld.responses import AnyUnaryResponse, TokenizeResponse
 from modeld_ollama.catalogue import Catalogue
+from modeld_ollama.cutting import cut, positions_of_long
 from modeld_ollama.fields import OllamaBody
 from modeld_ollama.options import OllamaOptions
 from modeld_ollama.responses import MODEL
 from modeld_ollama.timing import nanoseconds
 
 MAX_INPUTS: Final = 2048
+MAX_CUT: Final = 128
+"""How many texts one request may have that are cut."""
+
 _NUMBERS_PER_TURN: Final = 16_384
 
 _DESCRIPTION: Final = """\
@@ -53,9 +58,9 @@ class OllamaEmbedBody(_VectorsBody):
     input: Inputs | None = Field(
         None, description="one text, or a list of them; none of them empty"
     )
-    truncate: Annotated[
-        None, refused("only false: a text that is too long is refused, not cut", but=(False,))
-    ] = None
+    truncate: bool | None = Field(
+        None, description="true cuts texts that are too long; otherwise they are refused"
+    )
     dimensions: int | None = Field(
         None,
         ge=0,
@@ -90,8 +95,25 @@ def embed_routes(
 ) -> tuple[UnaryRoute[OllamaEmbedBody], UnaryRoute[OllamaEmbeddingsBody]]:
     """Return the route, and its older form."""
 
-    async def of_texts(body: OllamaEmbedBody, call: Call) -> Wanted[EmbedRequest]:
-        return await _wanted(catalogue, body, call, body.input or (), normalize=True)
+    async def of_texts(body: OllamaEmbedBody, call: Call) -> Wanted[AnyUnaryRequest]:
+        wanted = await _wanted(catalogue, body, call, body.input or (), normalize=True)
+        if isinstance(wanted, Load | Unload) or not body.truncate:
+            return wanted
+        spec = catalogue.seen(wanted[0].model)
+        return (spec and _tokens_wanted(spec.context, wanted[0])) or wanted
+
+    def of_cut_texts(
+        body: OllamaEmbedBody, call: Call, responses: Sequence[AnyUnaryResponse]
+    ) -> list[AnyUnaryRequest] | None:
+        tokens = [each for each in responses if isinstance(each, TokenizeResponse)]
+        if not tokens:
+            return None
+        spec, texts = catalogue.seen(call.model), tuple(body.input or ())
+        context = (spec and spec.context) or 0
+        if len(positions_of_long(texts, context)) != len(tokens):
+            raise LoadFailedError("the model has changed meanwhile; try again", retry_after_s=1)
+        texts = cut(texts, tokens, context)
+        return [_embedding(call.model, body, call, texts, normalize=True)]
 
     async def of_text(body: OllamaEmbeddingsBody, call: Call) -> Wanted[EmbedRequest]:
         texts = (body.prompt,) if body.prompt else ()
@@ -111,6 +133,7 @@ def embed_routes(
                 "several": {"model": MODEL, "input": ["a cat", "a dog"]},
             },
             requests=of_texts,
+            then=of_cut_texts,
             respond=_vectors,
             responses=(_described(OllamaVectors, example),),
             raises=WORK_ERRORS,
@@ -144,16 +167,46 @@ async def _wanted(
             keep_alive_s=body.keep_alive,
             timeout_s=body.timeout_s,
         )
-    return (
-        EmbedRequest(
-            model=named.id,
-            inputs=tuple(texts),
-            normalize=normalize,
-            timeout_s=body.timeout_s,
-            keep_alive_s=body.keep_alive,
-            request_id=call.request_id,
-        ),
+    return [_embedding(named.id, body, call, texts, normalize=normalize)]
+
+
+def _embedding(
+    model: str, body: OllamaBody, call: Call, texts: Sequence[str], *, normalize: bool
+) -> EmbedRequest:
+    return EmbedRequest(
+        model=model,
+        inputs=tuple(texts),
+        normalize=normalize,
+        timeout_s=body.timeout_s,
+        keep_alive_s=body.keep_alive,
+        request_id=call.request_id,
     )
+
+
+def _tokens_wanted(context: int | None, wanted: EmbedRequest) -> list[AnyUnaryRequest]:
+    """Return requests for the tokens of all texts that may have to be cut.
+
+    Raises:
+        InvalidRequestError: it is not known how long texts may be, or there are too many.
+    """
+    if context is None:
+        raise wrong("truncate", "the model's context is not known; leave it out")
+    long = positions_of_long(wanted.inputs, context)
+    if len(long) > MAX_CUT:
+        raise wrong("truncate", f"at most {MAX_CUT} texts may be so long; send fewer at once")
+    return [
+        TokenizeRequest(
+            model=wanted.model,
+            text=wanted.inputs[position],
+            add_special=False,
+            parse_special=False,
+            with_pieces=True,
+            timeout_s=wanted.timeout_s,
+            keep_alive_s=wanted.keep_alive_s,
+            request_id=wanted.request_id,
+        )
+        for position in long
+    ]
 
 
 async def _vectors(body: OllamaEmbedBody, call: Call, responses: Sequence[Any]) -> WholeResponse:

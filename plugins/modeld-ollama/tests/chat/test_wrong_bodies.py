@@ -45,7 +45,7 @@ GENERATES = TEXT | {
 }
 EMBEDS = COMMON | {
     "input": (5, True, {}, ["a"] * 2049),
-    "truncate": (True, 0),
+    "truncate": NO_BOOL,
     "dimensions": (*NO_WHOLE, -1),
 }
 EMBEDDINGSES = COMMON | {"prompt": NO_TEXT}
