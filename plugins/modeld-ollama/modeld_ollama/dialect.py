@@ -10,7 +10,8 @@ from modeld.errors import ModeldError
 from modeld.sampling import SamplingParameter
 from modeld_ollama.catalogue import Catalogue
 from modeld_ollama.chat.body import OllamaChatBody
-from modeld_ollama.embed import OllamaEmbedBody, OllamaEmbeddingsBody, embed_routes
+from modeld_ollama.embed import EmbedRoutes
+from modeld_ollama.embed_bodies import OllamaEmbedBody, OllamaEmbeddingsBody
 from modeld_ollama.errors import OllamaErrorBody, error_line, error_response
 from modeld_ollama.fields import with_options
 from modeld_ollama.generate import OllamaGenerateBody
@@ -37,14 +38,12 @@ class Ollama(Dialect):
         """Return all routes."""
         catalogue, options = Catalogue(), self._options
         text = TextRoutes(catalogue=catalogue, failure=lambda error: error_line(error, self._own))
+        embed = EmbedRoutes(catalogue=catalogue)
         return (
             text.chat(with_options(OllamaChatBody, options)),
             text.generate(with_options(OllamaGenerateBody, options)),
-            *embed_routes(
-                catalogue,
-                with_options(OllamaEmbedBody, options),
-                with_options(OllamaEmbeddingsBody, options),
-            ),
+            embed.embed(with_options(OllamaEmbedBody, options)),
+            embed.embeddings(with_options(OllamaEmbeddingsBody, options)),
             *listing_routes(),
             show_route(catalogue),
             version_route(),

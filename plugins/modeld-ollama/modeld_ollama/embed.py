@@ -6,24 +6,29 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Final
+from dataclasses import dataclass
+from typing import Any, Final
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel
 
 from modeld.dialects import JSON, Call, Load, UnaryRoute, Unload, Wanted, WholeResponse, listing
-from modeld.dialects.body import listed, one_or_list, wrong
+from modeld.dialects.body import wrong
 from modeld.dialects.documents import WORK_ERRORS, Content, ResponseDoc
 from modeld.errors import InternalError, LoadFailedError, NotSupportedError
 from modeld.requests import AnyUnaryRequest, EmbedRequest, TokenizeRequest
 from modeld.responses import AnyUnaryResponse, TokenizeResponse
 from modeld_ollama.catalogue import Catalogue
 from modeld_ollama.cutting import cut, positions_of_long
+from modeld_ollama.embed_bodies import (
+    OllamaEmbedBody,
+    OllamaEmbeddingsBody,
+    OllamaVector,
+    OllamaVectors,
+)
 from modeld_ollama.fields import OllamaBody
-from modeld_ollama.options import OllamaOptions
 from modeld_ollama.responses import MODEL
 from modeld_ollama.timing import nanoseconds
 
-MAX_INPUTS: Final = 2048
 MAX_CUT: Final = 128
 """How many texts one request may have that are cut."""
 
@@ -34,123 +39,78 @@ The model is loaded if it is not in memory, and the request waits in its queue a
 does. Without a text the model is only loaded. One that makes no embeddings is refused.
 """
 _VECTOR: Final = [-0.0247, -0.0104, 0.0261]
-
-Inputs = Annotated[
-    list[Annotated[str, Field(min_length=1)]],
-    Field(max_length=MAX_INPUTS, fail_fast=True),
-    BeforeValidator(listed),
-    one_or_list({"type": "string", "minLength": 1}, maxItems=MAX_INPUTS),
-]
-
-
-class _VectorsBody(OllamaBody):
-    """Base of both bodies."""
-
-    options: OllamaOptions | None = Field(
-        None,
-        description="only `num_ctx` counts: no tokens are chosen here, so the rest says nothing",
-    )
+_VECTORS: Final = {
+    "model": MODEL,
+    "total_duration": 14143917,
+    "load_duration": 0,
+    "prompt_eval_count": 8,
+    "embeddings": [_VECTOR],
+}
 
 
-class OllamaEmbedBody(_VectorsBody):
-    """Texts whose vectors are wanted."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbedRoutes:
+    """Makes the route and its older form, with the bodies that have the backends' options."""
 
-    input: Inputs | None = Field(
-        None, description="one text, or a list of them; none of them empty"
-    )
-    truncate: bool | None = Field(
-        None, description="true cuts texts that are too long; otherwise they are refused"
-    )
-    dimensions: int | None = Field(
-        None,
-        ge=0,
-        description="length of the vectors; refused unless the model's have it anyway, or 0",
-    )
+    catalogue: Catalogue
 
-
-class OllamaEmbeddingsBody(_VectorsBody):
-    """One text whose vector is wanted."""
-
-    prompt: str | None = Field(None, description="the text")
-
-
-class OllamaVectors(BaseModel):
-    """One vector for each text, in their order, each of length 1."""
-
-    model: str = Field(description="the model as the request names it")
-    total_duration: int | None = Field(None, description="how long it took, in nanoseconds")
-    load_duration: int | None = Field(None, description="always 0: a load counts in the total")
-    prompt_eval_count: int | None = Field(None, description="tokens of all texts")
-    embeddings: list[list[float]]
-
-
-class OllamaVector(BaseModel):
-    """The vector of a text, as the model has made it."""
-
-    embedding: list[float]
-
-
-def embed_routes(
-    catalogue: Catalogue, embed: type[OllamaEmbedBody], embeddings: type[OllamaEmbeddingsBody]
-) -> tuple[UnaryRoute[OllamaEmbedBody], UnaryRoute[OllamaEmbeddingsBody]]:
-    """Return the route, and its older form."""
-
-    async def of_texts(body: OllamaEmbedBody, call: Call) -> Wanted[AnyUnaryRequest]:
-        wanted = await _wanted(catalogue, body, call, body.input or (), normalize=True)
-        if isinstance(wanted, Load | Unload) or not body.truncate:
-            return wanted
-        spec = catalogue.seen(wanted[0].model)
-        return (spec and _tokens_wanted(spec.context, wanted[0])) or wanted
-
-    def of_cut_texts(
-        body: OllamaEmbedBody, call: Call, responses: Sequence[AnyUnaryResponse]
-    ) -> list[AnyUnaryRequest] | None:
-        tokens = [each for each in responses if isinstance(each, TokenizeResponse)]
-        if not tokens:
-            return None
-        spec, texts = catalogue.seen(call.model), tuple(body.input or ())
-        context = (spec and spec.context) or 0
-        if len(positions_of_long(texts, context)) != len(tokens):
-            raise LoadFailedError("the model has changed meanwhile; try again", retry_after_s=1)
-        texts = cut(texts, tokens, context)
-        return [_embedding(call.model, body, call, texts, normalize=True)]
-
-    async def of_text(body: OllamaEmbeddingsBody, call: Call) -> Wanted[EmbedRequest]:
-        texts = (body.prompt,) if body.prompt else ()
-        return await _wanted(catalogue, body, call, texts, normalize=False)
-
-    example = {"model": MODEL, "total_duration": 14143917, "load_duration": 0}
-    example |= {"prompt_eval_count": 8, "embeddings": [_VECTOR]}
-    return (
-        UnaryRoute(
+    def embed(self, body: type[OllamaEmbedBody]) -> UnaryRoute[OllamaEmbedBody]:
+        """Return the route for several texts."""
+        return UnaryRoute(
             path="/api/embed",
             name="ollama_embed",
             summary="Turn texts into vectors, in Ollama's form",
             description=_DESCRIPTION,
-            body=embed,
+            body=body,
             body_examples={
                 "one": {"model": MODEL, "input": "a cat"},
                 "several": {"model": MODEL, "input": ["a cat", "a dog"]},
             },
-            requests=of_texts,
-            then=of_cut_texts,
+            requests=self._of_texts,
+            then=self._of_cut_texts,
             respond=_vectors,
-            responses=(_described(OllamaVectors, example),),
+            responses=(_described(OllamaVectors, _VECTORS),),
             raises=WORK_ERRORS,
-        ),
-        UnaryRoute(
+        )
+
+    def embeddings(self, body: type[OllamaEmbeddingsBody]) -> UnaryRoute[OllamaEmbeddingsBody]:
+        """Return the route for one text."""
+        return UnaryRoute(
             path="/api/embeddings",
             name="ollama_embeddings",
             summary="Turn a text into a vector, in Ollama's older form",
             description=_DESCRIPTION,
-            body=embeddings,
+            body=body,
             body_examples={"one": {"model": MODEL, "prompt": "a cat"}},
-            requests=of_text,
+            requests=self._of_text,
             respond=_vector,
             responses=(_described(OllamaVector, {"embedding": _VECTOR}),),
             raises=WORK_ERRORS,
-        ),
-    )
+        )
+
+    async def _of_texts(self, body: OllamaEmbedBody, call: Call) -> Wanted[AnyUnaryRequest]:
+        wanted = await _wanted(self.catalogue, body, call, body.input or (), normalize=True)
+        if isinstance(wanted, Load | Unload) or not body.truncate:
+            return wanted
+        spec = self.catalogue.seen(wanted[0].model)
+        return (spec and _tokens_wanted(spec.context, wanted[0])) or wanted
+
+    def _of_cut_texts(
+        self, body: OllamaEmbedBody, call: Call, responses: Sequence[AnyUnaryResponse]
+    ) -> list[AnyUnaryRequest] | None:
+        tokens = [each for each in responses if isinstance(each, TokenizeResponse)]
+        if not tokens:
+            return None
+        spec, texts = self.catalogue.seen(call.model), tuple(body.input or ())
+        context = None if spec is None else spec.context
+        if context is None or len(positions_of_long(texts, context)) != len(tokens):
+            raise LoadFailedError("the model has changed meanwhile; try again", retry_after_s=1)
+        texts = cut(texts, tokens, context)
+        return [_embedding(call.model, body, call, texts, normalize=True)]
+
+    async def _of_text(self, body: OllamaEmbeddingsBody, call: Call) -> Wanted[EmbedRequest]:
+        texts = (body.prompt,) if body.prompt else ()
+        return await _wanted(self.catalogue, body, call, texts, normalize=False)
 
 
 async def _wanted(

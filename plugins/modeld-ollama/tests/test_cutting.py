@@ -7,10 +7,15 @@ from typing import Any
 
 import httpx
 import pytest
+from modeld_ollama.catalogue import Catalogue
 from modeld_ollama.cutting import RESERVED, cut, positions_of_long
+from modeld_ollama.embed import EmbedRoutes
+from modeld_ollama.embed_bodies import OllamaEmbedBody
 from msgspec.structs import replace
 from ollama_calls import EMBED, M, post, said
 
+from modeld.dialects import Call
+from modeld.errors import LoadFailedError
 from modeld.requests import AnyUnaryRequest, EmbedRequest, TokenizeRequest
 from modeld.responses import AnyUnaryResponse, EmbedResponse, TokenizeResponse, Usage
 from modeld.values import ModelSpec
@@ -88,6 +93,23 @@ def test_only_so_many_texts_are_cut_at_once() -> None:
 def test_texts_are_not_cut_for_a_context_that_nobody_knows() -> None:
     unknown = embed(Embedding(replace(M, context=None)), ["abcdef"])
     assert (unknown.status_code, said(unknown)[:10]) == (400, "truncate: ")
+
+
+def test_texts_are_not_cut_for_another_model_than_they_were_read_by() -> None:
+    call = Call(
+        request_id="r",
+        created_unix=0,
+        begun_s=0.0,
+        headers={},
+        query={},
+        path={},
+        service=FakeService(),
+        model="m",
+    )
+    route = EmbedRoutes(catalogue=Catalogue()).embed(OllamaEmbedBody)
+    assert route.then is not None
+    with pytest.raises(LoadFailedError, match="has changed meanwhile"):
+        route.then(OllamaEmbedBody(input=["abcdef"]), call, [tokens(b"a")])
 
 
 def test_a_model_that_is_not_known_yet_is_left_to_the_service() -> None:

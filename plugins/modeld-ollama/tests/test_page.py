@@ -10,7 +10,7 @@ import pytest
 from modeld_ollama.chat.body import OllamaChatBody
 from modeld_ollama.chat.messages import OllamaChatTurn
 from modeld_ollama.dialect import Ollama
-from modeld_ollama.embed import OllamaEmbedBody, OllamaEmbeddingsBody
+from modeld_ollama.embed_bodies import OllamaEmbedBody, OllamaEmbeddingsBody
 from modeld_ollama.generate import OllamaGenerateBody
 from modeld_ollama.library import OllamaPullBody
 from modeld_ollama.options import OllamaOptions
