@@ -17,7 +17,7 @@ from modeld_ollama.catalogue import Catalogue
 from modeld_ollama.encoders import NDJSON
 from modeld_ollama.responses import MODEL
 
-API_VERSION: Final = "0.12.6"
+API_VERSION: Final = "0.32.15"
 """The release of Ollama whose API this is: clients look at it before they use what is newer."""
 
 _ADVICE: Final = "modeld downloads nothing; put the model's GGUF file into the models folder"
