@@ -11,7 +11,7 @@ import msgspec
 from pydantic import BaseModel, Field
 
 from modeld.dialects import WholeResponse, retry_headers
-from modeld.errors import ModeldError, ModelNotFoundError
+from modeld.errors import ModeldError, ModelNotFoundError, TemplateError
 from modeld.sampling import COMMON
 
 _NAMES: Final = {
@@ -30,6 +30,11 @@ _IN_FUNCTION = re.compile(
 )
 _IMAGE = re.compile(r"(?P<message>messages\[\d+\])\.content\[(?P<index>\d+)\]")
 _UNKNOWN = re.compile(r"there is no model (?P<model>'.*?'|\".*?\")(?P<rest>.*)", re.DOTALL)
+
+
+_NATIVE_WAY: Final = "send `prompt` instead of `messages`"
+_OWN_WAY: Final = "send a prompt to /api/generate with `raw`"
+"""What to do without a chat template, on the native wire and on this one."""
 
 
 class OllamaErrorBody(BaseModel):
@@ -54,6 +59,8 @@ def message(error: ModeldError, own: frozenset[str]) -> str:
     said = error.message
     if isinstance(error, ModelNotFoundError) and (found := _UNKNOWN.fullmatch(said)):
         return f"model {found['model']} not found{found['rest']}"
+    if isinstance(error, TemplateError):
+        return said.replace(_NATIVE_WAY, _OWN_WAY)
     is_ours = said.startswith(f"{error.field}: unknown field")
     if error.field is not None and said.startswith(f"{error.field}:") and not is_ours:
         return named(error.field, own) + said.removeprefix(error.field)

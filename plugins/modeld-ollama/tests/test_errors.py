@@ -20,6 +20,7 @@ from modeld.errors import (
     PromptTooLongError,
     QueueFullError,
     RequestTimeoutError,
+    TemplateError,
 )
 from modeld.settings import Settings
 from tests.support.http.fake_service import FakeService, ask, make_app
@@ -127,6 +128,13 @@ def test_members_are_called_what_this_wire_calls_them(field: str, name: str):
     assert named(field, own) == name
     error = NotSupportedError(f"{field}: not here", field=field)
     assert message(error, own) == f"{name}: not here"
+
+
+def test_a_model_without_a_chat_template_is_asked_in_this_wires_way():
+    said = "the model has no chat template; send `prompt` instead of `messages`"
+    assert message(TemplateError(said), frozenset()) == (
+        "the model has no chat template; send a prompt to /api/generate with `raw`"
+    )
 
 
 def test_a_field_that_this_wire_does_not_have_keeps_its_name():
