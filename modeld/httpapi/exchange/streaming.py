@@ -153,9 +153,7 @@ class Delivery:
                 await asyncio.sleep(0)  # so that others have a turn where chunks never wait
         return ends
 
-    async def _gather(
-        self, encoder: WholeEncoder, source: Merged, count: int
-    ) -> dict[int, Done]:
+    async def _gather(self, encoder: WholeEncoder, source: Merged, count: int) -> dict[int, Done]:
         """Keep every piece, and put all of a generation into its end."""
         wholes = [_Whole(index, encoder) for index in range(count)]
         ends: dict[int, Done] = {}
