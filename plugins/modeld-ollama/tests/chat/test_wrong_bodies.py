@@ -15,7 +15,7 @@ from modeld_ollama.library import OllamaPullBody
 from modeld_ollama.options import OllamaOptions
 from modeld_ollama.show import OllamaShowBody
 from ollama_calls import CHAT, EMBED, EMBEDDINGS, GENERATE, PULL, SHOW, TURN
-from wrong_fields import (
+from wrong_ollama_fields import (
     COMMON,
     NO_BOOL,
     NO_NUMBER,
