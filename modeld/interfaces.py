@@ -111,6 +111,13 @@ class Backend(ABC):
         """Return how the model would get a capability, for who has just been refused it."""
         return ""
 
+    def context(self, spec: ModelSpec, options: Options) -> int | None:  # noqa: ARG002
+        """Return the most tokens that one request may have, its prompt and what comes of it.
+
+        ``None`` where that is not known. Called where :meth:`estimate` is.
+        """
+        return None
+
     warm_imports: ClassVar[tuple[str, ...]] = ()
     """Modules that warm workers import ahead of time, so that a load need not."""
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 
-from modeld.requests import AnyUnaryRequest, GenerateRequest
+from modeld.requests import AnyUnaryRequest, GenerateRequest, KeepAliveSeconds
 from modeld.responses import AnyUnaryResponse, Chunk
 from modeld.status import Readiness, ServiceStatus
 from modeld.values import ModelSpec, PluginStatus
@@ -63,8 +63,11 @@ class ModelService(ABC):
         """Look into all sources again and return what :meth:`models` does."""
 
     @abstractmethod
-    async def load(self, model: str) -> None:
-        """Bring a model into memory and return when it is ready."""
+    async def load(self, model: str, *, keep_alive_s: KeepAliveSeconds | None = None) -> None:
+        """Bring a model into memory and return when it is ready.
+
+        ``keep_alive_s`` is how long it stays there unused, as in a request.
+        """
 
     @abstractmethod
     async def unload(self, model: str) -> None:

@@ -43,8 +43,10 @@ class ModelSpec(Value, frozen=True, kw_only=True):
     the model is listed but never loaded. ``metadata`` holds the header's scalar values and short
     arrays under their own keys (for GGUF: ``llama.block_count`` and the like), without the
     tokenizer. ``weights_bytes`` is the sum of the tensors' sizes, without header and padding.
-    ``capabilities`` are the values of :class:`~modeld.capabilities.Capability` that its backend
-    declares; the service fills them in, and what a source says there is not used.
+    ``context_length`` is what it was trained for, ``context`` the most tokens that one request may
+    have as the model is configured. ``capabilities`` are the values of
+    :class:`~modeld.capabilities.Capability` that its backend declares. The service fills in these
+    two, and what a source says there is not used.
     """
 
     id: str
@@ -61,6 +63,7 @@ class ModelSpec(Value, frozen=True, kw_only=True):
     stamp: FileStamp | None = None
     problem: str | None = None
     capabilities: tuple[str, ...] = ()
+    context: int | None = None
 
 
 class Options(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):

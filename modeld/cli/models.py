@@ -19,7 +19,7 @@ from modeld.doctor.inventory import loadable_of
 from modeld.machine.files import Machine
 from modeld.machine.memory import Capacity, read_capacity
 from modeld.plugins import PluginHost
-from modeld.serving.models.capabilities import listed_capabilities
+from modeld.serving.models.capabilities import described
 from modeld.serving.models.registry import Registry
 from modeld.settings import Settings
 from modeld.sizes import size_text
@@ -61,8 +61,8 @@ def command(*, verbose: bool, as_json: bool, **given: Any) -> int:
     settings = resolved(given).settings
     logs.configure(settings, sys.stderr)
     plugins = PluginHost.discover(settings)
-    declared = partial(listed_capabilities, settings=settings, plugins=plugins)
-    registry = Registry(plugins.sources.values(), capabilities=declared)
+    declared = partial(described, settings=settings, plugins=plugins)
+    registry = Registry(plugins.sources.values(), described=declared)
     asyncio.run(registry.refresh())
     capacity = read_capacity(Machine())
     specs = [_with_size(spec, settings, plugins, capacity) for spec in registry.specs()]

@@ -106,11 +106,15 @@ def usable(fault_of: Callable[[Any], str | None]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def refused(advice: str) -> BeforeValidator:
-    """Return what takes nothing but null, and says in ``advice`` why or what to do instead."""
+def refused(advice: str, *, but: tuple[object, ...] = ()) -> BeforeValidator:
+    """Return what takes nothing but null and ``but``, and says in ``advice`` what to do instead.
+
+    The values ``but`` ask for what is so anyway, and count as null.
+    """
 
     def check(given: Any) -> None:
-        if given is not None:
+        says_nothing = any(type(given) is type(each) and given == each for each in (None, *but))
+        if not says_nothing:
             raise PydanticCustomError("refused", "{advice}", {"advice": advice})
 
     return BeforeValidator(check)

@@ -20,10 +20,11 @@ from modeld.dialects.encoder import Encoder
 from modeld.dialects.whole_response import WholeResponse
 from modeld.errors import ModeldError
 from modeld.model_service import ModelService
-from modeld.requests import AnyUnaryRequest, GenerateRequest
+from modeld.requests import AnyRequest, AnyUnaryRequest, GenerateRequest, KeepAliveSeconds
 from modeld.responses import AnyUnaryResponse
 
 B = TypeVar("B", bound=BaseModel)
+R = TypeVar("R", bound=AnyRequest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,19 +34,53 @@ class Call:
     ``headers`` have small letters; of one that is there twice, the values are joined by commas.
     ``path`` has the parts of the address that the route names. ``model`` is what serves the
     request; it is empty where no model is known yet. ``caller`` is made from the API key of the
-    request and empty without one: what a dialect keeps for one caller no other may see. Of
-    ``service`` only what reads may be used: requests go through the route's own functions, which
-    are watched.
+    request and empty without one: what a dialect keeps for one caller no other may see.
+    ``begun_s`` is when the request had come, on the monotonic clock. Of ``service`` only what reads
+    may be used: requests go through the route's own functions, which are watched.
     """
 
     request_id: str
     created_unix: int
+    begun_s: float
     headers: Mapping[str, str]
     query: Mapping[str, str]
     path: Mapping[str, str]
     service: ModelService
     model: str = ""
     caller: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What a body asks for in place of a request: that a model comes into memory.
+
+    ``respond`` makes the response once it is there; ``keep_alive_s`` is how long it stays unused.
+    ``timeout_s`` bounds the whole request.
+    """
+
+    model: str
+    respond: Callable[[Call], WholeResponse]
+    keep_alive_s: KeepAliveSeconds | None = None
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unload:
+    """What a body asks for in place of a request: that a model leaves memory.
+
+    ``respond`` makes the response once it is gone; ``timeout_s`` bounds the whole request.
+    """
+
+    model: str
+    respond: Callable[[Call], WholeResponse]
+    timeout_s: float | None = None
+
+
+Wanted: TypeAlias = Sequence[R] | Load | Unload
+"""What a body asks for: requests for one model, or that it comes into memory or leaves it."""
+
+Reading: TypeAlias = Callable[[B, Call], Wanted[R] | Awaitable[Wanted[R]]]
+"""Makes of a body what it asks for; it may wait for what the service tells of its models."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +110,7 @@ class GenerationRoute(Documented, Generic[B]):
     """
 
     body: type[B]
-    requests: Callable[[B, Call], Sequence[GenerateRequest]]
+    requests: Reading[B, GenerateRequest]
     encoder: Callable[[B, Call], Encoder]
     body_examples: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -86,13 +121,15 @@ class UnaryRoute(Documented, Generic[B]):
 
     ``requests`` makes the requests, which are served at once; ``respond`` gets the responses in
     their order. Where requests can be made only of the responses to others, ``then`` makes them of
-    those, and ``respond`` gets what comes of them; if it makes none, the first responses.
+    those, and ``respond`` gets what comes of them; it returns ``None`` where nothing has to follow.
     """
 
     body: type[B]
-    requests: Callable[[B, Call], Sequence[AnyUnaryRequest]]
+    requests: Reading[B, AnyUnaryRequest]
     respond: Callable[[B, Call, Sequence[AnyUnaryResponse]], Awaitable[WholeResponse]]
-    then: Callable[[B, Call, Sequence[AnyUnaryResponse]], Sequence[AnyUnaryRequest]] | None = None
+    then: (
+        Callable[[B, Call, Sequence[AnyUnaryResponse]], Sequence[AnyUnaryRequest] | None] | None
+    ) = None
     body_examples: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -104,7 +141,16 @@ class PlainRoute(Documented):
     method: Literal["GET", "POST", "DELETE"] = "GET"
 
 
-DialectRoute: TypeAlias = GenerationRoute[Any] | UnaryRoute[Any] | PlainRoute
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BodyRoute(Documented, Generic[B]):
+    """A POST with a body that computes nothing with a model, like one that shows a model."""
+
+    body: type[B]
+    respond: Callable[[B, Call], Awaitable[WholeResponse]]
+    body_examples: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+DialectRoute: TypeAlias = GenerationRoute[Any] | UnaryRoute[Any] | PlainRoute | BodyRoute[Any]
 
 
 class Dialect(ABC):

@@ -47,6 +47,9 @@ class WholeEncoder(ABC):
     media_type: str
     headers: Mapping[str, str] = _NO_HEADERS
 
+    def note(self, index: int, piece: Piece) -> None:  # noqa: B027  (most have nothing to note)
+        """Take note of a part as it comes; :meth:`whole` gets all of them together."""
+
     @abstractmethod
     def whole(self, generations: Sequence[Done]) -> bytes:
         """Return the response. Each end has all texts, calls and logprobs."""

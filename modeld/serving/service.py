@@ -28,12 +28,13 @@ from modeld.requests import (
     ApplyTemplateRequest,
     DetokenizeRequest,
     GenerateRequest,
+    KeepAliveSeconds,
     TokenizeRequest,
 )
 from modeld.responses import AnyUnaryResponse, Chunk, Done
 from modeld.serving.entries_in_use import EntriesInUse
 from modeld.serving.loader import advice
-from modeld.serving.models.capabilities import listed_capabilities
+from modeld.serving.models.capabilities import described
 from modeld.serving.models.file_watch import FileWatch, OnDisk
 from modeld.serving.models.registry import Registry
 from modeld.serving.pool import Lease, Pool
@@ -92,7 +93,7 @@ class LocalService(ModelService):
         self._registry = Registry(
             plugins.sources.values(),
             timeout_s=settings.source_timeout_s,
-            capabilities=partial(listed_capabilities, settings=settings, plugins=plugins),
+            described=partial(described, settings=settings, plugins=plugins),
         )
         self._entries = EntriesInUse(settings, plugins, self._registry, self._pool, self._capacity)
         self._registry.on_scanned = self._entries.drop_vanished
@@ -229,10 +230,15 @@ class LocalService(ModelService):
         await self._registry.refresh()
         return self._registry.specs()
 
-    async def load(self, model: str) -> None:
+    async def load(self, model: str, *, keep_alive_s: KeepAliveSeconds | None = None) -> None:
         """Bring a model into memory, queued as any request is."""
         entry = await self._entry(model)
-        async with self._pool.lease(entry, max_wait_s=self._settings.max_wait_s, needs_slot=False):
+        async with self._pool.lease(
+            entry,
+            max_wait_s=self._settings.max_wait_s,
+            needs_slot=False,
+            keep_alive_s=keep_alive_s,
+        ):
             pass
 
     async def unload(self, model: str) -> None:

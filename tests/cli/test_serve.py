@@ -59,7 +59,10 @@ def test_behind_it_is_the_base_url_for_clients(models, rig):
     with serving("--models-dir", str(models)) as (url, process):
         assert process.stdout is not None
         process.stdout.readline()
+        assert process.stdout.readline() == f"base URL for anthropic clients: {url}\n"
+        assert process.stdout.readline() == f"base URL for ollama clients: {url}\n"
         assert process.stdout.readline() == f"base URL for openai clients: {url}/v1\n"
+        assert httpx.get(f"{url}/api/tags").status_code == 200
         assert httpx.get(f"{url}/v1/models").status_code == 200
         assert stop(process)[0] == ExitCode.OK
 
@@ -103,7 +106,11 @@ def test_json_logs_are_json_from_the_first_line_to_the_last(models, rig):
             while "url" not in lines[-1]:
                 lines.append(json.loads(process.stderr.readline()))
             url = lines[-1]["url"]
-            assert lines[-1]["base_urls"] == {"openai": f"{url}/v1"}
+            assert lines[-1]["base_urls"] == {
+                "anthropic": url,
+                "ollama": url,
+                "openai": f"{url}/v1",
+            }
             httpx.get(f"{url}/models", headers={"X-Request-ID": "mine"})
             httpx.get(f"{url}/no%1b%5B2J%0d%0aforged/x")
         finally:
@@ -290,6 +297,10 @@ def test_the_example_for_a_unix_socket_works(models, rig, tmp_path: Path):
         command = process.stdout.readline().strip()
         response = subprocess.run(["bash", "-c", command], capture_output=True, check=True).stdout
         assert json.loads(response.splitlines()[-1])["done"] is True
-        said = process.stdout.readline()
-        assert said == "base URL for openai clients through the socket: http://localhost/v1\n"
+        said = [process.stdout.readline() for _ in range(3)]
+        assert said == [
+            "base URL for anthropic clients through the socket: http://localhost\n",
+            "base URL for ollama clients through the socket: http://localhost\n",
+            "base URL for openai clients through the socket: http://localhost/v1\n",
+        ]
         assert stop(process)[0] == ExitCode.OK

@@ -23,7 +23,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
 EMBEDDER = "gemma-3-270m-q4_k_m.gguf"
-SETTINGS = {"models": {EMBEDDER: {"pooling": "mean"}}}
+SETTINGS = {"models": {EMBEDDER: {"pooling": "mean", "context": 512}}}
 
 collect_ignore_glob = ["apart", *([] if importlib.util.find_spec("openai") else ["test_*.py"])]
 

@@ -20,6 +20,7 @@ ROOMS = (
     "plugins/modeld-dashboard",
     "plugins/modeld-llama-cpp/modeld_llama_cpp",
     "plugins/modeld-llama-cpp/README.md",
+    "plugins/modeld-ollama",
     "plugins/modeld-openai",
     "README.md",
     "docs",

@@ -14,13 +14,17 @@ from pydantic import BaseModel
 
 from modeld import Done, FinishReason, GenerateRequest, Settings, Token, Usage
 from modeld.dialects import (
+    BodyRoute,
     Call,
     Dialect,
     DialectRoute,
     GenerationRoute,
+    Load,
     PlainRoute,
     StreamEncoder,
     UnaryRoute,
+    Unload,
+    Wanted,
     WholeEncoder,
     WholeResponse,
     retry_headers,
@@ -39,6 +43,7 @@ from modeld.responses import (
     TokenizeResponse,
     ToolCallDelta,
 )
+from modeld.values import ModelSpec
 from tests.support.http.fake_service import (
     FakePlugin,
     FakeService,
@@ -54,6 +59,7 @@ END = Done(finish_reason=FinishReason.STOP, usage=Usage(completion_tokens=2))
 class Text(Strict):
     text: str
     count: int = 1
+    timeout_s: float | None = None
     stream: bool = True
     model: str | None = None
 
@@ -94,6 +100,19 @@ class AllLines(WholeEncoder):
         return repr(wanted).encode()
 
 
+class Noted(WholeEncoder):
+    media_type = "text/plain"
+
+    def __init__(self) -> None:
+        self.noted: list[str] = []
+
+    def note(self, index: int, piece: Piece) -> None:
+        self.noted.append(f"{index}:{type(piece).__name__}")
+
+    def whole(self, generations: Sequence[Done]) -> bytes:
+        return " ".join(self.noted).encode()
+
+
 class Toy(Dialect):
     name = "toy"
     prefixes = ("/toy",)
@@ -125,12 +144,33 @@ class Toy(Dialect):
                 requests=lambda body, _call: [
                     ApplyTemplateRequest(messages=(Message(role="user", content=body.text),))
                 ],
-                then=lambda body, _call, texts: [
-                    TokenizeRequest(text=each.text)
-                    for each in texts
-                    if isinstance(each, TextResponse) and body.text != "once"
-                ],
+                then=self.counting,
                 respond=self.counted,
+            ),
+            GenerationRoute(
+                path="/toy/moves",
+                name="toy_moves",
+                summary="Go on, or bring a model into memory or take it out",
+                body=Text,
+                requests=self.moves,
+                encoder=lambda _body, _call: Noted(),
+            ),
+            UnaryRoute(
+                path="/toy/unary_moves",
+                name="toy_unary_moves",
+                summary="Bring a model into memory",
+                body=Text,
+                requests=lambda body, _call: Load(
+                    model=body.text, respond=self.moved, keep_alive_s=60
+                ),
+                respond=self.counted,
+            ),
+            BodyRoute(
+                path="/toy/upper",
+                name="toy_upper",
+                summary="Say it louder",
+                body=Text,
+                respond=self.upper,
             ),
             PlainRoute(
                 path="/toy/models/{id}",
@@ -145,6 +185,30 @@ class Toy(Dialect):
         if body.text == "refuse":
             raise QueueFullError("too many", retry_after_s=7)
         return [GenerateRequest(model=body.model or "", prompt=body.text)] * body.count
+
+    async def moves(self, body: Text, call: Call) -> Wanted[GenerateRequest]:
+        named = [spec.id for spec in await call.service.models() if spec.name == body.model]
+        model = named[0] if named else ""
+        match body.text:
+            case "load":
+                return Load(model=model, respond=self.moved, timeout_s=body.timeout_s)
+            case "unload":
+                return Unload(model=model, respond=self.moved)
+            case text:
+                return [GenerateRequest(model=model, prompt=text)]
+
+    def moved(self, call: Call) -> WholeResponse:
+        return WholeResponse.of({"moved": call.model})
+
+    async def upper(self, body: Text, _call: Call) -> WholeResponse:
+        return WholeResponse.of({"text": body.text.upper()})
+
+    def counting(
+        self, body: Text, _call: Call, texts: Sequence[AnyUnaryResponse]
+    ) -> list[TokenizeRequest] | None:
+        if body.text == "once":
+            return None
+        return [TokenizeRequest(text=each.text) for each in texts if isinstance(each, TextResponse)]
 
     async def counted(
         self, body: Text, _call: Call, responses: Sequence[AnyUnaryResponse]
@@ -204,6 +268,19 @@ class Together(FakeService):
             yield chunk
 
 
+def posted(path: str) -> dict[str, Any]:
+    """Return the scope of a request with a body."""
+    headers = [(b"content-type", b"application/json"), (b"host", b"testserver")]
+    return {
+        "type": "http", "method": "POST", "path": path, "query_string": b"",
+        "headers": headers, "root_path": "",
+    }  # fmt: skip
+
+
+async def sent_to_nobody(_message: Any) -> None:
+    pass
+
+
 def post(service: FakeService, path: str = "/toy/text", **body: Any) -> Any:
     return ask(make_app(service, dialects=[Toy()]), "POST", path, json={"text": "hi", **body})
 
@@ -235,6 +312,11 @@ def test_a_whole_response_has_all_that_the_pieces_had() -> None:
     call = ToolCall(id="1", name="f", arguments="{}")
     assert response.text == repr([("ab", "hm", (call,))])
     assert response.headers["x-served-by"] == "all"
+
+
+def test_an_encoder_of_the_whole_is_told_of_each_piece_as_it_comes() -> None:
+    service = FakeService(ReasoningToken(text="hm"), Token(text="a"), END)
+    assert post(service, "/toy/moves").text == "0:ReasoningToken 0:Token"
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -320,6 +402,71 @@ def test_one_of_several_unary_requests_that_fails_fails_all() -> None:
     service.unary_response = WorkerCrashedError("gone")
     response = post(service, "/toy/tokens", count=2)
     assert (response.status_code, response.json()) == (503, {"oops": "worker_crashed"})
+
+
+M1 = ModelSpec(id="m1", name="alias", path="/m1")
+
+
+def test_what_a_body_asks_for_may_depend_on_what_the_service_knows() -> None:
+    service = FakeService(models=[M1])
+    assert post(service, "/toy/moves", model="alias").status_code == 200
+    assert [each.model for each in service.requests] == ["m1"]
+
+
+@pytest.mark.parametrize("move", ["load", "unload"])
+def test_a_body_may_ask_for_a_model_to_come_or_to_leave(move: str) -> None:
+    service = FakeService(models=[M1])
+    response = post(service, "/toy/moves", text=move, model="alias")
+    assert response.json() == {"moved": "m1"}
+    assert service.calls[1] == f"{move} m1"
+    assert not service.requests
+    missing = post(FakeService(), "/toy/moves", text=move, model="none")
+    assert (missing.status_code, missing.json()) == (404, {"oops": "model_not_found"})
+
+
+def test_a_route_for_unary_requests_may_load_a_model_too() -> None:
+    service = FakeService(models=[M1])
+    assert post(service, "/toy/unary_moves", text="m1").json() == {"moved": "m1"}
+    assert service.calls[1] == "load m1 for 60"
+
+
+def test_a_load_is_given_up_when_its_time_is_over() -> None:
+    service = FakeService(models=[M1])
+    service.load_gate = asyncio.Event()
+    response = post(service, "/toy/moves", text="load", model="alias", timeout_s=0.01)
+    assert (response.status_code, response.json()) == (504, {"oops": "request_timeout"})
+    assert service.calls[1:3] == ["load m1", "gave up m1"]
+
+
+def test_a_client_that_leaves_gives_up_its_load() -> None:
+    async def go() -> None:
+        service = FakeService(models=[M1])
+        service.load_gate = asyncio.Event()
+        app = make_app(service, dialects=[Toy()])
+        body = b'{"text": "load", "model": "alias"}'
+        first = True
+
+        async def receive() -> dict[str, Any]:
+            nonlocal first
+            if first:
+                first = False
+                return {"type": "http.request", "body": body}
+            await service.begun.wait()
+            return {"type": "http.disconnect"}
+
+        await app(posted("/toy/moves"), receive, sent_to_nobody)
+        assert service.calls[1:] == ["load m1", "gave up m1"]
+        await app.aclose()
+
+    asyncio.run(go())
+
+
+def test_a_route_with_a_body_needs_no_model() -> None:
+    service = FakeService()
+    assert post(service, "/toy/upper").json() == {"text": "HI"}
+    wrong = post(service, "/toy/upper", text=3)
+    assert (wrong.status_code, wrong.json()) == (400, {"oops": "invalid_request"})
+    assert not service.requests
 
 
 def test_a_plain_route_knows_its_address() -> None:
@@ -433,12 +580,7 @@ def test_a_client_that_leaves_frees_all_generations() -> None:
             if message["type"] == "http.response.body":
                 left.set()
 
-        headers = [(b"content-type", b"application/json"), (b"host", b"testserver")]
-        scope = {
-            "type": "http", "method": "POST", "path": "/toy/text", "query_string": b"",
-            "headers": headers, "root_path": "",
-        }  # fmt: skip
-        await app(scope, receive, send)
+        await app(posted("/toy/text"), receive, send)
         assert service.ends == ["left", "left"]
         await app.aclose()
 

@@ -8,6 +8,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import isawaitable
 from typing import Any, Final, assert_never
 
 from msgspec.structs import replace
@@ -15,11 +16,15 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modeld.dialects import (
+    BodyRoute,
     Call,
     DialectRoute,
     GenerationRoute,
+    Load,
     PlainRoute,
     UnaryRoute,
+    Unload,
+    Wanted,
 )
 from modeld.errors import InternalError
 from modeld.httpapi.exchange.disconnect import run_guarded, watch_client, within
@@ -67,14 +72,17 @@ class GenerationEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         kit, exchange = self._kit, exchange_of(scope)
-        body, call, requests = await _asked(self._route, kit, scope, receive)
+        body, call, wanted = await _asked(self._route, kit, scope, receive)
+        if isinstance(wanted, Load | Unload):
+            await _move(wanted, call, receive, send)
+            return
         requests = [
             replace(
                 each,
                 request_id=exchange.request_id,
                 cache_salt=kit.salt(scope, each.cache_salt),
             )
-            for each in requests
+            for each in wanted
         ]
         encoder = self._route.encoder(body, call)
         delivery = Delivery(exchange, encoder, send, write_timeout_s=kit.settings.write_timeout_s)
@@ -92,8 +100,11 @@ class UnaryEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, while its client is there and within the request's own time."""
         exchange = exchange_of(scope)
-        body, call, requests = await _asked(self._route, self._kit, scope, receive)
-        work = self._worked(body, call, requests)
+        body, call, wanted = await _asked(self._route, self._kit, scope, receive)
+        if isinstance(wanted, Load | Unload):
+            await _move(wanted, call, receive, send)
+            return
+        work = self._worked(body, call, wanted)
         responses = await run_guarded(work, watch_client(receive))
         for response in responses:
             exchange.note_response(_numbers_of(response))
@@ -106,9 +117,10 @@ class UnaryEndpoint:
         service, then = self._kit.service, self._route.then
         async with within(requests[0].timeout_s):
             responses = await _submitted(service, requests, call.request_id)
-            if then is not None and (others := then(body, call, responses)):
-                responses = await _submitted(service, others, call.request_id)
-            return responses
+            following = None if then is None else then(body, call, responses)
+            if following is None:
+                return responses
+            return await _submitted(service, following, call.request_id)
 
 
 class PlainEndpoint:
@@ -123,6 +135,20 @@ class PlainEndpoint:
         await send_whole(await self._route.respond(call_of(scope, self._kit)), send)
 
 
+class BodyEndpoint:
+    """Serves a :class:`~modeld.dialects.BodyRoute` as an ASGI application."""
+
+    def __init__(self, route: BodyRoute[Any], kit: Kit) -> None:
+        self._route = route
+        self._kit = kit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        kit = self._kit
+        body = await read_body(self._route.body, scope, receive, kit.settings.max_body_bytes)
+        await send_whole(await self._route.respond(body, call_of(scope, kit)), send)
+
+
 def endpoint_of(route: DialectRoute, kit: Kit) -> ASGIApp:
     """Return what serves a route."""
     match route:
@@ -132,6 +158,8 @@ def endpoint_of(route: DialectRoute, kit: Kit) -> ASGIApp:
             return UnaryEndpoint(route, kit)
         case PlainRoute():
             return PlainEndpoint(route, kit)
+        case BodyRoute():
+            return BodyEndpoint(route, kit)
 
 
 def call_of(scope: Scope, kit: Kit) -> Call:
@@ -142,6 +170,7 @@ def call_of(scope: Scope, kit: Kit) -> Call:
     return Call(
         request_id=exchange_of(scope).request_id,
         created_unix=int(time.time()),
+        begun_s=time.monotonic(),
         headers=headers,
         query=dict(QueryParams(scope["query_string"])),
         path=scope.get("path_params", {}),
@@ -152,19 +181,41 @@ def call_of(scope: Scope, kit: Kit) -> Call:
 
 async def _asked(
     route: GenerationRoute[Any] | UnaryRoute[Any], kit: Kit, scope: Scope, receive: Receive
-) -> tuple[Any, Call, list[Any]]:
-    """Return the body of a request, what is known of it, and the requests for a model in it.
+) -> tuple[Any, Call, Wanted[Any]]:
+    """Return the body of a request, what is known of it, and what it asks for.
 
-    These all name the same model or none, and it is noted for the logs.
+    That names one model or none, and the model is noted for the logs.
     """
     body = await read_body(route.body, scope, receive, kit.settings.max_body_bytes)
     call = call_of(scope, kit)
-    requests = list(route.requests(body, call))
-    if not 0 < len(requests) <= MOST_AT_ONCE:
-        raise InternalError(f"a dialect has made {len(requests)} requests of one")
-    model = requests[0].model or kit.settings.default_model or await kit.service.default_model()
+    made: Any = route.requests(body, call)
+    wanted: Wanted[Any] = await made if isawaitable(made) else made
+    if isinstance(wanted, Load | Unload):
+        model = wanted.model
+    elif 0 < len(wanted) <= MOST_AT_ONCE:
+        model = wanted[0].model
+    else:
+        raise InternalError(f"a dialect has made {len(wanted)} requests of one")
+    model = model or kit.settings.default_model or await kit.service.default_model()
     exchange_of(scope).model = model
-    return body, dataclasses.replace(call, model=model), requests
+    return body, dataclasses.replace(call, model=model), wanted
+
+
+async def _move(wanted: Load | Unload, call: Call, receive: Receive, send: Send) -> None:
+    """Bring a model into memory or take it out, and respond.
+
+    A client that leaves gives up a load; an unload goes on without it: that frees, not takes.
+    """
+    async with within(wanted.timeout_s):
+        match wanted:
+            case Load():
+                load = call.service.load(call.model, keep_alive_s=wanted.keep_alive_s)
+                await run_guarded(load, watch_client(receive))
+            case Unload():
+                await call.service.unload(call.model)
+            case _:
+                assert_never(wanted)
+    await send_whole(wanted.respond(call), send)
 
 
 async def _submitted(

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec.structs import replace
 from starlette.types import Receive, Send
 
-from modeld.dialects import Encoder, StreamEncoder
+from modeld.dialects import Encoder, StreamEncoder, WholeEncoder
 from modeld.errors import (
     ClientTooSlowError,
     InternalError,
@@ -124,7 +124,7 @@ class Delivery:
         if isinstance(encoder, StreamEncoder):
             ends = await self._stream(encoder, source, count)
         else:
-            ends = await self._gather(source, count)
+            ends = await self._gather(encoder, source, count)
         if len(ends) < count:
             raise InternalError("the service ended a generation without saying so")
         self._last = next(reversed(ends))
@@ -153,9 +153,9 @@ class Delivery:
                 await asyncio.sleep(0)  # so that others have a turn where chunks never wait
         return ends
 
-    async def _gather(self, source: Merged, count: int) -> dict[int, Done]:
+    async def _gather(self, encoder: WholeEncoder, source: Merged, count: int) -> dict[int, Done]:
         """Keep every piece, and put all of a generation into its end."""
-        wholes = [_Whole() for _ in range(count)]
+        wholes = [_Whole(index, encoder) for index in range(count)]
         ends: dict[int, Done] = {}
         async for chunk in source.chunks:
             self._chunks += 1
@@ -245,9 +245,11 @@ class Delivery:
 
 
 class _Whole:
-    """A generation that is sent in one piece, as it comes."""
+    """A generation that is sent in one piece, as it comes; its encoder is told of each part."""
 
-    def __init__(self) -> None:
+    def __init__(self, index: int, encoder: WholeEncoder) -> None:
+        self._index = index
+        self._encoder = encoder
         self._whole = Whole(MOST_WHOLE)
         self._logprobs: list[TokenLogprobs] = []
 
@@ -257,6 +259,7 @@ class _Whole:
         Raises:
             InvalidRequestError: the generation is too long to be sent in one piece.
         """
+        self._encoder.note(self._index, piece)
         self._whole.add(piece)
         if self._whole.is_too_long:
             raise InvalidRequestError(

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What models can be asked for, as their backends declare it."""
+"""What models can be asked for, and how long it may be, as their backends declare it."""
 
 from __future__ import annotations
 
 import logging
+
+from msgspec.structs import replace
 
 from modeld.capabilities import Capability
 from modeld.errors import LoadFailedError, ModeldError
 from modeld.interfaces import Backend
 from modeld.plugin_guard import PluginFault, called, shown
 from modeld.plugins import PluginHost
+from modeld.serving.models.model_index import undescribed
 from modeld.serving.models.options import options_for
 from modeld.settings import Settings
 from modeld.values import ModelSpec, Options
@@ -35,14 +38,33 @@ def capabilities(backend: Backend, spec: ModelSpec, options: Options) -> frozens
     return declared
 
 
-def listed_capabilities(
-    spec: ModelSpec, *, settings: Settings, plugins: PluginHost
-) -> tuple[str, ...]:
-    """Return what a model is listed with; nothing where its backend or options are wrong."""
+def context(backend: Backend, spec: ModelSpec, options: Options) -> int | None:
+    """Return the most tokens that one request may have, if the backend says it.
+
+    Raises:
+        ModeldError: as the backend raised it.
+        LoadFailedError: it raised something else, or returned nonsense.
+    """
+    what = f"backend {backend.name!r}: context"
+    try:
+        tokens: object = called(what, lambda: backend.context(spec, options))
+    except PluginFault as exc:
+        raise LoadFailedError(f"{spec.id!r} cannot be used: {exc}") from exc
+    if tokens is None or (type(tokens) is int and tokens > 0):
+        return tokens
+    raise LoadFailedError(f"{spec.id!r} cannot be used: {what} returned {shown(tokens)}")
+
+
+def described(spec: ModelSpec, *, settings: Settings, plugins: PluginHost) -> ModelSpec:
+    """Return a model as it is listed; nothing is said where its backend or options are wrong."""
     try:
         backend = plugins.choose_backend(spec)
         options = options_for(spec.id, settings.models, backend)
-        return tuple(sorted(capabilities(backend, spec, options)))
+        return replace(
+            spec,
+            capabilities=tuple(sorted(capabilities(backend, spec, options))),
+            context=context(backend, spec, options),
+        )
     except ModeldError as exc:
-        log.debug("no capabilities of %r: %s", spec.id, exc)
-        return ()
+        log.debug("nothing is said of %r: %s", spec.id, exc)
+        return undescribed(spec)

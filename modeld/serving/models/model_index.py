@@ -48,14 +48,13 @@ class ModelIndex:
         self._from_start = sorted(self._by_key)
         self._from_end = sorted(key[::-1] for key in self._by_key)
 
-    def describe(self, capabilities: Callable[[ModelSpec], tuple[str, ...]]) -> None:
-        """Fill in what each of the models can be asked for."""
-        described = {
-            spec.id: replace(spec, capabilities=() if spec.problem else capabilities(spec))
-            for spec in self.specs
+    def describe(self, described: Callable[[ModelSpec], ModelSpec]) -> None:
+        """Fill in what backends say of the models that can be used."""
+        by_id = {
+            spec.id: undescribed(spec) if spec.problem else described(spec) for spec in self.specs
         }
-        self.specs = tuple(described.values())
-        self._by_id = described
+        self.specs = tuple(by_id.values())
+        self._by_id = by_id
 
     def get(self, model: str) -> ModelSpec | None:
         """Return the model of this id, if there is one."""
@@ -87,6 +86,11 @@ class ModelIndex:
         near |= dict.fromkeys(key[::-1] for key in _around(self._from_end, wanted[::-1]))
         close = difflib.get_close_matches(wanted, near, n=1)
         return f"; did you mean {self._by_key[close[0]]!r}?" if close else ""
+
+
+def undescribed(spec: ModelSpec) -> ModelSpec:
+    """Return a model of which no backend says anything."""
+    return replace(spec, capabilities=(), context=None)
 
 
 def _compared(model: str) -> str:

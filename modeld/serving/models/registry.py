@@ -17,7 +17,7 @@ from modeld.hosting.daemon_threads import in_daemon_loop, in_daemon_thread, subm
 from modeld.interfaces import RegistrySource
 from modeld.plugin_guard import PluginFault, described, said, shown
 from modeld.serving.models.file_stamps import FileStamps
-from modeld.serving.models.model_index import ModelIndex
+from modeld.serving.models.model_index import ModelIndex, undescribed
 from modeld.values import ModelSpec
 
 RESCAN_INTERVAL_S = 2.0
@@ -48,7 +48,7 @@ class Registry:
     A source that fails keeps its last good list; :attr:`errors` says what is wrong with it. One
     that takes longer than ``timeout_s`` is no longer waited for; its models come when it answers,
     and it is not asked again before that. ``on_scanned`` is called whenever the models may be
-    others. ``capabilities`` returns what a model can be asked for; it may hang.
+    others. ``described`` returns a model with what its backend says of it; it may hang.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Registry:
         clock: Callable[[], float] = time.monotonic,
         *,
         timeout_s: float = SCAN_LIMIT_S,
-        capabilities: Callable[[ModelSpec], tuple[str, ...]] = lambda _spec: (),
+        described: Callable[[ModelSpec], ModelSpec] = undescribed,
     ) -> None:
         self.errors: dict[str, str] = {}
         self.on_scanned: Callable[[], None] = lambda: None
@@ -73,7 +73,7 @@ class Registry:
         self._late: set[str] = set()
         self._stamps = FileStamps()
         self._silent: set[int] = set()
-        self._capabilities = capabilities
+        self._described = described
         self._describing: asyncio.Future[None] | None = None
 
     def specs(self) -> Sequence[ModelSpec]:
@@ -259,7 +259,7 @@ class Registry:
         """Fill in what the models can be asked for; where a backend hangs, later or never."""
         if self._describing is not None and not self._describing.done():
             return  # it still hangs, and takes one thread only
-        describe = partial(index.describe, self._capabilities)
+        describe = partial(index.describe, self._described)
         self._describing = describing = asyncio.wrap_future(submit(describe))
         await asyncio.wait({describing}, timeout=DESCRIBE_LIMIT_S)
         if describing.done():

@@ -50,6 +50,11 @@ class LlamaCpp(Backend):
         assert isinstance(options, LlamaOptions)
         return capabilities.of(shape_of(spec), options)
 
+    def context(self, spec: ModelSpec, options: Options) -> int:
+        """Return the tokens of the context, which one request alone may fill."""
+        assert isinstance(options, LlamaOptions)
+        return context_size.for_model(shape_of(spec), options).context
+
     def advice(self, missing: Capability, spec: ModelSpec, options: Options) -> str:
         """Return the option that makes the model serve what it does not as it is configured."""
         assert isinstance(options, LlamaOptions)

@@ -12,6 +12,7 @@ from modeld_llama_cpp import backend
 from modeld_llama_cpp.backend import LlamaCpp
 from modeld_llama_cpp.options import LlamaOptions
 from modeld_llama_cpp.sizing import estimate
+from modeld_llama_cpp.sizing.context_size import DEFAULT_CONTEXT
 from modeld_llama_cpp.sizing.model_shape import shape_of
 
 from modeld import Engine, GenerateRequest, MemoryEstimate, Message, ModelSpec, Options
@@ -170,6 +171,11 @@ def test_a_model_that_writes_serves_all_of_a_chat_but_images_and_sounds() -> Non
         message = Message(role="user", content=(part,))
         with pytest.raises(NotSupportedError, match=r"messages\[0\].content\[0\]"):
             check(GenerateRequest(messages=(message,)), declared)
+
+
+def test_one_request_may_fill_the_context() -> None:
+    assert LlamaCpp().context(spec(), LlamaOptions(context=512)) == 512
+    assert LlamaCpp().context(spec(), LlamaOptions()) <= DEFAULT_CONTEXT
 
 
 def test_a_model_that_makes_vectors_serves_no_chat() -> None:

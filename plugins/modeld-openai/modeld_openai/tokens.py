@@ -164,10 +164,10 @@ def _tokens_wanted(body: TokenizeTextBody, call: Call) -> tuple[AnyUnaryRequest]
 
 def _tokens_of_chat(
     body: TokenizeTextBody, _call: Call, responses: Sequence[Any]
-) -> Sequence[AnyUnaryRequest]:
+) -> Sequence[AnyUnaryRequest] | None:
     """Return the second request for a chat; a prompt has its tokens by now."""
     (response,) = responses
-    return (body.tokens_of(response.text),) if isinstance(response, TextResponse) else ()
+    return (body.tokens_of(response.text),) if isinstance(response, TextResponse) else None
 
 
 async def _tokens(body: TokenizeTextBody, call: Call, responses: Sequence[Any]) -> WholeResponse:

@@ -145,7 +145,7 @@ def test_what_is_no_model_is_404(verb: str, model: str) -> None:
 
 def test_a_model_that_cannot_be_loaded_says_why() -> None:
     class Full(FakeService):
-        async def load(self, model: str) -> None:
+        async def load(self, model: str, **_kept: object) -> None:
             raise ModelExceedsBudgetError("needs 5 MiB, 4 are allowed", field="model")
 
     response = ask(make_app(Full()), "POST", "/models/a.gguf/load")

@@ -242,15 +242,20 @@ def test_a_source_that_takes_too_long_is_waited_for_once_and_heard_when_it_answe
 
 def test_what_models_can_be_asked_for_is_filled_in_and_a_source_has_no_say_in_it() -> None:
     async def main() -> None:
-        said = {"a": ("chat", "text"), "b": ()}
+        said: dict[str, tuple[str, ...]] = {"a": ("chat", "text"), "b": ()}
         shelf = Shelf(
-            replace(a_spec("a"), capabilities=("magic",)),
+            replace(a_spec("a"), capabilities=("magic",), context=7),
             a_spec("b"),
-            a_spec("c", problem="it is empty"),
+            replace(a_spec("c", problem="it is empty"), context=7),
         )
-        registry = Registry([shelf], capabilities=lambda spec: said[spec.id])
+
+        def described(spec: ModelSpec) -> ModelSpec:
+            return replace(spec, capabilities=said[spec.id], context=len(said[spec.id]) or None)
+
+        registry = Registry([shelf], described=described)
         await registry.refresh()
         assert [spec.capabilities for spec in registry.specs()] == [("chat", "text"), (), ()]
+        assert [spec.context for spec in registry.specs()] == [2, None, None]
         assert (await registry.find("a")).capabilities == ("chat", "text")
 
         said.clear()  # nobody is asked again about models that are the same
@@ -268,14 +273,14 @@ def test_models_are_listed_though_a_backend_never_says_what_they_can_be_asked_fo
     monkeypatch.setattr("modeld.serving.models.registry.DESCRIBE_LIMIT_S", 0.05)
     may_say, asked = threading.Event(), []
 
-    def capabilities(spec: ModelSpec) -> tuple[str, ...]:
+    def described(spec: ModelSpec) -> ModelSpec:
         asked.append(spec.id)
         may_say.wait(10)
-        return ("text",)
+        return replace(spec, capabilities=("text",))
 
     async def main() -> None:
         shelf = Shelf(a_spec("a"))
-        registry = Registry([shelf], capabilities=capabilities)
+        registry = Registry([shelf], described=described)
         await registry.refresh()
         assert ids(registry) == ["a"]
         assert "one hangs" in caplog.text

@@ -389,6 +389,17 @@ def test_a_new_version_of_a_file_has_the_time_of_its_own_options(new_desk: NewDe
     assert desk.decide(after_s=5).closes == [entry]
 
 
+def test_a_load_says_how_long_its_model_stays() -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf()) as counter:
+            (model,) = [spec.id for spec in await counter.service.models()][:1]
+            await counter.service.load(model, keep_alive_s=1e6)
+            (instance,) = (await counter.service.status()).instances
+            assert instance.expires_in_s == pytest.approx(1e6, rel=1e-3)
+
+    asyncio.run(main())
+
+
 def test_by_default_a_model_of_the_service_does_not_expire() -> None:
     async def main() -> None:
         async with a_counter(a_shelf()) as counter:

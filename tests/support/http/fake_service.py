@@ -19,7 +19,7 @@ from modeld.events import Event
 from modeld.httpapi.app import ModeldApp, create_app
 from modeld.interfaces import ModelService
 from modeld.plugins import PluginHost
-from modeld.requests import AnyUnaryRequest, GenerateRequest
+from modeld.requests import AnyUnaryRequest, GenerateRequest, KeepAliveSeconds
 from modeld.responses import AnyUnaryResponse, Chunk, Done, FinishReason, TextResponse, Token, Usage
 from modeld.settings import Settings
 from modeld.status import Readiness, ServiceState, ServiceStatus
@@ -122,9 +122,10 @@ class FakeService(ModelService):
         self.calls.append("refresh")
         return self.specs
 
-    async def load(self, model: str) -> None:
+    async def load(self, model: str, *, keep_alive_s: KeepAliveSeconds | None = None) -> None:
         self._known(model)
-        self.calls.append(f"load {model}")
+        kept = "" if keep_alive_s is None else f" for {keep_alive_s}"
+        self.calls.append(f"load {model}{kept}")
         self.begun.set()
         try:
             if self.load_gate is not None:

@@ -19,7 +19,14 @@ from modeld.httpapi.exchange.json_body import parse
 from tests.support.http.fake_service import FakeService
 
 CALL = Call(
-    request_id="r", created_unix=0, headers={}, query={}, path={}, service=FakeService(), model="m"
+    request_id="r",
+    created_unix=0,
+    begun_s=0.0,
+    headers={},
+    query={},
+    path={},
+    service=FakeService(),
+    model="m",
 )
 TEXT = {"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}
 IMAGE = {

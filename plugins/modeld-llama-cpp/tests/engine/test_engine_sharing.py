@@ -181,12 +181,6 @@ def test_a_grammar_that_leaves_nothing_in_the_middle_of_a_draft_ends_its_request
     assert is_clean(driver)
 
 
-@pytest.mark.parametrize("count", [-1, 21])
-def test_wrong_logprobs_are_refused(random: Path, start: Start, count: int) -> None:
-    with pytest.raises(InvalidRequestError, match="from 0 to 20"):
-        start(random).submit(ask("abc", logprobs=count))
-
-
 # Probabilities, grammars, unary requests
 
 

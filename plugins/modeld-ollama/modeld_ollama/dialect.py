@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Ollama's wire format: its routes, and how its errors look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from modeld.dialects import Dialect, DialectRoute, WholeResponse
+from modeld.errors import ModeldError
+from modeld.sampling import SamplingParameter
+from modeld_ollama.catalogue import Catalogue
+from modeld_ollama.chat.body import OllamaChatBody
+from modeld_ollama.embed import EmbedRoutes
+from modeld_ollama.embed_bodies import OllamaEmbedBody, OllamaEmbeddingsBody
+from modeld_ollama.errors import OllamaErrorBody, error_line, error_response
+from modeld_ollama.fields import with_options
+from modeld_ollama.generate import OllamaGenerateBody
+from modeld_ollama.library import pull_route, refused_routes, version_route
+from modeld_ollama.listings import listing_routes
+from modeld_ollama.options import options_body
+from modeld_ollama.show import show_route
+from modeld_ollama.text_routes import TextRoutes
+
+
+class Ollama(Dialect):
+    """Chats, texts, embeddings and the lists of models under ``/api``."""
+
+    name = "ollama"
+    prefixes = ("/api",)
+    base_path = ""
+    error_body = OllamaErrorBody
+
+    def __init__(self, parameters: tuple[SamplingParameter, ...]) -> None:
+        self._options = options_body(parameters)
+        self._own = frozenset(row.name for row in parameters)
+
+    def routes(self) -> Sequence[DialectRoute]:
+        """Return all routes."""
+        catalogue, options = Catalogue(), self._options
+        text = TextRoutes(catalogue=catalogue, failure=lambda error: error_line(error, self._own))
+        embed = EmbedRoutes(catalogue=catalogue)
+        return (
+            text.chat(with_options(OllamaChatBody, options)),
+            text.generate(with_options(OllamaGenerateBody, options)),
+            embed.embed(with_options(OllamaEmbedBody, options)),
+            embed.embeddings(with_options(OllamaEmbeddingsBody, options)),
+            *listing_routes(),
+            show_route(catalogue),
+            version_route(),
+            pull_route(catalogue),
+            *refused_routes(),
+        )
+
+    def error(self, error: ModeldError, status: int, request_id: str) -> WholeResponse:  # noqa: ARG002
+        """Return an error as this API has it."""
+        return error_response(error, status, self._own)

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""What modeld finds by entry point: the dialect, which is imported when a server is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from modeld import hookimpl
+
+if TYPE_CHECKING:
+    from modeld.dialects import Dialect
+    from modeld.sampling import SamplingParameter
+
+
+@hookimpl
+def modeld_register_dialects(parameters: tuple[SamplingParameter, ...]) -> Iterable[Dialect]:
+    """Return Ollama's wire format, with an option for each of ``parameters``."""
+    from modeld_ollama.dialect import Ollama  # noqa: PLC0415  (brings pydantic)
+
+    return [Ollama(parameters)]
