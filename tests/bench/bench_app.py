@@ -25,6 +25,7 @@ from modeld.httpapi.server.protocol import protocol_class
 from tests.support.gguf.tiny_gguf import write_gguf
 
 LINE = b'{"token":" token"}\n'
+MODEL = "instant.gguf"
 STREAMS = 32
 
 
@@ -44,11 +45,11 @@ def bare_app(tokens: int) -> Starlette:
 
 def modeld_app(folder: Path) -> ASGIApp:
     """modeld with an instant engine in a child process."""
-    write_gguf(folder / "instant.gguf", "rig")
+    write_gguf(folder / MODEL, "rig")
     return create_app(
         Settings(
             models_dir=str(folder),
-            default_model="instant.gguf",
+            default_model=MODEL,
             models={"*": {"instant": True, "slots": STREAMS}},
             warm_workers=0,
         )

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from tests.bench.bench_app import STREAMS
+from tests.bench.bench_app import MODEL, STREAMS
 from tests.bench.streams import TOKENS, cpu_s, post, server
 
 FIRST_TOKENS = 200
@@ -33,7 +33,8 @@ class Wire:
 
     def body_for(self, tokens: int) -> dict[str, Any]:
         """Return the body of a request for so many tokens."""
-        return {**self.body, self.limit: tokens}
+        limit = {"num_predict": tokens} if self.limit == "options" else tokens
+        return {**self.body, self.limit: limit}
 
 
 NATIVE = "native"
@@ -44,6 +45,21 @@ WIRES = {
         {"messages": _CHAT, "stream": True},
         "max_tokens",
         b'"delta":{"content":',
+    ),
+    "openai-responses": Wire(
+        "/v1/responses",
+        {"input": _CHAT, "stream": True, "store": False},
+        "max_output_tokens",
+        b"event: response.output_text.delta",
+    ),
+    "ollama": Wire(
+        "/api/chat", {"model": MODEL, "messages": _CHAT}, "options", b'"content":" token"'
+    ),
+    "anthropic": Wire(
+        "/v1/messages",
+        {"model": MODEL, "messages": _CHAT, "stream": True},
+        "max_tokens",
+        b"event: content_block_delta",
     ),
 }
 

@@ -18,7 +18,7 @@ from modeld.dialects.logprobs import token_logprobs
 from modeld.errors import ModeldError
 from modeld.responses import Done, FinishReason, Piece, ReasoningToken, Token, ToolCallDelta, Usage
 from modeld_ollama.calls import CallGatherer, written_calls
-from modeld_ollama.timing import Stopwatch, now
+from modeld_ollama.timing import Stopwatch, now, now_as_bytes
 
 NDJSON: Final = "application/x-ndjson"
 
@@ -80,6 +80,8 @@ class OllamaStream(StreamEncoder):
         self._writing = writing
         self._shape = writing.shape
         self._head = b'{"model":%b,"created_at":"' % json_text(writing.model)
+        self._before_text, after = writing.shape.text.split(b"%b")
+        self._after_text = after + _MORE
         self._stopwatch = Stopwatch(writing.call.begun_s)
         self._gatherer = CallGatherer()
         self._calls = 0
@@ -87,6 +89,14 @@ class OllamaStream(StreamEncoder):
     def piece(self, index: int, piece: Piece) -> bytes:  # noqa: ARG002  (there is only one)
         """Return a part as a line."""
         self._stopwatch.note_piece()
+        if type(piece) is Token and not piece.logprobs:  # nearly all are
+            return b'%b%b",%b%b%b' % (
+                self._head,
+                now_as_bytes(),
+                self._before_text,
+                json_text(piece.text),
+                self._after_text,
+            )
         match piece:
             case Token(text=text):
                 part = self._shape.text % json_text(text)
@@ -121,7 +131,7 @@ class OllamaStream(StreamEncoder):
         return self._line(self._shape.calls % json_line(written)) + _MORE
 
     def _line(self, part: bytes) -> bytes:
-        return b'%b%b",%b' % (self._head, now().encode(), part)
+        return b'%b%b",%b' % (self._head, now_as_bytes(), part)
 
 
 class OllamaObject(WholeEncoder):

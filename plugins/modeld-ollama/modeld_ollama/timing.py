@@ -49,10 +49,21 @@ def now() -> str:
     return written(time.time_ns())
 
 
+def now_as_bytes() -> bytes:
+    """Return the time of day as Ollama writes it."""
+    seconds, rest = divmod(time.time_ns(), _NS)
+    return b"%b.%06dZ" % (_second_as_bytes(seconds), rest // 1000)
+
+
 def written(unix_ns: int) -> str:
     """Return a time as Ollama writes it: in UTC, with microseconds."""
     seconds, rest = divmod(unix_ns, _NS)
     return f"{_second(seconds)}.{rest // 1000:06d}Z"
+
+
+@lru_cache(maxsize=16)
+def _second_as_bytes(unix: int) -> bytes:
+    return _second(unix).encode()
 
 
 @lru_cache(maxsize=16)

@@ -556,6 +556,8 @@ def test_a_refusal_of_an_endless_name_is_short() -> None:
     assert len(refusal.value.message) < 200
 
 
-@pytest.mark.parametrize("model", Strict.__subclasses__())
+@pytest.mark.parametrize(
+    "model", [each for each in Strict.__subclasses__() if each.__module__.startswith("modeld.")]
+)
 def test_no_request_has_a_field_for_a_path_an_address_or_a_command(model: type[BaseModel]) -> None:
     assert not {"path", "url", "command", "args", "env"} & set(model.model_fields)

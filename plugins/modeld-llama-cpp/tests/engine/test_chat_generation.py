@@ -373,13 +373,15 @@ def test_an_answer_of_gpt_oss_that_is_constrained_comes_on_its_channel(
 
 
 @pytest.mark.model
-def test_a_real_model_answers_a_chat_as_it_did_before(smollm2: Path, start: Start) -> None:
+def test_what_a_real_model_says_in_a_chat_is_passed_on_as_it_is(
+    smollm2: Path, start: Start
+) -> None:
     driver = start(smollm2)
     asked = "> quote\n\nTell me a joke about <b>bold</b> text"
-    generation = driver.read(chat(asked, max_tokens=24))
-    assert generation.text == (
-        "What's a bold text? A bold text is a text that is intentionally made to be unreadable."
-    )
+    generation = driver.read(chat(asked, max_tokens=24, logprobs=0))
+    written = b"".join(each.chosen.piece for each in generation.logprobs).decode()
+    assert generation.text == written.removesuffix("<|im_end|>")
+    assert generation.text.startswith("What's a")  # how it goes on differs between processors
     assert generation.end.usage.prompt_tokens == 47
 
 
