@@ -6,7 +6,7 @@ from __future__ import annotations
 from itertools import combinations
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from modeld.chats import NO_PROMPT, PROMPTS
 from modeld.constraints import (
@@ -22,7 +22,7 @@ from modeld.constraints import (
     fault_of_regex,
     fault_of_schema,
 )
-from modeld.dialects.body import ModelRequest, listed, one_or_list, usable
+from modeld.dialects.body import ModelRequest, usable
 from modeld.dialects.chat_fields import (
     ChatFields,
     ChatMessages,
@@ -31,25 +31,14 @@ from modeld.dialects.chat_fields import (
     tool_choice_of,
 )
 from modeld.dialects.sampling_fields import SamplingFields
+from modeld.dialects.stop_fields import StopList
 from modeld.dialects.token_fields import TokenIds
 from modeld.errors import InvalidRequestError, PromptRequiredError
 from modeld.requests import GenerateRequest
 
-MAX_STOPS = 16
-MAX_STOP_CHARACTERS = 256
 MAX_TOKENS = 2**31
 MAX_LOGPROBS = 20
 MAX_SALT_CHARACTERS = 256
-
-_STOP_SCHEMA = {"type": "string", "minLength": 1, "maxLength": MAX_STOP_CHARACTERS}
-
-StopText = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARACTERS)]
-StopList = Annotated[
-    list[StopText],
-    Field(max_length=MAX_STOPS, fail_fast=True),
-    BeforeValidator(listed),
-    one_or_list(_STOP_SCHEMA, maxItems=MAX_STOPS),
-]
 
 
 _NOT_BLANK: dict[str, Any] = {"pattern": r"\S"}

@@ -10,24 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from modeld.dialects.body import listed, one_or_list, refused, usable
+from modeld.dialects.body import refused, usable
 from modeld.dialects.sampling_fields import SamplingFields, with_parameters
+from modeld.dialects.stop_fields import StopList
 from modeld.sampling import SamplingParameter
 
-MAX_STOPS: Final = 16
-MAX_STOP_CHARACTERS: Final = 256
 MAX_TOKENS: Final = 2**31
-
-StopList = Annotated[
-    list[Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARACTERS)]],
-    Field(max_length=MAX_STOPS, fail_fast=True),
-    BeforeValidator(listed),
-    one_or_list(
-        {"type": "string", "minLength": 1, "maxLength": MAX_STOP_CHARACTERS}, maxItems=MAX_STOPS
-    ),
-]
 
 
 def _fault_of_zero(limit: int) -> str | None:

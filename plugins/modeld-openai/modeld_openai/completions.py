@@ -8,16 +8,9 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Field, Tag
 
 from modeld.dialects import Call
+from modeld.dialects.body import refused, wrong
 from modeld.requests import GenerateRequest
-from modeld_openai.fields import (
-    MAX_LOGPROBS,
-    MAX_TOKENS,
-    MOST_CHOICES,
-    GenerationBody,
-    of_choices,
-    refused,
-    wrong,
-)
+from modeld_openai.fields import MAX_LOGPROBS, MAX_TOKENS, MOST_CHOICES, GenerationBody, of_choices
 from modeld_openai.text_or_tokens import (
     SomeText,
     SomeTokens,

@@ -6,44 +6,23 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from msgspec.structs import replace
-from pydantic import BeforeValidator, Field, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import Field, WithJsonSchema
 
-from modeld.constraints import (
-    MAX_CHOICES,
-    MAX_GRAMMAR_BYTES,
-    MAX_LARK_BYTES,
-    MAX_REGEX_BYTES,
-    fault_of_choice,
-    fault_of_grammar,
-    fault_of_lark,
-    fault_of_regex,
-)
-from modeld.dialects.body import ModelRequest, Strict, listed, one_or_list, usable
+from modeld.dialects.body import ModelRequest, Strict, usable, wrong
+from modeld.dialects.constraint_fields import ConstraintFields
 from modeld.dialects.sampling_fields import SamplingFields
-from modeld.errors import InvalidRequestError
+from modeld.dialects.stop_fields import StopList
 from modeld.requests import GenerateRequest
 
 MOST_CHOICES = 128
 """How many generations one request may ask for, those of all its prompts together."""
 
-MAX_STOPS = 16
-MAX_STOP_CHARACTERS = 256
 MAX_TOKENS = 2**31
 MAX_LOGPROBS = 20
 MAX_LABEL_CHARACTERS = 512
-MAX_SALT_CHARACTERS = 256
 _SEEDS = 2**32 - 1
 """How many seeds there are."""
 
-_STOP_SCHEMA = {"type": "string", "minLength": 1, "maxLength": MAX_STOP_CHARACTERS}
-
-StopList = Annotated[
-    list[Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARACTERS)]],
-    Field(max_length=MAX_STOPS, fail_fast=True),
-    BeforeValidator(listed),
-    one_or_list(_STOP_SCHEMA, maxItems=MAX_STOPS),
-]
 Label = Annotated[str, Field(max_length=MAX_LABEL_CHARACTERS)]
 """What a client says about itself, which changes nothing."""
 
@@ -56,16 +35,6 @@ OnlyFalse = Annotated[bool, usable(_fault_of_true), WithJsonSchema({"const": Fal
 """What clients may turn off, because it is never on."""
 
 
-def refused(advice: str) -> BeforeValidator:
-    """Return what takes nothing but null, and says in ``advice`` why or what to do instead."""
-
-    def check(given: Any) -> None:
-        if given is not None:
-            raise PydanticCustomError("refused", "{advice}", {"advice": advice})
-
-    return BeforeValidator(check)
-
-
 class StreamOptions(Strict):
     """What a stream has beyond its chunks."""
 
@@ -75,7 +44,7 @@ class StreamOptions(Strict):
     include_obfuscation: OnlyFalse | None = Field(None, description="only false: nothing is padded")
 
 
-class TextBody(SamplingFields, ModelRequest):
+class TextBody(SamplingFields, ConstraintFields, ModelRequest):
     """Base of all bodies that ask for text. A field that is null counts as left out."""
 
     stream: bool | None = Field(
@@ -85,32 +54,6 @@ class TextBody(SamplingFields, ModelRequest):
         None, description="texts that end the generation and are not part of it: one or a list"
     )
     user: Label | None = Field(None, description="taken and without effect")
-    regex: (
-        Annotated[str, Field(min_length=1, max_length=MAX_REGEX_BYTES), usable(fault_of_regex)]
-        | None
-    ) = Field(None, description="regular expression that the whole generation matches")
-    grammar: (
-        Annotated[str, Field(min_length=1, max_length=MAX_GRAMMAR_BYTES), usable(fault_of_grammar)]
-        | None
-    ) = Field(None, description="GBNF grammar that the generation conforms to")
-    lark: (
-        Annotated[str, Field(min_length=1, max_length=MAX_LARK_BYTES), usable(fault_of_lark)] | None
-    ) = Field(None, description="Lark grammar that the generation conforms to")
-    choice: (
-        Annotated[
-            list[Annotated[str, Field(min_length=1)]],
-            Field(min_length=1, max_length=MAX_CHOICES, fail_fast=True),
-            usable(fault_of_choice),
-        ]
-        | None
-    ) = Field(None, description="texts of which the generation is one")
-    cache_prompt: bool | None = Field(
-        None, description="false neither takes parts of the prompt from the cache nor keeps them"
-    )
-    cache_salt: Annotated[str, Field(max_length=MAX_SALT_CHARACTERS)] | None = Field(
-        None,
-        description="only requests with the same text here share cached parts of their prompts",
-    )
 
     def members(self, request_id: str) -> dict[str, Any]:
         """Return what all requests for the service have."""
@@ -118,12 +61,7 @@ class TextBody(SamplingFields, ModelRequest):
             **self.common_members(request_id),
             "stop": tuple(self.stop or ()),
             "sampling": self.to_sampling(),
-            "regex": self.regex,
-            "grammar": self.grammar,
-            "lark": self.lark,
-            "choice": None if self.choice is None else tuple(self.choice),
-            "cache_prompt": self.cache_prompt is not False,
-            "cache_salt": self.cache_salt or "",
+            **self.constraint_members(),
         }
 
 
@@ -169,8 +107,3 @@ def of_choices(request: GenerateRequest, choices: int) -> list[GenerateRequest]:
         replace(request, sampling=replace(request.sampling, seed=(seed + index) % _SEEDS))
         for index in range(choices)
     ]
-
-
-def wrong(field: str, words: str) -> InvalidRequestError:
-    """Return the error for a field that does not fit."""
-    return InvalidRequestError(f"{field}: {words}", field=field)

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from modeld.dialects import JSON, Call, UnaryRoute, WholeResponse
-from modeld.dialects.body import ModelRequest
+from modeld.dialects.body import ModelRequest, wrong
 from modeld.dialects.documents import WORK_ERRORS, Content, ResponseDoc
 from modeld.dialects.token_fields import TokenIds
 from modeld.errors import TemplateError
@@ -26,7 +26,6 @@ from modeld.responses import TextResponse
 from modeld_openai.chat.body import continues
 from modeld_openai.chat.messages import ChatTurns, messages_of
 from modeld_openai.chat.tools import Tools, tools_of
-from modeld_openai.fields import wrong
 
 _TOKENS = {"count": 4, "max_model_len": 8192, "tokens": [1, 4093, 6330, 28]}
 _TEXT = {"prompt": "Hello there,"}

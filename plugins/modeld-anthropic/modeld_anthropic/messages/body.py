@@ -12,6 +12,7 @@ from modeld.dialects import Call
 from modeld.dialects.body import ModelRequest, Strict, refused, wrong
 from modeld.dialects.constraint_fields import ConstraintFields
 from modeld.dialects.sampling_fields import SamplingFields
+from modeld.dialects.stop_fields import StopTexts
 from modeld.messages import Message
 from modeld.requests import ApplyTemplateRequest, GenerateRequest
 from modeld_anthropic.headers import check_version
@@ -26,15 +27,8 @@ from modeld_anthropic.messages.thinking import (
 )
 from modeld_anthropic.messages.tools import Choice, JsonSchema, Tools, choice_of, tools_of
 
-MAX_STOPS = 16
-MAX_STOP_CHARACTERS = 256
 MAX_TOKENS = 2**31
 MAX_USER_CHARACTERS = 4096
-
-StopSequences = Annotated[
-    list[Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARACTERS)]],
-    Field(max_length=MAX_STOPS, fail_fast=True),
-]
 
 
 class JsonFormat(Strict):
@@ -143,7 +137,7 @@ class MessagesBody(ConstraintFields, SamplingFields, ConversationBody):
     """A request for the next message."""
 
     max_tokens: int = Field(ge=1, le=MAX_TOKENS, description="longest generation, with thinking")
-    stop_sequences: StopSequences | None = Field(
+    stop_sequences: StopTexts | None = Field(
         None, description="texts that end the generation and are not part of it"
     )
     stream: bool | None = Field(

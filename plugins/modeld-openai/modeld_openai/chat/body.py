@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from modeld.dialects import Call
+from modeld.dialects.body import refused, wrong
 from modeld.messages import Reasoning
 from modeld.requests import GenerateRequest
 from modeld_openai.chat.messages import ChatTurns, messages_of
@@ -27,8 +28,6 @@ from modeld_openai.fields import (
     Label,
     OnlyFalse,
     of_choices,
-    refused,
-    wrong,
 )
 
 MAX_METADATA = 16

@@ -14,9 +14,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from modeld.dialects.body import Strict
+from modeld.dialects.body import Strict, refused, wrong
 from modeld.messages import AudioPart, ImagePart, Message, Part, TextPart, ToolCall
-from modeld_openai.fields import refused, wrong
 
 MAX_MESSAGES = 1024
 MAX_PARTS = 1024

@@ -9,9 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from modeld.constraints import fault_of_schema
-from modeld.dialects.body import Strict, usable
+from modeld.dialects.body import Strict, usable, wrong
 from modeld.messages import Tool, ToolChoice
-from modeld_openai.fields import wrong
 
 MAX_TOOLS = 128
 

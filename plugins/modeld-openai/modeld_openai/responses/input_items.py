@@ -10,10 +10,9 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from modeld.dialects.body import Strict, only_kinds
+from modeld.dialects.body import Strict, only_kinds, refused
 from modeld_openai.chat.messages import InputAudio
 from modeld_openai.chat.tools import ToolName
-from modeld_openai.fields import refused
 
 MAX_ITEMS = 1024
 MAX_PARTS = 1024

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from modeld.dialects import WholeResponse
-from modeld_openai.fields import wrong
+from modeld.dialects.body import wrong
 from modeld_openai.responses.input_items import InputMessage, InputReasoning, Item
 
 MAX_LIMIT: Final = 100

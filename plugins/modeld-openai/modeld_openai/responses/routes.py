@@ -17,13 +17,13 @@ from modeld.dialects import (
     PlainRoute,
     WholeResponse,
 )
+from modeld.dialects.body import wrong
 from modeld.dialects.documents import NO_STORE, WORK_ERRORS, Content, Parameter, ResponseDoc
 from modeld.errors import InvalidRequestError, NotFoundError, PromptRequiredError, TemplateError
 from modeld.messages import Message
 from modeld.requests import GenerateRequest
 from modeld_openai.chat.route import NOT_BUFFERED
 from modeld_openai.events import EVENTS
-from modeld_openai.fields import wrong
 from modeld_openai.responses import examples
 from modeld_openai.responses.body import ResponsesBody
 from modeld_openai.responses.documents import (

@@ -8,10 +8,9 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from modeld.dialects.body import Strict, only_kinds
+from modeld.dialects.body import Strict, only_kinds, refused, wrong
 from modeld.messages import Tool, ToolChoice
 from modeld_openai.chat.tools import MAX_TOOLS, JsonSchema, Mode, ToolName
-from modeld_openai.fields import refused, wrong
 
 
 class FunctionTool(Strict):
