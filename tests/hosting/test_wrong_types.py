@@ -68,7 +68,8 @@ def test_every_member_of_every_request_may_be_wrong_and_the_stream_beside_it_goe
             for value, field in all_wrong():
                 with pytest.raises(InvalidRequestError) as caught:
                     await send(service, value)
-                assert caught.value.field in {field, field.split("[")[0]}
+                blamed = str(caught.value.field)  # or what is inside of it, or around it
+                assert blamed in {field, field.split("[")[0]} or blamed.startswith(f"{field}[")
             assert not stream.done()
             assert await answer(service, plan(tokens=3)) == tokens(3)
             gate.touch()
