@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 import msgspec
 
@@ -38,14 +39,19 @@ def options_for(model: str, rows: ModelOptions, backend: Backend) -> Options:
         raise ConfigurationError(f"models, for {model!r}: {exc}", field="models") from exc
 
 
+@lru_cache(maxsize=64)
+def _fields(options_type: type[Options]) -> Mapping[str, msgspec.structs.FieldInfo]:
+    """Return a backend's options by name; to read them takes a millisecond, for every model."""
+    return {field.encode_name: field for field in msgspec.structs.fields(options_type)}
+
+
 def _required(backend: Backend) -> set[str]:
-    fields = msgspec.structs.fields(backend.options_type)
-    return {field.encode_name for field in fields if field.required}
+    return {name for name, field in _fields(backend.options_type).items() if field.required}
 
 
 def _check(pattern: str, row: Mapping[str, JsonValue], backend: Backend) -> None:
     """Look at each option alone. What a backend checks of its own is in its own words."""
-    fields = {field.encode_name: field for field in msgspec.structs.fields(backend.options_type)}
+    fields = _fields(backend.options_type)
     for name, value in row.items():
         where = f"models[{pattern!r}].{name}"
         field = fields.get(name)
