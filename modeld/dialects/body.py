@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -40,23 +40,23 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
+    wire_names: ClassVar[frozenset[str]] = frozenset()
+    """The names of the fields in JSON."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_options: Any) -> None:
+        """Note the names of the fields, which each body is compared with."""
+        fields = cls.model_fields.items()
+        cls.wire_names = frozenset(field.alias or name for name, field in fields)
+
     @model_validator(mode="before")
     @classmethod
     def _refuse_unknown(cls, given: Any) -> Any:
         """Stop at the first unknown field; pydantic would describe each of thousands."""
-        if isinstance(given, dict):
-            unknown = next((name for name in given if not cls._has(name)), None)
-            if unknown is not None:
-                raise PydanticCustomError(UNKNOWN_FIELD, "unknown field", {"name": unknown})
+        if isinstance(given, dict) and not given.keys() <= cls.wire_names:
+            unknown = next(name for name in given if name not in cls.wire_names)
+            raise PydanticCustomError(UNKNOWN_FIELD, "unknown field", {"name": unknown})
         return given
-
-    @classmethod
-    def _has(cls, name: str) -> bool:
-        """Return whether there is a field of this name on the wire."""
-        field = cls.model_fields.get(name)
-        if field is not None:
-            return field.alias in {None, name}
-        return any(each.alias == name for each in cls.model_fields.values())
 
 
 def _keep_alive_kind(given: Any) -> str:

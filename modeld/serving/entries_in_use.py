@@ -69,7 +69,7 @@ class EntriesInUse:
         """
         while True:
             check_open()
-            spec = await (self._registry.find(model) if model else self._unnamed())
+            spec = await (self._named(model) if model else self._unnamed())
             entry = self._entries.get(spec.id)
             if entry is not None and entry.spec.stamp == spec.stamp:
                 return entry
@@ -161,13 +161,17 @@ class EntriesInUse:
             self._pool.drain(entry, EvictionReason.FILE_CHANGED)
         return entry
 
+    async def _named(self, model: str) -> ModelSpec:
+        entry = self._entries.get(model)
+        return await self._registry.find(model, is_open=entry is not None and bool(entry.ready()))
+
     async def _unnamed(self) -> ModelSpec:
         """Return the model of requests that name none: the default, else the only usable one."""
         default = self._settings.default_model
         if not default:
-            return await self._registry.find(await self._registry.only())
+            return await self._named(await self._registry.only())
         try:
-            return await self._registry.find(default)
+            return await self._named(default)
         except ModelNotFoundError as exc:
             why = f"the request names no model, and for default_model {exc.message}"
             raise ModelNotFoundError(why, field="model") from exc

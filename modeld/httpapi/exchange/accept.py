@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 
 from modeld.errors import ConfigurationError, NotAcceptableError
 from modeld.interfaces import OutputFormatter
@@ -17,6 +18,10 @@ _Range = tuple[str, float]
 
 MAX_RANGES = 100
 """How many media types a client may accept."""
+
+_REMEMBERED = 64
+_LONGEST_REMEMBERED = 256
+"""How many ``Accept`` headers a process remembers, and how long ones: clients have few."""
 
 
 class Formatters:
@@ -36,6 +41,7 @@ class Formatters:
                 "no output formatter is installed; take ndjson out of block_plugins",
                 field="block_plugins",
             )
+        self._remembered = lru_cache(maxsize=_REMEMBERED)(self._chosen)
 
     @property
     def media_types(self) -> tuple[str, ...]:
@@ -52,6 +58,10 @@ class Formatters:
         """
         if accept.count(",") >= MAX_RANGES:
             raise NotAcceptableError(f"the Accept header names more than {MAX_RANGES} media types")
+        short = len(accept) <= _LONGEST_REMEMBERED
+        return (self._remembered if short else self._chosen)(accept, stream=stream)
+
+    def _chosen(self, accept: str, *, stream: bool) -> OutputFormatter:
         ranges = _parse(accept) or [("*/*", 1.0)]
         liked = [f for f in self._formatters if _liking(f.media_type, ranges)[0] > 0]
         if not liked:

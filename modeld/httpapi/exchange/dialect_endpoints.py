@@ -12,7 +12,7 @@ from inspect import isawaitable
 from typing import Any, Final, assert_never
 
 from msgspec.structs import replace
-from starlette.datastructures import Headers, QueryParams
+from starlette.datastructures import QueryParams
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modeld.dialects import (
@@ -165,14 +165,16 @@ def endpoint_of(route: DialectRoute, kit: Kit) -> ASGIApp:
 def call_of(scope: Scope, kit: Kit) -> Call:
     """Return what a dialect may know of a request."""
     headers: dict[str, str] = {}
-    for name, value in Headers(scope=scope).items():
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    query = scope["query_string"]
     return Call(
         request_id=exchange_of(scope).request_id,
         created_unix=int(time.time()),
         begun_s=time.monotonic(),
         headers=headers,
-        query=dict(QueryParams(scope["query_string"])),
+        query=dict(QueryParams(query)) if query else {},
         path=scope.get("path_params", {}),
         service=kit.service,
         caller=kit.caller(scope),

@@ -82,13 +82,14 @@ class Exchange:
             InvalidRequestError: one of the two is none of the known levels, or the query has too
                 many fields to be looked through.
         """
-        headers = Headers(scope=scope)
-        if scope["query_string"].count(b"&") >= MAX_QUERY_FIELDS:
+        headers, query = Headers(scope=scope), scope["query_string"]
+        if query.count(b"&") >= MAX_QUERY_FIELDS:
             raise InvalidRequestError(f"the query has more than {MAX_QUERY_FIELDS} fields")
         self._details = headers.get("x-log-infer") == "1"
         if self._details:
             self._level = logging.INFO
-        for wanted in (headers.get("x-log-level"), QueryParams(scope["query_string"]).get("log")):
+        in_query = QueryParams(query).get("log") if query else None
+        for wanted in (headers.get("x-log-level"), in_query):
             if wanted is not None:
                 self._level = _level(wanted)
                 self._details = self._details or wanted == "debug"

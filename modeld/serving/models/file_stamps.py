@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Looks at files beside the event loop, so that a disk that does not answer holds up nobody."""
+"""Looks at files so that a disk that does not answer holds up nobody.
+
+That takes a thread, whose wake-up costs a request 130 us of 590. So an open file of a filesystem on
+this machine is looked at on the event loop: its inode is in memory, and no disk is asked.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,20 @@ import asyncio
 import os
 import threading
 import time
+from pathlib import Path
 from queue import SimpleQueue
+from typing import Final
 
 from modeld.values import FileStamp
 
 LOOK_LIMIT_S = 1.0
 """How long a request waits for a disk to say whether its model's file has changed."""
+
+LOCAL_KINDS: Final = frozenset({"ext2", "ext3", "ext4", "f2fs", "tmpfs", "xfs", "zfs"})
+"""Filesystems that have the inodes of open files in memory.
+
+An overlay is not among them, for there may be a network below it.
+"""
 
 
 class FileStamps:
@@ -25,10 +37,11 @@ class FileStamps:
     def __init__(self) -> None:
         self._lanes: dict[int, _Lane] = {}
 
-    async def look(self, path: str, device: int) -> FileStamp | None:
+    async def look(self, path: str, device: int, *, is_open: bool = False) -> FileStamp | None:
         """Return the stamp of a file, ``None`` where there is none.
 
-        ``device`` is where it was when it was seen last.
+        ``device`` is where it was when it was seen last; ``is_open`` says that an engine has it
+        open.
 
         Raises:
             TimeoutError: the device does not answer.
@@ -36,6 +49,8 @@ class FileStamps:
         lane = self._lanes.get(device)
         if lane is None:
             lane = self._lanes[device] = _Lane(device)
+        if is_open and lane.is_local:
+            return stamp_of(path)
         if lane.is_stuck():
             # Without waiting: every request for a model on a dead disk would take a second longer.
             raise TimeoutError
@@ -56,6 +71,8 @@ class _Lane:
     """The looks at the files of one device, in the order in which they were asked for."""
 
     def __init__(self, device: int) -> None:
+        self.is_local = False
+        self._device = device
         self._paths: SimpleQueue[str | None] = SimpleQueue()
         self._waiting: dict[str, asyncio.Future[FileStamp | None]] = {}
         self._begun_s: float | None = None
@@ -78,6 +95,7 @@ class _Lane:
         self._paths.put(None)
 
     def _run(self) -> None:
+        self.is_local = kind_of(self._device) in LOCAL_KINDS
         while (path := self._paths.get()) is not None:
             # From here on the look is under way, and who comes now begins another one.
             looking = self._waiting.pop(path, None)
@@ -101,6 +119,20 @@ def stamp_of(path: str) -> FileStamp | None:
     return FileStamp(
         device=stat.st_dev, inode=stat.st_ino, size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns
     )
+
+
+def kind_of(device: int) -> str:
+    """Return the kind of the filesystem on a device; nothing where the kernel does not tell."""
+    try:
+        wanted = f"{os.major(device)}:{os.minor(device)}"
+        mounts = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
+    except (OSError, OverflowError):  # a plugin's source may say any number
+        return ""
+    for mount in mounts:
+        before, _, after = mount.partition(" - ")
+        if before.split(" ")[2:3] == [wanted]:
+            return after.partition(" ")[0]
+    return ""
 
 
 def _settle(looking: asyncio.Future[FileStamp | None], stamp: FileStamp | None) -> None:

@@ -112,11 +112,12 @@ class Registry:
             await asyncio.wait(tasks, timeout=CLOSE_LIMIT_S)
         self._stamps.close()
 
-    async def find(self, model: str) -> ModelSpec:
+    async def find(self, model: str, *, is_open: bool = False) -> ModelSpec:
         """Return the model of this id, as its file is now.
 
         A model that is unknown, unusable or whose file has changed makes the sources be asked
-        again first, the first two not more often than every :data:`RESCAN_INTERVAL_S`.
+        again first, the first two not more often than every :data:`RESCAN_INTERVAL_S`. ``is_open``
+        says that an engine has the file open.
 
         Raises:
             ModelNotFoundError: there is none of this id.
@@ -126,7 +127,7 @@ class Registry:
         spec = self._index.get(model)
         if spec is None or spec.problem is not None:
             await self._look_again()
-        elif await self._has_changed(spec):
+        elif await self._has_changed(spec, is_open=is_open):
             await self.refresh()
             if self._index.source_of(model) in self._late:  # what is in memory may be no more
                 raise LoadFailedError(
@@ -179,13 +180,13 @@ class Registry:
             raise ModelNotFoundError(f"there is no model {model!r}", field="model")
         return spec
 
-    async def _has_changed(self, spec: ModelSpec) -> bool:
+    async def _has_changed(self, spec: ModelSpec, *, is_open: bool) -> bool:
         """Return whether the file is another one; while its disk is silent it is the same."""
         if spec.stamp is None:
             return False
         device = spec.stamp.device
         try:
-            stamp = await self._stamps.look(spec.path, device)
+            stamp = await self._stamps.look(spec.path, device, is_open=is_open)
         except TimeoutError:
             self._note_silence(device, spec.path)
             return False

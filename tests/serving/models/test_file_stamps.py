@@ -102,3 +102,43 @@ def test_a_loop_that_is_gone_harms_no_later_look(
     (tmp_path / "a").write_bytes(b"one")
     assert asyncio.run(stamps.look(str(tmp_path / "a"), 1)) is not None
     stamps.close()
+
+
+class AnsweringThread:
+    """Stands in front of ``os.stat`` and notes who looks."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.idents: list[int] = []
+        monkeypatch.setattr(file_stamps, "stamp_of", self._stamp_of)
+
+    def _stamp_of(self, path: str) -> FileStamp | None:
+        self.idents.append(threading.get_ident())
+        return stamp_of(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_open", "beside"),
+    [("ext4", True, False), ("ext4", False, True), ("nfs4", True, True), ("", True, True)],
+)
+def test_only_an_open_file_of_a_local_filesystem_is_looked_at_on_the_loop(
+    kind: str, is_open: bool, beside: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one may have to ask a disk, or a network, that does not answer."""
+    monkeypatch.setattr(file_stamps, "kind_of", lambda _device: kind)
+    looked = AnsweringThread(monkeypatch)
+
+    async def main() -> None:
+        stamps = FileStamps()
+        await stamps.look(str(tmp_path), 1)  # the thread of the device has found out its kind
+        assert await stamps.look(str(tmp_path), 1, is_open=is_open) == stamp_of(str(tmp_path))
+        stamps.close()
+
+    asyncio.run(main())
+    first, second = looked.idents
+    assert first != threading.get_ident(), "a device that is new may be silent"
+    assert (second != threading.get_ident()) is beside
+
+
+def test_the_kernel_tells_the_kind_of_a_filesystem() -> None:
+    assert file_stamps.kind_of(Path("/proc").stat().st_dev) == "proc"
+    assert file_stamps.kind_of(0) == ""
