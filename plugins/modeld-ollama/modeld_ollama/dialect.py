@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from modeld.dialects import Dialect, DialectRoute, WholeResponse
 from modeld.errors import ModeldError
 from modeld.sampling import SamplingParameter
-from modeld_ollama.catalogue import Catalogue
 from modeld_ollama.chat.body import OllamaChatBody
-from modeld_ollama.embed import EmbedRoutes
-from modeld_ollama.embed_bodies import OllamaEmbedBody, OllamaEmbeddingsBody
+from modeld_ollama.embedding.bodies import OllamaEmbedBody, OllamaEmbeddingsBody
+from modeld_ollama.embedding.embed import EmbedRoutes
 from modeld_ollama.errors import OllamaErrorBody, error_line, error_response
-from modeld_ollama.fields import with_options
-from modeld_ollama.generate import OllamaGenerateBody
-from modeld_ollama.library import pull_route, refused_routes, version_route
-from modeld_ollama.listings import listing_routes
-from modeld_ollama.options import options_body
-from modeld_ollama.show import show_route
-from modeld_ollama.text_routes import TextRoutes
+from modeld_ollama.models.catalogue import Catalogue
+from modeld_ollama.models.library import pull_route, refused_routes, version_route
+from modeld_ollama.models.listings import listing_routes
+from modeld_ollama.models.show import show_route
+from modeld_ollama.text.fields import with_options
+from modeld_ollama.text.generate import OllamaGenerateBody
+from modeld_ollama.text.options import options_body
+from modeld_ollama.text.routes import TextRoutes
 
 
 class Ollama(Dialect):

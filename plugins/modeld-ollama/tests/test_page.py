@@ -10,11 +10,11 @@ import pytest
 from modeld_ollama.chat.body import OllamaChatBody
 from modeld_ollama.chat.messages import OllamaChatTurn
 from modeld_ollama.dialect import Ollama
-from modeld_ollama.embed_bodies import OllamaEmbedBody, OllamaEmbeddingsBody
-from modeld_ollama.generate import OllamaGenerateBody
-from modeld_ollama.library import OllamaPullBody
-from modeld_ollama.options import OllamaOptions
-from modeld_ollama.show import OllamaShowBody
+from modeld_ollama.embedding.bodies import OllamaEmbedBody, OllamaEmbeddingsBody
+from modeld_ollama.models.library import OllamaPullBody
+from modeld_ollama.models.show import OllamaShowBody
+from modeld_ollama.text.generate import OllamaGenerateBody
+from modeld_ollama.text.options import OllamaOptions
 from ollama_calls import CHAT, EMBED, EMBEDDINGS, GENERATE, PULL, SHOW, TURN, M, post, said
 from pydantic import BaseModel
 

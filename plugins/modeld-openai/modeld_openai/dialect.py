@@ -11,8 +11,8 @@ from modeld.errors import ModeldError
 from modeld.sampling import SamplingParameter
 from modeld_openai.chat.body import ChatCompletionBody
 from modeld_openai.chat.route import chat_routes
-from modeld_openai.completion_route import completion_route
-from modeld_openai.completions import CompletionBody
+from modeld_openai.completions.body import CompletionBody
+from modeld_openai.completions.route import completion_route
 from modeld_openai.embeddings import embeddings_route
 from modeld_openai.errors import OpenAIErrorBody, error_response
 from modeld_openai.fields import GenerationBody

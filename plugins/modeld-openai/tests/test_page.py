@@ -8,7 +8,7 @@ import re
 import pytest
 from modeld_openai.chat.body import ChatCompletionBody
 from modeld_openai.chat.messages import ChatTurn
-from modeld_openai.completions import CompletionBody
+from modeld_openai.completions.body import CompletionBody
 from modeld_openai.dialect import OpenAI
 from modeld_openai.embeddings import EmbeddingsBody
 from modeld_openai.rerank import RerankDocumentsBody

@@ -7,10 +7,10 @@ from pydantic import Field
 
 from modeld.dialects import Call
 from modeld.requests import GenerateRequest
-from modeld_ollama.catalogue import Named
 from modeld_ollama.chat.messages import ChatTurns, messages_of
 from modeld_ollama.chat.tools import Tools, tools_of
-from modeld_ollama.fields import GenerationBody
+from modeld_ollama.models.catalogue import Named
+from modeld_ollama.text.fields import GenerationBody
 
 
 class OllamaChatBody(GenerationBody):

@@ -13,9 +13,9 @@ from modeld.dialects import JSON, BodyRoute, Call, PlainRoute, WholeResponse
 from modeld.dialects.body import Strict
 from modeld.dialects.documents import BODY_ERRORS, Content, Parameter, ResponseDoc
 from modeld.errors import InvalidModelError, ModelNotFoundError, NotSupportedError
-from modeld_ollama.catalogue import Catalogue
-from modeld_ollama.encoders import NDJSON
+from modeld_ollama.models.catalogue import Catalogue
 from modeld_ollama.responses import MODEL
+from modeld_ollama.text.encoders import NDJSON
 
 API_VERSION: Final = "0.32.15"
 """The release of Ollama whose API this is: clients look at it before they use what is newer."""

@@ -12,8 +12,8 @@ from modeld.dialects.body import Strict, refused
 from modeld.dialects.documents import BODY_ERRORS, Content, ResponseDoc
 from modeld.errors import InvalidModelError, ModelNotFoundError
 from modeld.values import ModelSpec
-from modeld_ollama.catalogue import Catalogue
-from modeld_ollama.details import (
+from modeld_ollama.models.catalogue import Catalogue
+from modeld_ollama.models.details import (
     EXAMPLE,
     EXAMPLE_TIME,
     OllamaDetails,

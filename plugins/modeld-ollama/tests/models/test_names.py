@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from modeld_ollama.names import Names
+from modeld_ollama.models.names import Names
 
 from modeld.errors import ModelNotFoundError
 from modeld.values import ModelSpec

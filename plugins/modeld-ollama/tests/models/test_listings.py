@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from modeld_ollama.details import digest_of
+from modeld_ollama.models.details import digest_of
 from msgspec.structs import replace
 from ollama_calls import SHOW, said
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import httpx
 import pytest
-from modeld_ollama.catalogue import Catalogue
-from modeld_ollama.cutting import RESERVED, cut, positions_of_long
-from modeld_ollama.embed import EmbedRoutes
-from modeld_ollama.embed_bodies import OllamaEmbedBody
+from modeld_ollama.embedding.bodies import OllamaEmbedBody
+from modeld_ollama.embedding.cutting import RESERVED, cut, positions_of_long
+from modeld_ollama.embedding.embed import EmbedRoutes
+from modeld_ollama.models.catalogue import Catalogue
 from msgspec.structs import replace
 from ollama_calls import EMBED, M, post, said
 

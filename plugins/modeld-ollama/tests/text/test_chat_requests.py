@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from modeld_ollama.chat.body import OllamaChatBody
-from modeld_ollama.generate import OllamaGenerateBody
-from modeld_ollama.options import OllamaOptions
+from modeld_ollama.text.generate import OllamaGenerateBody
+from modeld_ollama.text.options import OllamaOptions
 from ollama_calls import CHAT, EMBED, GENERATE, REQUEST_ID, M, post, said
 
 from modeld.messages import ImagePart, Message, Reasoning, TextPart, Tool, ToolCall

@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 from modeld.dialects import Call, Load, Unload, WholeResponse
-from modeld_ollama.catalogue import Named
-from modeld_ollama.fields import OllamaBody
+from modeld_ollama.models.catalogue import Named
+from modeld_ollama.text.fields import OllamaBody
 from modeld_ollama.timing import now
 
 

@@ -10,7 +10,7 @@ from modeld.dialects import Call
 from modeld.dialects.body import wrong
 from modeld.errors import InvalidModelError, ModelNotFoundError
 from modeld.values import ModelSpec
-from modeld_ollama.names import Names
+from modeld_ollama.models.names import Names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

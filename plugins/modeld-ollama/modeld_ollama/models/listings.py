@@ -13,7 +13,7 @@ from modeld.dialects import JSON, Call, PlainRoute, WholeResponse, listing
 from modeld.dialects.documents import Content, ResponseDoc
 from modeld.status import InstanceState, InstanceStatus
 from modeld.values import ModelSpec
-from modeld_ollama.details import (
+from modeld_ollama.models.details import (
     EXAMPLE,
     EXAMPLE_DIGEST,
     EXAMPLE_TIME,

@@ -6,8 +6,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from modeld_openai.completion_route import Completion
-from modeld_openai.completions import CompletionBody
+from modeld_openai.completions.body import CompletionBody
+from modeld_openai.completions.route import Completion
 from modeld_openai.embeddings import EmbeddingsBody
 from modeld_openai.head import FINGERPRINT
 from openai_calls import COMPLETIONS, EMBEDDINGS, REQUEST_ID, events, post

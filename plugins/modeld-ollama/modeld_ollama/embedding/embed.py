@@ -17,16 +17,16 @@ from modeld.dialects.documents import WORK_ERRORS, Content, ResponseDoc
 from modeld.errors import InternalError, LoadFailedError, NotSupportedError
 from modeld.requests import AnyUnaryRequest, EmbedRequest, TokenizeRequest
 from modeld.responses import AnyUnaryResponse, TokenizeResponse
-from modeld_ollama.catalogue import Catalogue
-from modeld_ollama.cutting import cut, positions_of_long
-from modeld_ollama.embed_bodies import (
+from modeld_ollama.embedding.bodies import (
     OllamaEmbedBody,
     OllamaEmbeddingsBody,
     OllamaVector,
     OllamaVectors,
 )
-from modeld_ollama.fields import OllamaBody
+from modeld_ollama.embedding.cutting import cut, positions_of_long
+from modeld_ollama.models.catalogue import Catalogue
 from modeld_ollama.responses import MODEL
+from modeld_ollama.text.fields import OllamaBody
 from modeld_ollama.timing import nanoseconds
 
 MAX_CUT: Final = 128

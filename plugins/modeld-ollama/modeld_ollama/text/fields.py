@@ -10,9 +10,9 @@ from pydantic import Discriminator, Field, Tag, create_model
 from modeld.constraints import fault_of_schema
 from modeld.dialects.body import MAX_TIMEOUT_S, Strict, refused, usable, wrong
 from modeld.messages import Reasoning
-from modeld_ollama.catalogue import Named
-from modeld_ollama.durations import KeepAliveTime
-from modeld_ollama.options import OllamaOptions
+from modeld_ollama.models.catalogue import Named
+from modeld_ollama.text.durations import KeepAliveTime
+from modeld_ollama.text.options import OllamaOptions
 
 MAX_LOGPROBS = 20
 

@@ -14,8 +14,8 @@ from modeld.errors import PromptRequiredError
 from modeld.requests import GenerateRequest
 from modeld.responses import FinishReason
 from modeld_openai.chat.route import NOT_BUFFERED
-from modeld_openai.completion_encoder import CompletionObject, CompletionStream
-from modeld_openai.completions import CompletionBody
+from modeld_openai.completions.body import CompletionBody
+from modeld_openai.completions.encoder import CompletionObject, CompletionStream
 from modeld_openai.events import DONE, EVENTS, event
 from modeld_openai.head import FINGERPRINT
 from modeld_openai.usage import OpenAIUsage

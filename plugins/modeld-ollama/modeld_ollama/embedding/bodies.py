@@ -8,8 +8,8 @@ from typing import Annotated, Final
 from pydantic import BaseModel, BeforeValidator, Field
 
 from modeld.dialects.body import listed, one_or_list
-from modeld_ollama.fields import OllamaBody
-from modeld_ollama.options import OllamaOptions
+from modeld_ollama.text.fields import OllamaBody
+from modeld_ollama.text.options import OllamaOptions
 
 MAX_INPUTS: Final = 2048
 

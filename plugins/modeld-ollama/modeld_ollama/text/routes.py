@@ -11,19 +11,8 @@ from modeld.dialects import JSON, Call, Encoder, GenerationRoute, Wanted
 from modeld.dialects.documents import NO_STORE, WORK_ERRORS, Content, Header, ResponseDoc
 from modeld.errors import ModeldError, PromptRequiredError, TemplateError
 from modeld.requests import GenerateRequest
-from modeld_ollama.catalogue import Catalogue
 from modeld_ollama.chat.body import OllamaChatBody
-from modeld_ollama.encoders import (
-    CHAT,
-    GENERATE,
-    NDJSON,
-    OllamaObject,
-    OllamaStream,
-    Shape,
-    Writing,
-)
-from modeld_ollama.generate import OllamaGenerateBody
-from modeld_ollama.moves import moved
+from modeld_ollama.models.catalogue import Catalogue
 from modeld_ollama.responses import (
     CHAT_EXAMPLE,
     GENERATE_EXAMPLE,
@@ -32,6 +21,17 @@ from modeld_ollama.responses import (
     OllamaGenerateResponse,
     lines_of,
 )
+from modeld_ollama.text.encoders import (
+    CHAT,
+    GENERATE,
+    NDJSON,
+    OllamaObject,
+    OllamaStream,
+    Shape,
+    Writing,
+)
+from modeld_ollama.text.generate import OllamaGenerateBody
+from modeld_ollama.text.moves import moved
 
 NOT_BUFFERED: Final = Header(
     name="X-Accel-Buffering", value="no", description="a proxy must pass each token on at once"

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from modeld_ollama.durations import seconds_of
+from modeld_ollama.text.durations import seconds_of
 from ollama_calls import CHAT, EMBED, EMBEDDINGS, GENERATE, M, post
 
 from modeld.responses import EmbedResponse, Usage

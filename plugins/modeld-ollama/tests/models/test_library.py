@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from modeld_ollama.library import API_VERSION
+from modeld_ollama.models.library import API_VERSION
 from ollama_calls import PULL, M, lines, said
 
 from modeld.values import ModelSpec

@@ -17,7 +17,7 @@ from modeld.dialects.json_text import json_line, json_long_text, json_text
 from modeld.dialects.logprobs import token_logprobs
 from modeld.errors import ModeldError
 from modeld.responses import Done, FinishReason, Piece, ReasoningToken, Token, ToolCallDelta, Usage
-from modeld_ollama.calls import CallGatherer, written_calls
+from modeld_ollama.text.calls import CallGatherer, written_calls
 from modeld_ollama.timing import Stopwatch, now, now_as_bytes
 
 NDJSON: Final = "application/x-ndjson"

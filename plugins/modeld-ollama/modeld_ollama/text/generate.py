@@ -13,9 +13,9 @@ from modeld.dialects.body import refused, wrong
 from modeld.errors import NotSupportedError
 from modeld.messages import Message
 from modeld.requests import GenerateRequest
-from modeld_ollama.catalogue import Named
 from modeld_ollama.chat.messages import Images, content_of
-from modeld_ollama.fields import GenerationBody
+from modeld_ollama.models.catalogue import Named
+from modeld_ollama.text.fields import GenerationBody
 
 
 class OllamaGenerateBody(GenerationBody):
