@@ -54,17 +54,23 @@ def test_make_alone_lists_every_verb_with_a_line():
     assert all(len(line.split()) > 3 for line in shown)
 
 
-def checks() -> dict[str, str]:
-    """Verb to arguments, as ``.ci/run`` runs them."""
+def checks() -> list[tuple[str, str]]:
+    """Return what ``.ci/run`` runs: verbs with their arguments, in their order."""
     script = (ROOT / ".ci" / "run").read_text().replace("\\\n", " ")
     lines = re.findall(r"^check (\S+)(.*)$", script, re.MULTILINE)
-    assert len(dict(lines)) == len(lines), "none twice"
-    return dict(lines)
+    assert len(set(lines)) == len(lines), "nothing twice"
+    return lines
+
+
+def verbs_of_the_checks() -> list[str]:
+    return [verb for verb, _ in checks()]
 
 
 def test_the_checks_are_the_verbs_that_check_something():
-    assert set(checks()) <= verbs_of_the_makefile()
-    assert {"lint", "types", "contracts", "docs", "js", "test", "debian", "e2e"} <= set(checks())
+    assert set(verbs_of_the_checks()) <= verbs_of_the_makefile()
+    assert {"lint", "types", "contracts", "docs", "js", "test", "debian", "e2e"} <= set(
+        verbs_of_the_checks()
+    )
 
 
 def test_the_checks_end_with_a_line_that_counts_them(tmp_path):
@@ -81,19 +87,23 @@ def test_the_checks_end_with_a_line_that_counts_them(tmp_path):
     assert last == f"verbs: {len(checks()) - 1} passed, 1 failed"
     summed_up = done.stdout.partition("=== summary\n")[2].splitlines()[:-1]
     told = [re.fullmatch(r"(\w+) after \d+ s: make (\S+).*", line) for line in summed_up]
-    assert [each.group(2) for each in told if each] == list(checks())
+    assert [each.group(2) for each in told if each] == verbs_of_the_checks()
     assert [each.group(2) for each in told if each and each.group(1) == "FAILED"] == ["test"]
 
 
 def test_the_checks_test_on_the_other_pythons_what_can_differ_there():
-    assert "PYTHONS='3.12 3.13'" in checks()["matrix"]
     named = dict(re.findall(r"^(\w+)='(.*)'$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE))
-    arguments = [named[name] for name in re.findall(r"\$(\w+)", checks()["matrix"])]
-    left_out = re.findall(r"not (\w+)", arguments[0])
-    assert left_out == ["once", "model", "slow", "debian", "browser"]
-    paths = " ".join(arguments[1:]).split()
-    assert {"tests/hosting", "tests/serving", "tests/blackbox"} <= set(paths)
-    assert all((ROOT / path).exists() for path in paths)
+    tested = {}
+    for verb, settings in checks():
+        if verb == "matrix":
+            python, *names = re.findall(r"(?<=PYTHONS=)\S+|(?<=\$)\w+", settings)
+            what_is_left_out, *paths = (named[name] for name in names)
+            left_out = re.findall(r"not (\w+)", what_is_left_out)
+            assert left_out == ["once", "model", "slow", "debian", "browser"]
+            tested[python] = set(" ".join(paths).split())
+    assert tested["3.13"] > tested["3.12"] > {"tests/hosting", "tests/serving"}
+    assert {"tests/faults", "tests/blackbox"} <= tested["3.13"]
+    assert all((ROOT / path).exists() for path in tested["3.13"])
 
 
 def test_what_one_python_is_enough_for_is_there():
