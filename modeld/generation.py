@@ -30,17 +30,16 @@ class Whole:
 
     def __init__(self, most: int = MOST_REPEATED) -> None:
         self._most = most
-        self._content = StringIO()
-        self._reasoning = StringIO()
-        self._calls: dict[int, _Call] = {}
         self._characters = 0
+        self._begin()
 
     def add(self, piece: Piece) -> None:
         """Gather one piece, in the order in which they come."""
         if isinstance(piece, Token):  # nearly all are; a call would cost each as much again
-            self._characters += len(piece.text)
+            text = piece.text
+            self._characters += len(text)
             if self._characters <= self._most:
-                self._content.write(piece.text)
+                self._write_content(text)
             else:
                 self._let_go()
         elif isinstance(piece, ReasoningToken):
@@ -90,4 +89,10 @@ class Whole:
 
     def _let_go(self) -> None:
         if self._content.tell() or self._reasoning.tell() or self._calls:
-            self._content, self._reasoning, self._calls = StringIO(), StringIO(), {}
+            self._begin()
+
+    def _begin(self) -> None:
+        self._content = StringIO()
+        self._write_content = self._content.write
+        self._reasoning = StringIO()
+        self._calls: dict[int, _Call] = {}

@@ -57,6 +57,7 @@ from modeld.responses import (
     Failed,
     RerankResponse,
     TextResponse,
+    Token,
     TokenizeResponse,
 )
 from modeld.values import Value
@@ -113,7 +114,7 @@ class HostedEngine(Engine):
                 await mailbox.wait()
                 while mailbox.chunks:
                     chunk = mailbox.take()
-                    if isinstance(chunk, PIECES):
+                    if type(chunk) is Token or isinstance(chunk, PIECES):  # nearly all are tokens
                         yield chunk
                     else:
                         yield await self._end(chunk, Done)

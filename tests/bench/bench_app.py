@@ -7,6 +7,7 @@ Both run on uvicorn with modeld's protocol class, and print their port when they
 """
 
 import asyncio
+import gc
 import socket
 import sys
 import tempfile
@@ -67,6 +68,8 @@ def main() -> None:
         config = uvicorn.Config(
             app, http=protocol_class(Settings()), log_level="error", access_log=False
         )
+        gc.collect()
+        gc.freeze()  # as modeld's own server does: an application has more objects than a bare one
         print(listener.getsockname()[1], flush=True)
         asyncio.run(uvicorn.Server(config).serve(sockets=[listener]))
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 from typing import Final
 
 from modeld.hosting.channel.frames import Sent
-from modeld.responses import PIECES, ToolCallDelta
+from modeld.responses import PIECES, Token, ToolCallDelta
 
 WINDOW: Final = 512 << 10
 """How much of one generation may be under way before its request is held back, in characters."""
@@ -40,11 +40,11 @@ pace of all the others.
 
 def cost(chunk: Sent) -> int:
     """Return how much of a window a chunk takes up; only the text of a generation does."""
+    if type(chunk) is Token and not chunk.logprobs:  # nearly all that ever comes, on both sides
+        return CHUNK_COST + len(chunk.text)
     if not isinstance(chunk, PIECES):
         return 0
     text = chunk.arguments if isinstance(chunk, ToolCallDelta) else chunk.text
-    if not chunk.logprobs:  # nearly all that ever comes, once on each side
-        return CHUNK_COST + len(text)
     likely = sum(1 + len(each.top) for each in chunk.logprobs)
     return CHUNK_COST * (1 + likely) + len(text)
 

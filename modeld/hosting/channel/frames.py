@@ -9,6 +9,7 @@ whose id can be read: that one fails alone.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from struct import Struct
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
@@ -22,7 +23,8 @@ from modeld.values import ModelSpec, Value
 MAX_FRAME_BYTES: Final = 64 << 20
 """Largest frame in either direction."""
 
-_PREFIX_BYTES = 4
+_PREFIX: Final = Struct(">I")
+_PREFIX_BYTES: Final = _PREFIX.size
 _REQUEST_PATH = "[2]"
 """Where a decoder finds the request in its frame."""
 
@@ -168,7 +170,7 @@ def encode(message: Command | Report) -> bytes:
     size = len(frame) - _PREFIX_BYTES
     if size > MAX_FRAME_BYTES:
         raise FrameError(f"a message of {size} bytes is over the limit of {MAX_FRAME_BYTES}")
-    frame[:_PREFIX_BYTES] = size.to_bytes(_PREFIX_BYTES, "big")
+    _PREFIX.pack_into(frame, 0, size)
     return bytes(frame)
 
 
@@ -185,30 +187,35 @@ class FrameReader(Generic[F]):
         Raises:
             FrameError: a length is over the limit, or the content is not a known message.
         """
-        self._pending += data
-        start = 0
+        # Nearly always nothing is left of the data before, and none of this has to be copied.
+        buffer: bytes | bytearray = data
+        if self._pending:
+            self._pending += data
+            buffer = self._pending
+        start, length = 0, len(buffer)
         try:
-            while (end := self._end_of_frame(start)) is not None:
-                message = self._decoded(self._pending[start + _PREFIX_BYTES : end])
+            while (content := start + _PREFIX_BYTES) <= length:
+                (size,) = _PREFIX.unpack_from(buffer, start)
+                # Before the content has come: a false length must not fill the memory first.
+                if size > MAX_FRAME_BYTES:
+                    raise FrameError(
+                        f"a frame of {size} bytes is over the limit of {MAX_FRAME_BYTES}"
+                    )
+                end = content + size
+                if end > length:
+                    break
+                message = self._decoded(buffer[content:end])
                 start = end
                 yield message
         finally:
             # Also when the caller stops half-way: no message comes twice. Garbage stays, so that
             # nothing that follows it is ever taken for a message.
-            del self._pending[:start]
+            if buffer is data:
+                self._pending += data[start:]
+            else:
+                del self._pending[:start]
 
-    def _end_of_frame(self, start: int) -> int | None:
-        """Return where the frame at ``start`` ends, or ``None`` while some of it has not come."""
-        content = start + _PREFIX_BYTES
-        if content > len(self._pending):
-            return None
-        size = int.from_bytes(self._pending[start:content], "big")
-        # Before the content has come: a false length must not fill the memory first.
-        if size > MAX_FRAME_BYTES:
-            raise FrameError(f"a frame of {size} bytes is over the limit of {MAX_FRAME_BYTES}")
-        return content + size if content + size <= len(self._pending) else None
-
-    def _decoded(self, content: bytearray) -> F:
+    def _decoded(self, content: bytes | bytearray) -> F:
         try:
             return self._decoder.decode(content)
         except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
@@ -221,7 +228,7 @@ class CommandReader(FrameReader["Received"]):
     def __init__(self) -> None:
         super().__init__(Command)
 
-    def _decoded(self, content: bytearray) -> Received:
+    def _decoded(self, content: bytes | bytearray) -> Received:
         try:
             return super()._decoded(content)
         except FrameError as exc:
@@ -235,7 +242,7 @@ class CommandReader(FrameReader["Received"]):
             return Unreadable(id=request_id, why=why, field=field)
 
 
-def _id_of(content: bytearray) -> int | None:
+def _id_of(content: bytes | bytearray) -> int | None:
     """Return the id of a request whose frame is sound and whose content is not, if it is one."""
     try:
         tag, request_id, _ = _head.decode(content)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from modeld.errors import ModeldError
 from modeld.hosting.channel.credit import GRANT, cost
 from modeld.hosting.channel.frames import Sent
-from modeld.responses import PIECES
+from modeld.responses import PIECES, Token
 
 
 class Mailbox:
@@ -37,7 +37,7 @@ class Mailbox:
         if not self.is_open or self._error is not None:
             return
         self.chunks.append(chunk)
-        if not isinstance(chunk, PIECES):
+        if type(chunk) is not Token and not isinstance(chunk, PIECES):  # nearly all are tokens
             self.is_open = False
             self._on_end(chunk)
         if self._waiter is not None:

@@ -161,7 +161,9 @@ class AccessLog:
 
         async def send_noting_status(message: Message) -> None:
             kind = message["type"]
-            if kind == "http.response.start":
+            if kind == "http.response.body":  # nearly all are parts of streams
+                pass
+            elif kind == "http.response.start":
                 exchange.status = message["status"]
                 message = {**message, "headers": [*message.get("headers", ()), *headers]}
             elif kind == "websocket.accept":

@@ -132,25 +132,29 @@ class Delivery:
 
     async def _stream(self, encoder: StreamEncoder, source: Merged, count: int) -> dict[int, Done]:
         """Send every piece as it comes, and all ends but the last."""
-        send, piece = self._send, encoder.piece
+        # Local names, for an attribute costs each token more than the rest of the loop.
+        send, piece, chunks = self._send, encoder.piece, source.chunks
         ends: dict[int, Done] = {}
-        async for chunk in source.chunks:
-            self._chunks += 1
+        taken, is_started = 0, False
+        async for chunk in chunks:
+            taken += 1
             if not isinstance(chunk, Done):
                 body = piece(source.index, chunk)
             else:
                 ends[source.index] = chunk
                 is_last = len(ends) == count
                 body = b"" if is_last else await self._end(encoder, source.index, chunk)
-            if self._started and 0 < len(body) <= PIECE_BYTES:
+            if is_started and 0 < len(body) <= PIECE_BYTES:
                 # Nearly all. As `_write` does it, whose coroutine would cost each token as much.
                 self._writes += 1
                 await send({"type": "http.response.body", "body": body, "more_body": True})
                 self._writes += 1
             else:
                 await self._write(body)
-            if self._chunks % _CHUNKS_PER_TURN == 0:
+                is_started = self._started
+            if taken % _CHUNKS_PER_TURN == 0:
                 await asyncio.sleep(0)  # so that others have a turn where chunks never wait
+        self._chunks = taken
         return ends
 
     async def _gather(self, encoder: WholeEncoder, source: Merged, count: int) -> dict[int, Done]:
