@@ -19,6 +19,10 @@ from tests.support.gguf.real_models import SMOLLM2, models_folder
 
 FIRST_RESPONSE = "tutorials/first-response.md"
 FIRST_PLUGIN = "tutorials/first-plugin.md"
+OBSERVER = "tutorials/observer.md"
+POLICY = "tutorials/eviction-policy.md"
+DIALECT = "tutorials/dialect.md"
+ALL = (FIRST_RESPONSE, FIRST_PLUGIN, OBSERVER, POLICY, DIALECT)
 
 CHOSEN = {"token", "content", "prompt_tokens", "completion_tokens", "cached_tokens", "total_tokens"}
 """What a real model says may differ from one processor to the next."""
@@ -42,14 +46,26 @@ def follow(reader: Reader, page: str, unstable: Set[str] = frozenset()) -> None:
     print(f"{page}: {len(reader.seconds)} steps, {total_s:.1f} s")
 
 
-def test_the_first_plugin_is_made_as_the_tutorial_says(tmp_path: Path) -> None:
+def with_pip(tmp_path: Path) -> dict[str, str]:
+    """Return the variables under which pip installs beside the test's own packages."""
     installed = str(tmp_path / "installed")
     pip = {"TARGET": installed, "NO_DEPS": "1", "NO_INDEX": "1", "UPGRADE": "1"}
     pip |= {"NO_BUILD_ISOLATION": "0", "DISABLE_PIP_VERSION_CHECK": "1"}
     environ = {f"PIP_{name}": value for name, value in pip.items()}
     environ["PYTHONPATH"] = os.pathsep.join((installed, os.environ.get("PYTHONPATH", "")))
-    with following(tmp_path, environ) as reader:
+    return environ
+
+
+def test_the_first_plugin_is_made_as_the_tutorial_says(tmp_path: Path) -> None:
+    with following(tmp_path, with_pip(tmp_path)) as reader:
         follow(reader, FIRST_PLUGIN)
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("page", [OBSERVER, POLICY, DIALECT])
+def test_another_plugin_is_made_as_its_tutorial_says(page: str, tmp_path: Path) -> None:
+    with following(tmp_path, with_pip(tmp_path), models_folder() / SMOLLM2) as reader:
+        follow(reader, page, CHOSEN)
 
 
 @pytest.mark.model
@@ -60,10 +76,10 @@ def test_the_first_response_comes_as_the_tutorial_says(tmp_path: Path) -> None:
 
 def test_these_are_all_tutorials() -> None:
     pages = {page for page in PAGES if page.startswith("tutorials/")}
-    assert pages == {"tutorials/index.md", FIRST_RESPONSE, FIRST_PLUGIN}
+    assert pages == {"tutorials/index.md", *ALL}
 
 
-@pytest.mark.parametrize("page", [FIRST_RESPONSE, FIRST_PLUGIN])
+@pytest.mark.parametrize("page", ALL)
 def test_the_reader_does_every_block_of_a_tutorial(page: str) -> None:
     done = steps(page)
     shown = [step for step in done if step.shown is not None]
