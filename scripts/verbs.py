@@ -20,6 +20,10 @@ from checkout import ROOT, say
 
 def main() -> None:
     """Run the verb that the command line names."""
+    _run(_parser().parse_args())
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bootstrap.py", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("dev", help="make .venv with everything that testing needs")
@@ -41,7 +45,10 @@ def main() -> None:
     locking = verbs.add_parser("lock", help="write the lock files anew")
     locking.add_argument("--check", action="store_true", help="only say whether they are current")
     locking.add_argument("--upgrade", action="store_true", help="take the newest versions")
-    options = parser.parse_args()
+    return parser
+
+
+def _run(options: argparse.Namespace) -> None:
     match options.verb:
         case "dev":
             environment.ensure("dev")

@@ -101,6 +101,11 @@ class ResponseRoutes:
                 parameters=(_ID,),
                 raises=(NotFoundError, InvalidRequestError),
             ),
+            *self._of_one(),
+        )
+
+    def _of_one(self) -> tuple[DialectRoute, ...]:
+        return (
             PlainRoute(
                 path="/v1/responses/{id}",
                 name="openai_response",
