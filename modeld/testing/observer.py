@@ -30,16 +30,11 @@ from modeld.status import EvictionReason
 from modeld.testing.contract import Contract, assert_that, check
 from modeld.testing.leftovers import nothing_left
 from modeld.testing.naming import check_name
-from modeld.values import Value
 
 MANY: Final = 2_000
 KEPT_BYTES: Final = 8 << 20
 TAKES: Final = "test_it_takes_every_event"
 TEXT: Final = 'a\n"\\\N{BALLOON}\x00'
-
-
-class LaterEvent(Value, frozen=True, kw_only=True, tag=True):
-    """An event of a kind that there is not yet."""
 
 
 class ObserverContract(Contract):
@@ -67,12 +62,6 @@ class ObserverContract(Contract):
                 f"notify returned {said!r} for a {type(event).__name__}; it returns nothing, and is"
                 " no coroutine function",
             )
-
-    @check(TAKES)
-    async def test_an_event_of_a_later_version_is_passed_over(self) -> None:
-        """A kind that the observer does not know is no reason to fail."""
-        later: object = LaterEvent()
-        self.observer.notify(later)  # type: ignore[arg-type]  # one that there is not yet
 
     @check(TAKES)
     async def test_it_returns_at_once(self) -> None:

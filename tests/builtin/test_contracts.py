@@ -70,5 +70,5 @@ class NoPlugin:
 class TestNative(DialectContract):
     plugin = NoPlugin
 
-    def dialects(self) -> list[Dialect]:
+    def brought(self) -> list[Dialect]:
         return [Native(Formatters([Ndjson(), PlainJson()]))]
