@@ -13,6 +13,7 @@ BUILT_IN: Final[Mapping[str, str]] = {
     "run": "Generate text from PROMPT with MODEL in this terminal, without a server.",
     "models": "List the models that can be served.",
     "plugins": "List the installed plugins, the broken ones with the reason.",
+    "check": "Check that PLUGIN keeps to the contracts of what it brings.",
     "doctor": "Find what is wrong with this machine and these settings, and say the fix.",
     "version": "Print the versions of modeld, its plugins, their runtimes and Python.",
     "completion": "Print the completion script for SHELL: bash, zsh or fish.",

@@ -124,7 +124,7 @@ class _Running:
         chunks, stop = self._passed(Token(text=piece) if isinstance(piece, str) else piece)
         if stop is not None:
             self.close()
-            return [*chunks, self._done(FinishReason.STOP)]
+            return [*chunks, self._done(FinishReason.STOP, stop)]
         if self._count == self._most:
             self.close()
             return [*chunks, *self._shown(self._stops.rest()), self._done(FinishReason.LENGTH)]
@@ -154,9 +154,13 @@ class _Running:
         self._logprobs = []
         return [token]
 
-    def _done(self, reason: FinishReason) -> Done:
-        usage = Usage(completion_tokens=self._count)
-        return Done(finish_reason=reason, usage=usage, logprobs=tuple(self._logprobs))
+    def _done(self, reason: FinishReason, stop_text: str | None = None) -> Done:
+        return Done(
+            finish_reason=reason,
+            usage=Usage(completion_tokens=self._count),
+            logprobs=tuple(self._logprobs),
+            stop_text=stop_text,
+        )
 
 
 class _StopSearch:

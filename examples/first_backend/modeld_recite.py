@@ -27,9 +27,10 @@ class TextFolder(modeld.RegistrySource):
 
     async def list_models(self) -> Sequence[modeld.ModelSpec]:
         """All text files; a look at a disk may take long, so a thread takes it."""
-        return await asyncio.to_thread(lambda: [*map(self._spec, self._folder.glob("*.txt"))])
+        return await asyncio.to_thread(lambda: [*map(self.spec, self._folder.glob("*.txt"))])
 
-    def _spec(self, file: Path) -> modeld.ModelSpec:
+    def spec(self, file: Path) -> modeld.ModelSpec:
+        """Return what there is to say of a model."""
         return modeld.ModelSpec(
             id=file.name,
             name=file.stem,

@@ -41,23 +41,24 @@ from modeld.settings import Settings, resolve
 
 def create_app(
     settings: Settings | None = None,
-    plugins: PluginHost | None = None,
+    plugins: PluginHost | Mapping[str, object] | None = None,
     *,
     trusted_hosts: Sequence[str] | None = None,
 ) -> ModeldApp:
     """Make an application; two in one process share nothing.
 
-    Without ``settings`` they come from the environment and the file that ``MODELD_CONFIG`` names;
-    without ``plugins`` all that are installed take part. ``trusted_hosts`` are the names that the
-    ``Host`` header may have; ``None`` means those of the settings, and any if there are none.
+    Without ``settings`` they come from the environment and the file that ``MODELD_CONFIG`` names.
+    All plugins that are installed take part, and beside them those in ``plugins``: modules,
+    classes or objects by name. ``trusted_hosts`` are the names that the ``Host`` header may have;
+    ``None`` means those of the settings, and any if there are none.
 
     Raises:
         ConfigurationError: the settings or the plugins cannot be used; nothing was started.
     """
     if settings is None:
         settings = resolve({}, os.environ).settings
-    if plugins is None:
-        plugins = PluginHost.discover(settings)
+    if not isinstance(plugins, PluginHost):
+        plugins = PluginHost.discover(settings, plugins)
     return ModeldApp(settings, plugins, trusted_hosts or settings.trusted_hosts or None)
 
 

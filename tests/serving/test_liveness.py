@@ -11,7 +11,7 @@ from modeld.errors import LoadFailedError
 from modeld.serving.state.model_entry import ModelEntry
 from tests.support.serving.fakes import MIB, FakeBackend, FakeEngine
 from tests.support.serving.stage import Stage, a_stage
-from tests.support.serving.virtual_time import run_virtually, settle
+from modeld.testing.virtual_time import run_virtually, settle
 
 ESTIMATED_MB = {"a": 100, "b": 100, "c": 30, "d": 30, "e": 60}
 MEASURED_MB = {"a": (0, 180), "b": (100, 180), "c": (0, 30), "d": (30, 110), "e": (0, 200)}

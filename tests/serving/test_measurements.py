@@ -13,7 +13,7 @@ from modeld.serving.state.memory_need import RETRY_S
 from modeld.serving.state.model_entry import ModelEntry
 from tests.support.serving.fakes import MIB, an_entry
 from tests.support.serving.stage import Stage, a_stage
-from tests.support.serving.virtual_time import run_virtually, settle
+from modeld.testing.virtual_time import run_virtually, settle
 
 
 def unmeasured(stage: Stage, model: str = "a", size_mb: int = 100, depth: int = 32) -> ModelEntry:

@@ -14,7 +14,7 @@ from tests.serving.scheduling.test_policy_faults import Whim
 from tests.support.serving.desk import state_of
 from tests.support.serving.fakes import MIB, FakeEngine
 from tests.support.serving.stage import a_stage
-from tests.support.serving.virtual_time import now_s, run_virtually, settle
+from modeld.testing.virtual_time import now_s, run_virtually, settle
 
 
 def test_a_lease_gives_the_engine_and_takes_it_back() -> None:

@@ -15,7 +15,7 @@ from modeld.status import EvictionReason, InstanceState
 from tests.support.serving.desk import state_of
 from tests.support.serving.fakes import MIB
 from tests.support.serving.stage import a_stage
-from tests.support.serving.virtual_time import now_s, run_virtually, settle
+from modeld.testing.virtual_time import now_s, run_virtually, settle
 
 
 async def step_until(holds: Callable[[], bool]) -> None:

@@ -19,7 +19,7 @@ from modeld.status import EvictionReason
 from tests.support.serving.desk import Desk, drained, error_of, reason_of, runs
 from tests.support.serving.fakes import FakeBackend, FakeEngine, a_scheduler, an_entry
 from tests.support.serving.stage import a_stage
-from tests.support.serving.virtual_time import run_virtually
+from modeld.testing.virtual_time import run_virtually
 
 NewDesk = Callable[..., Desk]
 

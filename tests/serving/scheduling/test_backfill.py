@@ -12,7 +12,7 @@ from modeld.errors import WaitTimeoutError
 from modeld.serving.scheduling.backfill import LONG
 from tests.serving.scheduling.test_fairness_over_time import LOAD_S, MAX_OVERTAKE_S, Crowd
 from tests.support.serving.stage import Stage, a_stage
-from tests.support.serving.virtual_time import now_s, run_virtually
+from modeld.testing.virtual_time import now_s, run_virtually
 
 SLOTS = 4
 SHORT_S = 0.5

@@ -26,7 +26,7 @@ from tests.support.serving.desk import (
 from tests.support.serving.fakes import an_entry
 from tests.support.serving.sources import Shelf, a_spec
 from tests.support.serving.stage import Stage, a_stage
-from tests.support.serving.virtual_time import now_s, run_virtually, settle
+from modeld.testing.virtual_time import now_s, run_virtually, settle
 
 NewDesk = Callable[..., Desk]
 

@@ -12,7 +12,7 @@ from modeld.events import ModelLoaded
 from modeld.serving.state.model_entry import ModelEntry
 from tests.support.serving.fakes import FakeEngine
 from tests.support.serving.stage import Stage, a_stage
-from tests.support.serving.virtual_time import now_s, run_virtually
+from modeld.testing.virtual_time import now_s, run_virtually
 
 pytestmark = pytest.mark.usefixtures("unmeasured")
 

@@ -17,7 +17,7 @@ from tests.serving.scheduling.test_fairness_over_time import LOAD_S, Crowd
 from tests.support.serving.desk import Desk, instance_of, state_of
 from tests.support.serving.fakes import MIB
 from tests.support.serving.stage import a_stage
-from tests.support.serving.virtual_time import now_s, run_virtually
+from modeld.testing.virtual_time import now_s, run_virtually
 
 pytestmark = pytest.mark.usefixtures("unmeasured")
 

@@ -19,7 +19,7 @@ from modeld import Backend, Engine, EngineHost, ModelSpec, Options
 from modeld.serving.state.model_entry import ModelEntry
 from tests.support.serving.fakes import FakeEngine
 from tests.support.serving.stage import Stage, a_stage
-from tests.support.serving.virtual_time import now_s, run_virtually
+from modeld.testing.virtual_time import now_s, run_virtually
 
 REQUEST_S = 0.17
 ROUNDS = 6

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""A service that answers from a script, and an application around it."""
+"""An application around a service that plays a script."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,152 +14,16 @@ from starlette.routing import BaseRoute
 
 from modeld import Observer, OutputFormatter, hookimpl
 from modeld.dialects import Dialect
-from modeld.errors import ModeldError, ModelNotFoundError
+from modeld.errors import ModeldError
 from modeld.events import Event
 from modeld.httpapi.app import ModeldApp, create_app
 from modeld.interfaces import ModelService
 from modeld.plugins import PluginHost
-from modeld.requests import AnyUnaryRequest, GenerateRequest, KeepAliveSeconds
-from modeld.responses import AnyUnaryResponse, Chunk, Done, FinishReason, TextResponse, Token, Usage
 from modeld.settings import Settings
-from modeld.status import Readiness, ServiceState, ServiceStatus
-from modeld.values import ModelSpec, PluginStatus
+from modeld.testing.fake_service import FakeService
+from modeld.testing.scripted import DONE, GENERATION, Step
 
-Step = Chunk | BaseException | asyncio.Event
-
-USAGE = Usage(prompt_tokens=3, completion_tokens=2)
-DONE = Done(finish_reason=FinishReason.STOP, usage=USAGE, content="ab")
-GENERATION: tuple[Step, ...] = (Token(text="a"), Token(text="b"), DONE)
-
-
-class FakeService(ModelService):
-    """Plays ``script`` for every request: chunks are yielded, errors raised, events waited for.
-
-    ``ends`` gets one word for each request: ``done``, ``left`` or ``failed``. A unary one is served
-    with ``unary_response`` once ``unary_gate`` is open, if there is one.
-    """
-
-    def __init__(self, *script: Step, models: Sequence[ModelSpec] = ()) -> None:
-        self.script = script or GENERATION
-        self.specs = models
-        self.requests: list[GenerateRequest] = []
-        self.unary_requests: list[AnyUnaryRequest] = []
-        self.unary_response: AnyUnaryResponse | Exception = TextResponse(text="")
-        self.unary_gate: asyncio.Event | None = None
-        self.default = ""
-        self.ends: list[str] = []
-        self.calls: list[str] = []
-        self.begun = asyncio.Event()
-        self.ended = asyncio.Event()
-        self.start_gate: asyncio.Event | None = None
-        self.start_error: Exception | None = None
-        self.load_gate: asyncio.Event | None = None
-        self.readiness = Readiness(ready=True, reason="ready")
-        self.snapshot = ServiceStatus(
-            state=ServiceState.RUNNING,
-            instances=(),
-            budget_bytes=None,
-            held_bytes=0,
-            margin_bytes=0,
-            loads_total=0,
-            evictions_total=0,
-            uptime_s=1.0,
-        )
-
-    async def start(self) -> None:
-        self.calls.append("start")
-        if self.start_gate is not None:
-            await self.start_gate.wait()
-        if self.start_error is not None:
-            raise self.start_error
-
-    async def drain(self, timeout_s: float) -> None:
-        self.calls.append(f"drain {timeout_s:g}")
-
-    async def aclose(self) -> None:
-        self.calls.append("aclose")
-
-    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
-        self.requests.append(request)
-        self.begun.set()
-        end = "left"
-        try:
-            for step in self.script:
-                if isinstance(step, asyncio.Event):
-                    await step.wait()
-                elif isinstance(step, BaseException):
-                    end = "failed"
-                    raise step
-                else:
-                    yield step
-            end = "done"
-        finally:
-            self.ends.append(end)
-            self.ended.set()
-
-    async def submit(self, request: AnyUnaryRequest) -> AnyUnaryResponse:
-        self.unary_requests.append(request)
-        self.begun.set()
-        end = "left"
-        try:
-            if self.unary_gate is not None:
-                await self.unary_gate.wait()
-            end = "done"
-        finally:
-            self.ends.append(end)
-            self.ended.set()
-        if isinstance(self.unary_response, Exception):
-            raise self.unary_response
-        return self.unary_response
-
-    async def models(self) -> Sequence[ModelSpec]:
-        return self.specs
-
-    async def default_model(self) -> str:
-        return self.default
-
-    async def refresh(self) -> Sequence[ModelSpec]:
-        self.calls.append("refresh")
-        return self.specs
-
-    async def load(self, model: str, *, keep_alive_s: KeepAliveSeconds | None = None) -> None:
-        self._known(model)
-        kept = "" if keep_alive_s is None else f" for {keep_alive_s}"
-        self.calls.append(f"load {model}{kept}")
-        self.begun.set()
-        try:
-            if self.load_gate is not None:
-                await self.load_gate.wait()
-        except asyncio.CancelledError:
-            self.calls.append(f"gave up {model}")
-            self.ended.set()
-            raise
-
-    async def unload(self, model: str) -> None:
-        self._known(model)
-        self.calls.append(f"unload {model}")
-
-    async def pin(self, model: str, *, pinned: bool) -> None:
-        self._known(model)
-        self.calls.append(f"{'pin' if pinned else 'unpin'} {model}")
-
-    async def status(self) -> ServiceStatus:
-        return self.snapshot
-
-    async def ready(self, model: str | None = None) -> Readiness:
-        if model is not None:
-            self._known(model)
-        return self.readiness
-
-    async def plugins(self) -> Sequence[PluginStatus]:
-        return (
-            PluginStatus(name="good", distribution="d", version="1", state="active"),
-            PluginStatus(name="bad", distribution="", version="", state="broken", reason="why"),
-        )
-
-    def _known(self, model: str) -> None:
-        if model not in {spec.id for spec in self.specs}:
-            raise ModelNotFoundError(f"no model {model!r}", field="model")
+__all__ = ["DONE", "GENERATION", "FakeService", "Step"]
 
 
 class FakePlugin(Observer):

@@ -12,6 +12,7 @@ from modeld.events import Event
 from modeld.hosting.loading import LoadingHost
 from modeld.serving.pool import Pool
 from modeld.serving.state.model_entry import ModelEntry
+from modeld.testing.virtual_time import now_s, settle
 from tests.support.serving.fakes import (
     MIB,
     FakeBackend,
@@ -21,7 +22,6 @@ from tests.support.serving.fakes import (
     an_entry,
     bare,
 )
-from tests.support.serving.virtual_time import now_s, settle
 
 E = TypeVar("E")
 

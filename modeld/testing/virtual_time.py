@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""An event loop whose clock leaps: when everybody waits for a time, that time has come.
+"""A clock that moves when the test says so, and an event loop whose clock leaps.
 
-Hours pass in milliseconds, always the same way. Where everybody waits for something that can
-never come, the test fails at once and does not hang. Nothing here may use threads or sockets.
+When everybody in the loop waits for a time, that time has come: hours pass in milliseconds, always
+the same way. Where everybody waits for something that can never come, the test fails at once and
+does not hang. Nothing in such a loop may use threads or sockets.
 """
+
+from __future__ import annotations
 
 import asyncio
 import selectors
@@ -11,6 +14,17 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+class Clock:
+    """A monotonic clock for whatever takes one as an argument; set ``now_s`` to move it."""
+
+    def __init__(self, now_s: float = 1000.0) -> None:
+        self.now_s = now_s
+
+    def __call__(self) -> float:
+        """Return the time in seconds."""
+        return self.now_s
 
 
 class EverybodyWaitsError(RuntimeError):
@@ -25,6 +39,7 @@ class LeapingSelector(selectors.SelectSelector):
         self.now_s = 1000.0
 
     def select(self, timeout: float | None = None) -> list[Any]:
+        """Return what is ready now; else let the time pass that could be waited."""
         ready = super().select(0)
         if not ready and timeout is None:
             raise EverybodyWaitsError
@@ -41,16 +56,18 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(self._leaping)
 
     def time(self) -> float:
+        """Return the virtual time in seconds."""
         return self._leaping.now_s
 
 
 def run_virtually(work: Coroutine[Any, Any, T]) -> T:
-    """As ``asyncio.run``, on virtual time."""
+    """Do as ``asyncio.run`` does, on virtual time."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(work)
 
 
 def now_s() -> float:
+    """Return the time of the running loop in seconds."""
     return asyncio.get_running_loop().time()
 
 

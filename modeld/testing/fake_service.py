@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""A service without models, for whoever writes what stands in front of one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+
+from modeld import ModelService, ModelSpec
+from modeld.errors import ModelNotFoundError
+from modeld.requests import AnyUnaryRequest, GenerateRequest, KeepAliveSeconds
+from modeld.responses import AnyUnaryResponse, Chunk, TextResponse
+from modeld.status import Readiness, ServiceState, ServiceStatus
+from modeld.testing.scripted import GENERATION, Step, play
+from modeld.values import PluginStatus
+
+
+class FakeService(ModelService):
+    """Plays ``script`` for every request: chunks are yielded, errors raised, events waited for.
+
+    ``ends`` gets one word for each request: ``done``, ``left`` or ``failed``. A unary one is served
+    with ``unary_response`` once ``unary_gate`` is open, if there is one. ``calls`` are the other
+    verbs that were used, with their model.
+    """
+
+    def __init__(self, *script: Step, models: Sequence[ModelSpec] = ()) -> None:
+        self.script = script or GENERATION
+        self.specs = models
+        self.requests: list[GenerateRequest] = []
+        self.unary_requests: list[AnyUnaryRequest] = []
+        self.unary_response: AnyUnaryResponse | Exception = TextResponse(text="")
+        self.unary_gate: asyncio.Event | None = None
+        self.default = ""
+        self.ends: list[str] = []
+        self.calls: list[str] = []
+        self.begun = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.start_gate: asyncio.Event | None = None
+        self.start_error: Exception | None = None
+        self.load_gate: asyncio.Event | None = None
+        self.readiness = Readiness(ready=True, reason="ready")
+        self.snapshot = ServiceStatus(
+            state=ServiceState.RUNNING,
+            instances=(),
+            budget_bytes=None,
+            held_bytes=0,
+            margin_bytes=0,
+            loads_total=0,
+            evictions_total=0,
+            uptime_s=1.0,
+        )
+
+    async def start(self) -> None:
+        """Wait for ``start_gate`` and raise ``start_error``, if there are any."""
+        self.calls.append("start")
+        if self.start_gate is not None:
+            await self.start_gate.wait()
+        if self.start_error is not None:
+            raise self.start_error
+
+    async def drain(self, timeout_s: float) -> None:
+        """Note that it was called."""
+        self.calls.append(f"drain {timeout_s:g}")
+
+    async def aclose(self) -> None:
+        """Note that it was called."""
+        self.calls.append("aclose")
+
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
+        """Play the script."""
+        self.requests.append(request)
+        self.begun.set()
+        chunks = play(self.script, self.ends)
+        try:
+            async for chunk in chunks:
+                yield chunk
+        finally:
+            await chunks.aclose()
+            self.ended.set()
+
+    async def submit(self, request: AnyUnaryRequest) -> AnyUnaryResponse:
+        """Return the response once the gate is open, or raise it where it is an error."""
+        self.unary_requests.append(request)
+        self.begun.set()
+        end = "left"
+        try:
+            if self.unary_gate is not None:
+                await self.unary_gate.wait()
+            end = "done"
+        finally:
+            self.ends.append(end)
+            self.ended.set()
+        if isinstance(self.unary_response, Exception):
+            raise self.unary_response
+        return self.unary_response
+
+    async def models(self) -> Sequence[ModelSpec]:
+        """Return the models that it was made with."""
+        return self.specs
+
+    async def default_model(self) -> str:
+        """Return ``default``."""
+        return self.default
+
+    async def refresh(self) -> Sequence[ModelSpec]:
+        """Note that it was called, and return the models."""
+        self.calls.append("refresh")
+        return self.specs
+
+    async def load(self, model: str, *, keep_alive_s: KeepAliveSeconds | None = None) -> None:
+        """Wait for ``load_gate``, if there is one."""
+        self._known(model)
+        kept = "" if keep_alive_s is None else f" for {keep_alive_s}"
+        self.calls.append(f"load {model}{kept}")
+        self.begun.set()
+        try:
+            if self.load_gate is not None:
+                await self.load_gate.wait()
+        except asyncio.CancelledError:
+            self.calls.append(f"gave up {model}")
+            self.ended.set()
+            raise
+
+    async def unload(self, model: str) -> None:
+        """Note that it was called."""
+        self._known(model)
+        self.calls.append(f"unload {model}")
+
+    async def pin(self, model: str, *, pinned: bool) -> None:
+        """Note that it was called."""
+        self._known(model)
+        self.calls.append(f"{'pin' if pinned else 'unpin'} {model}")
+
+    async def status(self) -> ServiceStatus:
+        """Return ``snapshot``."""
+        return self.snapshot
+
+    async def ready(self, model: str | None = None) -> Readiness:
+        """Return ``readiness``."""
+        if model is not None:
+            self._known(model)
+        return self.readiness
+
+    async def plugins(self) -> Sequence[PluginStatus]:
+        """Return a good one and a bad one."""
+        return (
+            PluginStatus(name="good", distribution="d", version="1", state="active"),
+            PluginStatus(name="bad", distribution="", version="", state="broken", reason="why"),
+        )
+
+    def _known(self, model: str) -> None:
+        if model not in {spec.id for spec in self.specs}:
+            raise ModelNotFoundError(f"no model {model!r}", field="model")

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-only
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from modeld.cli.main import ExitCode, main
+from tests.support.gguf.tiny_gguf import write_gguf
+
+LOSER = """
+from modeld import EvictionPolicy, hookimpl
+
+class Loser(EvictionPolicy):
+    name = "loser"
+
+    def choose(self, candidates, needed_bytes):
+        return candidates[:1]
+
+@hookimpl
+def modeld_register_eviction_policies():
+    return [Loser()]
+"""
+
+
+@pytest.fixture
+def loser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed plugin whose policy chooses too little."""
+    info = tmp_path / "modeld_loser-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: modeld-loser\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[modeld]\nloser = modeld_loser\n")
+    (tmp_path / "modeld_loser.py").write_text(LOSER)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def test_a_plugin_that_keeps_to_its_contract_is_shown_with_each_check(capsys):
+    assert main(["check", "lru"]) == ExitCode.OK
+    *rows, empty, counts = capsys.readouterr().out.splitlines()
+    assert rows[0].split() == ["SUBJECT", "CHECK", "VERDICT", "WHY"]
+    assert rows[1].split()[:2] == ["plugin", "lru"]
+    (row,) = [row for row in rows if "victims are candidates" in row]
+    assert row.startswith("eviction policy lru")
+    assert row.split()[-2:] == ["passed", "-"]
+    assert (empty, counts.endswith("passed, 0 failed, 0 disclaimed, 0 untested")) == ("", True)
+
+
+def test_what_fails_is_named_with_the_reason_and_the_exit_code_says_so(loser, capsys):
+    assert main(["check", "loser", "--json"]) == ExitCode.FAILED
+    rows = json.loads(capsys.readouterr().out)
+    failed = {row["check"]: row for row in rows if row["verdict"] == "failed"}
+    assert set(failed) == {
+        "victims_are_enough_or_none",
+        "the_order_of_the_candidates_does_not_matter",
+    }
+    why = failed["victims_are_enough_or_none"]["why"]
+    assert "bytes are needed" in why
+    assert failed["victims_are_enough_or_none"]["subject"] == "eviction policy loser"
+
+
+def test_a_plugin_that_is_broken_has_failed(monkeypatch, tmp_path, capsys):
+    info = tmp_path / "modeld_broken-2.5.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: modeld-broken\nVersion: 2.5\n")
+    (info / "entry_points.txt").write_text("[modeld]\nbroken = no_such_module_of_a_plugin\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert main(["check", "broken", "--log-level", "off"]) == ExitCode.FAILED
+    assert "No module named 'no_such_module_of_a_plugin'" in capsys.readouterr().out
+
+
+def test_without_a_model_nothing_is_loaded(rig, capsys):
+    assert main(["check", "rig", "--json"]) == ExitCode.OK
+    rows = {row["check"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["foreign_models_are_refused"]["verdict"] == "passed"
+    assert rows["a_load_returns_an_engine"]["verdict"] == "untested"
+    assert "--model" in rows["a_load_returns_an_engine"]["why"]
+
+
+@pytest.mark.parametrize("arguments", [["no-such-plugin"], ["lru", "--model", "/no/such/file"]])
+def test_what_is_not_there_is_wrong_usage(arguments, capsys):
+    assert main(["check", *arguments]) == ExitCode.USAGE
+    assert arguments[-1] in capsys.readouterr().err
+
+
+def test_a_file_that_no_source_finds_is_wrong_usage(rig, tmp_path, capsys):
+    file = tmp_path / "notes.txt"
+    file.write_text("no model")
+    assert main(["check", "rig", "--model", str(file)]) == ExitCode.USAGE
+    assert "no installed source takes" in capsys.readouterr().err
+
+
+def test_a_backend_is_checked_with_a_model(rig, tmp_path, capsys):
+    file = write_gguf(tmp_path / "rigged.gguf", "rig")
+    main(["check", "rig", "--model", str(file), "--json"])
+    rows = {row["check"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["a_load_returns_an_engine"]["verdict"] == "passed"
+    assert rows["a_generation_ends_once"]["verdict"] == "passed"
