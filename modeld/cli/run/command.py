@@ -36,6 +36,7 @@ _SETTINGS = (
     "follow_links",
     "models",
     "memory_budget_mb",
+    "share_machine",
     "engine_host",
     "load_timeout_s",
     "stall_timeout_s",
