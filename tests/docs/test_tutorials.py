@@ -19,6 +19,7 @@ from tests.support.gguf.real_models import SMOLLM2, models_folder
 
 FIRST_RESPONSE = "tutorials/first-response.md"
 FIRST_PLUGIN = "tutorials/first-plugin.md"
+PYTHON = "tutorials/python.md"
 
 CHOSEN = {"token", "content", "prompt_tokens", "completion_tokens", "cached_tokens", "total_tokens"}
 """What a real model says may differ from one processor to the next."""
@@ -58,12 +59,18 @@ def test_the_first_response_comes_as_the_tutorial_says(tmp_path: Path) -> None:
         follow(reader, FIRST_RESPONSE, CHOSEN | COUNTED)
 
 
+@pytest.mark.model
+def test_models_are_used_from_python_as_the_tutorial_says(tmp_path: Path) -> None:
+    with following(tmp_path, {}, models_folder() / SMOLLM2) as reader:
+        follow(reader, PYTHON)
+
+
 def test_these_are_all_tutorials() -> None:
     pages = {page for page in PAGES if page.startswith("tutorials/")}
-    assert pages == {"tutorials/index.md", FIRST_RESPONSE, FIRST_PLUGIN}
+    assert pages == {"tutorials/index.md", FIRST_RESPONSE, FIRST_PLUGIN, PYTHON}
 
 
-@pytest.mark.parametrize("page", [FIRST_RESPONSE, FIRST_PLUGIN])
+@pytest.mark.parametrize("page", [FIRST_RESPONSE, FIRST_PLUGIN, PYTHON])
 def test_the_reader_does_every_block_of_a_tutorial(page: str) -> None:
     done = steps(page)
     shown = [step for step in done if step.shown is not None]
