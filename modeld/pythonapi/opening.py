@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from typing import overload
 
 from modeld.errors import ConfigurationError
+from modeld.expectation import nearest
 from modeld.lifetime import assembled
 from modeld.plugins import PluginHost
 from modeld.pythonapi.blocking import BlockingModels
 from modeld.pythonapi.models import Models
-from modeld.settings import Settings, from_keywords
+from modeld.settings import TABLE, Settings, resolve
+from modeld.settings.setting import convert, from_text
 
 
 @overload
@@ -88,7 +90,30 @@ def _settings(
 ) -> Settings:
     if not isinstance(given, Settings):
         config = None if given is None else os.fspath(given)
-        return from_keywords(keywords, os.environ, config)
+        return resolve(_converted(keywords), os.environ, config).settings
     for name in keywords:
         raise ConfigurationError(f"{name}: set it in the Settings, which are given too", field=name)
     return given
+
+
+def _converted(keywords: Mapping[str, object]) -> dict[str, object]:
+    """Return the values of settings by their names, as flags have them.
+
+    They are converted here, so that errors name the keyword and not a flag.
+    """
+    rows = {name: row for row in TABLE for name in row.names}
+    found: dict[str, object] = {}
+    for name, value in keywords.items():
+        if name not in rows:
+            hint = nearest(name, [row.name for row in TABLE])
+            raise ConfigurationError(f"{name}: there is no such setting{hint}", field=name)
+        row = rows[name]
+        if row.name in found:
+            raise ConfigurationError(
+                f"{row.former} is another name of {row.name}; set one of them", field=row.name
+            )
+        text = os.fspath(value) if isinstance(value, os.PathLike) else value
+        found[row.name] = (
+            from_text(row, text, name) if isinstance(text, str) else convert(row, text, name)
+        )
+    return found

@@ -7,7 +7,6 @@ A flag wins over the environment, that over the file, that over the default.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from os import PathLike, fspath
 from typing import Any
 
 from modeld.errors import ConfigurationError
@@ -48,35 +47,6 @@ def resolve(
         ConfigurationError: a value is unknown, of the wrong type or out of range; it says where
             it came from and what was expected.
     """
-    values, origins = _surroundings(environ, config)
-    for name, value in flags.items():
-        row = _BY_NAME[name]
-        values[name] = _said(row, value, row.flag)
-        origins[name] = f"flag {row.flag}"
-    warnings = _unknown_variables(environ)
-    return Resolved(settings=_checked(values), origins=origins, warnings=warnings)
-
-
-def from_keywords(
-    keywords: Mapping[str, object], environ: Mapping[str, str], config: str | None = None
-) -> Settings:
-    """Return the settings of a program: its keywords stand where :func:`resolve` has flags.
-
-    Raises:
-        ConfigurationError: a keyword is no setting, or as :func:`resolve` raises it.
-    """
-    values, _ = _surroundings(environ, config)
-    given = _known("keywords", keywords)
-    for name, value in given.items():
-        row = _BY_ANY_NAME[name]
-        values[row.name] = _said(row, fspath(value) if isinstance(value, PathLike) else value, name)
-    return _checked(values)
-
-
-def _surroundings(
-    environ: Mapping[str, str], config: str | None
-) -> tuple[dict[str, object], dict[str, str]]:
-    """Return what the file and the environment set, and where each value comes from."""
     config = config or environ.get(ENV_PREFIX + "CONFIG") or None
     values: dict[str, object] = {}
     origins = dict.fromkeys(_BY_NAME, "default")
@@ -89,18 +59,17 @@ def _surroundings(
         for variable in _given_variables(row, environ):
             values[row.name] = from_text(row, environ[variable], variable)
             origins[row.name] = f"environment {variable}"
-    return values, origins
-
-
-def _said(row: Setting, value: object, where: str) -> object:
-    """Return a value that somebody has written, in a command or in a program, converted."""
-    return from_text(row, value, where) if isinstance(value, str) else convert(row, value, where)
-
-
-def _checked(values: Mapping[str, object]) -> Settings:
+    for name, value in flags.items():
+        row = _BY_NAME[name]
+        values[name] = (
+            from_text(row, value, row.flag)
+            if isinstance(value, str)
+            else convert(row, value, row.flag)
+        )
+        origins[name] = f"flag {row.flag}"
     settings = Settings(**values)  # type: ignore[arg-type]  # each value was converted to its row's type
     _check_margin(settings)
-    return settings
+    return Resolved(settings=settings, origins=origins, warnings=_unknown_variables(environ))
 
 
 def _check_margin(settings: Settings) -> None:
@@ -112,7 +81,7 @@ def _check_margin(settings: Settings) -> None:
         )
 
 
-def _known(config: str, data: Mapping[Any, Any]) -> Mapping[str, object]:
+def _known(config: str, data: dict[Any, Any]) -> dict[str, object]:
     for name in data:
         if name not in _BY_ANY_NAME:
             hint = nearest(str(name), list(_BY_NAME))

@@ -62,10 +62,13 @@ def test_the_models_of_a_folder_are_found_with_what_is_installed(tmp_path: Path)
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"model_dir": "x"}, "keywords: unknown key 'model_dir'; did you mean 'models_dir'?"),
+        ({"model_dir": "x"}, "model_dir: there is no such setting; did you mean 'models_dir'?"),
         ({"warm_workers": 99}, "warm_workers: expected a whole number from 0 to 16, got 99"),
         ({"memory_budget_mb": "8GB"}, "memory_budget_mb: expected a whole number of MiB"),
-        ({"memory_budget_mb": 1, "vram_budget_mb": 1}, "keywords: vram_budget_mb is another name"),
+        (
+            {"memory_budget_mb": 1, "vram_budget_mb": 1},
+            "vram_budget_mb is another name of memory_budget_mb",
+        ),
         ({"memory_budget_mb": 1, "memory_margin_mb": 2}, "memory_margin_mb (2) leaves nothing"),
         ({"eviction_policy": "lrv"}, "eviction_policy: no installed plugin brings 'lrv'"),
     ],
