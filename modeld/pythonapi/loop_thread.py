@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import queue
 import threading
@@ -48,6 +49,7 @@ class LoopThread:
             is_first, self._closed = not self._closed, True
         if not begun or not is_first:
             return
+        atexit.unregister(self.close)
         loop = result_of(self._started)
         try:
             result_of(asyncio.run_coroutine_threadsafe(_awaited(self._end()), loop))
@@ -117,6 +119,8 @@ class LoopThread:
                 raise _closed()
             if self._thread.ident is None:
                 self._thread.start()
+                # Who forgets to close it would wait at the end for a thread that runs no more.
+                atexit.register(self.close)
         return result_of(self._started)
 
     def _run(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -130,6 +132,28 @@ def test_a_stream_that_is_open_at_the_end_is_told() -> None:
     models.close()
     with pytest.raises(DrainingError):
         next(stream)
+
+
+FORGOTTEN = """
+from tests.support.pythonapi import blocking
+from tests.support.http.fake_service import FakeService
+import asyncio, modeld
+service = FakeService(modeld.Token(text="a"), asyncio.Event())
+models = blocking(service)
+stream = models.stream_generate("m", "hi")
+print(next(stream).text)
+import atexit
+atexit._run_exitfuncs()
+print(service.calls, service.ends)
+"""
+
+
+def test_a_script_that_forgets_to_close_ends_all_the_same() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORGOTTEN], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.splitlines() == ["a", "['start', 'aclose'] ['left']"]
+    assert done.stderr == ""
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
