@@ -14,6 +14,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 from weakref import WeakSet
@@ -121,8 +122,10 @@ def _lock(file: int) -> None:
 
 
 def _command() -> str:
+    """Return what this process is, as far as anybody may know: its options are its own business."""
     program, *arguments = sys.argv or [""]
-    return shlex.join([Path(program).name or "python", *arguments])[:_LONGEST_SHOWN]
+    words = takewhile(lambda word: not word.startswith("-"), arguments)
+    return shlex.join([Path(program).name or "python", *words])[:_LONGEST_SHOWN]
 
 
 def _refusal(said: str) -> StartError:

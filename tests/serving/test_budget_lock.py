@@ -36,9 +36,12 @@ print("held", flush=True)
 sys.stdin.read()
 """
 FORK = """
+there, here = os.pipe()
 if not os.fork():
+    os.write(here, b"forked")
     sys.stdin.read()
     os._exit(0)
+os.read(there, 6)
 """
 
 
@@ -46,7 +49,7 @@ if not os.fork():
 def another(script: str) -> Iterator[subprocess.Popen[str]]:
     """Run a process until its input ends."""
     with subprocess.Popen(
-        [sys.executable, "-c", script, "hold", "the budget"],
+        [sys.executable, "-c", script, "hold", "the budget", "--key", "secret"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
