@@ -11,8 +11,6 @@ Run it with ``uvicorn --factory mount_fastapi:create_host``. Then, for example::
 
 from __future__ import annotations
 
-from contextlib import aclosing
-
 from fastapi import FastAPI, HTTPException
 
 import modeld
@@ -27,14 +25,11 @@ def create_host(llm: ModeldApp | None = None) -> FastAPI:
 
     @host.get("/haiku")
     async def haiku(about: str, model: str = "") -> dict[str, str]:
-        await llm.start()
         prompt = f"A haiku about {about}:\n"
-        request = modeld.GenerateRequest(model=model, prompt=prompt, max_tokens=40)
         try:
-            async with aclosing(llm.service.generate(request)) as chunks:
-                pieces = [chunk.text async for chunk in chunks if isinstance(chunk, modeld.Token)]
+            said = await llm.models.generate(model, prompt, max_tokens=40)
         except modeld.ModeldError as exc:
             raise HTTPException(status_code=503, detail=exc.message) from exc
-        return {"haiku": "".join(pieces)}
+        return {"haiku": said.content}
 
     return host

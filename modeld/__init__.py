@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-only
 """The names that a plugin author and an embedding application need, and nothing else.
 
-Who may import whom, inside modeld: ``cli`` → ``doctor`` → ``httpapi`` → ``serving`` →
-``hosting`` → ``plugins`` → ``hookspecs`` → ``dialects`` → ``interfaces`` → ``simple_engine`` →
-``engines``, ``model_service``, ``sampling`` → ``events``, ``settings`` → ``responses``, ``status``
-→ ``requests`` → ``messages`` → ``values``, ``errors``, ``machine``. ``builtin`` and other plugins
+Who may import whom, inside modeld: ``cli`` → ``doctor`` → ``httpapi`` → ``pythonapi`` →
+``lifetime`` → ``serving`` → ``hosting`` → ``plugins`` → ``hookspecs`` → ``dialects`` →
+``interfaces`` → ``simple_engine`` → ``engines``, ``model_service``, ``sampling`` → ``events``,
+``settings`` → ``responses``, ``status`` → ``requests`` → ``messages`` → ``values``, ``errors``,
+``machine``. ``builtin`` and other plugins
 import from here, from ``modeld.values``, ``modeld.requests``, ``modeld.responses``,
 ``modeld.status``, ``modeld.errors``, ``modeld.events``, ``modeld.interfaces``,
 ``modeld.sampling``, ``modeld.validation``, ``modeld.settings``, ``modeld.terminal`` and
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from modeld.capabilities import Capability
     from modeld.commands import Command
     from modeld.errors import ModeldError
+    from modeld.generation import Generation
     from modeld.hookspecs import hookimpl
     from modeld.httpapi.app import ModeldApp, create_app
     from modeld.interfaces import (
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
         StepEngine,
     )
     from modeld.messages import Message
+    from modeld.pythonapi.blocking import BlockingModels
+    from modeld.pythonapi.models import Models
+    from modeld.pythonapi.opening import open, open_blocking  # noqa: A004  (always modeld.open)
     from modeld.requests import BackendSampling, GenerateRequest, Sampling
     from modeld.responses import Chunk, Done, Failed, FinishReason, StepChunk, Token, Usage
     from modeld.settings import Settings
@@ -47,6 +52,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Backend",
     "BackendSampling",
+    "BlockingModels",
     "Candidate",
     "Capability",
     "Chunk",
@@ -59,12 +65,14 @@ __all__ = [
     "Finding",
     "FinishReason",
     "GenerateRequest",
+    "Generation",
     "MemoryEstimate",
     "Message",
     "ModelService",
     "ModelSpec",
     "ModeldApp",
     "ModeldError",
+    "Models",
     "Observer",
     "Options",
     "OutputFormatter",
@@ -79,12 +87,14 @@ __all__ = [
     "Usage",
     "create_app",
     "hookimpl",
+    "open",
+    "open_blocking",
 ]
 
 
 _HOMES = (
     *("errors", "values", "messages", "requests", "responses", "commands", "hookspecs"),
-    *("interfaces", "settings", "capabilities", "httpapi.app"),
+    *("interfaces", "settings", "capabilities", "generation", "pythonapi.opening", "httpapi.app"),
 )
 """The modules that bring the names, the web stack last."""
 

@@ -3,12 +3,26 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import AsyncIterable
 from dataclasses import dataclass, field
 from io import StringIO
 from typing import Final
 
-from modeld.messages import ToolCall
-from modeld.responses import Piece, ReasoningToken, Token, ToolCallDelta
+from modeld.errors import InternalError
+from modeld.messages import Message, ToolCall
+from modeld.responses import (
+    Chunk,
+    Done,
+    FinishReason,
+    Piece,
+    ReasoningToken,
+    Token,
+    TokenLogprobs,
+    ToolCallDelta,
+    Usage,
+)
+from modeld.values import Value
 
 MOST_REPEATED: Final = 1 << 20
 """Longest generation that is repeated as a whole at its end, in characters."""
@@ -96,3 +110,53 @@ class Whole:
         self._write_content = self._content.write
         self._reasoning = StringIO()
         self._calls: dict[int, _Call] = {}
+
+
+class Generation(Value, frozen=True, kw_only=True):
+    """A whole generation: what a :class:`~modeld.responses.Done` tells, however long it is.
+
+    ``logprobs`` are those of all tokens, where the request wants them.
+    """
+
+    content: str
+    finish_reason: FinishReason
+    usage: Usage
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    logprobs: tuple[TokenLogprobs, ...] = ()
+    stop_text: str | None = None
+
+    @property
+    def message(self) -> Message:
+        """The same as the model's own turn, for a chat that goes on."""
+        return Message(
+            role="assistant",
+            content=self.content,
+            reasoning=self.reasoning,
+            tool_calls=self.tool_calls,
+        )
+
+
+async def gathered(chunks: AsyncIterable[Chunk]) -> Generation:
+    """Return the whole of what is streamed.
+
+    Raises:
+        InternalError: the stream ends without its end.
+    """
+    whole = Whole(sys.maxsize)
+    logprobs: list[TokenLogprobs] = []
+    async for chunk in chunks:
+        logprobs += chunk.logprobs
+        if not isinstance(chunk, Done):
+            whole.add(chunk)
+            continue
+        return Generation(
+            content=whole.content or "",
+            finish_reason=chunk.finish_reason,
+            usage=chunk.usage,
+            reasoning=whole.reasoning or "",
+            tool_calls=whole.tool_calls or (),
+            logprobs=tuple(logprobs),
+            stop_text=chunk.stop_text,
+        )
+    raise InternalError("the generation has no end")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-only
 """What holds for all tests."""
 
+import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,23 @@ settings.register_profile("modeld", deadline=None)
 settings.load_profile("modeld")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The processes of these tests have memory budgets of their own, whoever else runs tests."""
+    with pytest.MonkeyPatch.context() as environ:
+        folder = tmp_path_factory.mktemp("runtime")
+        environ.setenv("XDG_RUNTIME_DIR", str(folder))
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def own_budget(own_runtime_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test has a machine of its own, as far as the lock of the budget goes."""
+    folder = own_runtime_folder / str(next(_numbers))
+    folder.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+
+
 @pytest.fixture(scope="module")
 def unmeasured() -> Iterator[None]:
     """Tests that ask for this take no longer where coverage is measured."""
@@ -29,6 +47,7 @@ def unmeasured() -> Iterator[None]:
 
 
 HERE = Path(__file__).parent
+_numbers = itertools.count()
 ONCE = (
     "deploy",
     "docs",

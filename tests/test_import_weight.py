@@ -28,6 +28,7 @@ def loaded_by(statement: str) -> set[str]:
         "modeld.serving.service",
         "modeld.plugins",
         "modeld.settings",
+        "modeld.pythonapi.opening",
     ],
 )
 def test_an_import_loads_no_web_stack_and_no_runtime(module: str) -> None:

@@ -32,10 +32,10 @@ from modeld.httpapi.routes.plugins import Plugins
 from modeld.httpapi.routes.status import Status
 from modeld.httpapi.routes.swagger import swagger_operation, swagger_route
 from modeld.httpapi.server.loop_lag import LoopLagWatch
-from modeld.httpapi.startup import Lifetime
 from modeld.interfaces import ModelService, PublicRoute
+from modeld.lifetime import assembled
 from modeld.plugins import PluginHost
-from modeld.serving.service import LocalService
+from modeld.pythonapi.models import Models as PythonApi
 from modeld.settings import Settings, resolve
 
 
@@ -68,7 +68,7 @@ class ModeldApp:
     It starts by itself at the first request that needs it. A host may instead enter
     :meth:`lifespan` (``Starlette(lifespan=app.lifespan)``), or call :meth:`start` and
     :meth:`aclose`. It installs no signal handlers and belongs to the event loop that it was
-    started on.
+    started on. ``models`` is what the host's own code uses it by, without HTTP.
     """
 
     def __init__(
@@ -76,8 +76,9 @@ class ModeldApp:
     ) -> None:
         self.settings = settings
         self.plugins = plugins
-        self.service: ModelService = plugins.build_service(lambda: LocalService(settings, plugins))
-        self._lifetime = Lifetime(self.service)
+        self._lifetime = assembled(settings, plugins)
+        self.service: ModelService = self._lifetime.service
+        self.models = PythonApi(self.service, plugins.sampling, start=self.start, close=self.aclose)
         self._loop_lag = LoopLagWatch(plugins.notify)
         self._keys = Keys.from_file(settings.api_key_file) if settings.api_key_file else Keys()
         self._origins = AllowedOrigins.from_settings(settings, self._keys)

@@ -32,6 +32,7 @@ from modeld.requests import (
     TokenizeRequest,
 )
 from modeld.responses import AnyUnaryResponse, Chunk, Done
+from modeld.serving.budget_lock import BudgetLock
 from modeld.serving.entries_in_use import EntriesInUse
 from modeld.serving.loader import advice
 from modeld.serving.models.capabilities import described
@@ -75,7 +76,9 @@ class LocalService(ModelService):
         self._serves = 0
         self._all_served = asyncio.Event()
         self._started_s = time.monotonic()
-        self._capacity = read_capacity(machine or Machine())
+        machine = machine or Machine()
+        self._capacity = read_capacity(machine)
+        self._budget_lock = BudgetLock(settings, machine)
         limit = settings.budget_bytes
         self._scheduler = ModelScheduler(
             Ledger(limit - settings.margin_bytes if limit is not None else None, self._capacity),
@@ -104,10 +107,12 @@ class LocalService(ModelService):
 
         Raises:
             ConfigurationError: an option in the settings is wrong for a model that was found.
+            StartError: another process has the memory budget of this machine.
         """
         async with self._start:
             if self._state is not ServiceState.STARTING:
                 return
+            self._budget_lock.acquire()
             await self._registry.refresh()
             await self._entries.check_options()
             await in_daemon_thread(self._entries.tell_of_models)
@@ -153,6 +158,7 @@ class LocalService(ModelService):
         self._entries.close()
         await self._registry.aclose()
         await self._pool.aclose()
+        self._budget_lock.release()
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
         """Wait for the model and a slot, then yield what the engine produces."""

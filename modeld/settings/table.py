@@ -115,6 +115,13 @@ class Settings(Value, frozen=True, kw_only=True):
             extra={"former": "vram_margin_mb"},
         ),
     ] = 0
+    share_machine: Annotated[
+        bool,
+        Meta(
+            description="have a memory budget beside other processes of modeld on this machine"
+            " that have one; it is a part of the memory then"
+        ),
+    ] = False
     eviction_policy: Annotated[
         str, Meta(description="policy that chooses which idle model makes room")
     ] = "lru"

@@ -22,7 +22,8 @@ FIRST_PLUGIN = "tutorials/first-plugin.md"
 OBSERVER = "tutorials/observer.md"
 POLICY = "tutorials/eviction-policy.md"
 DIALECT = "tutorials/dialect.md"
-ALL = (FIRST_RESPONSE, FIRST_PLUGIN, OBSERVER, POLICY, DIALECT)
+PYTHON = "tutorials/python.md"
+ALL = (FIRST_RESPONSE, FIRST_PLUGIN, OBSERVER, POLICY, DIALECT, PYTHON)
 
 CHOSEN = {"token", "content", "prompt_tokens", "completion_tokens", "cached_tokens", "total_tokens"}
 """What a real model says may differ from one processor to the next."""
@@ -72,6 +73,12 @@ def test_another_plugin_is_made_as_its_tutorial_says(page: str, tmp_path: Path) 
 def test_the_first_response_comes_as_the_tutorial_says(tmp_path: Path) -> None:
     with following(tmp_path, {}, models_folder() / SMOLLM2) as reader:
         follow(reader, FIRST_RESPONSE, CHOSEN | COUNTED)
+
+
+@pytest.mark.model
+def test_models_are_used_from_python_as_the_tutorial_says(tmp_path: Path) -> None:
+    with following(tmp_path, {}, models_folder() / SMOLLM2) as reader:
+        follow(reader, PYTHON)
 
 
 def test_these_are_all_tutorials() -> None:

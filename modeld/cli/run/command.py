@@ -21,10 +21,10 @@ from modeld.cli.run.constraint import constrained, constraint_options
 from modeld.cli.run.conversation import Conversation
 from modeld.cli.run.sampling_options import SamplingCommand, sampling, sampling_options
 from modeld.cli.run.session import Session
-from modeld.cli.run.waiting import next_of
 from modeld.events import Event, ModelLoading, ModelLoadProgress
 from modeld.interfaces import Observer
 from modeld.plugins import PluginHost
+from modeld.pythonapi.waiting import next_of
 from modeld.requests import GenerateRequest
 from modeld.serving.models.registry import SCAN_LIMIT_S
 from modeld.serving.service import LocalService
@@ -36,6 +36,7 @@ _SETTINGS = (
     "follow_links",
     "models",
     "memory_budget_mb",
+    "share_machine",
     "engine_host",
     "load_timeout_s",
     "stall_timeout_s",

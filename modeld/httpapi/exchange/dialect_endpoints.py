@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from starlette.datastructures import QueryParams
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from modeld.deadline import within
 from modeld.dialects import (
     BodyRoute,
     Call,
@@ -27,7 +28,7 @@ from modeld.dialects import (
     Wanted,
 )
 from modeld.errors import InternalError
-from modeld.httpapi.exchange.disconnect import run_guarded, watch_client, within
+from modeld.httpapi.exchange.disconnect import run_guarded, watch_client
 from modeld.httpapi.exchange.exchange import exchange_of
 from modeld.httpapi.exchange.json_body import read_body
 from modeld.httpapi.exchange.sending import send_whole

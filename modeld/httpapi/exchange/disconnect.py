@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Ends work for a client that is no longer there, or whose time is up.
+"""Ends work for a client that is no longer there.
 
 Only a task of its own on ``receive()`` sees a client leave in every stage and under every host:
 sends do not fail, servers do not cancel, and ``request.is_disconnected()`` stays false under a
@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from starlette.types import Receive
-
-from modeld.errors import RequestTimeoutError
 
 T = TypeVar("T")
 
@@ -66,22 +63,3 @@ async def run_guarded(work: Coroutine[Any, Any, T], *guards: Coroutine[Any, Any,
             log.exception("while giving up a request: %s", other, exc_info=other)
         raise cause from cause.__cause__
     return result
-
-
-@asynccontextmanager
-async def within(timeout_s: float | None) -> AsyncIterator[None]:
-    """Cancel what is inside once ``timeout_s`` have passed; ``None`` means never.
-
-    Raises:
-        RequestTimeoutError: they have.
-    """
-    deadline = asyncio.timeout(timeout_s)
-    try:
-        async with deadline:
-            yield
-    except TimeoutError:
-        if not deadline.expired():
-            raise  # a timeout of the work's own
-        raise RequestTimeoutError(
-            f"the request was not done within its timeout_s of {timeout_s:g}", field="timeout_s"
-        ) from None

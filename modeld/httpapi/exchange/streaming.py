@@ -11,6 +11,7 @@ from typing import Final
 from msgspec.structs import replace
 from starlette.types import Receive, Send
 
+from modeld.deadline import within
 from modeld.dialects import Encoder, StreamEncoder, WholeEncoder
 from modeld.errors import (
     ClientTooSlowError,
@@ -19,7 +20,7 @@ from modeld.errors import (
     RequestTimeoutError,
 )
 from modeld.generation import Whole
-from modeld.httpapi.exchange.disconnect import ClientLeft, run_guarded, watch_client, within
+from modeld.httpapi.exchange.disconnect import ClientLeft, run_guarded, watch_client
 from modeld.httpapi.exchange.exchange import Exchange
 from modeld.httpapi.exchange.merging import Merged
 from modeld.httpapi.exchange.problems import as_error, status_of

@@ -20,7 +20,7 @@ def test_a_session_that_cannot_start_leaves_no_thread_behind():
     session = Session(NoStart())
     with pytest.raises(ConfigurationError, match="no such option"), session:
         pass
-    assert not session._thread.is_alive()
+    assert not session._loop._thread.is_alive()
 
 
 class Stubborn(FakeService):
@@ -41,4 +41,4 @@ def test_a_session_ends_without_the_tasks_that_do_not():
     session = Session(Stubborn())
     with session:
         pass
-    assert not session._thread.is_alive()
+    assert not session._loop._thread.is_alive()

@@ -6,7 +6,7 @@ import asyncio
 import pytest
 
 from modeld.errors import ConfigurationError, DrainingError, StartError
-from modeld.httpapi.startup import Lifetime
+from modeld.lifetime import Lifetime
 from tests.support.http.fake_service import FakeService
 
 

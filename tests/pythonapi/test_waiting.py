@@ -9,7 +9,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from modeld.cli.run.waiting import next_of, result_of
+from modeld.pythonapi.waiting import next_of, result_of
 
 
 def test_what_comes_is_returned():

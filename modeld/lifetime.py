@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Starts a service once, however many requests need it, and closes it once."""
+"""The service of one application: assembled once, started once, closed once.
+
+Both doors, HTTP and Python, have it from here.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,9 @@ import asyncio
 
 from modeld.errors import DrainingError, StartError
 from modeld.interfaces import ModelService
+from modeld.plugins import PluginHost
+from modeld.serving.service import LocalService
+from modeld.settings import Settings
 
 
 class Lifetime:
@@ -18,6 +24,11 @@ class Lifetime:
         self._starting: asyncio.Task[None] | None = None
         self._running = False
         self._closed = False
+
+    @property
+    def service(self) -> ModelService:
+        """The service itself."""
+        return self._service
 
     async def start(self) -> None:
         """Return when the service runs. All callers share one start; after a failed one, the next
@@ -68,3 +79,12 @@ class Lifetime:
         self._running = not starting.cancelled() and starting.exception() is None
         if not self._running:
             self._starting = None
+
+
+def assembled(settings: Settings, plugins: PluginHost) -> Lifetime:
+    """Return the service of this machine, or what a plugin puts in its place; nothing starts.
+
+    Raises:
+        ConfigurationError: the settings or the plugins cannot be used.
+    """
+    return Lifetime(plugins.build_service(lambda: LocalService(settings, plugins)))
