@@ -86,7 +86,7 @@ class ToolCallDelta(Value, frozen=True, kw_only=True, tag="tool_call", array_lik
     """A part of one of a generation's tool calls, which are counted by ``index`` from 0.
 
     The first part of a call has its ``id`` and ``name``. The ``arguments`` of all parts together
-    are an object as JSON text.
+    are an object as JSON text, or the beginning of one where the call was cut off.
     """
 
     index: int
