@@ -178,4 +178,4 @@ def ending(done: Done, stopwatch: Stopwatch) -> dict[str, Any]:
 
 def _costs(usage: Usage, stopwatch: Stopwatch) -> dict[str, int]:
     counts = {"prompt_eval_count": usage.prompt_tokens, "eval_count": usage.completion_tokens}
-    return {**stopwatch.durations(), **counts}
+    return {**stopwatch.durations(usage.load_s), **counts}
