@@ -78,12 +78,22 @@ def _both(one: str, other: str) -> dict[str, Any]:
 
 _PAIRS: dict[str, Any] = {
     "oneOf": [
-        {"properties": {name: some}, "required": [name]}
-        for name, some in (
-            ("prompt", {"type": "string", "minLength": 1}),
-            ("prompt_tokens", {"type": "array", "minItems": 1}),
-            ("messages", {"type": "array", "minItems": 1}),
-        )
+        {
+            "anyOf": [
+                {
+                    "properties": {"prompt": {"type": "string", "minLength": 1}},
+                    "required": ["prompt"],
+                },
+                {
+                    "properties": {"prompt": {"type": "string"}, "suffix": {"type": "string"}},
+                    "required": ["prompt", "suffix"],
+                },
+            ]
+        },
+        *(
+            {"properties": {name: {"type": "array", "minItems": 1}}, "required": [name]}
+            for name in ("prompt_tokens", "messages")
+        ),
     ],
     "not": {"anyOf": [_both(*pair) for pair in combinations(_CONSTRAINT_TYPES, 2)]},
 }
@@ -96,6 +106,12 @@ class TextBody(ModelRequest):
     prompt: str | None = Field(None, description="text to go on with; not together with messages")
     prompt_tokens: TokenIds | None = Field(
         None, description="ids of the tokens to go on with, to which nothing is added"
+    )
+    suffix: str | None = Field(
+        None,
+        min_length=1,
+        description="text that follows: the generation is what stands between the prompt, which may"
+        " then be empty, and this",
     )
     messages: ChatMessages | None = Field(
         None, description="a chat to go on with; not with a prompt"
@@ -169,7 +185,8 @@ class InferBody(SamplingFields, ChatFields, TextBody):
         self._check_pairs()
         return GenerateRequest(
             **self.common_members(request_id),
-            prompt=self.prompt or None,
+            prompt=self.prompt if self.suffix else self.prompt or None,
+            suffix=self.suffix,
             prompt_tokens=tuple(self.prompt_tokens) if self.prompt_tokens else None,
             messages=as_values(self.messages) if self.messages else None,
             tool_choice=tool_choice_of(self.tool_choice),
@@ -190,7 +207,7 @@ class InferBody(SamplingFields, ChatFields, TextBody):
 
     def _check_pairs(self) -> None:
         prompts = {name: said for name in PROMPTS if (said := getattr(self, name))}
-        if not prompts:
+        if not prompts and not (self.suffix and self.prompt is not None):
             raise PromptRequiredError(NO_PROMPT, field="prompt")
         given = {name: said for name in FAULTS if (said := getattr(self, name)) is not None}
         if fault := fault_of_many(prompts) or fault_of_many(given):
