@@ -62,40 +62,39 @@ Choice = Annotated[
 JsonSchema = Annotated[dict[str, Any], usable(fault_of_schema)]
 
 _CONSTRAINT_TYPES = {
-    "grammar": "string",
-    "json_schema": "object",
-    "regex": "string",
-    "lark": "string",
-    "choice": "array",
+    "grammar": {"type": "string"},
+    "json_schema": {"type": "object"},
+    "regex": {"type": "string"},
+    "lark": {"type": "string"},
+    "choice": {"type": "array"},
 }
+_TEXT = {"type": "string"}
+_SOME = {"type": "array", "minItems": 1}
 
 
-def _both(one: str, other: str) -> dict[str, Any]:
-    """Return a schema of bodies that have both of two constraints."""
-    types = {name: {"type": _CONSTRAINT_TYPES[name]} for name in (one, other)}
-    return {"properties": types, "required": [one, other]}
+def _given(**members: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema of bodies that have all of these members."""
+    return {"properties": members, "required": list(members)}
 
 
 _PAIRS: dict[str, Any] = {
     "oneOf": [
         {
             "anyOf": [
-                {
-                    "properties": {"prompt": {"type": "string", "minLength": 1}},
-                    "required": ["prompt"],
-                },
-                {
-                    "properties": {"prompt": {"type": "string"}, "suffix": {"type": "string"}},
-                    "required": ["prompt", "suffix"],
-                },
+                _given(prompt={**_TEXT, "minLength": 1}),
+                _given(prompt=_TEXT, suffix=_TEXT),
             ]
         },
-        *(
-            {"properties": {name: {"type": "array", "minItems": 1}}, "required": [name]}
-            for name in ("prompt_tokens", "messages")
-        ),
+        _given(prompt_tokens=_SOME),
+        _given(messages=_SOME),
     ],
-    "not": {"anyOf": [_both(*pair) for pair in combinations(_CONSTRAINT_TYPES, 2)]},
+    "not": {
+        "anyOf": [
+            *(_given(**dict(pair)) for pair in combinations(_CONSTRAINT_TYPES.items(), 2)),
+            _given(suffix=_TEXT, prompt_tokens=_SOME),
+            _given(suffix=_TEXT, messages=_SOME),
+        ]
+    },
 }
 """What :meth:`InferBody.to_generate_request` checks, as JSON Schema says it."""
 
