@@ -27,11 +27,13 @@ class Capability(StrEnum):
 
     ``token_ids`` takes a prompt's tokens as they are, ``chat`` takes messages, ``parts`` their
     contents as lists (otherwise the texts in them are joined), ``names`` who speaks in them,
-    ``continue_last`` goes on with a last message. Constraints are called as the request's members.
+    ``continue_last`` goes on with a last message, ``suffix`` fills in what stands between a prompt
+    and a suffix. Constraints are called as the request's members.
     """
 
     TEXT = "text"
     TOKEN_IDS = "token_ids"  # noqa: S105  (it is no password)
+    SUFFIX = "suffix"
     CHAT = "chat"
     PARTS = "parts"
     NAMES = "names"
@@ -145,6 +147,8 @@ def _wanted_of_generation(request: GenerateRequest) -> Iterator[tuple[str, Capab
         yield "prompt_tokens", Capability.TOKEN_IDS
     else:
         yield "messages", Capability.CHAT
+    if request.suffix is not None:
+        yield "suffix", Capability.SUFFIX
     if request.tool_choice != _ANY_CHOICE:
         yield "tool_choice", Capability.TOOLS
     if request.logprobs is not None:

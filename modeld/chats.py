@@ -20,6 +20,7 @@ PROMPTS: Final = ("prompt", "prompt_tokens", "messages")
 
 NO_PROMPT: Final = "prompt: must be given and not be empty, unless there are tokens or messages"
 
+_NEEDS_PROMPT: Final = "needs a prompt as a text: what is generated stands between the two"
 _NEEDS_MESSAGES: Final = "needs messages; a prompt goes to the model as it is"
 _NO_REASONING: Final = (Reasoning(), Reasoning(enabled=False))
 """What a prompt does anyway, which is read as it is."""
@@ -29,7 +30,8 @@ def fault_of_chat(request: GenerateRequest | ApplyTemplateRequest) -> tuple[str,
     """Return the member that is wrong about a request's chat and what is wrong, or None."""
     fault = _fault_of_messages(request) or _fault_of_tools(request.tools)
     if fault is None and isinstance(request, GenerateRequest):
-        fault = _fault_of_tool_choice(request)  # beside a prompt too, where no tool can be called
+        # Beside a prompt too, where no tool can be called.
+        fault = _fault_of_suffix(request) or _fault_of_tool_choice(request)
     return fault
 
 
@@ -42,6 +44,11 @@ def _fault_of_messages(request: GenerateRequest | ApplyTemplateRequest) -> tuple
         if getattr(request, name):
             return name, _NEEDS_MESSAGES
     return None if request.reasoning in _NO_REASONING else ("reasoning", _NEEDS_MESSAGES)
+
+
+def _fault_of_suffix(request: GenerateRequest) -> tuple[str, str] | None:
+    is_alone = request.suffix is not None and request.prompt is None
+    return ("suffix", _NEEDS_PROMPT) if is_alone else None
 
 
 def _fault_of_tools(tools: tuple[Tool, ...]) -> tuple[str, str] | None:

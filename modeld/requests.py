@@ -117,10 +117,14 @@ class BackendSampling(Value, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
 
+SomeText = Annotated[str, msgspec.Meta(min_length=1)]
+
+
 class GenerateRequest(Value, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="generate"):
     """A request for text. Exactly one of ``prompt``, ``prompt_tokens`` and ``messages`` is set.
 
-    ``prompt_tokens`` are the ids of a prompt's tokens, to which nothing is added.
+    ``prompt_tokens`` are the ids of a prompt's tokens, to which nothing is added. With ``suffix``
+    the generation is what stands between the ``prompt``, which may then be empty, and this text.
 
     ``model`` is a registry id; empty means the configured default. ``max_tokens`` of ``None``
     means as many as the context has room for. ``timeout_s`` bounds the whole request, waiting
@@ -146,6 +150,7 @@ class GenerateRequest(Value, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     model: ModelId = ""
     prompt: str | None = None
     prompt_tokens: TokenIds | None = None
+    suffix: SomeText | None = None
     messages: Messages | None = None
     continue_last: bool = False
     tools: Tools = ()
@@ -169,7 +174,6 @@ class GenerateRequest(Value, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     request_id: str = ""
 
 
-SomeText = Annotated[str, msgspec.Meta(min_length=1)]
 EmbedInput = SomeText | Annotated[TokenIds, msgspec.Meta(min_length=1)]
 EmbedInputs = Annotated[tuple[EmbedInput, ...], msgspec.Meta(min_length=1, max_length=2048)]
 RerankDocuments = Annotated[tuple[SomeText, ...], msgspec.Meta(min_length=1, max_length=1024)]

@@ -29,16 +29,18 @@ class FinishReason(StrEnum):
 
 
 class Usage(Value, frozen=True, kw_only=True):
-    """How many tokens a request cost.
+    """How many tokens a request cost, and how long it has waited for its model to be loaded.
 
     ``cached_tokens`` of the prompt's tokens were found in the engine's cache and not computed;
-    ``reasoning_tokens`` of the completion's tokens were spent on thinking.
+    ``reasoning_tokens`` of the completion's tokens were spent on thinking. The service fills in
+    ``load_s``, whatever an engine says.
     """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    load_s: float = 0.0
 
     @property
     def total_tokens(self) -> int:
@@ -86,7 +88,7 @@ class ToolCallDelta(Value, frozen=True, kw_only=True, tag="tool_call", array_lik
     """A part of one of a generation's tool calls, which are counted by ``index`` from 0.
 
     The first part of a call has its ``id`` and ``name``. The ``arguments`` of all parts together
-    are an object as JSON text.
+    are an object as JSON text, or the beginning of one where the call was cut off.
     """
 
     index: int

@@ -206,7 +206,7 @@ def _check_pairs(request: GenerateRequest) -> None:
     given = {name: said for name in PROMPTS if (said := getattr(request, name)) is not None}
     if fault := fault_of_many(given):
         raise _wrong(*fault)
-    if not any(given.values()):
+    if not any(given.values()) and not (request.suffix and "prompt" in given):
         raise PromptRequiredError(NO_PROMPT, field="prompt")
     if fault := fault_of_constraints(request) or fault_of_chat(request):
         raise _wrong(*fault)

@@ -42,7 +42,9 @@ class ModelSpec(Value, frozen=True, kw_only=True):
     ``problem`` is ``None`` for a usable model; otherwise it says why the file cannot be used, and
     the model is listed but never loaded. ``metadata`` holds the header's scalar values and short
     arrays under their own keys (for GGUF: ``llama.block_count`` and the like), without the
-    tokenizer. ``weights_bytes`` is the sum of the tensors' sizes, without header and padding.
+    vocabulary. ``has_chat_template`` and ``has_infill_tokens`` (those for what stands between a
+    prompt and a suffix) are ``None`` where the source does not know.
+    ``weights_bytes`` is the sum of the tensors' sizes, without header and padding.
     ``context_length`` is what it was trained for, ``context`` the most tokens that one request may
     have as the model is configured. ``capabilities`` are the values of
     :class:`~modeld.capabilities.Capability` that its backend declares. The service fills in these
@@ -59,6 +61,8 @@ class ModelSpec(Value, frozen=True, kw_only=True):
     weights_bytes: int = 0
     context_length: int | None = None
     metadata: Mapping[str, MetadataValue] = {}
+    has_chat_template: bool | None = None
+    has_infill_tokens: bool | None = None
     source: str = ""
     stamp: FileStamp | None = None
     problem: str | None = None

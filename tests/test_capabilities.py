@@ -39,6 +39,7 @@ def said(**members: Any) -> tuple[Message, ...]:
 ASKED: list[tuple[Any, str | None, Capability]] = [
     (GenerateRequest(prompt="hi"), "prompt", Capability.TEXT),
     (GenerateRequest(prompt_tokens=(1,)), "prompt_tokens", Capability.TOKEN_IDS),
+    (GenerateRequest(prompt="hi", suffix="ho"), "suffix", Capability.SUFFIX),
     (GenerateRequest(messages=CHAT), "messages", Capability.CHAT),
     (GenerateRequest(messages=CHAT, tools=TOOL), "tools", Capability.TOOLS),
     (

@@ -34,10 +34,14 @@ log = logging.getLogger("modeld.pool")
 
 
 class Lease:
-    """A model that stays in memory, and a slot of it, until it is given back."""
+    """A model that stays in memory, and a slot of it, until it is given back.
 
-    def __init__(self, engine: Engine, end: Callable[[bool], None]) -> None:
+    ``load_s`` is how long whoever has it has waited for the model to be loaded.
+    """
+
+    def __init__(self, engine: Engine, load_s: float, end: Callable[[bool], None]) -> None:
         self.engine = engine
+        self.load_s = load_s
         self._end = end
 
     def give_back(self, *, well: bool) -> None:
@@ -119,8 +123,9 @@ class Pool:
         ticket = self._ticket(max_wait_s, needs_slot=needs_slot, keep_alive_s=keep_alive_s)
         self._join(entry, ticket)
         running = await self._wait(entry, ticket, max_wait_s)
+        residence = running.residence
         end = partial(self._end, entry, ticket, in_forecast)
-        lease = Lease(running.residence.engine, end)
+        lease = Lease(residence.engine, residence.load_wait_s(ticket.arrived_s), end)
         try:
             yield lease
             lease.give_back(well=True)  # nothing, where the work was over before its client was

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, assert_never
 
+from msgspec.structs import replace
+
 from modeld.events import RequestFinished, RequestRefused, RequestStarted
 from modeld.generation import Whole
 from modeld.responses import AnyUnaryResponse, Done, EmbedResponse, Piece, RerankResponse, Usage
@@ -59,15 +61,18 @@ class Meter:
         self._tokens = 0
         self._stamps_s = array("d")
         self._usage: Usage | None = None
+        self._load_s = 0.0
         self.outcome = "cancelled"
 
-    def started(self, model: str, tally: Tally) -> RequestStarted:
+    def started(self, model: str, tally: Tally, load_s: float = 0.0) -> RequestStarted:
         """Note that it has a slot of ``model``, whose ``tally`` it adds to.
 
-        Returns the event for observers.
+        ``load_s`` of the time until now it has waited for the model to be loaded. Returns the event
+        for observers.
         """
         self._phase = _Served(model)
         self._tally = tally
+        self._load_s = load_s
         waited_s = self._clock() - self._arrived_s
         return RequestStarted(request_id=self._request_id, model=model, queue_wait_s=waited_s)
 
@@ -88,7 +93,7 @@ class Meter:
         self._use(done.usage)
         return Done(
             finish_reason=done.finish_reason,
-            usage=done.usage,
+            usage=replace(done.usage, load_s=self._load_s),
             content=self._whole.content,
             logprobs=done.logprobs,
             reasoning=self._whole.reasoning,
@@ -101,6 +106,7 @@ class Meter:
         self.outcome = "answered"
         if isinstance(response, EmbedResponse | RerankResponse):
             self._use(response.usage)
+            return replace(response, usage=replace(response.usage, load_s=self._load_s))
         return response
 
     def ended(self, asked_for: str) -> RequestFinished | RequestRefused:

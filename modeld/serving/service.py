@@ -203,7 +203,7 @@ class LocalService(ModelService):
                 in_forecast=not isinstance(request, UNCOMPUTED),
                 keep_alive_s=request.keep_alive_s,
             ) as lease:
-                self._plugins.notify(meter.started(entry.spec.id, entry.tally))
+                self._plugins.notify(meter.started(entry.spec.id, entry.tally, lease.load_s))
                 with self._served():
                     yield lease, meter, joined(request, entry.capabilities)
         except Exception as exc:

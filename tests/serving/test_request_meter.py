@@ -52,6 +52,17 @@ def test_the_last_chunk_carries_the_whole_generation() -> None:
     assert (done.finish_reason, done.usage) == (a_done().finish_reason, a_done().usage)
 
 
+def test_the_wait_for_a_load_is_told_with_what_a_request_cost() -> None:
+    meter = Meter("r", Clock())
+    meter.started("m", Tally(), 1.5)
+
+    assert meter.done(a_done()).usage.load_s == 1.5
+    response = EmbedResponse(vectors=((1.0,),), usage=Usage(prompt_tokens=2, load_s=9))
+    responded = meter.responded(response)
+    assert isinstance(responded, EmbedResponse)
+    assert responded.usage == Usage(prompt_tokens=2, load_s=1.5)
+
+
 def test_a_generation_keeps_what_it_is_made_of_to_the_letter() -> None:
     meter = a_meter()
     meter.piece(Token(text="a\r\nb\rc\n"))
@@ -121,7 +132,7 @@ def test_a_unary_request_that_was_answered_is_named_so_with_its_usage(
     response: AnyUnaryResponse, tokens: int
 ) -> None:
     meter = a_meter()
-    assert meter.responded(response) is response
+    assert meter.responded(response) == response
 
     event = finished(meter)
 

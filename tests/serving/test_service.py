@@ -35,11 +35,16 @@ def test_a_generation_is_tokens_and_last_the_whole() -> None:
         async with a_counter(a_shelf()) as counter:
             *tokens, done = await counter.ask("one two")
             assert tokens == [Token(text="one"), Token(text="two")]
+            assert isinstance(done, Done)
+            load_s = residence_of(counter.service._scheduler.entries["a"]).load_seconds
             assert done == Done(
                 finish_reason=FinishReason.STOP,
-                usage=Usage(prompt_tokens=1, completion_tokens=2),
+                usage=Usage(prompt_tokens=1, completion_tokens=2, load_s=load_s),
                 content="onetwo",
             )
+            *_, again = await counter.ask("one two")
+            assert isinstance(again, Done)
+            assert again.usage.load_s == 0
 
     asyncio.run(main())
 

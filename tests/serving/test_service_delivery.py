@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 import pytest
 
-from modeld import Chunk, Done, FinishReason, GenerateRequest, Token, Usage
+from modeld import Chunk, Done, FinishReason, GenerateRequest, Token
 from modeld.errors import DrainingError
 from modeld.responses import Failed
 from modeld.serving.models import registry
@@ -50,11 +50,9 @@ def test_the_slot_and_the_model_are_free_when_the_engine_is_done() -> None:
             assert counter.backend.engines[0].closed
 
             *_, done = [chunk async for chunk in slow]
-            assert done == Done(
-                finish_reason=FinishReason.STOP,
-                usage=Usage(prompt_tokens=1, completion_tokens=2),
-                content="onetwo",
-            )
+            assert isinstance(done, Done)
+            assert (done.finish_reason, done.content) == (FinishReason.STOP, "onetwo")
+            assert done.usage.completion_tokens == 2
 
     asyncio.run(main())
 

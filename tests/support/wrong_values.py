@@ -73,6 +73,7 @@ COMMON: Mapping[str, tuple[Any, ...]] = {
 REQUEST: Mapping[str, tuple[Any, ...]] = COMMON | {
     "prompt": (*NO_TEXT, ""),
     "prompt_tokens": (5, "a", {5}, (1,) * 131_073),
+    "suffix": (*NO_TEXT, ""),
     "max_tokens": (*NO_WHOLE, 0, -1, 2**31 + 1),
     "grammar": (*NO_TEXT, "", " ", "x" * 65_537),
     "lark": (*NO_TEXT, "", " ", "x" * 65_537),
@@ -193,6 +194,9 @@ def wrong_pairs() -> Iterator[Case]:
     yield GenerateRequest(), "prompt"
     yield GenerateRequest(messages=()), "prompt"
     yield GenerateRequest(prompt="hi", messages=chat), "prompt"
+    yield GenerateRequest(prompt_tokens=(1,), suffix="ho"), "suffix"
+    yield GenerateRequest(messages=chat, suffix="ho"), "suffix"
+    yield GenerateRequest(suffix="ho"), "prompt"
     yield GenerateRequest(prompt="hi", grammar='root ::= "a"', json_schema={}), "grammar"
     yield GenerateRequest(prompt="hi", regex="a", choice=("a",)), "regex"
 

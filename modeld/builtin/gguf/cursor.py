@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Set as AbstractSet
 from struct import Struct
 from typing import Any
 
@@ -97,17 +98,28 @@ class Cursor:
         self.require(count)
         self._start, self._at, self._window = self.position + count, 0, b""
 
-    def skip_strings(self, count: int) -> None:
-        """Pass over ``count`` strings in one quick loop: a vocabulary has hundreds of thousands."""
-        unpack = _U64.unpack_from
+    def skip_strings(self, count: int, wanted: AbstractSet[bytes] = frozenset()) -> set[bytes]:
+        """Pass over ``count`` strings, and return those of the ``wanted`` ones that are among them.
+
+        It is one quick loop, as a vocabulary has hundreds of thousands.
+        """
+        unpack, sizes, found = _U64.unpack_from, frozenset(map(len, wanted)), set[bytes]()
         while count:
-            at = self._advance(8)
+            at, size = self._advance(8), 0
             window, last = self._window, len(self._window) - 8
             while count and at <= last:
-                at += 8 + unpack(window, at)[0]
+                size = unpack(window, at)[0]
+                at += 8 + size
                 count -= 1
-            self._at = min(at, len(window))
-            self.skip(at - self._at)
+                if size in sizes and (text := window[at - size : at]) in wanted:
+                    found.add(text)
+            if at > len(window) and size in sizes:  # the window has only a part of the last one
+                self._at = at - size
+                found |= wanted & {self.take(size)}
+            else:
+                self._at = min(at, len(window))
+                self.skip(at - self._at)
+        return found
 
     def _advance(self, count: int) -> int:
         """Make sure that the window holds the next ``count`` bytes; where in it they begin."""

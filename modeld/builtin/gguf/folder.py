@@ -103,6 +103,8 @@ class GgufFolder(RegistrySource):
             weights_bytes=sum(header.weights_bytes for header in headers),
             context_length=headers[0].context_length,
             metadata=headers[0].metadata,
+            has_chat_template=headers[0].has_chat_template,
+            has_infill_tokens=headers[0].has_infill_tokens,
         )
 
     def _read_headers(self, group: FileGroup) -> list[GgufHeader]:

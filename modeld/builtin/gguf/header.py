@@ -40,12 +40,12 @@ class GgufHeader(Value, frozen=True, kw_only=True):
     """What the header of one file says.
 
     ``metadata`` holds scalars and arrays of at most 4,096 elements, no value over 64 KiB, no more
-    than 256 KiB together, and of the tokenizer only ``tokenizer.ggml.model``. ``weights_bytes`` is
-    the sum of the tensors' sizes without padding. ``quant`` is what the file calls itself
-    (``Q4_K_M``), or the tensor type that takes most bytes where it does not say. ``shard`` is the
-    file's position in a split model, counted from 1, and ``shards`` how many files that model has;
-    both are 1 for a model in one file. A language model has a vocabulary in its first file and
-    token embeddings in one of them.
+    than 256 KiB together, and of the tokenizer only its kind and the ids of the tokens for filling
+    in the middle. ``weights_bytes`` is the sum of the tensors' sizes without padding. ``quant`` is
+    what the file calls itself (``Q4_K_M``), or the tensor type that takes most bytes where it does
+    not say. ``shard`` is the file's position in a split model, counted from 1, and ``shards`` how
+    many files that model has; both are 1 for a model in one file. A language model has a vocabulary
+    in its first file and token embeddings in one of them.
     """
 
     version: int
@@ -57,6 +57,7 @@ class GgufHeader(Value, frozen=True, kw_only=True):
     name: str
     context_length: int | None
     has_chat_template: bool
+    has_infill_tokens: bool
     has_vocabulary: bool
     has_token_embeddings: bool
     shard: int = 1
@@ -125,6 +126,7 @@ def _parse(cursor: Cursor) -> GgufHeader:
         name=_name(values),
         context_length=_context_length(values, family),
         has_chat_template=keys.has_chat_template,
+        has_infill_tokens=keys.has_infill_tokens,
         has_vocabulary=purpose.has_vocabulary(values),
         has_token_embeddings=purpose.has_token_embeddings(table),
         shard=shard,

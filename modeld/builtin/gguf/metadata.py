@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from struct import Struct
 
+from modeld.builtin.gguf import infill
 from modeld.builtin.gguf.cursor import Cursor, GgufError, shown
 from modeld.builtin.gguf.types import SCALARS, ValueType
 from modeld.values import MetadataValue, Value
@@ -27,6 +28,8 @@ KEPT_ELEMENTS = 4096
 SMALLEST_ENTRY_BYTES = 8 + 1 + 4 + 1
 """A key of one letter with a value of one byte."""
 
+KEPT_OF_TOKENIZER = infill.KEYS | {"tokenizer.ggml.model", "tokenizer.ggml.pre"}
+TEMPLATE_KEY = "tokenizer.chat_template"
 ALIGNMENT_KEY = "general.alignment"
 DEFAULT_ALIGNMENT = 32
 
@@ -37,10 +40,11 @@ class Metadata(Value, frozen=True, kw_only=True):
     values: Mapping[str, MetadataValue]
     alignment: int
     has_chat_template: bool
+    has_infill_tokens: bool
 
 
 def read_metadata(cursor: Cursor, count: int) -> Metadata:
-    """Read ``count`` keys and their values; of the tokenizer only its kind is kept.
+    """Read ``count`` keys and their values; of the tokenizer only its kind and some ids are kept.
 
     Raises:
         GgufError: something in it is broken; the message names the key.
@@ -59,7 +63,8 @@ def read_metadata(cursor: Cursor, count: int) -> Metadata:
     return Metadata(
         values=values,
         alignment=_alignment(values),
-        has_chat_template="tokenizer.chat_template" in seen,
+        has_chat_template=reader.has_chat_template,
+        has_infill_tokens=infill.has_infill_tokens(values, reader.found, reader.tokens),
     )
 
 
@@ -85,9 +90,16 @@ def _alignment(values: Mapping[str, MetadataValue]) -> int:
 
 
 class _Reader:
-    """Reads values within the limits of one file; a value that is not kept is ``None``."""
+    """Reads values within the limits of one file; a value that is not kept is ``None``.
+
+    ``tokens`` is how many tokens there are, and ``found`` those of them that :mod:`.infill` asks
+    for. A chat template that is empty is none.
+    """
 
     def __init__(self, cursor: Cursor) -> None:
+        self.has_chat_template = False
+        self.tokens = 0
+        self.found: set[bytes] = set()
         self._cursor = cursor
         self._strings_left = MAX_STRINGS
         self._bytes_left = MAX_METADATA_BYTES
@@ -99,7 +111,7 @@ class _Reader:
         """Return the value of ``key``, which the cursor has just passed."""
         self._key = key
         of_tokenizer = key.startswith("tokenizer.")
-        self._wanted = not of_tokenizer or key == "tokenizer.ggml.model"
+        self._wanted = not of_tokenizer or key in KEPT_OF_TOKENIZER
         self._cursor.part = f"the value of the key {shown(key)}"
         before = self._cursor.position
         value = self._read(self._cursor.u32())
@@ -126,6 +138,8 @@ class _Reader:
 
     def _read_string(self) -> str | None:
         length = self._cursor.u64()
+        if self._key == TEMPLATE_KEY:
+            self.has_chat_template = length > 0
         if self._wanted and length <= self._may_keep():
             return self._cursor.take(length).decode(errors="replace")
         self._cursor.skip(length)
@@ -159,7 +173,9 @@ class _Reader:
         if len(strings) == count and self._cursor.position <= end:
             return strings
         self._kept_left -= self._cursor.position - begin  # or a file could make us try for ever
-        self._cursor.skip_strings(count - len(strings))
+        texts = infill.TEXTS if self._key == infill.TOKENS_KEY else frozenset()
+        self.found |= self._cursor.skip_strings(count - len(strings), texts)
+        self.tokens = count if texts else self.tokens
         return None
 
     def _may_keep(self) -> int:

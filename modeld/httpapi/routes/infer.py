@@ -118,7 +118,9 @@ class ToolCallItem(BaseModel):
 
     id: str = Field(description="what the result names the call by")
     name: str = Field(description="the tool")
-    arguments: str = Field(description="an object, as JSON text")
+    arguments: str = Field(
+        description="an object, as JSON text; the beginning of one where the call was cut off"
+    )
 
 
 class UsageNumbers(BaseModel):

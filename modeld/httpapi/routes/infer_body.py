@@ -62,30 +62,39 @@ Choice = Annotated[
 JsonSchema = Annotated[dict[str, Any], usable(fault_of_schema)]
 
 _CONSTRAINT_TYPES = {
-    "grammar": "string",
-    "json_schema": "object",
-    "regex": "string",
-    "lark": "string",
-    "choice": "array",
+    "grammar": {"type": "string"},
+    "json_schema": {"type": "object"},
+    "regex": {"type": "string"},
+    "lark": {"type": "string"},
+    "choice": {"type": "array"},
 }
+_TEXT = {"type": "string"}
+_SOME = {"type": "array", "minItems": 1}
 
 
-def _both(one: str, other: str) -> dict[str, Any]:
-    """Return a schema of bodies that have both of two constraints."""
-    types = {name: {"type": _CONSTRAINT_TYPES[name]} for name in (one, other)}
-    return {"properties": types, "required": [one, other]}
+def _given(**members: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema of bodies that have all of these members."""
+    return {"properties": members, "required": list(members)}
 
 
 _PAIRS: dict[str, Any] = {
     "oneOf": [
-        {"properties": {name: some}, "required": [name]}
-        for name, some in (
-            ("prompt", {"type": "string", "minLength": 1}),
-            ("prompt_tokens", {"type": "array", "minItems": 1}),
-            ("messages", {"type": "array", "minItems": 1}),
-        )
+        {
+            "anyOf": [
+                _given(prompt={**_TEXT, "minLength": 1}),
+                _given(prompt=_TEXT, suffix=_TEXT),
+            ]
+        },
+        _given(prompt_tokens=_SOME),
+        _given(messages=_SOME),
     ],
-    "not": {"anyOf": [_both(*pair) for pair in combinations(_CONSTRAINT_TYPES, 2)]},
+    "not": {
+        "anyOf": [
+            *(_given(**dict(pair)) for pair in combinations(_CONSTRAINT_TYPES.items(), 2)),
+            _given(suffix=_TEXT, prompt_tokens=_SOME),
+            _given(suffix=_TEXT, messages=_SOME),
+        ]
+    },
 }
 """What :meth:`InferBody.to_generate_request` checks, as JSON Schema says it."""
 
@@ -96,6 +105,12 @@ class TextBody(ModelRequest):
     prompt: str | None = Field(None, description="text to go on with; not together with messages")
     prompt_tokens: TokenIds | None = Field(
         None, description="ids of the tokens to go on with, to which nothing is added"
+    )
+    suffix: str | None = Field(
+        None,
+        min_length=1,
+        description="text that follows: the generation is what stands between the prompt, which may"
+        " then be empty, and this",
     )
     messages: ChatMessages | None = Field(
         None, description="a chat to go on with; not with a prompt"
@@ -169,7 +184,8 @@ class InferBody(SamplingFields, ChatFields, TextBody):
         self._check_pairs()
         return GenerateRequest(
             **self.common_members(request_id),
-            prompt=self.prompt or None,
+            prompt=self.prompt if self.suffix else self.prompt or None,
+            suffix=self.suffix,
             prompt_tokens=tuple(self.prompt_tokens) if self.prompt_tokens else None,
             messages=as_values(self.messages) if self.messages else None,
             tool_choice=tool_choice_of(self.tool_choice),
@@ -190,7 +206,7 @@ class InferBody(SamplingFields, ChatFields, TextBody):
 
     def _check_pairs(self) -> None:
         prompts = {name: said for name in PROMPTS if (said := getattr(self, name))}
-        if not prompts:
+        if not prompts and not (self.suffix and self.prompt is not None):
             raise PromptRequiredError(NO_PROMPT, field="prompt")
         given = {name: said for name in FAULTS if (said := getattr(self, name)) is not None}
         if fault := fault_of_many(prompts) or fault_of_many(given):

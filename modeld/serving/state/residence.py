@@ -37,6 +37,10 @@ class Residence:
         self.keep_alive_s: KeepAliveSeconds | None = None
         self.term_since_s = -math.inf
 
+    def load_wait_s(self, since_s: float) -> float:
+        """Return how much of its load somebody has waited for who had come at ``since_s``."""
+        return max(0.0, min(self.load_seconds, self.ready_s - since_s))
+
     def begin_use(self, now_s: float, keep_alive_s: KeepAliveSeconds | None) -> None:
         """Note that a request begins, and how long it wants the model to stay, if it says so."""
         self.last_used_s = now_s

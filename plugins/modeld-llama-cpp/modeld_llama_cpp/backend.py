@@ -48,7 +48,7 @@ class LlamaCpp(Backend):
     def capabilities(self, spec: ModelSpec, options: Options) -> frozenset[Capability]:
         """Return what the engine for text or the one for vectors serves."""
         assert isinstance(options, LlamaOptions)
-        return capabilities.of(shape_of(spec), options)
+        return capabilities.of(spec, options)
 
     def context(self, spec: ModelSpec, options: Options) -> int:
         """Return the tokens of the context, which one request alone may fill."""
@@ -58,7 +58,7 @@ class LlamaCpp(Backend):
     def advice(self, missing: Capability, spec: ModelSpec, options: Options) -> str:
         """Return the option that makes the model serve what it does not as it is configured."""
         assert isinstance(options, LlamaOptions)
-        return capabilities.advice(missing, shape_of(spec), options)
+        return capabilities.advice(missing, spec, options)
 
     def estimate(self, spec: ModelSpec, options: Options) -> MemoryEstimate:
         """Return what a formula makes of the header alone, as :mod:`.sizing.estimate` has it."""

@@ -14,9 +14,10 @@ from modeld_llama_cpp.options import LlamaOptions
 from modeld_llama_cpp.sizing import estimate
 from modeld_llama_cpp.sizing.context_size import DEFAULT_CONTEXT
 from modeld_llama_cpp.sizing.model_shape import shape_of
+from msgspec.structs import replace
 
 from modeld import Engine, GenerateRequest, MemoryEstimate, Message, ModelSpec, Options
-from modeld.capabilities import check, joined
+from modeld.capabilities import Capability, check, joined
 from modeld.errors import NotSupportedError
 from modeld.messages import (
     AudioPart,
@@ -182,3 +183,61 @@ def test_a_model_that_makes_vectors_serves_no_chat() -> None:
     declared = LlamaCpp().capabilities(spec(), LlamaOptions(embeddings=True))
     with pytest.raises(NotSupportedError):
         check(EVERYTHING, declared)
+
+
+CHAT = {"chat", "parts", "names", "tools", "reasoning", "template_kwargs", "continue_last"}
+
+
+DEFAULTS = LlamaOptions()
+
+
+def declared_by(options: LlamaOptions = DEFAULTS, **said: object) -> set[str]:
+    return {str(each) for each in LlamaCpp().capabilities(replace(spec(), **said), options)}
+
+
+def test_without_a_chat_template_there_is_nothing_of_chats() -> None:
+    every, bare = declared_by(), declared_by(has_chat_template=False)
+    assert every - bare == CHAT | {"template"}
+    assert declared_by(has_chat_template=True) == every
+    for options in (LlamaOptions(chat_template="chatml"), LlamaOptions(chat_template="{{ a }}")):
+        assert declared_by(options, has_chat_template=False) == every
+
+
+def test_llama_cpp_has_a_template_for_mistral_small() -> None:
+    known = {"tokenizer.ggml.pre": "tekken", "llama.block_count": 40}
+    assert declared_by(has_chat_template=False, metadata=known) == declared_by()
+    for other in ({"tokenizer.ggml.pre": "qwen2"}, {"llama.block_count": 39}):
+        assert "chat" not in declared_by(has_chat_template=False, metadata=known | other)
+
+
+def test_a_suffix_needs_tokens_for_it() -> None:
+    assert declared_by(has_infill_tokens=True) - declared_by() == {"suffix"}
+    assert declared_by(has_infill_tokens=False) == declared_by()
+
+
+def test_a_model_that_makes_vectors_fills_in_nothing() -> None:
+    vectors = LlamaOptions(embeddings=True)
+    bare = {"embed", "token_ids", "tokenize"}
+    assert declared_by(vectors, has_infill_tokens=True) == bare | {"template"}
+    assert declared_by(vectors, has_chat_template=False) == bare
+    ranks = declared_by(LlamaOptions(pooling="rank"), has_chat_template=False)
+    assert ranks == {"rerank", "tokenize"}
+
+
+@pytest.mark.parametrize(
+    ("missing", "options", "said"),
+    [
+        (Capability.CHAT, LlamaOptions(), "its file has no chat template"),
+        (Capability.TOOLS, LlamaOptions(), "its file has no chat template"),
+        (Capability.SUFFIX, LlamaOptions(), "its vocabulary has no tokens for filling in"),
+        (Capability.EMBED, LlamaOptions(), "it is loaded to write text"),
+        (Capability.CHAT, LlamaOptions(embeddings=True), "it is loaded for embeddings"),
+        (Capability.TEMPLATE, LlamaOptions(embeddings=True), "its file has no chat template"),
+        (Capability.VISION, LlamaOptions(), ""),
+    ],
+)
+def test_a_refusal_says_why(missing: Capability, options: LlamaOptions, said: str) -> None:
+    bare = replace(spec(), has_chat_template=False, has_infill_tokens=False)
+    advice = LlamaCpp().advice(missing, bare, options)
+    assert advice.startswith(said)
+    assert bool(advice) is bool(said)

@@ -73,12 +73,12 @@ class OllamaCosts(BaseModel):
         None, description="from when the request had come to this line, in nanoseconds"
     )
     load_duration: int | None = Field(
-        None, description="always 0: a load counts as a part of prompt_eval_duration"
+        None, description="how long it has waited for the model's load, in nanoseconds"
     )
     prompt_eval_duration: int | None = Field(
         None,
-        description="from when the request had come to its first piece, in nanoseconds: waiting,"
-        " loading and reading the prompt together",
+        description="from when the request had come to its first piece, in nanoseconds, but for"
+        " load_duration: waiting and reading the prompt together",
     )
     eval_duration: int | None = Field(
         None, description="from the first piece to this line, in nanoseconds"

@@ -14,8 +14,9 @@ _NS: Final = 10**9
 class Stopwatch:
     """Measures one generation from when its request had come, on the monotonic clock.
 
-    The service does not tell when a model was loaded or a prompt was read: what passes before the
-    first piece counts as reading the prompt, and what passes after it as the generation.
+    The service does not tell when a prompt was read: what passes before the first piece counts as
+    reading it, but for the time that the model's load took, and what passes after it as the
+    generation.
     """
 
     def __init__(self, begun_s: float) -> None:
@@ -27,14 +28,19 @@ class Stopwatch:
         if self._first_s is None:
             self._first_s = time.monotonic()
 
-    def durations(self) -> dict[str, int]:
-        """Return how long all has taken until now, and its parts, in nanoseconds."""
+    def durations(self, load_s: float) -> dict[str, int]:
+        """Return how long all has taken until now, and its parts, in nanoseconds.
+
+        ``load_s`` is how long the generation has waited for its model's load.
+        """
         now_s = time.monotonic()
         first_s = now_s if self._first_s is None else self._first_s
+        before_s = first_s - self._begun_s
+        load_s = min(load_s, before_s)
         return {
             "total_duration": nanoseconds(now_s - self._begun_s),
-            "load_duration": 0,
-            "prompt_eval_duration": nanoseconds(first_s - self._begun_s),
+            "load_duration": nanoseconds(load_s),
+            "prompt_eval_duration": nanoseconds(before_s - load_s),
             "eval_duration": nanoseconds(now_s - first_s),
         }
 

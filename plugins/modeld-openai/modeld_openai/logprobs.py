@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from modeld.dialects.logprobs import finite, piece_text, token_logprobs
-from modeld.responses import TokenLogprobs
+from modeld.responses import Piece, Token, TokenLogprobs
 
 _CONTINUES = 0b1000_0000
 _LEAD_BITS = 0b1100_0000
@@ -15,6 +15,31 @@ _LEAD_BITS = 0b1100_0000
 def chat_logprobs(logprobs: Iterable[TokenLogprobs]) -> dict[str, object]:
     """Return tokens as ``/v1/chat/completions`` has them."""
     return {"content": token_logprobs(logprobs), "refusal": None}
+
+
+class ContentLogprobs:
+    """Picks the tokens of what is said: none of thinking, of calls or of the marks around them."""
+
+    def __init__(self) -> None:
+        self._says = False
+
+    def of(self, piece: Piece) -> tuple[TokenLogprobs, ...]:
+        """Return those that come with a piece."""
+        if not isinstance(piece, Token):
+            self._says = False
+            return ()
+        picked = piece.logprobs if self._says else _behind_marks(piece)
+        self._says = True
+        return picked
+
+
+def _behind_marks(token: Token) -> tuple[TokenLogprobs, ...]:
+    """Return those tokens with the first of which a text begins."""
+    text, logprobs = token.text.encode(errors="replace"), token.logprobs
+    for start in range(len(logprobs) - 1, 0, -1):
+        if text in b"".join(each.chosen.piece for each in logprobs[start:]):
+            return logprobs[start:]
+    return logprobs
 
 
 class CompletionLogprobs:

@@ -27,7 +27,7 @@ from modeld_openai.chat.body import continues
 from modeld_openai.chat.messages import ChatTurns, messages_of
 from modeld_openai.chat.tools import Tools, tools_of
 
-_TOKENS = {"count": 4, "max_model_len": 8192, "tokens": [1, 4093, 6330, 28]}
+_TOKENS = {"count": 4, "max_model_len": 4096, "tokens": [1, 4093, 6330, 28]}
 _TEXT = {"prompt": "Hello there,"}
 _TURN = {"role": "user", "content": "Hello"}
 _OF_CHATS = ("tools", "chat_template_kwargs", "continue_final_message", "add_generation_prompt")
@@ -114,7 +114,8 @@ class OpenAITokens(BaseModel):
 
     count: int = Field(description="how many tokens there are")
     max_model_len: int | None = Field(
-        description="how many the model was trained to read at once; null where that is not known"
+        description="the most that one request may have, as the model is configured; null where"
+        " that is not known"
     )
     tokens: list[int] = Field(description="their ids")
     token_strs: list[str] | None = Field(
@@ -172,7 +173,7 @@ def _tokens_of_chat(
 async def _tokens(body: TokenizeTextBody, call: Call, responses: Sequence[Any]) -> WholeResponse:
     (response,) = responses
     specs = await call.service.models()
-    context = next((spec.context_length for spec in specs if spec.id == call.model), None)
+    context = next((spec.context for spec in specs if spec.id == call.model), None)
     document = {
         "count": len(response.ids),
         "max_model_len": context,

@@ -39,7 +39,9 @@ class TokenService(FakeService):
 
 def asked(path: str = TOKENIZE, **body: Any) -> tuple[dict[str, Any], list[AnyUnaryRequest]]:
     service = TokenService()
-    service.specs = [ModelSpec(id="m", name="m", path="/m", size_bytes=1, context_length=99)]
+    service.specs = [
+        ModelSpec(id="m", name="m", path="/m", size_bytes=1, context_length=9, context=99)
+    ]
     response = post(service, path, **body)
     assert response.status_code == 200, response.text
     return response.json(), service.unary_requests

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modeld.builtin.gguf.cursor import Cursor
-from modeld.builtin.gguf.header import GgufError, GgufUnreadableError, read_header
+from modeld.builtin.gguf.cursor import WINDOW_BYTES, Cursor
+from modeld.builtin.gguf.header import GgufError, GgufHeader, GgufUnreadableError, read_header
 from modeld.builtin.gguf.metadata import KEPT_BYTES_TOGETHER, read_metadata
 from modeld.builtin.gguf.types import FILE_TYPES, TENSOR_TYPES
 from tests.support.gguf.gguf_corpus import (
@@ -380,3 +380,53 @@ def test_the_types_agree_with_the_gguf_package() -> None:
         if kind is not gguf.LlamaFileType.GUESSED
     }
     assert files.items() <= FILE_TYPES.items()
+
+
+def test_a_chat_template_that_is_empty_is_none(tmp_path: Path) -> None:
+    assert not read_header(write_model(tmp_path / "a.gguf", chat_template=None)).has_chat_template
+    assert not read_header(write_model(tmp_path / "b.gguf", chat_template="")).has_chat_template
+
+
+def vocabulary_header(path: Path, tokens: list[str], ids: dict[str, int]) -> GgufHeader:
+    writer = gguf.GGUFWriter(path, "llama")
+    for key, token in ids.items():
+        writer.add_uint32(f"tokenizer.ggml.{key}_token_id", token)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(tokens)
+    write_tensors(writer)
+    return read_header(path)
+
+
+WORDS = [f"token{number}" for number in range(20_000)]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "ids", "has"),
+    [
+        ([], {}, False),
+        (["<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"], {}, True),
+        (["<PRE>", "▁<SUF>", "<fim-middle>"], {}, True),
+        (["<PRE>", "<SUF>", "<|middle|> "], {}, False),
+        ([], {"fim_pre": 1, "fim_suf": 2, "fim_mid": 3}, True),
+        ([], {"prefix": 1, "suffix": 2, "middle": 19_999}, True),
+        ([], {"fim_pre": 1, "suffix": 2, "middle": 20_000}, False),
+        ([], {"fim_pre": 1, "fim_suf": 2, "fim_mid": 2**32 - 1}, False),
+        (["<MID>"], {"prefix": 1, "fim_suf": 2}, True),
+    ],
+)
+def test_tokens_for_filling_in_are_found_by_their_ids_or_their_texts(
+    tokens: list[str], ids: dict[str, int], has: bool, tmp_path: Path
+) -> None:
+    found = vocabulary_header(tmp_path / "m.gguf", [*WORDS, *tokens][-len(WORDS) :], ids)
+    assert found.has_infill_tokens is has
+    kept = {key for key in found.metadata if key.startswith("tokenizer.")}
+    assert kept == {"tokenizer.ggml.model", *(f"tokenizer.ggml.{key}_token_id" for key in ids)}
+
+
+def test_tokens_are_found_wherever_the_window_ends(tmp_path: Path) -> None:
+    marks = ["<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"]
+    for before in range(100):
+        # So that the end of the first window wanders over all that they are written with.
+        long = "x" * (WINDOW_BYTES - 150 - before)
+        found = vocabulary_header(tmp_path / f"{before}.gguf", [long, *marks], {})
+        assert found.has_infill_tokens, before

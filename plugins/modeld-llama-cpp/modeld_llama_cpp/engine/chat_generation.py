@@ -137,7 +137,7 @@ class ChatGeneration(Generation):
         was_thinking = parser.thinking
         deltas = parser.feed(text) if text else []
         if reason is not None:
-            deltas += parser.finish()
+            deltas += parser.finish(cut=reason is FinishReason.LENGTH)
         self._reasoning_tokens += was_thinking or parser.thinking
         if self._is_held and was_thinking and not parser.thinking:
             self._has_thought = True

@@ -73,7 +73,12 @@ def output_of(
     is_off = request.reasoning.enabled is False
     begin, resume = _FRAMES.get(format_.name, ("", ""))
     return Output(
-        new_parser=partial(format_.parser, tools=tools, prompt_end=prompt_end_of(rendered)),
+        new_parser=partial(
+            format_.parser,
+            tools=tools,
+            prompt_end=prompt_end_of(rendered),
+            must_call=request.tool_choice.mode == "required",
+        ),
         kept=_ids(format_.keeps_special, vocabulary),
         close=tokens(format_.think_end),
         budget=0 if is_off else request.reasoning.budget_tokens,

@@ -69,11 +69,12 @@ class RequestReader:
     def is_quick(self, request: GenerateRequest, choice: Choice) -> bool:
         """Return whether reading it takes about a millisecond at most and asks no other process."""
         prompt = request.prompt or request.prompt_tokens or ""
+        texts = (request.suffix or "", *request.stop)
         return (
             request.messages is None
             and constraint_of(request) is None
             and self._samplers.is_quick(choice)
-            and len(prompt) + sum(map(len, request.stop)) <= SHORT_PROMPT
+            and len(prompt) + sum(map(len, texts)) <= SHORT_PROMPT
         )
 
     def read(self, request: GenerateRequest, choice: Choice) -> Reading:

@@ -9,6 +9,7 @@ from modeld import GenerateRequest
 from modeld.errors import InvalidRequestError, PromptRequiredError, PromptTooLongError
 from modeld_llama_cpp.chat.hidden_texts import Rendered
 from modeld_llama_cpp.chat.template import ChatTemplate
+from modeld_llama_cpp.tokens.infill import infill_tokens
 from modeld_llama_cpp.tokens.rendered_prompts import read_rendered
 from modeld_llama_cpp.tokens.vocabulary import Vocabulary
 
@@ -25,7 +26,7 @@ class PromptReader:
     The prompt of a chat comes from the model's template. Special tokens that are written out, as
     in ``<|im_end|>``, are read as such in a plain prompt and in what the template writes, and not
     in what is said in a chat. What the model wants around a text is added where the prompt does
-    not bring it.
+    not bring it. Beside a suffix, special tokens that are written out are text in both.
     """
 
     def __init__(self, vocabulary: Vocabulary, template: ChatTemplate, context_length: int) -> None:
@@ -53,7 +54,10 @@ class PromptReader:
             PromptRequiredError: it has no tokens.
             PromptTooLongError: it leaves no space in the context for even one more token.
             InvalidRequestError: a token of it is none of the vocabulary's.
+            NotSupportedError: there is a suffix, and the model cannot fill in what is before it.
         """
+        if request.suffix is not None:
+            return self._before_middle(request.prompt or "", request.suffix, request)
         if request.prompt_tokens is not None:
             return self._given(request.prompt_tokens, request)
         text = encoded(rendered.shown, _field(request))
@@ -67,6 +71,14 @@ class PromptReader:
         if not tokens:
             raise PromptRequiredError("the prompt is empty", field=_field(request))
         return self._fitting(tokens, request)
+
+    def _before_middle(self, prompt: str, suffix: str, request: GenerateRequest) -> list[int]:
+        before, after = encoded(prompt, "prompt"), encoded(suffix, "suffix")
+        for text in (before, after):
+            excess = known_excess(self._vocabulary, text, self._context_length)
+            if excess is not None:
+                raise self._too_long(excess, request)
+        return self._fitting(infill_tokens(before, after, self._vocabulary), request)
 
     def _given(self, tokens: Sequence[int], request: GenerateRequest) -> list[int]:
         check_known(tokens, self._vocabulary, _field(request))

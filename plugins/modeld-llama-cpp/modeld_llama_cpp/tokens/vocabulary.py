@@ -83,6 +83,16 @@ class Vocabulary:
         wanted = llama_cpp.llama_vocab_get_add_sep(self._vocab)
         return [llama_cpp.llama_vocab_sep(self._vocab)] if wanted else []
 
+    @property
+    def infill(self) -> tuple[int, int, int] | None:
+        """The tokens before a prompt, before a suffix and before what is between, if it has all."""
+        marks = (
+            llama_cpp.llama_vocab_fim_pre(self._vocab),
+            llama_cpp.llama_vocab_fim_suf(self._vocab),
+            llama_cpp.llama_vocab_fim_mid(self._vocab),
+        )
+        return marks if min(marks) >= 0 else None
+
     def framed(self, tokens: list[int]) -> list[int]:
         """Return the tokens with those around them that the model wants and that are not there yet.
 

@@ -283,6 +283,22 @@ def test_a_call_that_the_limit_cuts_is_told_as_such(
     assert generation.reason is FinishReason.LENGTH
 
 
+def test_a_forced_call_that_the_limit_cuts_is_a_call_all_the_same(
+    scripted: Path, start: Start
+) -> None:
+    driver = start(scripted, chat_template=PLAIN)
+    asked = chat("x", tools=(WEATHER,), tool_choice=REQUIRED)
+    ((name, arguments),) = driver.read(asked).tool_calls
+    for count in (1, 12, 30, 40, 55, 60, 65, 70, 75, 80):
+        cut = driver.read(replace(asked, max_tokens=count))
+        assert (cut.text, cut.reason) == ("", FinishReason.LENGTH)
+        ((name, begun),) = cut.tool_calls
+        assert name == "weather"
+        assert arguments.startswith(begun)
+    assert begun
+    assert is_clean(driver)
+
+
 def test_text_that_looks_like_a_call_is_text_where_nothing_may_be_called(
     scripted: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ kinds:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,17 @@ UNKNOWN, BOS, EOS, END, SILENT = range(5)
 FIRST_BYTE = 5
 SPACE = FIRST_BYTE + 256
 VOCABULARY = SPACE + 1
+
+BEFORE_PROMPT, BEFORE_SUFFIX, BEFORE_MIDDLE, PAD = range(FIRST_BYTE + 1, FIRST_BYTE + 5)
+"""The tokens of bytes that no text has; in a model for filling in they are something else."""
+
+INFILL: Mapping[int, str] = {
+    BEFORE_PROMPT: "<|fim_prefix|>",
+    BEFORE_SUFFIX: "<|fim_suffix|>",
+    BEFORE_MIDDLE: "<|fim_middle|>",
+    PAD: "<|fim_pad|>",
+}
+"""What they are, by the texts that llama.cpp knows: the header option ``named``."""
 
 Script = dict[bytes | int, bytes | int]
 """The successor of bytes and of special tokens."""
@@ -141,10 +152,17 @@ def _write_tokenizer(writer: gguf.GGUFWriter, header: dict[str, object]) -> None
     specials = ["<unk>", "<s>", "</s>", end, silent]
     kinds = [gguf.TokenType.UNKNOWN] + [gguf.TokenType.CONTROL] * (FIRST_BYTE - 1)
     kinds[SILENT] = header.pop("silent_kind", gguf.TokenType.CONTROL)
+    tokens = [*specials, *(f"<0x{byte:02X}>" for byte in range(256)), "\u2581"]
+    kinds += [*[gguf.TokenType.BYTE] * 256, gguf.TokenType.NORMAL]
+    kind = header.pop("named_kind", gguf.TokenType.CONTROL)
+    for token, text in header.pop("named", {}).items():
+        tokens[token], kinds[token] = text, kind
     writer.add_tokenizer_model("llama")
-    writer.add_token_list([*specials, *(f"<0x{byte:02X}>" for byte in range(256)), "\u2581"])
+    writer.add_token_list(tokens)
     writer.add_token_scores([0.0] * VOCABULARY)
-    writer.add_token_types([*kinds, *[gguf.TokenType.BYTE] * 256, gguf.TokenType.NORMAL])
+    writer.add_token_types(kinds)
+    for key, token in header.pop("ids", {}).items():
+        writer.add_uint32(f"tokenizer.ggml.{key}_token_id", token)
     writer.add_bos_token_id(header.pop("bos", BOS))
     writer.add_eos_token_id(EOS)
     writer.add_unk_token_id(UNKNOWN)

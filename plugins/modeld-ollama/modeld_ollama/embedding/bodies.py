@@ -57,7 +57,9 @@ class OllamaVectors(BaseModel):
 
     model: str = Field(description="the model as the request names it")
     total_duration: int | None = Field(None, description="how long it took, in nanoseconds")
-    load_duration: int | None = Field(None, description="always 0: a load counts in the total")
+    load_duration: int | None = Field(
+        None, description="how long of that it has waited for the model's load"
+    )
     prompt_eval_count: int | None = Field(None, description="tokens of all texts")
     embeddings: list[list[float]]
 

@@ -185,7 +185,7 @@ async def _vectors(body: OllamaEmbedBody, call: Call, responses: Sequence[Any]) 
     others = {
         "model": body.model or call.model,
         "total_duration": nanoseconds(time.monotonic() - call.begun_s),
-        "load_duration": 0,
+        "load_duration": nanoseconds(response.usage.load_s),
         "prompt_eval_count": response.usage.prompt_tokens,
     }
     per_turn = max(1, _NUMBERS_PER_TURN // max(1, width))

@@ -14,6 +14,7 @@ from modeld_ollama.timing import written
 
 _CAPABILITIES: Final = {
     Capability.TEXT: "completion",
+    Capability.SUFFIX: "insert",
     Capability.TOOLS: "tools",
     Capability.REASONING: "thinking",
     Capability.VISION: "vision",

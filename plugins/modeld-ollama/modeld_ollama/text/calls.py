@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -39,14 +39,18 @@ class CallGatherer:
         return (call,)
 
 
-def written_calls(calls: Iterable[ToolCall], call: Call, begin: int = 0) -> list[dict[str, Any]]:
+def written_calls(
+    calls: Sequence[ToolCall], call: Call, begin: int = 0, *, cut: bool = False
+) -> list[dict[str, Any]]:
     """Return calls as this wire has them, counted from ``begin``.
 
-    One whose arguments are no object was cut off where the generation ended; it is left out.
+    One whose arguments are no object was cut off where the generation ended; it is left out, as
+    this wire cannot say that. So is the last one without any where the generation was ``cut``.
     """
     made = []
     for index, each in enumerate(calls, start=begin):
-        arguments = _object(each.arguments)
+        is_cut = cut and each is calls[-1]
+        arguments = _object(each.arguments or ("" if is_cut else "{}"))
         if arguments is not None:
             function = {"index": index, "name": each.name, "arguments": arguments}
             made.append({"id": each.id or f"call_{call.request_id}_{index}", "function": function})
@@ -55,6 +59,6 @@ def written_calls(calls: Iterable[ToolCall], call: Call, begin: int = 0) -> list
 
 def _object(text: str) -> dict[str, Any] | None:
     try:
-        return msgspec.json.decode(text or "{}", type=dict[str, Any])
+        return msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return None

@@ -116,15 +116,16 @@ class OllamaStream(StreamEncoder):
         if done.logprobs:
             end = {"logprobs": token_logprobs(done.logprobs), **end}
         members = json_line(end)[1:]
-        calls = self._whole_calls(self._gatherer.end())
+        cut = done.finish_reason is FinishReason.LENGTH
+        calls = self._whole_calls(self._gatherer.end(), cut=cut)
         return calls + self._line(self._shape.text % b'""') + b"," + members + b"\n"
 
     def failure(self, error: ModeldError, status: int) -> bytes:  # noqa: ARG002
         """Return the error as the last line."""
         return self._writing.failure(error) + b"\n"
 
-    def _whole_calls(self, calls: Sequence[Any]) -> bytes:
-        written = written_calls(calls, self._writing.call, self._calls)
+    def _whole_calls(self, calls: Sequence[Any], *, cut: bool = False) -> bytes:
+        written = written_calls(calls, self._writing.call, self._calls, cut=cut)
         self._calls += len(calls)
         if not written:
             return b""
@@ -154,7 +155,8 @@ class OllamaObject(WholeEncoder):
         parts: dict[str, Any] = {"content": json_long_text(done.content or "")}
         if done.reasoning:
             parts["thinking"] = json_long_text(done.reasoning)
-        if calls := written_calls(done.tool_calls or (), writing.call):
+        cut = done.finish_reason is FinishReason.LENGTH
+        if calls := written_calls(done.tool_calls or (), writing.call, cut=cut):
             parts["tool_calls"] = calls
         document = {
             "model": writing.model,
@@ -176,4 +178,4 @@ def ending(done: Done, stopwatch: Stopwatch) -> dict[str, Any]:
 
 def _costs(usage: Usage, stopwatch: Stopwatch) -> dict[str, int]:
     counts = {"prompt_eval_count": usage.prompt_tokens, "eval_count": usage.completion_tokens}
-    return {**stopwatch.durations(), **counts}
+    return {**stopwatch.durations(usage.load_s), **counts}

@@ -22,14 +22,20 @@ class OllamaGenerateBody(GenerationBody):
     """A request for a text."""
 
     prompt: str | None = Field(
-        None, description="what the user says; without it, or empty, the model is only loaded"
+        None,
+        description="what the user says; without it and a suffix, or empty, the model is only"
+        " loaded",
+    )
+    suffix: str | None = Field(
+        None,
+        description="text that follows: the response is what stands between the prompt and this,"
+        " and no chat template is used; empty counts as left out",
     )
     system: str | None = Field(None, description="what stands before it as the system's message")
     images: Images | None = Field(None, description="files with images, as base64; not with `raw`")
     raw: bool | None = Field(
         None, description="true gives the prompt to the model as it is, without its chat template"
     )
-    suffix: Annotated[None, refused("is not served: nothing can be filled in", but=("",))] = None
     template: Annotated[
         None,
         refused(
@@ -43,7 +49,7 @@ class OllamaGenerateBody(GenerationBody):
     @property
     def is_empty(self) -> bool:
         """Whether nothing is to be generated."""
-        return not self.prompt
+        return not self.prompt and not self.suffix
 
     def request(self, named: Named, call: Call) -> GenerateRequest:
         """Return the request.
@@ -53,15 +59,26 @@ class OllamaGenerateBody(GenerationBody):
             NotSupportedError: there are images, and the model sees none.
         """
         members = self.members(named, call.request_id)
+        if self.suffix:
+            prompt = self._bare_prompt("cannot be had with suffix")
+            return GenerateRequest(**members, prompt=prompt, suffix=self.suffix)
         if self.raw:
-            return GenerateRequest(**members, prompt=self._raw_prompt())
+            return GenerateRequest(**members, prompt=self._bare_prompt("cannot be had with raw"))
+        if named.has(Capability.TEXT) and not named.has(Capability.CHAT):
+            prompt = self._bare_prompt("needs a chat template, which the model does not have")
+            return GenerateRequest(**members, prompt=prompt)
         return GenerateRequest(**members, messages=self._messages(named))
 
-    def _raw_prompt(self) -> str | None:
+    def _bare_prompt(self, why_not: str) -> str:
+        """Return the prompt, which goes to the model as it is.
+
+        Raises:
+            InvalidRequestError: there is something for the chat template.
+        """
         for name in ("system", "images"):
             if getattr(self, name):
-                raise wrong(name, "cannot be had with raw: the prompt goes to the model as it is")
-        return self.prompt
+                raise wrong(name, f"{why_not}: the prompt goes to the model as it is")
+        return self.prompt or ""
 
     def _messages(self, named: Named) -> tuple[Message, ...]:
         if self.images and named.spec is not None and not named.has(Capability.VISION):

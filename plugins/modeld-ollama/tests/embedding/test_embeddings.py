@@ -17,7 +17,9 @@ VECTORS = ((0.5, -1.0), (0.25, 2.0))
 
 def embed(vectors=VECTORS, path: str = EMBED, /, **body) -> tuple[FakeService, httpx.Response]:
     service = FakeService(models=[M])
-    service.unary_response = EmbedResponse(vectors=vectors, usage=Usage(prompt_tokens=5))
+    service.unary_response = EmbedResponse(
+        vectors=vectors, usage=Usage(prompt_tokens=5, load_s=0.5)
+    )
     return service, post(service, path, model="M", **body)
 
 
@@ -27,7 +29,7 @@ def test_each_text_has_its_vector():
     assert document.pop("total_duration") > 0
     assert document == {
         "model": "M",
-        "load_duration": 0,
+        "load_duration": 500_000_000,
         "prompt_eval_count": 5,
         "embeddings": [[0.5, -1.0], [0.25, 2.0]],
     }

@@ -263,3 +263,27 @@ def test_a_load_has_no_more_time_than_its_request() -> None:
         service = FakeService(models=[M])
         service.load_gate = asyncio.Event()
         assert post(service, path, timeout_s=0.01, model="m", **empty).status_code == 504
+
+
+def test_a_suffix_is_what_follows_the_prompt() -> None:
+    for body in ({"prompt": "a"}, {"prompt": "a", "raw": True}):
+        made = request(GENERATE, **body, suffix="b")
+        assert (made.prompt, made.suffix, made.messages) == ("a", "b", None)
+    made = request(GENERATE, prompt="", suffix="b")
+    assert (made.prompt, made.suffix) == ("", "b")
+
+
+@pytest.mark.parametrize("field", ["system", "images"])
+def test_nothing_for_a_template_goes_with_a_suffix(field: str) -> None:
+    body = {"suffix": "b", field: [PNG] if field == "images" else "s"}
+    response = post(FakeService(models=[M]), GENERATE, **body)
+    assert response.status_code == 400
+    assert said(response).startswith(f"{field}: cannot be had with suffix: ")
+
+
+def test_a_model_without_a_template_gets_the_prompt_as_it_is() -> None:
+    bare = ModelSpec(id="m", name="m", path="/m", capabilities=("text",))
+    made = request(GENERATE, bare, model="m", prompt="a")
+    assert (made.prompt, made.messages) == ("a", None)
+    response = post(FakeService(models=[bare]), GENERATE, model="m", system="s")
+    assert said(response).startswith("system: needs a chat template, which the model does not have")

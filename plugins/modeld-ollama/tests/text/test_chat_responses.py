@@ -138,6 +138,14 @@ def test_calls_in_one_piece() -> None:
     assert whole(CHAT, *CALLS, DONE) == {"message": message(tool_calls=[F, G]), **END}
 
 
+def test_a_call_that_was_cut_before_its_arguments_is_left_out() -> None:
+    cut = Done(finish_reason=FinishReason.LENGTH, usage=DONE.usage)
+    *parts, last = stream(CHAT, *CALLS[:3], cut)
+    assert parts == [{"message": message(tool_calls=[F]), "done": False}]
+    assert last["done_reason"] == "length"
+    assert whole(CHAT, *CALLS[:3], cut)["message"] == message(tool_calls=[F])
+
+
 LIKELY = LikelyToken(id=1, piece=b"\xff", logprob=-float("inf"))
 LOGPROBS = (TokenLogprobs(chosen=LIKELY, top=(LIKELY,)),)
 WRITTEN = {"token": "\ufffd", "logprob": -9999.0, "bytes": [255]}

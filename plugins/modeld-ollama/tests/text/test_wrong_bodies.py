@@ -39,7 +39,7 @@ GENERATES = TEXT | {
     "system": NO_TEXT,
     "images": (5, "aaaa", {}, ["aaaa"] * 1024),
     "raw": NO_BOOL,
-    "suffix": ("x", 5),
+    "suffix": NO_TEXT,
     "template": ("x", 5),
     "context": ([1], 5, "x"),
 }

@@ -14,7 +14,7 @@ from modeld.responses import Done, Piece, ReasoningToken, Token, TokenLogprobs, 
 from modeld_openai.errors import error_document
 from modeld_openai.events import DONE, EVENTS, event, json_long_text, json_text, on_one_line
 from modeld_openai.head import head
-from modeld_openai.logprobs import chat_logprobs
+from modeld_openai.logprobs import ContentLogprobs, chat_logprobs
 from modeld_openai.usage import usage_of
 
 _AFTER: Final = b'},"logprobs":null,"finish_reason":null}]}\n\n'
@@ -36,6 +36,7 @@ class ChatStream(StreamEncoder):
         self._wants_usage = wants_usage
         self._begun: set[int] = set()
         self._usages: dict[int, Done] = {}
+        self._content = [ContentLogprobs() for _ in range(choices)]
         common = _encode(head(call, "chatcmpl", "chat.completion.chunk"))[:-1]
         self._before = [
             b'data: %b,"choices":[{"index":%d,"delta":{' % (common, index)
@@ -49,8 +50,8 @@ class ChatStream(StreamEncoder):
         if type(piece) is Token and not piece.logprobs and index in self._begun:  # nearly all are
             return self._before_text[index] + json_text(piece.text) + _AFTER
         chunk = self._before[index] + self._delta(index, piece)
-        if piece.logprobs:
-            chunk += b'},"logprobs":%b,"finish_reason":null}]}\n\n' % _logprobs(piece.logprobs)
+        if logprobs := self._content[index].of(piece):
+            chunk += b'},"logprobs":%b,"finish_reason":null}]}\n\n' % _logprobs(logprobs)
         else:
             chunk += _AFTER
         return chunk if index in self._begun else self._begin(index) + chunk
@@ -58,10 +59,8 @@ class ChatStream(StreamEncoder):
     def done(self, index: int, done: Done) -> bytes:
         """Return the end of a choice as a chunk."""
         self._usages[index] = done
-        logprobs = _logprobs(done.logprobs) if done.logprobs else b"null"
-        chunk = b'%b},"logprobs":%b,"finish_reason":"%b"}]}\n\n' % (
+        chunk = b'%b},"logprobs":null,"finish_reason":"%b"}]}\n\n' % (
             self._before[index],
-            logprobs,
             done.finish_reason.value.encode(),
         )
         return chunk if index in self._begun else self._begin(index) + chunk
@@ -100,9 +99,16 @@ class ChatObject(WholeEncoder):
 
     media_type = JSON
 
-    def __init__(self, call: Call, *, logprobs: bool) -> None:
+    def __init__(self, call: Call, choices: int, *, logprobs: bool) -> None:
         self._call = call
-        self._logprobs = logprobs
+        self._wants_logprobs = logprobs
+        self._content = [ContentLogprobs() for _ in range(choices)]
+        self._logprobs: list[list[TokenLogprobs]] = [[] for _ in range(choices)]
+
+    def note(self, index: int, piece: Piece) -> None:
+        """Take note of how probable what is said was."""
+        if self._wants_logprobs:
+            self._logprobs[index] += self._content[index].of(piece)
 
     def whole(self, generations: Sequence[Done]) -> bytes:
         """Return the object."""
@@ -136,7 +142,7 @@ class ChatObject(WholeEncoder):
         return {
             "index": index,
             "message": message,
-            "logprobs": chat_logprobs(done.logprobs) if self._logprobs else None,
+            "logprobs": chat_logprobs(self._logprobs[index]) if self._wants_logprobs else None,
             "finish_reason": done.finish_reason,
         }
 

@@ -26,7 +26,7 @@ class ChatTokenLogprobs(ChatLikelyToken):
 
 
 class ChatLogprobs(BaseModel):
-    """How probable the tokens were, those of thinking and of calls among them."""
+    """How probable the tokens of the content were."""
 
     content: list[ChatTokenLogprobs]
     refusal: None = Field(description="always null")

@@ -105,4 +105,4 @@ def _requests(body: ChatCompletionBody, call: Call) -> Sequence[GenerateRequest]
 def _encoder(body: ChatCompletionBody, call: Call) -> Encoder:
     if body.stream is True:
         return ChatStream(call, body.choices, wants_usage=body.wants_usage)
-    return ChatObject(call, logprobs=body.logprobs is True)
+    return ChatObject(call, body.choices, logprobs=body.logprobs is True)

@@ -12,7 +12,6 @@ from modeld.dialects.body import refused, wrong
 from modeld.requests import GenerateRequest
 from modeld_openai.fields import MAX_LOGPROBS, MAX_TOKENS, MOST_CHOICES, GenerationBody, of_choices
 from modeld_openai.text_or_tokens import (
-    SomeText,
     SomeTokens,
     TextOrTokens,
     kind_of_several,
@@ -24,7 +23,7 @@ USUAL_TOKENS = 16
 
 
 Prompts = Annotated[
-    Annotated[SomeText, Tag("~text")]
+    Annotated[str, Tag("~text")]
     | Annotated[SomeTokens, Tag("~tokens")]
     | Annotated[
         Annotated[list[TextOrTokens], Field(min_length=1, max_length=MOST_CHOICES, fail_fast=True)],
@@ -38,7 +37,8 @@ class CompletionBody(GenerationBody):
     """A request for how texts go on."""
 
     prompt: Prompts = Field(
-        description="one text or list of token ids, or a list of such; none of them empty"
+        description="one text or list of token ids, or a list of such; none of them empty but a"
+        " single text beside a `suffix`"
     )
     max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] | None = Field(
         None, description="longest generation; without it 16"
@@ -50,7 +50,11 @@ class CompletionBody(GenerationBody):
         None,
         description="true sends the prompt before its completion; not with `logprobs` or token ids",
     )
-    suffix: Annotated[None, refused("is not served")] = None
+    suffix: str | None = Field(
+        None,
+        description="text that follows: the completion is what stands between the prompt and this;"
+        " empty counts as left out",
+    )
     best_of: Annotated[None, refused("is not served; send `n`")] = None
 
     def requests(self, call: Call) -> list[GenerateRequest]:
@@ -61,15 +65,20 @@ class CompletionBody(GenerationBody):
         """
         self.check_stream()
         prompts = several(self.prompt)
+        if not (self.prompt or self.suffix):
+            raise wrong("prompt", "must not be empty, unless there is a suffix")
         if len(prompts) * self.choices > MOST_CHOICES:
             raise wrong("n", f"all prompts together may have at most {MOST_CHOICES} choices")
         if self.echo and self.logprobs is not None:
             raise wrong("echo", "cannot be had with logprobs: those of a prompt are not known")
         if self.echo and not all(isinstance(prompt, str) for prompt in prompts):
             raise wrong("echo", "cannot be had with token ids; send the prompt as a text")
+        if self.suffix and not all(isinstance(prompt, str) for prompt in prompts):
+            raise wrong("suffix", "cannot be had with token ids; send the prompt as a text")
         members = self.members(call.request_id)
         members["max_tokens"] = self.max_tokens or USUAL_TOKENS
         members["logprobs"] = self.logprobs
+        members["suffix"] = self.suffix or None
         return [
             request
             for prompt in prompts

@@ -11,9 +11,10 @@ from msgspec.structs import replace
 from modeld.dialects import JSON, StreamEncoder, WholeEncoder
 from modeld.errors import ModeldError
 from modeld.messages import Message, ToolCall
-from modeld.responses import Done, FinishReason, Piece, ToolCallDelta
+from modeld.responses import Done, FinishReason, Piece, TokenLogprobs, ToolCallDelta
 from modeld_openai.errors import blamed
 from modeld_openai.events import EVENTS, json_text, named_event
+from modeld_openai.logprobs import ContentLogprobs
 from modeld_openai.responses.frame import Frame, Keep
 from modeld_openai.responses.names import named
 from modeld_openai.responses.output_items import (
@@ -41,6 +42,12 @@ class ResponseObject(WholeEncoder):
     def __init__(self, frame: Frame, keep: Keep | None) -> None:
         self._frame = frame
         self._keep = keep
+        self._content = ContentLogprobs()
+        self._logprobs: list[TokenLogprobs] = []
+
+    def note(self, index: int, piece: Piece) -> None:  # noqa: ARG002  (there is one generation)
+        """Take note of how probable what is said was."""
+        self._logprobs += self._content.of(piece)
 
     def whole(self, generations: Sequence[Done]) -> bytes:
         """Return the object."""
@@ -49,7 +56,8 @@ class ResponseObject(WholeEncoder):
             replace(call, id=call.id or call_id(self._frame.id, number))
             for number, call in enumerate(done.tool_calls or ())
         ]
-        document = _encode(self._frame.ended(items_of(done, calls, self._frame.id), done))
+        items = items_of(done, calls, self._logprobs, self._frame.id)
+        document = _encode(self._frame.ended(items, done))
         if self._keep is not None:
             said = _turn(done.content or "", done.reasoning or "", calls)
             self._keep(document, said)
@@ -73,13 +81,15 @@ class ResponseStream(StreamEncoder):
         self._text: StreamText | None = None
         self._calls: dict[int, StreamCall] = {}
         self._closed: dict[int, Document] = {}
+        self._content = ContentLogprobs()
 
     def piece(self, index: int, piece: Piece) -> bytes:  # noqa: ARG002  (there is one generation)
         """Return a part of an item as its delta, after what must come before it."""
+        logprobs = self._content.of(piece) if piece.logprobs else ()
         if isinstance(piece, ToolCallDelta):
             return self._call_part(piece)
         text = self._text
-        if text is not None and text.takes is type(piece) and not piece.logprobs:  # nearly all are
+        if text is not None and text.takes is type(piece) and not logprobs:  # nearly all are
             text.texts.append(piece.text)
             self._sequence += 1
             return b'%b%b,"sequence_number":%d}\n\n' % (
@@ -89,15 +99,13 @@ class ResponseStream(StreamEncoder):
             )
         before = b"" if text is not None and text.takes is type(piece) else self._open_text(piece)
         assert self._text is not None
-        return before + self._written(self._text.delta(piece.text, piece.logprobs))
+        return before + self._written(self._text.delta(piece.text, logprobs))
 
     def done(self, index: int, done: Done) -> bytes:  # noqa: ARG002
         """Return the ends of all items that are open, and that of the response."""
         written = b""
         if not self._items:
             written += self._open(StreamMessage(self._frame.id, 0))
-        if done.logprobs and isinstance(self._items[-1], StreamMessage):
-            self._items[-1].logprobs += done.logprobs
         for number, item in enumerate(self._items):
             if number not in self._closed:
                 status = last_status(done) if number == len(self._items) - 1 else "completed"

@@ -76,8 +76,13 @@ def last_status(done: Done) -> Status:
     return "incomplete" if done.finish_reason is FinishReason.LENGTH else "completed"
 
 
-def items_of(done: Done, calls: Sequence[ToolCall], response_id: str) -> list[Document]:
-    """Return the items of a whole generation; one that has nothing is an empty message."""
+def items_of(
+    done: Done, calls: Sequence[ToolCall], logprobs: Sequence[TokenLogprobs], response_id: str
+) -> list[Document]:
+    """Return the items of a whole generation; one that has nothing is an empty message.
+
+    ``logprobs`` are those of its content.
+    """
     items: list[Document] = []
 
     def name(kind: ItemKind) -> str:
@@ -87,7 +92,7 @@ def items_of(done: Done, calls: Sequence[ToolCall], response_id: str) -> list[Do
         thought = reasoning_part(json_long_text(done.reasoning))
         items.append(reasoning_item(name("reasoning"), "completed", thought))
     if done.content or not (done.reasoning or calls):
-        said = text_part(json_long_text(done.content or ""), done.logprobs)
+        said = text_part(json_long_text(done.content or ""), logprobs)
         items.append(message_item(name("message"), "completed", said))
     items += [
         call_item(item_id("function_call", response_id, index), "completed", call)

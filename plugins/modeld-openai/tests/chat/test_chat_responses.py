@@ -124,13 +124,37 @@ def test_thinking_and_calls_are_deltas_of_their_own():
     ]
 
 
-def test_probabilities_stand_beside_the_deltas_and_the_end():
+def test_probabilities_stand_beside_the_deltas():
     done = Done(finish_reason=FinishReason.LENGTH, usage=USAGE, logprobs=LOGPROBS)
     chunks = stream(Token(text="a", logprobs=LOGPROBS), done, logprobs=True, top_logprobs=1)
     assert chunks[1:] == [
         part({"content": "a"}, logprobs=LOGPROBS_DOCUMENT),
-        part({}, logprobs=LOGPROBS_DOCUMENT, finish_reason="length"),
+        part({}, finish_reason="length"),
     ]
+
+
+def of(*pieces: str) -> tuple[TokenLogprobs, ...]:
+    chosen = (LikelyToken(id=1, piece=piece.encode(), logprob=-0.5) for piece in pieces)
+    return tuple(TokenLogprobs(chosen=each) for each in chosen)
+
+
+MIXED = (
+    ReasoningToken(text="hm", logprobs=of("<think>", "hm")),
+    Token(text="a", logprobs=of("</", "think>", "\n", "a")),
+    Token(text=" b", logprobs=of(" ", "b")),
+    ToolCallDelta(index=0, name="f", logprobs=of("<tool_call>", "f")),
+    Token(text="c", logprobs=of("</tool_call>", "c")),
+    Done(finish_reason=FinishReason.STOP, usage=USAGE, logprobs=of("</s>")),
+)
+
+
+def test_only_the_content_has_probabilities():
+    chunks = stream(*MIXED, logprobs=True)
+    streamed = [each["choices"][0]["logprobs"] for each in chunks[1:]]
+    whole_one = whole(*MIXED, logprobs=True)["choices"][0]["logprobs"]
+    tokens = [[each["token"] for each in said["content"]] if said else None for said in streamed]
+    assert tokens == [None, ["a"], [" ", "b"], None, ["c"], None]
+    assert whole_one["content"] == [each for said in streamed if said for each in said["content"]]
 
 
 def test_each_choice_has_its_role_its_text_and_its_end():

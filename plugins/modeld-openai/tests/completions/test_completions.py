@@ -151,7 +151,7 @@ WRONG: dict[str, tuple[Any, ...]] = COMMON | {
     "max_tokens": (*NO_WHOLE, 0, 2**31 + 1),
     "logprobs": (*NO_WHOLE, -1, 21),
     "echo": NO_BOOL,
-    "suffix": ("x", 5),
+    "suffix": (5, ["x"]),
     "best_of": (1, 2),
 }
 WRONG_EMBEDDINGS: dict[str, tuple[Any, ...]] = {
@@ -194,6 +194,9 @@ def test_two_fields_may_not_contradict_each_other():
         ({"prompt": [1, "a"]}, "prompt[1]"),
         ({"prompt": ["a", [-1]]}, "prompt[1][0]"),
         ({"prompt": [1], "echo": True}, "echo"),
+        ({"prompt": [1], "suffix": "s"}, "suffix"),
+        ({"prompt": ["a", [1]], "suffix": "s"}, "suffix"),
+        ({"prompt": "", "suffix": ""}, "prompt"),
     ]
     found = asyncio.run(said_of(COMPLETIONS, [body for body, _ in bodies]))
     assert found == [(400, field) for _, field in bodies]
@@ -214,3 +217,15 @@ def test_what_is_wrong_with_token_ids_is_named_as_the_prompt():
     refusal = InvalidRequestError("prompt_tokens[0] is 9", field="prompt_tokens")
     error = post(FakeService(refusal), COMPLETIONS, prompt=[9]).json()["error"]
     assert error["param"] == "prompt"
+
+
+def test_a_suffix_is_what_follows_each_prompt():
+    for prompt, texts in (("p", ["p"]), (["p", "q"], ["p", "q"]), ("", [""])):
+        service = FakeService()
+        assert post(service, COMPLETIONS, prompt=prompt, suffix="s").status_code == 200
+        assert [(each.prompt, each.suffix) for each in service.requests] == [
+            (text, "s") for text in texts
+        ]
+    service = FakeService()
+    post(service, COMPLETIONS, suffix="")
+    assert service.requests[0].suffix is None

@@ -154,11 +154,12 @@ def test_nothing_is_an_empty_message():
 def test_probabilities_are_there_where_they_are_wanted():
     likely = LikelyToken(id=1, piece=b"a", logprob=-0.5)
     document = whole(
+        ReasoningToken(text="hm", logprobs=(TokenLogprobs(chosen=likely),)),
         Token(text="a", logprobs=(TokenLogprobs(chosen=likely, top=(likely,)),)),
         DONE,
         include=["message.output_text.logprobs"],
         top_logprobs=1,
     )
     token = {"token": "a", "logprob": -0.5, "bytes": [97]}
-    (part,) = document["output"][0]["content"]
+    (part,) = document["output"][1]["content"]
     assert part["logprobs"] == [{**token, "top_logprobs": [token]}]

@@ -191,13 +191,13 @@ def test_probabilities_stand_beside_the_deltas_and_in_the_end():
     events = stream(
         Token(text="a", logprobs=logprobs),
         Token(text="a"),
-        Done(finish_reason=FinishReason.STOP, usage=USAGE, logprobs=logprobs),
+        Done(finish_reason=FinishReason.STOP, usage=USAGE, logprobs=logprobs),  # its own end's
         include=["message.output_text.logprobs"],
     )
     deltas = [each["logprobs"] for each in events if each["type"].endswith("text.delta")]
     assert deltas == [[document], []]
     (part,) = events[-1]["response"]["output"][0]["content"]
-    assert part["logprobs"] == [document, document]
+    assert part["logprobs"] == [document]
 
 
 def test_a_late_failure_is_an_error_and_a_failed_response():

@@ -67,8 +67,12 @@ class OutputParser(ABC):
         """
 
     @abstractmethod
-    def finish(self) -> list[Delta]:
-        """Return what was held back, at the end of the generation; afterwards there is nothing."""
+    def finish(self, *, cut: bool = False) -> list[Delta]:
+        """Return what was held back, at the end of the generation; afterwards there is nothing.
+
+        With ``cut`` the model would have gone on: what has come of a call is a call, although its
+        arguments are no whole object.
+        """
 
 
 class ChatFormat(ABC):
@@ -83,11 +87,14 @@ class ChatFormat(ABC):
     keeps_special: frozenset[str]
 
     @abstractmethod
-    def parser(self, *, tools: Sequence[Tool], prompt_end: str) -> OutputParser:
+    def parser(
+        self, *, tools: Sequence[Tool], prompt_end: str, must_call: bool = False
+    ) -> OutputParser:
         """Return a parser for one generation after a prompt with this end.
 
         ``prompt_end`` are the last :data:`PROMPT_END_CHARS` characters of the rendered prompt: a
-        template may begin reasoning itself. A name that no tool has is no call but text.
+        template may begin reasoning itself. A name that no tool has is no call but text. With
+        ``must_call`` a call is forced, so that nothing that is cut off can be text.
         """
 
     @abstractmethod

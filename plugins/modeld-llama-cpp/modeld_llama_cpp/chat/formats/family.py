@@ -44,10 +44,12 @@ class MarkedFamily(ChatFormat):
         marks = [mark for form in self.forms for mark in (*form.openers, *form.closers)]
         return frozenset(filter(None, (*self.think, *marks, *self.passed_over)))
 
-    def parser(self, *, tools: Sequence[Tool], prompt_end: str) -> OutputParser:
+    def parser(
+        self, *, tools: Sequence[Tool], prompt_end: str, must_call: bool = False
+    ) -> OutputParser:
         """Return a parser for one generation after a prompt with this end."""
         return MarkedParser(
-            Output(tools, self.new_id),
+            Output(tools, self.new_id, must_call=must_call),
             self.forms,
             think=self.think,
             prompt_end=prompt_end,

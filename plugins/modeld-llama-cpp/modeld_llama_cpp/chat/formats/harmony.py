@@ -52,10 +52,12 @@ class HarmonyParser(GeneratedParser):
     def _read_message(self) -> Reading[None]:
         """Read a message of whose header something was read already."""
         reader = self._output.reader
+        self._output.expect_calls()
         try:
             header = yield from self._read_header()
         except BrokenCallError:
-            self._output.say(reader.take())
+            if not self._output.take_cut():
+                self._output.say(reader.take())
             return
         recipient, channel = _RECIPIENT.search(header), _CHANNEL.search(header)
         if recipient and recipient[1] in self._output.tools:
@@ -74,11 +76,13 @@ class HarmonyParser(GeneratedParser):
 
     def _read_call(self, name: str) -> Reading[None]:
         reader = self._output.reader
-        yield from reader.skip_spaces()
+        self._output.known(name)
         try:
+            yield from reader.skip_spaces()
             yield from self._output.read_arguments(name)
         except BrokenCallError:
-            self._output.say(reader.take())
+            if not self._output.take_cut():
+                self._output.say(reader.take())
             yield from self._read_body(is_thought=False)
 
     def _read_body(self, *, is_thought: bool) -> Reading[None]:
@@ -105,9 +109,12 @@ class HarmonyFormat(ChatFormat):
     new_id: NewId = long_id
     tokens: Mapping[str, int] = field(default_factory=dict)
 
-    def parser(self, *, tools: Sequence[Tool], prompt_end: str) -> OutputParser:
+    def parser(
+        self, *, tools: Sequence[Tool], prompt_end: str, must_call: bool = False
+    ) -> OutputParser:
         """Return a parser for one generation after a prompt with this end."""
-        return HarmonyParser(Output(tools, self.new_id), prompt_end=prompt_end)
+        output = Output(tools, self.new_id, must_call=must_call)
+        return HarmonyParser(output, prompt_end=prompt_end)
 
     def forced(
         self, *, tools: Sequence[Tool], choice: ToolChoice, parallel: bool, prompt_end: str

@@ -9,7 +9,13 @@ from collections.abc import Callable, Sequence
 from modeld_llama_cpp.chat.formats.calls.call_form import CallForm
 from modeld_llama_cpp.chat.formats.chat_format import Delta, OutputParser
 from modeld_llama_cpp.chat.formats.output import Output
-from modeld_llama_cpp.chat.formats.reader import SPACES, BrokenCallError, Reader, Reading
+from modeld_llama_cpp.chat.formats.reader import (
+    SPACES,
+    BrokenCallError,
+    Reader,
+    Reading,
+    begun,
+)
 
 
 class GeneratedParser(OutputParser):
@@ -28,11 +34,15 @@ class GeneratedParser(OutputParser):
             self._go_on()
         return self._output.flush()
 
-    def finish(self) -> list[Delta]:
+    def finish(self, *, cut: bool = False) -> list[Delta]:
         """Return what was held back."""
         if not self._output.reader.ended:
             self._output.reader.ended = True
+            self._output.is_cut = cut
             self._go_on()
+            if not self.thinking:
+                self._output.begin_forced()
+                self.tool_calls = self._output.calls
         return self._output.flush()
 
     def _go_on(self) -> None:
@@ -130,11 +140,12 @@ class MarkedParser(GeneratedParser):
     def _read_calls(self, mark: str) -> Reading[None]:
         form = next(each for each in self._forms if mark in (*each.openers, each.bare))
         calls = self._output.calls
+        self._output.expect_calls()
         try:
             yield from form.read(self._output, mark)
             held = ""
         except BrokenCallError:
-            held = self._output.reader.take()
+            held = "" if self._output.take_cut() else self._output.reader.take()
         self._output.reader.take()
         if held.strip(SPACES) or calls == self._output.calls:
             self._say(held)
@@ -167,10 +178,5 @@ def pass_on(reader: Reader, marks: Sequence[str], give: Callable[[str], None]) -
 
 def _plain(text: str, marks: Sequence[str]) -> int:
     """Return how much of a text can be neither of a mark nor white space before one."""
-    begun = (
-        size
-        for mark in marks
-        for size in range(min(len(mark) - 1, len(text)), 0, -1)
-        if text.endswith(mark[:size])
-    )
-    return len(text[: len(text) - max(begun, default=0)].rstrip(SPACES))
+    held = max((begun(text, mark) for mark in marks), default=0)
+    return len(text[: len(text) - held].rstrip(SPACES))

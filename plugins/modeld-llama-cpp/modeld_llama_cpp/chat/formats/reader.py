@@ -148,3 +148,9 @@ class Reader:
             searched = max(0, len(self._text) - self._at - longest + 1)
             if not (yield from self.more()):
                 raise BrokenCallError
+
+
+def begun(text: str, mark: str) -> int:
+    """Return how many characters at the end of a text may be the beginning of a mark."""
+    longest = min(len(mark) - 1, len(text))
+    return next((size for size in range(longest, 0, -1) if text.endswith(mark[:size])), 0)

@@ -26,19 +26,26 @@ _DIGITS = {"x": 2, "u": 4, "U": 8}
 _PLAIN = {"'": re.compile(r"[^'\\]+"), '"': re.compile(r'[^"\\]+')}
 
 
-def read_keywords(output: Output) -> Reading[str]:
+def arguments_at_cut(output: Output, name: str) -> dict[str, str]:
+    """Return where the arguments of a call are put as they come, to be given out at a cut."""
+    found: dict[str, str] = {}
+    output.at_cut = lambda: output.call(name, _object(found)[:-1] if found else "")
+    return found
+
+
+def read_keywords(output: Output, name: str) -> Reading[str]:
     """Read ``a=1, b="x")`` from behind the opening parenthesis on; return a JSON object."""
-    reader, found = output.reader, dict[str, str]()
+    reader, found = output.reader, arguments_at_cut(output, name)
     yield from reader.skip_spaces()
     closed = yield from reader.skip(")")
     while not closed:
-        name = yield from reader.run(_NAME)
-        if not name or name in found:
+        key = yield from reader.run(_NAME)
+        if not key or key in found:
             raise BrokenCallError
         yield from reader.skip_spaces()
         yield from reader.expect("=")
         yield from reader.skip_spaces()
-        found[name] = yield from read_literal(reader)
+        found[key] = yield from read_literal(reader)
         closed = yield from _at_end(reader, ")")
     return _object(found)
 
@@ -72,9 +79,14 @@ def read_literal(reader: Reader, depth: int = 0) -> Reading[str]:
     return number
 
 
-def read_mapping(reader: Reader, depth: int = 1) -> Reading[str]:
-    """Read ``a: 1, 'b': 2}`` from behind the opening brace on; return a JSON object."""
-    found = dict[str, str]()
+def read_mapping(
+    reader: Reader, depth: int = 1, found: dict[str, str] | None = None
+) -> Reading[str]:
+    """Read ``a: 1, 'b': 2}`` from behind the opening brace on; return a JSON object.
+
+    Its members are put into ``found`` as they come.
+    """
+    found = {} if found is None else found
     yield from reader.skip_spaces()
     closed = yield from reader.skip("}")
     while not closed:

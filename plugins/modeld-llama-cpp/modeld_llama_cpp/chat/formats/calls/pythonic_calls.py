@@ -11,6 +11,7 @@ from modeld_llama_cpp.chat.formats.calls.call_form import CallForm, Frame, Json,
 from modeld_llama_cpp.chat.formats.calls.json_calls import JsonCalls, read_call, written_call
 from modeld_llama_cpp.chat.formats.calls.literals import (
     GEMMA_QUOTE,
+    arguments_at_cut,
     read_keywords,
     read_mapping,
 )
@@ -75,7 +76,7 @@ def read_python_call(output: Output) -> Reading[None]:
     """Read ``f(a=1)``."""
     name = yield from output.read_name()
     yield from output.reader.expect("(")
-    arguments = yield from read_keywords(output)
+    arguments = yield from read_keywords(output, name)
     output.call(name, arguments)
 
 
@@ -131,11 +132,12 @@ class PythonTagCalls(CallForm):
         try:
             name = yield from output.read_name()
             yield from reader.expect(".call(")
-            output.call(name, (yield from read_keywords(output)))
+            output.call(name, (yield from read_keywords(output, name)))
         except BrokenCallError:
             tool = next((each for each in CODE_TOOLS if each in output.tools), None)
-            if tool is None:
+            if tool is None or (output.is_cut and output.at_cut is not None):
                 raise
+            output.at_cut = None
             reader.rewind(start)
             yield from self._read_code(output, output.tools[tool])
 
@@ -177,7 +179,7 @@ class GemmaCalls(CallForm):
         name = yield from output.read_name()
         yield from reader.skip_spaces()
         yield from reader.expect("{")
-        arguments = yield from read_mapping(reader)
+        arguments = yield from read_mapping(reader, found=arguments_at_cut(output, name))
         output.call(name, arguments)
         yield from reader.skip_spaces()
         yield from reader.skip("<tool_call|>")

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from modeld.messages import Tool
 from modeld_llama_cpp.chat.formats.calls.call_form import (
@@ -28,7 +30,7 @@ from modeld_llama_cpp.chat.formats.calls.tool_arguments import (
 )
 from modeld_llama_cpp.chat.formats.json_text import read_value
 from modeld_llama_cpp.chat.formats.output import Output, dumped
-from modeld_llama_cpp.chat.formats.reader import BrokenCallError, Reading
+from modeld_llama_cpp.chat.formats.reader import SPACES, BrokenCallError, Reading, begun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,11 +100,12 @@ class TaggedCalls(CallForm):
             if self._tags.before_value:
                 yield from reader.skip_spaces()
                 yield from reader.expect(self._tags.before_value)
-            value = f"{dumped(key)}: {(yield from self._read_value(output, tool, key))}"
+            add = partial(_add_value, output, tool, key, is_first=not seen)
+            output.at_cut = partial(self._add_begun, output, tool, key, reader.position, add)
+            value = yield from self._read_value(output, tool, key)
+            output.at_cut = None
             reader.take()
-            if not seen:
-                output.begin(tool.name)
-            output.add_arguments(f", {value}" if seen else f"{{{value}")
+            add(value)
             seen.add(key)
         # Without this end it is not known whether another argument was to come.
         yield from reader.expect(self._after or self._closer)
@@ -110,6 +113,16 @@ class TaggedCalls(CallForm):
         if not seen:
             output.begin(tool.name)
         output.add_arguments("}" if seen else "{}")
+
+    def _add_begun(
+        self, output: Output, tool: Tool, key: str, start: int, add: Callable[[str], None]
+    ) -> None:
+        """Give out what has come of a value, as the beginning of its JSON."""
+        text = output.reader.since(start)
+        ends = (self._tags.after_value, f"{self._line}{self._tags.after_value}")
+        text = text[: len(text) - max(begun(text, end) for end in ends)]
+        is_text = takes_only_text(tool, key)
+        add(dumped(text.removeprefix(self._line))[:-1] if is_text else text.lstrip(SPACES))
 
     def _read_value(self, output: Output, tool: Tool, key: str) -> Reading[str]:
         """Read a value and what is behind it, and return it as JSON.
@@ -171,3 +184,9 @@ class TaggedCalls(CallForm):
         schema, _ = value
         is_text = is_any_text(schema) or listed_texts(schema) is not None
         return self._tags.after_name not in name and (is_text or not is_only_text(schema))
+
+
+def _add_value(output: Output, tool: Tool, key: str, value: str, *, is_first: bool) -> None:
+    if is_first:
+        output.begin(tool.name)
+    output.add_arguments(f"{'{' if is_first else ', '}{dumped(key)}: {value}")
