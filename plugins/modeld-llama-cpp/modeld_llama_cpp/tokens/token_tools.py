@@ -3,10 +3,15 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias, assert_never
+from typing import TypeAlias
 
 from modeld.errors import InvalidRequestError
-from modeld.requests import ApplyTemplateRequest, DetokenizeRequest, TokenizeRequest
+from modeld.requests import (
+    ApplyTemplateRequest,
+    DetokenizeRequest,
+    TokenizeRequest,
+    not_supported,
+)
 from modeld.responses import TextResponse, TokenizeResponse
 from modeld_llama_cpp.chat.template import ChatTemplate
 from modeld_llama_cpp.tokens.prompts import check_known, encoded
@@ -30,6 +35,7 @@ class TokenTools:
 
         Raises:
             InvalidRequestError: a token is none of the vocabulary's, or there are no messages.
+            NotSupportedError: the request is of a later kind.
             ModeldError: the chat template is missing or failed, or cannot serve the request.
         """
         match request:
@@ -41,8 +47,8 @@ class TokenTools:
                 if not request.messages:
                     raise InvalidRequestError("there are no messages", field="messages")
                 return TextResponse(text=self._template.render(request).shown)
-            case _:
-                assert_never(request)
+            case _:  # of a later version of modeld
+                raise not_supported(request)
 
     def _tokens(self, request: TokenizeRequest) -> TokenizeResponse:
         ids = self._vocabulary.tokenize(
