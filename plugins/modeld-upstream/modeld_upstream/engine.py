@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""A model on a server of another make, as the event loop sees it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Final
+
+from modeld import Chunk, Engine, GenerateRequest
+from modeld.errors import DrainingError, ModeldError, WorkerCrashedError
+from modeld.requests import AnyUnaryRequest
+from modeld.responses import AnyUnaryResponse
+from modeld_upstream.client import UpstreamClient
+from modeld_upstream.errors import UpstreamError, UpstreamLostError
+from modeld_upstream.health import is_well
+from modeld_upstream.heartbeat import Heartbeat
+from modeld_upstream.servers import UpstreamServer
+from modeld_upstream.spawning.process import ServerProcess
+from modeld_upstream.unary import submitted
+from modeld_upstream.wire.bodies import generation
+from modeld_upstream.wire.events import END
+from modeld_upstream.wire.generation import Generation
+
+NOTICED_S: Final = 0.5
+"""How long after a connection has broken its server may be found dead, which explains it."""
+
+
+class UpstreamEngine(Engine):
+    """Passes requests on to a server, as many at once as there are slots.
+
+    With a ``process`` the server was started for this model, and ends with the engine.
+    """
+
+    def __init__(
+        self,
+        client: UpstreamClient,
+        server: UpstreamServer,
+        model: str,
+        *,
+        slots: int,
+        process: ServerProcess | None = None,
+        held_bytes: int = 0,
+    ) -> None:
+        self.slots = slots
+        self.held_bytes = held_bytes
+        self.pid = None if process is None else process.pid
+        self._client = client
+        self._server = server
+        self._model = model
+        self._process = process
+        self._is_closing = False
+        self._heartbeat = Heartbeat(
+            server.name, lambda: is_well(client, server), server.health_interval_s
+        )
+
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
+        """Pass the request on, and each event of the response as it comes."""
+        self._check()
+        path, body = generation(request, self._server.kind_of_server, self._model)
+        reading = Generation(request, self._server.name)
+        is_complete = False
+        try:
+            async with aclosing(self._client.events(path, body, request.request_id)) as events:
+                async for event in events:
+                    if event == END:
+                        is_complete = True
+                        break
+                    self._heartbeat.sign()
+                    for piece in reading.pieces(event):
+                        yield piece
+        except UpstreamLostError as exc:
+            raise await self._explained(exc) from exc
+        if not (is_complete or reading.has_ended):
+            raise await self._explained(
+                UpstreamError(f"server {self._server.name!r} ended in the middle of a generation")
+            )
+        yield reading.done()
+
+    async def submit(self, request: AnyUnaryRequest) -> AnyUnaryResponse:
+        """Pass a unary request on and return what comes back."""
+        self._check()
+        try:
+            return await submitted(request, self._client, self._server, self._model)
+        except UpstreamLostError as exc:
+            raise await self._explained(exc) from exc
+
+    async def aclose(self) -> None:
+        """Close all connections and end the server, if it was started for this model."""
+        self._is_closing = True
+        try:
+            await self._heartbeat.aclose()
+            await self._client.aclose()
+            if self._process is not None:
+                await self._process.aclose(self._server.stop_timeout_s)
+        except BaseException:
+            if self._process is not None:
+                self._process.kill()  # whoever is cancelled here cannot wait for it to end well
+            raise
+
+    async def wait_exited(self) -> WorkerCrashedError:
+        """Wait until the server has ended or is gone, and return how."""
+        ends = {self._heartbeat.gone}
+        if self._process is not None:
+            ends.add(self._process.exited)
+        done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        return done.pop().result()
+
+    def failure(self) -> WorkerCrashedError | None:
+        """Return how the server has ended, or that it is gone."""
+        if self._process is not None and self._process.failure() is not None:
+            return self._process.failure()
+        return self._heartbeat.gone.result() if self._heartbeat.gone.done() else None
+
+    def log_tail(self) -> tuple[str, ...]:
+        """Return the server's last lines, if it was started here."""
+        return () if self._process is None else self._process.output.tail()
+
+    def _check(self) -> None:
+        failure = self.failure()
+        if failure is not None:
+            raise failure
+        if self._is_closing:
+            raise DrainingError("the server is shutting down")
+
+    async def _explained(self, error: ModeldError) -> ModeldError:
+        """Return why a connection has broken, as far as that can be found out."""
+        if self._is_closing:
+            return DrainingError("the server is shutting down")
+        if self._process is not None:
+            await self._process.ended_within(NOTICED_S)
+        return self.failure() or error

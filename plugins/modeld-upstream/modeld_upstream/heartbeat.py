@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Looks now and then whether a server that has a model still responds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from modeld.errors import WorkerCrashedError
+
+MISSED: Final = 3
+"""After so many checks in a row without a response a server counts as gone."""
+
+
+class Heartbeat:
+    """Calls ``is_well`` every ``interval_s``; ``gone`` says when too many checks have failed."""
+
+    def __init__(
+        self, server: str, is_well: Callable[[], Awaitable[bool]], interval_s: float
+    ) -> None:
+        self._server = server
+        self._is_well = is_well
+        self._interval_s = interval_s
+        self._missed = 0
+        self.gone: asyncio.Future[WorkerCrashedError] = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._run()) if interval_s else None
+
+    def sign(self) -> None:
+        """Note that something has come from the server, which counts as well as a check."""
+        self._missed = 0
+
+    async def aclose(self) -> None:
+        """Look no more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def _run(self) -> None:
+        while self._missed < MISSED:
+            await asyncio.sleep(self._interval_s)
+            self._missed += 1
+            if await self._is_well():
+                self._missed = 0
+        error = WorkerCrashedError(
+            f"server {self._server!r} has not responded to {MISSED} checks in a row"
+        )
+        error.cause = "stall"
+        error.retry_after_s = 1.0
+        self.gone.set_result(error)
