@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from modeld.messages import Message
     from modeld.requests import BackendSampling, GenerateRequest, Sampling
     from modeld.responses import Chunk, Done, Failed, FinishReason, StepChunk, Token, Usage
-    from modeld.settings import Settings
+    from modeld.settings import PluginSettings, Secret, Settings
     from modeld.values import Finding, MemoryEstimate, ModelSpec, Options
 
 __all__ = [
@@ -68,9 +68,11 @@ __all__ = [
     "Observer",
     "Options",
     "OutputFormatter",
+    "PluginSettings",
     "PublicRoute",
     "RegistrySource",
     "Sampling",
+    "Secret",
     "Settings",
     "SimpleEngine",
     "StepChunk",

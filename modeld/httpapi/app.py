@@ -34,6 +34,7 @@ from modeld.httpapi.routes.swagger import swagger_operation, swagger_route
 from modeld.httpapi.server.loop_lag import LoopLagWatch
 from modeld.httpapi.startup import Lifetime
 from modeld.interfaces import ModelService, PublicRoute
+from modeld.plugin_tables import find_tables
 from modeld.plugins import PluginHost
 from modeld.serving.service import LocalService
 from modeld.settings import Settings, resolve
@@ -55,7 +56,7 @@ def create_app(
         ConfigurationError: the settings or the plugins cannot be used; nothing was started.
     """
     if settings is None:
-        settings = resolve({}, os.environ).settings
+        settings = resolve({}, os.environ, tables=find_tables).settings
     if plugins is None:
         plugins = PluginHost.discover(settings)
     return ModeldApp(settings, plugins, trusted_hosts or settings.trusted_hosts or None)
