@@ -17,7 +17,7 @@ from modeld_upstream.errors import UpstreamError, UpstreamLostError
 from modeld_upstream.health import is_well
 from modeld_upstream.heartbeat import Heartbeat
 from modeld_upstream.servers import UpstreamServer
-from modeld_upstream.spawning.process import ServerProcess
+from modeld_upstream.spawning.process import CLOSED, ServerProcess
 from modeld_upstream.unary import submitted
 from modeld_upstream.wire.bodies import generation
 from modeld_upstream.wire.events import END
@@ -118,16 +118,20 @@ class UpstreamEngine(Engine):
         return () if self._process is None else self._process.output.tail()
 
     def _check(self) -> None:
-        failure = self.failure()
-        if failure is not None:
-            raise failure
-        if self._is_closing:
-            raise DrainingError("the server is shutting down")
+        if self._is_closing or self.failure() is not None:
+            raise self._ending()
 
     async def _explained(self, error: ModeldError) -> ModeldError:
         """Return why a connection has broken, as far as that can be found out."""
-        if self._is_closing:
-            return DrainingError("the server is shutting down")
-        if self._process is not None:
+        if self._process is not None and not self._is_closing:
             await self._process.ended_within(NOTICED_S)
-        return self.failure() or error
+        return self._ending(error)
+
+    def _ending(self, otherwise: ModeldError | None = None) -> ModeldError:
+        """Return what has ended the engine: that it was closed, unless it had died before."""
+        failure = self.failure()
+        if failure is not None and failure.cause != CLOSED:
+            return failure
+        if self._is_closing or otherwise is None:
+            return DrainingError("the server is shutting down")
+        return otherwise

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta
 
+from modeld import PluginSettings, Secret
 from modeld.capabilities import Capability
 from modeld.errors import ConfigurationError
-from modeld.values import Value
 from modeld_upstream.kinds import ANY, KINDS, Kind, KindName
 from modeld_upstream.spawning.command import fault_of_command
 
@@ -24,7 +24,7 @@ Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 
 
-class UpstreamServer(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class UpstreamServer(PluginSettings, frozen=True, kw_only=True):
     """One server. It has a ``url`` or a ``command``, never both.
 
     Raises:
@@ -50,7 +50,7 @@ class UpstreamServer(Value, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     start_timeout_s: Seconds = 1800.0
     stop_timeout_s: Annotated[float, Meta(ge=0, le=25)] = 10.0
     ports: tuple[Port, Port] = (FIRST_PORT, LAST_PORT)
-    environment: dict[str, str] = {}
+    environment: dict[str, Secret] = {}
 
     def __post_init__(self) -> None:
         """Check what belongs together."""
@@ -131,7 +131,7 @@ class UpstreamServer(Value, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return fault_of_command(self.command)
 
 
-class UpstreamSettings(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class UpstreamSettings(PluginSettings, frozen=True, kw_only=True):
     """What is set for this plugin.
 
     Raises:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from pathlib import Path
@@ -22,6 +23,7 @@ from modeld.errors import (
     NotSupportedError,
     WorkerCrashedError,
 )
+from tests.support.http.served import serving
 
 
 def test_servers_share_one_budget(tmp_path: Path) -> None:
@@ -127,3 +129,18 @@ def test_models_are_listed_with_what_they_can_be_asked_for() -> None:
                 assert {"chat", "regex"} <= set(spec.capabilities)
 
     asyncio.run(main())
+
+
+def test_modeld_serves_what_its_flags_name_and_leaves_nothing_when_it_is_killed(
+    tmp_path: Path,
+) -> None:
+    members = {"name": "here", "command": server(tmp_path).command, "models": ["m"]}
+    flags = ("--upstream-servers", json.dumps([members]), "--warm-workers", "0")
+    chat = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+    with serving(tmp_path, *flags, "--block-plugins", "llama-cpp", measured=False) as served:
+        response = served.post("/infer", chat)
+        assert response.status_code == 200
+        assert json.loads(response.text.splitlines()[-1])["content"] == "Hello"
+        assert served.instance("m")["pid"] is not None
+        served.process.kill()
+    asyncio.run(until_gone(number(tmp_path)))

@@ -27,6 +27,9 @@ KILLED_S: Final = 5.0
 LAST_WORDS_S: Final = 0.5
 """How long the output of a server that has ended is waited for."""
 
+CLOSED: Final = "closed"
+"""The cause of an end that was asked for here."""
+
 _PIPE_TO_GUARD: Final = 0
 _OUTPUT: Final = 1
 
@@ -136,7 +139,7 @@ class ServerProcess(asyncio.SubprocessProtocol):
         code = self._transport.get_returncode() or 0
         why = f"signal {_signal_name(-code)}" if code < 0 else f"exit {code}"
         error = WorkerCrashedError(f"the model's server ended: {why}{self.output.told()}")
-        error.cause = "closed" if self._is_closing else "signal" if code < 0 else "exit"
+        error.cause = CLOSED if self._is_closing else "signal" if code < 0 else "exit"
         error.retry_after_s = 1.0
         self.exited.set_result(error)
         self._transport.close()
