@@ -16,6 +16,7 @@ from modeld.errors import ModeldError
 from modeld_upstream.errors import (
     UpstreamError,
     UpstreamLostError,
+    UpstreamStalledError,
     error_of,
     retry_after_s,
     told,
@@ -60,7 +61,7 @@ class UpstreamClient:
         self.name = name
         self._base_url = base_url.rstrip("/")
         self._root_url = self._base_url.removesuffix("/v1")
-        self._stall_timeout_s = stall_timeout_s
+        self.stall_timeout_s = stall_timeout_s
         self._retry_for_s = retry_for_s
         self._is_alive = is_alive
         self._finishing: set[asyncio.Task[None]] = set()
@@ -155,7 +156,7 @@ class UpstreamClient:
         again where that may help."""
         content, retries = _encode(body), Retries(self._retry_for_s)
         headers = {"Content-Type": "application/json"}
-        if request_id:
+        if request_id.isascii() and request_id.isprintable():
             headers["X-Request-ID"] = request_id
         while True:
             wait_s: float | None = None
@@ -200,8 +201,8 @@ class UpstreamClient:
         named = f"server {self.name!r}"
         match exc:
             case aiohttp.SocketTimeoutError():
-                return UpstreamLostError(
-                    f"{named} has sent nothing for {self._stall_timeout_s:g} s",
+                return UpstreamStalledError(
+                    f"{named} has sent nothing for {self.stall_timeout_s:g} s",
                     retry_after_s=1.0,
                 )
             case aiohttp.ClientConnectorError() | TimeoutError():

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
 from modeld import Chunk, Engine, GenerateRequest
@@ -13,7 +13,7 @@ from modeld.errors import DrainingError, ModeldError, WorkerCrashedError
 from modeld.requests import AnyUnaryRequest
 from modeld.responses import AnyUnaryResponse
 from modeld_upstream.client import UpstreamClient
-from modeld_upstream.errors import UpstreamError, UpstreamLostError
+from modeld_upstream.errors import UpstreamLostError, UpstreamStalledError
 from modeld_upstream.health import is_well
 from modeld_upstream.heartbeat import Heartbeat
 from modeld_upstream.servers import UpstreamServer
@@ -25,6 +25,10 @@ from modeld_upstream.wire.generation import Generation
 
 NOTICED_S: Final = 0.5
 """How long after a connection has broken its server may be found dead, which explains it."""
+
+
+NEARLY: Final = 0.9
+"""The part of the longest silence that counts as one: clocks are read at different moments."""
 
 
 class UpstreamEngine(Engine):
@@ -51,40 +55,36 @@ class UpstreamEngine(Engine):
         self._model = model
         self._process = process
         self._is_closing = False
-        self._heartbeat = Heartbeat(
-            server.name, lambda: is_well(client, server), server.health_interval_s
-        )
+        self._running = 0
+        self._sign_s = 0.0
+        self._heartbeat = Heartbeat(server.name, self._is_well, server.health_interval_s)
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
         """Pass the request on, and each event of the response as it comes."""
-        self._check()
         path, body = generation(request, self._server.kind_of_server, self._model)
         reading = Generation(request, self._server.name)
         is_complete = False
-        try:
-            async with aclosing(self._client.events(path, body, request.request_id)) as events:
-                async for event in events:
-                    if event == END:
-                        is_complete = True
-                        break
-                    self._heartbeat.sign()
-                    for piece in reading.pieces(event):
-                        yield piece
-        except UpstreamLostError as exc:
-            raise await self._explained(exc) from exc
-        if not (is_complete or reading.has_ended):
-            raise await self._explained(
-                UpstreamError(f"server {self._server.name!r} ended in the middle of a generation")
-            )
+        async with (
+            self._serving(),
+            aclosing(self._client.events(path, body, request.request_id)) as events,
+        ):
+            async for event in events:
+                self._sign_s = asyncio.get_running_loop().time()
+                if event == END:
+                    is_complete = True
+                    break
+                for piece in reading.pieces(event):
+                    yield piece
+            if not (is_complete or reading.has_ended):
+                raise UpstreamLostError(
+                    f"server {self._server.name!r} ended in the middle of a generation"
+                )
         yield reading.done()
 
     async def submit(self, request: AnyUnaryRequest) -> AnyUnaryResponse:
         """Pass a unary request on and return what comes back."""
-        self._check()
-        try:
+        async with self._serving():
             return await submitted(request, self._client, self._server, self._model)
-        except UpstreamLostError as exc:
-            raise await self._explained(exc) from exc
 
     async def aclose(self) -> None:
         """Close all connections and end the server, if it was started for this model."""
@@ -117,15 +117,38 @@ class UpstreamEngine(Engine):
         """Return the server's last lines, if it was started here."""
         return () if self._process is None else self._process.output.tail()
 
-    def _check(self) -> None:
+    @asynccontextmanager
+    async def _serving(self) -> AsyncIterator[None]:
+        """Count a request, and explain why its connection has broken, as far as that is known.
+
+        Raises:
+            WorkerCrashedError: the server has ended or hangs.
+            DrainingError: the engine is closed.
+        """
         if self._is_closing or self.failure() is not None:
             raise self._ending()
+        if not self._running:
+            self._sign_s = asyncio.get_running_loop().time()  # nothing was due before
+        self._running += 1
+        try:
+            yield
+        except UpstreamStalledError as exc:
+            # Where other requests go on, it is this one alone that the server has forgotten.
+            silence_s = asyncio.get_running_loop().time() - self._sign_s
+            if silence_s >= self._client.stall_timeout_s * NEARLY:
+                self._heartbeat.give_up(f"hangs: nothing has come from it for {silence_s:.3g} s")
+            raise self._ending(exc) from exc
+        except UpstreamLostError as exc:
+            if self._process is not None and not self._is_closing:
+                await self._process.ended_within(NOTICED_S)
+            raise self._ending(exc) from exc
+        finally:
+            self._running -= 1
 
-    async def _explained(self, error: ModeldError) -> ModeldError:
-        """Return why a connection has broken, as far as that can be found out."""
-        if self._process is not None and not self._is_closing:
-            await self._process.ended_within(NOTICED_S)
-        return self._ending(error)
+    async def _is_well(self) -> bool:
+        """Return whether the server responds. While a request runs, that says so itself: some
+        servers respond to nothing else meanwhile."""
+        return self._running > 0 or await is_well(self._client, self._server)
 
     def _ending(self, otherwise: ModeldError | None = None) -> ModeldError:
         """Return what has ended the engine: that it was closed, unless it had died before."""

@@ -45,7 +45,11 @@ class UpstreamError(BackendUnavailableError):
 
 
 class UpstreamLostError(UpstreamError):
-    """There is no connection to the server any more, or it is silent."""
+    """There is no connection to the server, or none any more."""
+
+
+class UpstreamStalledError(UpstreamLostError):
+    """The server has sent nothing for too long."""
 
 
 class UpstreamRefusedError(InternalError):

@@ -38,7 +38,7 @@ async def until_started(
     """
     clock = asyncio.get_running_loop().time
     while (failure := process.failure()) is None:
-        status, _ = await _health(client, server)
+        status = await _health_unless_ended(client, server, process)
         # A stranger may have taken the port meanwhile; then the server has ended, or is about to.
         if status is not None and 200 <= status < 300 and not process.exited.done():
             progress(1.0)
@@ -76,6 +76,18 @@ async def until_reached(
             progress(0.0)
         start.check(clock())
         await asyncio.sleep(POLL_S)
+
+
+async def _health_unless_ended(
+    client: UpstreamClient, server: UpstreamServer, process: ServerProcess
+) -> int | None:
+    """Return the status of the server's health; what has ended is not waited for."""
+    looking = asyncio.create_task(_health(client, server))
+    try:
+        await asyncio.wait({looking, process.exited}, return_when=asyncio.FIRST_COMPLETED)
+        return looking.result()[0] if looking.done() else None
+    finally:
+        looking.cancel()
 
 
 async def _health(client: UpstreamClient, server: UpstreamServer) -> tuple[int | None, bytes]:

@@ -14,21 +14,23 @@ MISSED: Final = 3
 
 
 class Heartbeat:
-    """Calls ``is_well`` every ``interval_s``; ``gone`` says when too many checks have failed."""
+    """Calls ``is_well`` every ``interval_s``; ``gone`` says that the server is, and why."""
 
     def __init__(
         self, server: str, is_well: Callable[[], Awaitable[bool]], interval_s: float
     ) -> None:
+        self.gone: asyncio.Future[WorkerCrashedError] = asyncio.get_running_loop().create_future()
         self._server = server
         self._is_well = is_well
         self._interval_s = interval_s
-        self._missed = 0
-        self.gone: asyncio.Future[WorkerCrashedError] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._run()) if interval_s else None
 
-    def sign(self) -> None:
-        """Note that something has come from the server, which counts as well as a check."""
-        self._missed = 0
+    def give_up(self, why: str) -> None:
+        """Take the server for gone."""
+        if not self.gone.done():
+            error = WorkerCrashedError(f"server {self._server!r} {why}", retry_after_s=1.0)
+            error.cause = "stall"
+            self.gone.set_result(error)
 
     async def aclose(self) -> None:
         """Look no more."""
@@ -37,14 +39,8 @@ class Heartbeat:
             await asyncio.wait({self._task})
 
     async def _run(self) -> None:
-        while self._missed < MISSED:
+        missed = 0
+        while missed < MISSED:
             await asyncio.sleep(self._interval_s)
-            self._missed += 1
-            if await self._is_well():
-                self._missed = 0
-        error = WorkerCrashedError(
-            f"server {self._server!r} has not responded to {MISSED} checks in a row"
-        )
-        error.cause = "stall"
-        error.retry_after_s = 1.0
-        self.gone.set_result(error)
+            missed = 0 if await self._is_well() else missed + 1
+        self.give_up(f"has not responded to {MISSED} checks in a row")

@@ -32,6 +32,7 @@ async def listed(server: UpstreamServer, timeout_s: float) -> list[ModelDocument
     if status != 200:
         raise error_of(server.name, status, told(content))
     try:
-        return msgspec.json.decode(content, type=ModelListDocument).data
+        models = msgspec.json.decode(content, type=ModelListDocument).data
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise UpstreamError(f"server {server.name!r} sent no list of models: {exc}") from exc
+    return [each for each in models if each.id]

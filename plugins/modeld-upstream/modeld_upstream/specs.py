@@ -41,7 +41,7 @@ def named(server: UpstreamServer, model: str, source: str, context: int | None =
         path=server.url or model,
         format=format_of(server.kind_of_server),
         metadata={SERVER: server.name, MODEL: model},
-        context_length=context,
+        context_length=context if context and context > 0 else None,
         source=source,
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from attached import CHAT, attached, generated, text_of
-from modeld_upstream.errors import UpstreamError, UpstreamLostError, UpstreamRefusedError
+from modeld_upstream.errors import UpstreamError, UpstreamRefusedError, UpstreamStalledError
 from scripted_server import Asked, Connection, Scripted, delta, ended, hello, scripted
 
 from modeld import Engine, Token
@@ -226,16 +226,68 @@ def test_an_error_in_a_stream_is_that_error() -> None:
     assert type(failing(respond)[1]) is InvalidRequestError
 
 
-def test_a_server_that_falls_silent_is_given_up() -> None:
-    async def respond(_asked: Asked, connection: Connection) -> None:
-        await connection.begin()
-        await connection.event(delta(content="one"))
-        await connection.left.wait()
+async def falls_silent(_asked: Asked, connection: Connection) -> None:
+    await connection.begin()
+    await connection.event(delta(content="one"))
+    await connection.left.wait()
 
-    texts, error, _ = failing(respond, stall_timeout_s=0.2)
+
+def test_a_server_that_falls_silent_hangs() -> None:
+    texts, error, _ = failing(falls_silent, stall_timeout_s=0.2)
     assert texts == ["one"]
-    assert type(error) is UpstreamLostError
-    assert "0.2 s" in error.message
+    assert isinstance(error, WorkerCrashedError)
+    assert (error.cause, "hangs" in error.message) == ("stall", True)
+
+
+def test_a_server_that_has_forgotten_one_request_serves_the_others() -> None:
+    forgotten = asyncio.Event()
+
+    async def respond(asked: Asked, connection: Connection) -> None:
+        if not forgotten.is_set():
+            forgotten.set()
+            await connection.left.wait()
+            return
+        await connection.begin()
+        while not connection.left.is_set():
+            await connection.event(delta(content="on"))
+            await asyncio.sleep(0.02)
+
+    async def main() -> None:
+        async with scripted(respond) as server, attached(server.url, stall_timeout_s=0.4) as engine:
+            first = asyncio.create_task(generated(engine))
+            await forgotten.wait()
+            second = asyncio.create_task(generated(engine))
+            with pytest.raises(UpstreamStalledError, match=r"0\.4 s"):
+                await first
+            assert engine.failure() is None
+            second.cancel()
+
+    asyncio.run(main())
+
+
+def test_a_server_that_responds_to_nothing_else_while_it_serves_is_not_gone() -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def respond(asked: Asked, connection: Connection) -> None:
+        begun.set()
+        await go_on.wait()
+        await hello(asked, connection)
+
+    async def main() -> None:
+        async with (
+            scripted(respond) as server,
+            attached(server.url, health_interval_s=0.01) as engine,
+        ):
+            task = asyncio.create_task(generated(engine))
+            await begun.wait()
+            seen = len(server.asked)
+            await asyncio.wait({task}, timeout=0.2)
+            assert len(server.asked) == seen, "nobody looks while a request runs"
+            go_on.set()
+            assert text_of(await task) == "Hello there"
+            assert engine.failure() is None
+
+    asyncio.run(main())
 
 
 def test_an_event_without_end_is_given_up() -> None:

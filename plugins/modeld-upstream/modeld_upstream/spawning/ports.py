@@ -37,6 +37,8 @@ class Ports:
 def is_free(port: int) -> bool:
     """Return whether a server could listen on a port of this machine now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tried:
+        # What is left of ended connections does not keep a server from listening, nor this.
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             tried.bind((HOST, port))
         except OSError:

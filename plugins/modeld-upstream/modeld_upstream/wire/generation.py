@@ -166,8 +166,12 @@ def usage_of(said: UsageDocument | None) -> Usage:
         return Usage()
     prompt, completion = said.prompt_tokens_details, said.completion_tokens_details
     return Usage(
-        prompt_tokens=said.prompt_tokens or 0,
-        completion_tokens=said.completion_tokens or 0,
-        cached_tokens=(prompt.cached_tokens if prompt else None) or 0,
-        reasoning_tokens=(completion.reasoning_tokens if completion else None) or 0,
+        prompt_tokens=_count(said.prompt_tokens),
+        completion_tokens=_count(said.completion_tokens),
+        cached_tokens=_count(prompt.cached_tokens if prompt else None),
+        reasoning_tokens=_count(completion.reasoning_tokens if completion else None),
     )
+
+
+def _count(said: int | None) -> int:
+    return max(0, said or 0)
