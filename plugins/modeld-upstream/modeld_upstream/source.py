@@ -37,9 +37,15 @@ class UpstreamModels(RegistrySource):
         self._servers = servers
         self._listed: dict[str, list[ModelSpec]] = {}
         self._silent: set[str] = set()
+        self._failures: list[ModeldError] = []
 
     async def list_models(self) -> Sequence[ModelSpec]:
-        """Return all models; of two with one id the one of the server that is named first."""
+        """Return all models; of two with one id the one of the server that is named first.
+
+        Raises:
+            ModeldError: no server has any, and one of them could not be asked.
+        """
+        self._failures.clear()
         lists = await asyncio.gather(*map(self._models_of, self._servers))
         found: dict[str, ModelSpec] = {}
         for spec in (spec for specs in lists for spec in specs):
@@ -48,6 +54,8 @@ class UpstreamModels(RegistrySource):
                     "model %s of two servers is that of the first; give one of them a prefix",
                     spec.id,
                 )
+        if not found and self._failures:
+            raise self._failures[0]
         return list(found.values())
 
     async def _models_of(self, server: UpstreamServer) -> list[ModelSpec]:
@@ -70,6 +78,7 @@ class UpstreamModels(RegistrySource):
         try:
             models = await listed(server, LIST_S)
         except ModeldError as exc:
+            self._failures.append(exc)
             if server.name not in self._silent:
                 self._silent.add(server.name)
                 log.warning("the models of server %s are not known now: %s", server.name, exc)

@@ -6,6 +6,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+from modeld_upstream.errors import UpstreamError
 from modeld_upstream.servers import UpstreamServer
 from modeld_upstream.source import UpstreamModels
 from modeld_upstream.specs import model_of, server_of
@@ -54,8 +56,11 @@ def test_patterns_choose_among_what_the_server_lists() -> None:
     asyncio.run(main())
 
 
-def test_a_server_that_is_down_stops_nobody() -> None:
-    assert listed(UpstreamServer(name="a", url=NOBODY)) == {}
+def test_a_server_that_is_down_hides_no_other() -> None:
+    down = UpstreamServer(name="a", url=NOBODY)
+    assert list(listed(down, UpstreamServer(name="b", url=NOBODY, models=("m",)))) == ["m"]
+    with pytest.raises(UpstreamError, match="cannot be reached"):
+        listed(down)
 
 
 def test_files_are_models_and_split_ones_are_one(tmp_path: Path) -> None:
