@@ -21,6 +21,7 @@ from modeld_upstream.errors import (
     retry_after_s,
     told,
 )
+from modeld_upstream.open_requests import OpenRequests
 from modeld_upstream.retries import Retries
 from modeld_upstream.wire.events import END, EventSplitter, TooLongError
 
@@ -64,6 +65,7 @@ class UpstreamClient:
         self.stall_timeout_s = stall_timeout_s
         self._retry_for_s = retry_for_s
         self._is_alive = is_alive
+        self._open = OpenRequests()
         self._finishing: set[asyncio.Task[None]] = set()
         headers = {"User-Agent": "modeld-upstream", "Accept-Encoding": "identity"}
         if key is not None:
@@ -79,6 +81,7 @@ class UpstreamClient:
 
     async def aclose(self) -> None:
         """Close all connections. What still runs on them fails."""
+        self._open.end()
         for task in self._finishing:
             task.cancel()
         await asyncio.gather(*self._finishing, return_exceptions=True)
@@ -101,12 +104,13 @@ class UpstreamClient:
         try:
             _check_type(self.name, response)
             splitter = EventSplitter()
-            async for received in response.content.iter_any():
-                for event in splitter.feed(received):
-                    has_ended = event == END
-                    yield event
-                    if has_ended:
-                        return
+            with self._open.reading(response):
+                async for received in response.content.iter_any():
+                    for event in splitter.feed(received):
+                        has_ended = event == END
+                        yield event
+                        if has_ended:
+                            return
         except TooLongError as exc:
             raise UpstreamError(f"server {self.name!r}: {exc}") from exc
         except _LOST as exc:
@@ -125,7 +129,8 @@ class UpstreamClient:
         """
         response = await self._opened(path, body, request_id)
         try:
-            content = await _bounded(response, MAX_BODY_BYTES)
+            with self._open.reading(response):
+                content = await _bounded(response, MAX_BODY_BYTES)
         except _LOST as exc:
             raise self._failed(exc) from exc
         finally:
@@ -152,8 +157,21 @@ class UpstreamClient:
     async def _opened(
         self, path: str, body: dict[str, Any], request_id: str
     ) -> aiohttp.ClientResponse:
-        """Return a response that is fine so far. Nothing of it was read: until then it is tried
-        again where that may help."""
+        """Return a response that is fine so far, of which nothing was read.
+
+        Raises:
+            ModeldError: as :meth:`events`.
+        """
+        try:
+            async with self._open.waiting():
+                return await self._tried(path, body, request_id)
+        except TimeoutError as exc:
+            raise self._failed(exc) from exc
+
+    async def _tried(
+        self, path: str, body: dict[str, Any], request_id: str
+    ) -> aiohttp.ClientResponse:
+        """Return the same, after as many tries as it takes and as there may be."""
         content, retries = _encode(body), Retries(self._retry_for_s)
         headers = {"Content-Type": "application/json"}
         if request_id.isascii() and request_id.isprintable():

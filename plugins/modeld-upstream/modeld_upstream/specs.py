@@ -29,8 +29,8 @@ def server_of(spec: ModelSpec) -> str:
 
 
 def model_of(spec: ModelSpec) -> str:
-    """Return what the server calls the model."""
-    return str(spec.metadata.get(MODEL, ""))
+    """Return what the server calls the model: its name, or its file."""
+    return str(spec.metadata.get(MODEL, spec.path))
 
 
 def named(server: UpstreamServer, model: str, source: str, context: int | None = None) -> ModelSpec:
@@ -53,7 +53,7 @@ def filed(server: UpstreamServer, file: Path, source: str) -> ModelSpec:
         name=file.name if file.is_dir() else file.stem,
         path=str(file),
         format=format_of(server.kind_of_server),
-        metadata={SERVER: server.name, MODEL: str(file)},
+        metadata={SERVER: server.name},
         source=source,
     )
     try:

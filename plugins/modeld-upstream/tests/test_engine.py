@@ -131,19 +131,25 @@ def test_a_connection_is_used_again_after_a_whole_response() -> None:
     asyncio.run(main())
 
 
-def test_who_still_runs_when_the_engine_closes_is_told() -> None:
+@pytest.mark.parametrize("begins", [True, False])
+def test_who_still_waits_when_the_engine_closes_is_told(begins: bool) -> None:
+    asked = asyncio.Event()
+
     async def respond(_asked: Asked, connection: Connection) -> None:
-        await connection.begin()
-        await connection.event(delta(content="one"))
+        if begins:
+            await connection.begin()
+            await connection.event(delta(content="one"))
+        asked.set()
         await connection.left.wait()
 
     async def main() -> None:
         async with scripted(respond) as server, attached(server.url) as engine:
-            chunks = engine.generate(CHAT)
-            await anext(chunks)
+            task = asyncio.create_task(generated(engine))
+            await asked.wait()
+            await asyncio.sleep(0)
             await engine.aclose()
             with pytest.raises(DrainingError):
-                await anext(chunks)
+                await task
             with pytest.raises(DrainingError):
                 await generated(engine)
             await engine.aclose()
