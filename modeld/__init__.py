@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from modeld.pythonapi.opening import open, open_blocking  # noqa: A004  (always modeld.open)
     from modeld.requests import BackendSampling, GenerateRequest, Sampling
     from modeld.responses import Chunk, Done, Failed, FinishReason, StepChunk, Token, Usage
-    from modeld.settings import Settings
+    from modeld.settings import PluginSettings, Secret, Settings
     from modeld.values import Finding, MemoryEstimate, ModelSpec, Options
 
 __all__ = [
@@ -76,9 +76,11 @@ __all__ = [
     "Observer",
     "Options",
     "OutputFormatter",
+    "PluginSettings",
     "PublicRoute",
     "RegistrySource",
     "Sampling",
+    "Secret",
     "Settings",
     "SimpleEngine",
     "StepChunk",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import UnionType
 from typing import Annotated, Any, Final, Union, get_args, get_origin
 
@@ -143,8 +143,18 @@ def misfit(annotation: Any, value: object, where: str) -> str | None:
         plain = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
         if inside is None and _is_struct(plain) and isinstance(value, dict):
             return f"{where}: {exc}"
-        return inside or f"{where}: expected {expected(annotation)}, got {shown(value)}"
+        got = "something else, which is secret" if holds_secret(annotation) else shown(value)
+        return inside or f"{where}: expected {expected(annotation)}, got {got}"
     return None
+
+
+def holds_secret(annotation: Any) -> bool:
+    """Return whether values of a type, or their members, are secret."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        extras = [each.extra or {} for each in arguments[1:] if isinstance(each, msgspec.Meta)]
+        return any(extra.get("secret") for extra in extras) or holds_secret(arguments[0])
+    return any(holds_secret(each) for each in arguments)
 
 
 def _misfit_inside(annotation: Any, value: object, where: str) -> str | None:
@@ -156,6 +166,8 @@ def _misfit_inside(annotation: Any, value: object, where: str) -> str | None:
         parts = (misfit(each, value, where) for each in arguments if _is_alike(each, value))
     elif origin in {list, tuple} and isinstance(value, list):
         parts = (misfit(arguments[0], each, f"{where}[{at}]") for at, each in enumerate(value))
+    elif origin in {dict, Mapping} and isinstance(value, dict):
+        parts = (misfit(arguments[1], each, f"{where}[{name!r}]") for name, each in value.items())
     elif _is_struct(annotation) and isinstance(value, dict):
         parts = (
             _misfit_of_field(annotation, name, value, where) for name in _names(annotation, value)
@@ -176,7 +188,8 @@ def _misfit_of_field(
 ) -> str | None:
     fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
     if name not in fields:
-        return f"{where}: {shown(name)} is none of {', '.join(sorted(fields))}"
+        known = sorted(fields)
+        return f"{where}: {shown(name)} is none of {', '.join(known)}{nearest(str(name), known)}"
     if name not in value:
         return f"{where}: {name} is missing"
     return misfit(fields[str(name)].type, value[name], f"{where}.{name}")
@@ -184,8 +197,12 @@ def _misfit_of_field(
 
 def _is_alike(annotation: Any, value: object) -> bool:
     """Return whether a value with parts is meant to be of this kind."""
-    is_list = get_origin(annotation) in {list, tuple}
-    return is_list if isinstance(value, list) else _is_struct(annotation) and type(value) is dict
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _is_alike(get_args(annotation)[0], value)
+    if isinstance(value, list):
+        return origin in {list, tuple}
+    return type(value) is dict and (_is_struct(annotation) or origin in {dict, Mapping})
 
 
 def _is_struct(annotation: Any) -> bool:

@@ -2,8 +2,9 @@
 """All hooks, on one page.
 
 Every ``modeld_register_*`` hook is called once per application, at assembly, and returns objects
-with a ``name``; two of one kind with one name stop the start with an error that names both
-plugins. An implementation may take fewer arguments than the hook offers.
+with a ``name`` (but for the settings, which have the plugin's); two of one kind with one name stop
+the start with an error that names both plugins. An implementation may take fewer arguments than
+the hook offers.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from modeld.interfaces import (
     RegistrySource,
 )
 from modeld.sampling import SamplingParameter
-from modeld.settings import Settings
+from modeld.settings import PluginSettings, Settings
 from modeld.values import ModelSpec
 
 if TYPE_CHECKING:
@@ -37,6 +38,15 @@ PROJECT = "modeld"
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def modeld_register_settings() -> type[PluginSettings]:  # type: ignore[empty-body]
+    """Return the class of this plugin's own settings, which stand under the plugin's name.
+
+    Called before all other hooks, which get their values with ``settings.of(…)``, and also where
+    nothing but the settings is asked for, ``modeld serve --help`` for example.
+    """
 
 
 @hookspec

@@ -5,36 +5,55 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Literal
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final, Literal
 
 from modeld.contributions import (
     DIALECTS_HOOK,
     ROUTES_HOOK,
     SEPARATE_HOOKS,
+    SETTINGS_HOOK,
     Contribution,
     contribution,
     dialect_contribution,
     route_contribution,
 )
+from modeld.hookspecs import PROJECT
 from modeld.interfaces import ModelService
 from modeld.plugin_guard import PluginFault, described
 from modeld.plugin_hooks import PluginHooks
 from modeld.sampling import SamplingParameter
+from modeld.settings import TABLE, PluginTable, table_of
 from modeld.values import PluginStatus
 
+GROUP: Final = "modeld"
+"""The entry point group that plugins are found by."""
+
 log = logging.getLogger("modeld.plugins")
+
+
+def entries() -> list[EntryPoint]:
+    """Return the entry points of all installed plugins, in the order of their names."""
+    return sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+
+
+def entries_of_others() -> list[EntryPoint]:
+    """Return all but those of modeld itself."""
+    return [entry for entry in entries() if entry.dist is None or entry.dist.name != PROJECT]
 
 
 class InstalledPlugin:
     """A plugin whose faults stay its own.
 
-    ``distribution`` and ``version`` are empty for one that the application has passed in.
+    ``distribution`` and ``version`` are empty for one that the application has passed in. ``table``
+    has its settings, once it was imported and if it has any.
     """
 
     def __init__(self, name: str, distribution: str, version: str, hooks: PluginHooks) -> None:
         self.name = name
         self.distribution = distribution
         self.provides: list[str] = []
+        self.table: PluginTable | None = None
         self._version = version
         self._hooks = hooks
         self._state: Literal["active", "broken", "blocked"] = "active"
@@ -42,12 +61,13 @@ class InstalledPlugin:
 
     def status(self) -> PluginStatus:
         """Return what became of it so far."""
+        settings = (f"settings {self.name}",) if self.table else ()
         return PluginStatus(
             name=self.name,
             distribution=self.distribution,
             version=self._version,
             state=self._state,
-            provides=tuple(self.provides),
+            provides=(*settings, *self.provides),
             reason="; ".join(self._reasons) or None,
         )
 
@@ -56,10 +76,14 @@ class InstalledPlugin:
         self._state = "blocked"
 
     def brought(self, load: Callable[[], object], hooks: Sequence[str]) -> list[Contribution]:
-        """Import it and return what these hooks bring; nothing if anything of that fails."""
+        """Import it, read its table of settings, and return what these hooks bring.
+
+        It is nothing if anything of that fails.
+        """
         try:
             implementation = self._hooks.within("import", lambda: _instance(load()))
             self._hooks.register(self.name, implementation)
+            self.table = self._declared_settings()
             return [found for hook in hooks for found in self._brought_by(hook)]
         except PluginFault as fault:
             self._break(str(fault))
@@ -97,6 +121,21 @@ class InstalledPlugin:
         self._reasons.append(reason)
         log.warning("plugin %r: %s", self.name, reason)
 
+    def _declared_settings(self) -> PluginTable | None:
+        declared = self._hooks.of_plugin(self.name, SETTINGS_HOOK)
+        if declared is None:
+            return None
+        try:
+            table = table_of(self.name, declared)
+        except ValueError as exc:
+            raise PluginFault(f"its settings cannot be used: {exc}") from exc
+        own = {variable for row in TABLE for variable in row.variables}
+        for row in table.rows:
+            if row.variable in own:
+                said = f"{row.name!r} would be {row.variable}, which modeld itself has"
+                raise PluginFault(f"its settings cannot be used: {said}")
+        return table
+
     def _brought_by(self, hook: str) -> list[Contribution]:
         found: list[Contribution] = []
         for number, thing in enumerate(self._hooks.things(self.name, hook)):
@@ -109,7 +148,7 @@ class InstalledPlugin:
         return found
 
     def _break(self, reason: str) -> None:
-        self._state, self._reasons = "broken", [reason]
+        self._state, self._reasons, self.table = "broken", [reason], None
         self._hooks.unregister(self.name)
         log.warning("plugin %r is left out: %s", self.name, reason)
 

@@ -64,11 +64,9 @@ class PluginHooks:
         Raises:
             PluginFault: it raised, took too long or returned no list.
         """
-        implementations = getattr(self._manager.hook, hook).get_hookimpls()
-        if all(each.plugin_name != plugin for each in implementations):
-            return []  # no thread for nothing: most plugins have one hook of eleven
-        others = [other for name, other in self._manager.list_name_plugin() if name != plugin]
-        caller = self._manager.subset_hook_caller(hook, remove_plugins=others)
+        caller = self._caller(plugin, hook)
+        if caller is None:
+            return []
         arguments["settings"] = self._settings
 
         def collect() -> list[Any]:
@@ -81,6 +79,15 @@ class PluginHooks:
 
         return self.within(hook, collect)
 
+    def of_plugin(self, plugin: str, hook: str) -> object:
+        """Return what one plugin returns to a hook without arguments; ``None`` if it has no such.
+
+        Raises:
+            PluginFault: it raised or took too long.
+        """
+        caller = self._caller(plugin, hook)
+        return None if caller is None else next(iter(self.within(hook, caller)), None)
+
     def first(self, hook: str, **arguments: object) -> object:
         """Return the first result that any plugin has for one hook; ``None`` if none has one.
 
@@ -90,6 +97,14 @@ class PluginHooks:
         caller = getattr(self._manager.hook, hook)
         arguments["settings"] = self._settings
         return self.within(hook, lambda: caller(**arguments))
+
+    def _caller(self, plugin: str, hook: str) -> Callable[..., list[Any]] | None:
+        """Return what calls one plugin's hook; ``None`` if the plugin does not have that hook."""
+        implementations = getattr(self._manager.hook, hook).get_hookimpls()
+        if all(each.plugin_name != plugin for each in implementations):
+            return None  # no thread for nothing: most plugins have one or two hooks of all
+        others = [other for name, other in self._manager.list_name_plugin() if name != plugin]
+        return self._manager.subset_hook_caller(hook, remove_plugins=others)
 
     def _refuse_unmarked(self, implementation: object) -> None:
         for name in dir(implementation):

@@ -11,10 +11,9 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
-from modeld import hookspecs
 from modeld.backend_choice import choose_backend
 from modeld.commands import Command
 from modeld.contributions import (
@@ -26,7 +25,7 @@ from modeld.contributions import (
 from modeld.errors import ConfigurationError
 from modeld.events import Event
 from modeld.expectation import nearest
-from modeld.installed_plugin import InstalledPlugin
+from modeld.installed_plugin import InstalledPlugin, entries, entries_of_others
 from modeld.interfaces import (
     Backend,
     EvictionPolicy,
@@ -39,6 +38,7 @@ from modeld.interfaces import (
 )
 from modeld.plugin_guard import GuardedPolicy, PluginFault
 from modeld.plugin_hooks import PluginHooks
+from modeld.plugin_tables import check_distinct, unused
 from modeld.sampling import SamplingParameter, merged, parameters_of
 from modeld.settings import Settings
 from modeld.values import ModelSpec, PluginStatus
@@ -48,9 +48,6 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from modeld.dialects import Dialect
-
-GROUP = "modeld"
-"""The entry point group that plugins are found by."""
 
 log = logging.getLogger("modeld.plugins")
 
@@ -87,16 +84,19 @@ class PluginHost:
                 settings name does not exist.
         """
         host = cls(settings)
-        for entry in _entries():
+        for entry in entries():
             host._add(entry.name, entry.load, entry)
         for name, plugin in (extra or {}).items():
             host._add(name, functools.partial(_same, plugin), None)
+        check_distinct(host._plugins.values())
         host._check_policy()
         host.sampling = host._sampling()
         for name in settings.block_plugins:
             if name not in host._plugins:
                 hint = nearest(name, list(host._plugins))
                 log.warning("block_plugins: there is no plugin %r%s", name, hint)
+        for warning in unused(settings, host._plugins.values()):
+            log.warning("%s", warning)
         return host
 
     @classmethod
@@ -109,7 +109,7 @@ class PluginHost:
             ConfigurationError: two plugins have one name.
         """
         host = cls(settings)
-        for entry in _entries_of_others():
+        for entry in entries_of_others():
             host._add(entry.name, entry.load, entry, hooks=(COMMANDS_HOOK,))
         return host
 
@@ -123,7 +123,7 @@ class PluginHost:
             ConfigurationError: as :meth:`discover` raises it for these plugins.
         """
         host = cls(settings)
-        for entry in _entries_of_others():
+        for entry in entries_of_others():
             # Nothing else: an observer, say, may start a thread as soon as it is asked for.
             host._add(entry.name, entry.load, entry, hooks=("modeld_register_backends",))
         return host._sampling()
@@ -266,17 +266,6 @@ class PluginHost:
                 f" there is {', '.join(known) or 'none'}{nearest(wanted, known)}",
                 field="eviction_policy",
             )
-
-
-def _entries() -> list[EntryPoint]:
-    return sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
-
-
-def _entries_of_others() -> list[EntryPoint]:
-    """Return all but those of modeld itself."""
-    return [
-        entry for entry in _entries() if entry.dist is None or entry.dist.name != hookspecs.PROJECT
-    ]
 
 
 def _same(plugin: object) -> object:

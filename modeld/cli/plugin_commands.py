@@ -17,7 +17,7 @@ from modeld.errors import ConfigurationError, InternalError
 from modeld.expectation import nearest
 from modeld.plugin_guard import described
 from modeld.plugins import PluginHost
-from modeld.settings import Settings, resolve
+from modeld.settings import Settings, own_settings
 from modeld.values import PluginStatus
 
 EXTRAS: Final[Mapping[str, str]] = {"bench": "bench"}
@@ -87,6 +87,6 @@ def _warning(status: PluginStatus) -> str:
 def _settings() -> Settings:
     """Return the settings, or the defaults if they are wrong: other commands say how."""
     try:
-        return resolve({}, os.environ).settings
+        return own_settings({}, os.environ)
     except ConfigurationError:
         return Settings()

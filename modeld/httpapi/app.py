@@ -34,6 +34,7 @@ from modeld.httpapi.routes.swagger import swagger_operation, swagger_route
 from modeld.httpapi.server.loop_lag import LoopLagWatch
 from modeld.interfaces import ModelService, PublicRoute
 from modeld.lifetime import assembled
+from modeld.plugin_tables import find_tables
 from modeld.plugins import PluginHost
 from modeld.pythonapi.models import Models as PythonApi
 from modeld.settings import Settings, resolve
@@ -56,7 +57,7 @@ def create_app(
         ConfigurationError: the settings or the plugins cannot be used; nothing was started.
     """
     if settings is None:
-        settings = resolve({}, os.environ).settings
+        settings = resolve({}, os.environ, tables=find_tables).settings
     if not isinstance(plugins, PluginHost):
         plugins = PluginHost.discover(settings, plugins)
     return ModeldApp(settings, plugins, trusted_hosts or settings.trusted_hosts or None)

@@ -10,6 +10,7 @@ from typing import overload
 from modeld.errors import ConfigurationError
 from modeld.expectation import nearest
 from modeld.lifetime import assembled
+from modeld.plugin_tables import find_tables
 from modeld.plugins import PluginHost
 from modeld.pythonapi.blocking import BlockingModels
 from modeld.pythonapi.models import Models
@@ -90,7 +91,7 @@ def _settings(
 ) -> Settings:
     if not isinstance(given, Settings):
         config = None if given is None else os.fspath(given)
-        return resolve(_converted(keywords), os.environ, config).settings
+        return resolve(_converted(keywords), os.environ, config, find_tables).settings
     for name in keywords:
         raise ConfigurationError(f"{name}: set it in the Settings, which are given too", field=name)
     return given

@@ -1,7 +1,30 @@
 # SPDX-License-Identifier: GPL-3.0-only
 """The settings: what can be set, and where each value comes from."""
 
-from modeld.settings.resolution import Resolved, resolve
+from modeld.settings.plugin_table import (
+    NO_TABLES,
+    PluginSettings,
+    PluginTable,
+    PluginTables,
+    Secret,
+    masked,
+    table_of,
+)
+from modeld.settings.resolution import Resolved, own_settings, resolve
 from modeld.settings.table import TABLE, ModelOptions, Settings
 
-__all__ = ["TABLE", "ModelOptions", "Resolved", "Settings", "resolve"]
+__all__ = [
+    "NO_TABLES",
+    "TABLE",
+    "ModelOptions",
+    "PluginSettings",
+    "PluginTable",
+    "PluginTables",
+    "Resolved",
+    "Secret",
+    "Settings",
+    "masked",
+    "own_settings",
+    "resolve",
+    "table_of",
+]

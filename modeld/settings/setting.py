@@ -4,12 +4,22 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import msgspec
+from msgspec import Meta, inspect
 
 from modeld.errors import ConfigurationError
-from modeld.expectation import expected, json_fault, number, shown, twice_in_json
+from modeld.expectation import (
+    expected,
+    holds_secret,
+    json_fault,
+    misfit,
+    number,
+    shown,
+    twice_in_json,
+)
 from modeld.sizes import size_of
 from modeld.values import Value
 
@@ -23,10 +33,14 @@ _OPTIONS_OF_ALL: Final = (
 )
 
 
-class Setting(Value, frozen=True, kw_only=True):
-    """One row of the table. ``type`` is without its annotations; ``choices`` may be empty.
+_SCALARS: Final = (bool, int, float, str)
 
-    ``former`` is a second name, which works wherever ``name`` does, or empty.
+
+class Setting(Value, frozen=True, kw_only=True):
+    """One row of a table. ``type`` is without its annotations; ``choices`` may be empty.
+
+    ``former`` is a second name, which works wherever ``name`` does, or empty. ``plugin`` is whose
+    table it is, empty for modeld's own.
     """
 
     name: str
@@ -36,16 +50,32 @@ class Setting(Value, frozen=True, kw_only=True):
     help: str
     choices: tuple[str, ...] = ()
     former: str = ""
+    plugin: str = ""
+
+    @property
+    def key(self) -> str:
+        """Its name among those of all tables: ``max_wait_s``, ``shelf.most``."""
+        return f"{self.plugin}.{self.name}" if self.plugin else self.name
 
     @property
     def flag(self) -> str:
         """The command-line flag."""
-        return flag_of(self.name)
+        return self.flags[0]
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The flags of all names."""
+        return tuple(map(flag_of, self._names_anywhere))
 
     @property
     def variable(self) -> str:
         """The environment variable."""
-        return variable_of(self.name)
+        return self.variables[0]
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The variables of all names."""
+        return tuple(map(variable_of, self._names_anywhere))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -55,7 +85,20 @@ class Setting(Value, frozen=True, kw_only=True):
     @property
     def unit_bytes(self) -> int:
         """What a size is counted in; 0 for what is no size."""
+        if self.type is not int:
+            return 0
         return next((size for end, size in _UNITS.items() if self.name.endswith(end)), 0)
+
+    @property
+    def is_list_of_texts(self) -> bool:
+        """Whether a flag or a variable has its values with commas between them."""
+        is_list = get_origin(self.type) in {tuple, list}
+        return is_list and _bare(get_args(self.type)[0]) is str
+
+    @property
+    def is_json(self) -> bool:
+        """Whether a flag or a variable has its value as JSON."""
+        return not (self.choices or self.type in _SCALARS or self.is_list_of_texts)
 
     @property
     def expected(self) -> str:
@@ -63,19 +106,67 @@ class Setting(Value, frozen=True, kw_only=True):
         example = default_text(self)
         if self.unit_bytes:
             noun = "a whole number of bytes" if self.unit_bytes == 1 else "a whole number of MiB"
-            said = number(noun, self.annotated.__metadata__[0])
+            said = number(noun, self._limits)
             return f"{said}, or a size with its unit such as {_EXAMPLES[self.unit_bytes]}"
-        if self.type is float:
-            return (
-                f"{number('a number of seconds', self.annotated.__metadata__[0])} such as {example}"
-            )
-        if get_origin(self.type) is tuple:
+        if self.type is float and self.name.endswith("_s"):
+            return f"{number('a number of seconds', self._limits)} such as {example}"
+        if self.is_list_of_texts:
             return "a list of names, in text with commas between them"
-        if get_origin(self.type) is dict:
+        if get_origin(self.type) is dict and not self.plugin:
             return _OPTIONS_OF_ALL
         if self.choices:
             return f"one of {', '.join(self.choices)}"
         return expected(self.annotated)
+
+    @property
+    def _names_anywhere(self) -> tuple[str, ...]:
+        """The names with that of the plugin before them."""
+        before = f"{self.plugin}_".replace("-", "_") if self.plugin else ""
+        return tuple(before + name for name in self.names)
+
+    @property
+    def _limits(self) -> Any:
+        kind = inspect.type_info(self.annotated)
+        kind = kind.type if isinstance(kind, inspect.Metadata) else kind
+        if isinstance(kind, inspect.UnionType):
+            kind = next(each for each in kind.types if not isinstance(each, inspect.NoneType))
+        return kind
+
+
+def rows_of(table: type[msgspec.Struct], plugin: str = "") -> tuple[Setting, ...]:
+    """Return the fields of a table, in their order; all have a default."""
+    defaults = table()
+    return tuple(
+        _row(field, getattr(defaults, field.name), plugin)
+        for field in msgspec.structs.fields(table)
+    )
+
+
+def _row(field: msgspec.structs.FieldInfo, default: object, plugin: str) -> Setting:
+    kind = _bare(field.type)
+    metas = [each for each in get_args(field.type)[1:] if isinstance(each, Meta)]
+    choices = get_args(kind) if get_origin(kind) is Literal else ()
+    return Setting(
+        name=field.name,
+        type=kind,
+        annotated=field.type,
+        default=default,
+        help=next((each.description for each in metas if each.description), ""),
+        choices=choices if all(isinstance(each, str) for each in choices) else (),
+        former=next((said for each in metas if (said := (each.extra or {}).get("former"))), ""),
+        plugin=plugin,
+    )
+
+
+def _bare(annotation: Any) -> Any:
+    """Return a type without its annotations, and without ``None`` if one other is left then."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _bare(arguments[0])
+    if origin in {Union, UnionType}:
+        others = [each for each in arguments if each is not NoneType]
+        return _bare(others[0]) if len(others) == 1 else annotation
+    return annotation
 
 
 def flag_of(name: str) -> str:
@@ -90,17 +181,19 @@ def variable_of(name: str) -> str:
 
 def default_text(row: Setting) -> str:
     """Return a setting's default value as a person would write it on a command line."""
+    if row.default is None or row.default in ("", (), [], {}):
+        return "none"
     match row.default:
         case bool():
             return "on" if row.default else "off"
         case float():
             return f"{row.default:g}"
-        case None | "" | () | {}:
-            return "none"
-        case tuple():
+        case tuple() | list() if row.is_list_of_texts:
             return ",".join(row.default)
-        case _:
+        case str() | int():
             return str(row.default)
+        case _:
+            return msgspec.json.encode(row.default).decode()
 
 
 def convert(row: Setting, value: object, where: str) -> object:
@@ -119,13 +212,15 @@ def convert(row: Setting, value: object, where: str) -> object:
     except msgspec.ValidationError as exc:
         raise _refusal(row, value, where) from exc
     if isinstance(converted, float) and not math.isfinite(converted):
-        raise ConfigurationError(f"{where}: expected a finite number, got {value}", field=row.name)
+        raise ConfigurationError(f"{where}: expected a finite number, got {value}", field=row.key)
     return converted
 
 
 def _refusal(row: Setting, value: object, where: str) -> ConfigurationError:
+    if row.plugin and row.is_json and (said := misfit(row.annotated, value, where)):
+        return ConfigurationError(said, field=row.key)
     wanted = row.expected
-    if get_origin(row.type) is dict and isinstance(value, dict):
+    if not row.plugin and row.is_json and isinstance(value, dict):
         for name, options in value.items():
             if not isinstance(name, str):
                 wanted, value = "ids or patterns of models as keys", name
@@ -133,8 +228,8 @@ def _refusal(row: Setting, value: object, where: str) -> ConfigurationError:
             if not isinstance(options, dict):
                 where, wanted, value = f"{where}[{name!r}]", _OPTIONS_OF_ONE, options
                 break
-    message = f"{where}: expected {wanted}, got {shown(value)}"
-    return ConfigurationError(message, field=row.name)
+    got = "something else, which is secret" if holds_secret(row.annotated) else shown(value)
+    return ConfigurationError(f"{where}: expected {wanted}, got {got}", field=row.key)
 
 
 def from_text(row: Setting, text: str, where: str) -> object:
@@ -143,22 +238,21 @@ def from_text(row: Setting, text: str, where: str) -> object:
     Raises:
         ConfigurationError: it is none of this setting's; it says what was expected ``where``.
     """
-    kind = get_origin(row.type) or row.type
-    if kind is tuple:
+    if row.is_list_of_texts:
         return convert(row, [part.strip() for part in text.split(",") if part.strip()], where)
-    if kind is dict:
+    if row.is_json:
         try:
             data = msgspec.json.decode(text)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
             said = f"{where}: expected {row.expected}; {json_fault(text, exc)}"
-            raise ConfigurationError(said, field=row.name) from exc
+            raise ConfigurationError(said, field=row.key) from exc
         if twice := twice_in_json(text.encode()):
             said = f"{where}: the key {twice[0]!r} stands twice; keep one"
-            raise ConfigurationError(said, field=row.name)
+            raise ConfigurationError(said, field=row.key)
         return convert(row, data, where)
-    if kind in {bool, int, float}:
+    if row.type in {bool, int, float}:
         try:
-            return convert(row, msgspec.convert(text, kind, strict=False), where)
+            return convert(row, msgspec.convert(text, row.type, strict=False), where)
         except (msgspec.ValidationError, ConfigurationError):
             pass  # the text itself is what is refused, if it is no size
     return convert(row, text, where)

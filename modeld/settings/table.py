@@ -8,13 +8,15 @@ the file (``max_wait_s``). Some settings have a former name too, which works in 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-import msgspec
 from msgspec import Meta
 
-from modeld.settings.setting import Setting
+from modeld.settings.plugin_table import PluginSettings
+from modeld.settings.setting import Setting, rows_of
 from modeld.values import Value
+
+P = TypeVar("P", bound=PluginSettings)
 
 ModelOptions = dict[str, dict[str, Any]]  # the values are JSON; each backend knows their types
 
@@ -186,6 +188,13 @@ class Settings(Value, frozen=True, kw_only=True):
         float, Meta(gt=0, description="longest time for one plugin's import or hook at start")
     ] = 10.0
 
+    # Not in the table: each plugin has its settings in a table of its own.
+    plugins: tuple[PluginSettings, ...] = ()
+
+    def of(self, declared: type[P]) -> P:
+        """Return the settings of the plugin that declares this class; the defaults unless set."""
+        return next((each for each in self.plugins if isinstance(each, declared)), declared())
+
     @property
     def budget_bytes(self) -> int | None:
         """The memory budget in bytes, ``None`` for unlimited."""
@@ -197,26 +206,5 @@ class Settings(Value, frozen=True, kw_only=True):
         return self.memory_margin_mb << 20
 
 
-def _table() -> tuple[Setting, ...]:
-    hints = get_type_hints(Settings, include_extras=True)
-    rows = []
-    for field in msgspec.structs.fields(Settings):
-        annotated = hints[field.name]
-        plain, meta = get_args(annotated)[:2]
-        choices = get_args(plain) if get_origin(plain) is Literal else ()
-        rows.append(
-            Setting(
-                name=field.name,
-                type=plain,
-                annotated=annotated,
-                default=getattr(Settings(), field.name),
-                help=meta.description,
-                choices=choices,
-                former=(meta.extra or {}).get("former", ""),
-            )
-        )
-    return tuple(rows)
-
-
-TABLE: tuple[Setting, ...] = _table()
-"""All settings, in the order of the class."""
+TABLE: Final[tuple[Setting, ...]] = tuple(row for row in rows_of(Settings) if row.name != "plugins")
+"""All settings of modeld itself, in the order of the class."""

@@ -22,6 +22,7 @@ ROOMS = (
     "plugins/modeld-llama-cpp/README.md",
     "plugins/modeld-ollama",
     "plugins/modeld-openai",
+    "plugins/modeld-upstream",
     "README.md",
     "docs",
     "examples",

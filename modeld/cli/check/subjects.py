@@ -17,8 +17,9 @@ from modeld import ModelService, ModelSpec, create_app
 from modeld.contributions import DIALECTS_HOOK, ROUTES_HOOK
 from modeld.errors import ConfigurationError, ModeldError
 from modeld.expectation import nearest
+from modeld.installed_plugin import GROUP
 from modeld.interfaces import Backend, PluginKind, RegistrySource
-from modeld.plugins import GROUP, PluginHost
+from modeld.plugins import PluginHost
 from modeld.serving.models.options import options_for
 from modeld.settings import Settings
 from modeld.testing.backend.contract import BackendContract

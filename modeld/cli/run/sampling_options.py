@@ -20,7 +20,7 @@ from modeld.errors import ConfigurationError
 from modeld.plugins import PluginHost
 from modeld.requests import Sampling
 from modeld.sampling import COMMON, SamplingParameter, is_pairs
-from modeld.settings import Settings, resolve
+from modeld.settings import Settings, own_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -91,7 +91,7 @@ def _declared() -> tuple[SamplingParameter, ...]:
     What is wrong with a plugin or a setting is said by the command itself, once it runs.
     """
     try:
-        settings = resolve({}, os.environ).settings
+        settings = own_settings({}, os.environ)
     except ConfigurationError:
         settings = Settings()
     log = logging.getLogger("modeld.plugins")

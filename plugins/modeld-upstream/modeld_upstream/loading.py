@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Reaches a server that runs elsewhere, or starts one, and makes an engine of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from modeld import Finding
+from modeld.errors import LoadFailedError, ModeldError, WorkerCrashedError
+from modeld_upstream.client import UpstreamClient
+from modeld_upstream.engine import UpstreamEngine
+from modeld_upstream.health import until_reached, until_started
+from modeld_upstream.options import UpstreamOptions
+from modeld_upstream.servers import UpstreamServer
+from modeld_upstream.spawning.command import Filling, filled
+from modeld_upstream.spawning.memory import held_bytes
+from modeld_upstream.spawning.ports import HOST, Ports, is_free
+from modeld_upstream.spawning.process import ServerProcess
+from modeld_upstream.spawning.readiness import Start
+
+TRIES: Final = 3
+"""How many ports a start tries where somebody else takes them meanwhile."""
+
+BEFORE_MODELD: Final = 0.9
+"""The part of modeld's own limit after which a start is given up: here the reason is known."""
+
+Progress: TypeAlias = Callable[[float], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What modeld allows: ``load_s`` without progress of a load, ``stall_s`` of a request."""
+
+    load_s: float
+    stall_s: float
+
+    def start_of(self, server: UpstreamServer) -> Start:
+        """Return the watch of a start that begins now."""
+        longest_s = self.load_s * BEFORE_MODELD
+        return Start(
+            stall_s=min(server.start_stall_s or longest_s, longest_s),
+            timeout_s=server.start_timeout_s,
+            now_s=asyncio.get_running_loop().time(),
+        )
+
+
+class _PortTakenError(Exception):
+    """Somebody else listens on the port by now; ``error`` is how the server has ended."""
+
+    def __init__(self, error: ModeldError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is to be loaded: a model on a server, as its options say."""
+
+    server: UpstreamServer
+    model: str
+    options: UpstreamOptions
+    limits: Limits
+    progress: Progress
+
+    @property
+    def declared_bytes(self) -> int:
+        """What the operator says that the model holds."""
+        return (self.options.memory_mb or 0) << 20
+
+
+async def attached(wanted: Wanted) -> UpstreamEngine:
+    """Return the engine of a model on a server that runs elsewhere, once that responds.
+
+    Raises:
+        ModeldError: it cannot be reached, does not let modeld in, or does not get ready.
+    """
+    server = wanted.server
+    client = _client(server, server.url, wanted.limits)
+    try:
+        start = wanted.limits.start_of(server)
+        await until_reached(client, server, start, wanted.progress)
+    except BaseException:
+        await client.aclose()
+        raise
+    return UpstreamEngine(
+        client,
+        server,
+        wanted.model,
+        slots=wanted.options.slots,
+        held_bytes=wanted.declared_bytes,
+    )
+
+
+async def started(wanted: Wanted, ports: Ports) -> UpstreamEngine:
+    """Start a server and return its engine, once it is ready.
+
+    Raises:
+        ModeldError: it has ended, stalls or takes too long, or there is no port.
+    """
+    for _ in range(TRIES - 1):
+        try:
+            return await _started_once(wanted, ports)
+        except _PortTakenError:
+            continue
+    try:
+        return await _started_once(wanted, ports)
+    except _PortTakenError as exc:
+        raise exc.error from exc
+
+
+async def reached(server: UpstreamServer, limits: Limits) -> Finding:
+    """Return whether a server that runs elsewhere can be reached, for ``modeld doctor``."""
+    subject = f"server {server.name}"
+    try:
+        client = _client(server, server.url, limits)
+    except ModeldError as exc:
+        return Finding(subject=subject, level="error", message=exc.message, fix="set another key")
+    try:
+        status, _ = await client.get(server.health_path)
+    except ModeldError as exc:
+        fix = "start it, or set its url to where it is"
+        return Finding(subject=subject, level="warning", message=exc.message, fix=fix)
+    finally:
+        await client.aclose()
+    said = f"it responds at {server.url} with HTTP status {status}"
+    if status in {401, 403}:
+        fix = "set its key_file or key_env"
+        return Finding(subject=subject, level="error", message=said, fix=fix)
+    return Finding(subject=subject, level="ok", message=said)
+
+
+async def _started_once(wanted: Wanted, ports: Ports) -> UpstreamEngine:
+    server, options = wanted.server, wanted.options
+    port = ports.claim(*server.ports)
+    try:
+        filling = Filling(
+            model=wanted.model, port=port, context=options.context, slots=options.slots
+        )
+        command = filled(server.command, filling)
+        process = await ServerProcess.start(server.name, command, server.environment)
+    except BaseException:
+        ports.release(port)
+        raise
+    process.exited.add_done_callback(lambda _exited: ports.release(port))
+    try:
+        return await _served_by(process, port, wanted)
+    except BaseException as exc:
+        process.kill()
+        await process.aclose(0)
+        if isinstance(exc, WorkerCrashedError):
+            raise _ended(exc, port) from exc
+        raise
+
+
+async def _served_by(process: ServerProcess, port: int, wanted: Wanted) -> UpstreamEngine:
+    """Return the engine on a server that has begun to start, once it is ready."""
+    server, limits = wanted.server, wanted.limits
+    url = f"http://{HOST}:{port}/v1"
+    client = _client(server, url, limits, lambda: not process.exited.done())
+    try:
+        await until_started(client, server, process, limits.start_of(server), wanted.progress)
+        held = wanted.declared_bytes or await asyncio.to_thread(held_bytes, process.pid)
+    except BaseException:
+        await client.aclose()
+        raise
+    return UpstreamEngine(
+        client,
+        server,
+        wanted.model,
+        slots=wanted.options.slots,
+        process=process,
+        held_bytes=held,
+    )
+
+
+def _ended(crash: WorkerCrashedError, port: int) -> Exception:
+    """Return the failure of a start whose server has ended."""
+    error = LoadFailedError(crash.message)
+    return error if is_free(port) else _PortTakenError(error)
+
+
+def _client(
+    server: UpstreamServer,
+    url: str,
+    limits: Limits,
+    is_alive: Callable[[], bool] = lambda: True,
+) -> UpstreamClient:
+    return UpstreamClient(
+        server.name,
+        url,
+        key=server.key(),
+        connect_timeout_s=server.connect_timeout_s,
+        stall_timeout_s=server.stall_timeout_s or limits.stall_s,
+        retry_for_s=server.retry_for_s,
+        is_alive=is_alive,
+    )

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""The settings of installed plugins are found, and reach their hooks."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated, Any
+
+import pytest
+from msgspec import Meta
+
+from modeld import PluginSettings, Settings, hookimpl
+from modeld.errors import ConfigurationError
+from modeld.plugin_tables import find_tables
+from modeld.settings import resolve
+from tests.support.plugins.shelf import ShelfPlugin, ShelfSettings
+from tests.support.plugins.some_plugins import ZOO, discover, status_of
+
+
+class Waiting(PluginSettings, frozen=True):
+    wait_s: Annotated[float, Meta(description="x")] = 1.0
+
+
+class Long(PluginSettings, frozen=True):
+    b_c: Annotated[int, Meta(description="x")] = 0
+
+
+class Short(PluginSettings, frozen=True):
+    c: Annotated[int, Meta(description="x")] = 0
+
+
+class Takes:
+    """A plugin that takes the settings it is given."""
+
+    def __init__(self, declared: object) -> None:
+        self._declared = declared
+
+    @hookimpl
+    def modeld_register_settings(self) -> Any:
+        if isinstance(self._declared, BaseException):
+            raise self._declared
+        return self._declared
+
+
+@pytest.fixture
+def zoo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ZOO / "settings"))
+
+
+@pytest.mark.usefixtures("zoo")
+def test_installed_plugins_are_asked_for_their_settings() -> None:
+    found = find_tables(Settings())
+    assert [table.plugin for table in found.tables] == ["zoo-shelf"]
+    assert "zoo-plain" in found.without
+    assert "lru" in found.without
+    assert found.left_out["zoo-fallen"].startswith("the plugin is broken: import raised")
+
+
+@pytest.mark.usefixtures("zoo")
+def test_a_blocked_plugin_is_not_imported_for_its_settings() -> None:
+    found = find_tables(Settings(block_plugins=("zoo-shelf",)))
+    assert not found.tables
+    assert found.left_out["zoo-shelf"] == "block_plugins leaves the plugin out"
+
+
+@pytest.mark.usefixtures("zoo")
+def test_nothing_is_logged_while_settings_are_looked_up(caplog: pytest.LogCaptureFixture) -> None:
+    find_tables(Settings())
+    assert not caplog.records
+    assert not logging.getLogger("modeld.plugins").disabled
+
+
+@pytest.mark.usefixtures("zoo")
+def test_a_hook_gets_the_values_of_its_plugin() -> None:
+    environ = {"MODELD_ZOO_SHELF_FOLDER": "/texts"}
+    settings = resolve({}, environ, tables=find_tables).settings
+    host = discover(plugins=settings.plugins)
+    source: Any = host.sources["zoo-shelf"]
+    assert source.settings.folder == "/texts"
+    assert status_of(host, "zoo-shelf").provides == ("settings zoo-shelf", "source zoo-shelf")
+
+
+def test_an_application_gives_values_to_its_own_plugin() -> None:
+    host = discover({"shelf": ShelfPlugin}, plugins=(ShelfSettings(folder="/texts"),))
+    source: Any = host.sources["zoo-shelf"]
+    assert source.settings.folder == "/texts"
+
+
+@pytest.mark.parametrize(
+    ("declared", "reason"),
+    [
+        (int, "its settings cannot be used: they are no subclass of PluginSettings"),
+        (RuntimeError("no"), "modeld_register_settings raised RuntimeError: no"),
+        (SystemExit(3), "modeld_register_settings raised SystemExit: 3"),
+    ],
+)
+def test_a_plugin_with_a_wrong_table_is_left_out(declared: object, reason: str) -> None:
+    host = discover({"takes": Takes(declared)})
+    status = status_of(host, "takes")
+    assert (status.state, status.reason, status.provides) == ("broken", reason, ())
+
+
+def test_a_setting_that_would_be_one_of_modelds_own_is_refused() -> None:
+    status = status_of(discover({"max": Takes(Waiting)}), "max")
+    assert status.reason == (
+        "its settings cannot be used: 'wait_s' would be MODELD_MAX_WAIT_S, which modeld itself has"
+    )
+
+
+def test_two_plugins_with_one_variable_stop_the_start() -> None:
+    with pytest.raises(ConfigurationError, match="'a' and 'a-b' both have MODELD_A_B_C"):
+        discover({"a": Takes(Long), "a-b": Takes(Short)})
+
+
+def test_settings_that_no_plugin_in_use_takes_are_warned_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    discover({"a": Takes(Long)}, plugins=(Long(), Short()))
+    assert [each.message for each in caplog.records] == [
+        "the settings Short are not used: no plugin in use takes them"
+    ]
