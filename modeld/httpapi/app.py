@@ -77,7 +77,7 @@ class ModeldApp:
         self.settings = settings
         self.plugins = plugins
         self.service: ModelService = plugins.build_service(lambda: LocalService(settings, plugins))
-        self._lifetime = Lifetime(self.service)
+        self._lifetime = Lifetime(self.service, plugins)
         self._loop_lag = LoopLagWatch(plugins.notify)
         self._keys = Keys.from_file(settings.api_key_file) if settings.api_key_file else Keys()
         self._origins = AllowedOrigins.from_settings(settings, self._keys)

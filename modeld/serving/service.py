@@ -108,6 +108,7 @@ class LocalService(ModelService):
         async with self._start:
             if self._state is not ServiceState.STARTING:
                 return
+            await self._plugins.start(self)
             await self._registry.refresh()
             await self._entries.check_options()
             await in_daemon_thread(self._entries.tell_of_models)
@@ -153,6 +154,7 @@ class LocalService(ModelService):
         self._entries.close()
         await self._registry.aclose()
         await self._pool.aclose()
+        await self._plugins.aclose()
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
         """Wait for the model and a slot, then yield what the engine produces."""
