@@ -61,8 +61,8 @@ class InstalledPlugin:
         self._state: Literal["active", "broken", "blocked"] = "active"
         self._reasons: list[str] = []
 
-    def status(self) -> PluginStatus:
-        """Return what became of it so far."""
+    def status(self, notes: Sequence[str] = ()) -> PluginStatus:
+        """Return what became of it so far; ``notes`` are reasons that hold for now."""
         settings = (f"settings {self.name}",) if self.table else ()
         return PluginStatus(
             name=self.name,
@@ -70,7 +70,7 @@ class InstalledPlugin:
             version=self._version,
             state=self._state,
             provides=(*settings, *self.provides),
-            reason="; ".join(self._reasons) or None,
+            reason="; ".join([*self._reasons, *notes]) or None,
         )
 
     def block(self) -> None:

@@ -130,9 +130,15 @@ class PluginHost:
             host._add(entry.name, entry.load, entry, hooks=("modeld_register_backends",))
         return host._sampling()
 
-    def statuses(self) -> tuple[PluginStatus, ...]:
-        """Return all plugins found, broken and blocked ones too, in the order of their names."""
-        return tuple(plugin.status() for plugin in self._plugins.values())
+    def statuses(self, of_sources: Mapping[str, Sequence[str]] = {}) -> tuple[PluginStatus, ...]:
+        """Return all plugins found, broken and blocked ones too, in the order of their names.
+
+        ``of_sources`` has what is not used now of some sources' models, in words.
+        """
+        notes: dict[str, list[str]] = {}
+        for source, words in of_sources.items():
+            notes.setdefault(self._owners.get(("source", source), ""), []).extend(words)
+        return tuple(each.status(notes.get(each.name, ())) for each in self._plugins.values())
 
     def policy(self) -> EvictionPolicy:
         """Return the eviction policy that the settings name; its faults are a ``PluginFault``."""

@@ -289,12 +289,12 @@ class LocalService(ModelService):
         if self._settings.readiness == "accepting":
             return Readiness(ready=True, reason="accepting")
         loaded = self._scheduler.ready()
-        ready = model in loaded if model is not None else bool(loaded)
+        ready = bool(loaded) if model is None else self._registry.id_of(model) in loaded
         return Readiness(ready=ready, reason="ready" if ready else "loading")
 
     async def plugins(self) -> Sequence[PluginStatus]:
         """Return the installed plugins."""
-        return self._plugins.statuses()
+        return self._plugins.statuses(self._registry.conflicts())
 
     def _check_running(self) -> None:
         if self._state is not ServiceState.RUNNING:
