@@ -4,12 +4,12 @@
 Who may import whom, inside modeld: ``cli`` → ``doctor`` → ``httpapi`` → ``pythonapi`` →
 ``lifetime`` → ``serving`` → ``hosting`` → ``plugins`` → ``hookspecs`` → ``dialects`` →
 ``interfaces`` → ``simple_engine`` → ``engines``, ``model_service``, ``sampling`` → ``events``,
-``settings`` → ``responses``, ``status`` → ``requests`` → ``messages`` → ``values``, ``errors``,
-``machine``. ``builtin`` and other plugins
-import from here, from ``modeld.values``, ``modeld.requests``, ``modeld.responses``,
+``settings`` → ``responses``, ``status`` → ``requests`` → ``messages`` → ``gguf`` →
+``values``, ``errors``, ``machine``. ``builtin`` and other plugins import from here, from
+``modeld.values``, ``modeld.requests``, ``modeld.responses``,
 ``modeld.status``, ``modeld.errors``, ``modeld.events``, ``modeld.interfaces``,
-``modeld.sampling``, ``modeld.validation``, ``modeld.settings``, ``modeld.terminal`` and
-``modeld.testing``.
+``modeld.sampling``, ``modeld.validation``, ``modeld.settings``, ``modeld.gguf``,
+``modeld.terminal`` and ``modeld.testing``.
 
 Importing this module loads neither Starlette nor uvicorn nor any runtime.
 """

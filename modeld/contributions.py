@@ -24,6 +24,7 @@ Contribution: TypeAlias = tuple[PluginKind, str, Any]
 
 MIDDLEWARE_HOOK: Final = "modeld_register_middleware"
 COMMANDS_HOOK: Final = "modeld_register_commands"
+LIFESPAN_HOOK: Final = "modeld_lifespan"
 SETTINGS_HOOK: Final = "modeld_register_settings"
 ROUTES_HOOK: Final = "modeld_register_routes"
 DIALECTS_HOOK: Final = "modeld_register_dialects"

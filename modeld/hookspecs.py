@@ -10,6 +10,7 @@ the hook offers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 import pluggy
@@ -105,6 +106,17 @@ def modeld_register_commands(settings: Settings) -> Iterable[Command]:  # type: 
     """Return commands of ``modeld``; called too before it shows its help or runs one of them.
 
     Unlike with other kinds, a name that is taken leaves that command out, and the start goes on.
+    """
+
+
+@hookspec
+def modeld_lifespan(  # type: ignore[empty-body]
+    settings: Settings, service: ModelService
+) -> AbstractAsyncContextManager[object]:
+    """Return what this plugin has open while the service runs, as an async context manager.
+
+    It is entered before the first request and left after the last engine is closed. Called once,
+    when the service starts; a command that serves nothing does not call it.
     """
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final, Literal
 
 from modeld.contributions import (
     DIALECTS_HOOK,
+    LIFESPAN_HOOK,
     ROUTES_HOOK,
     SEPARATE_HOOKS,
     SETTINGS_HOOK,
@@ -20,7 +22,7 @@ from modeld.contributions import (
 )
 from modeld.hookspecs import PROJECT
 from modeld.interfaces import ModelService
-from modeld.plugin_guard import PluginFault, described
+from modeld.plugin_guard import PluginFault, described, shown
 from modeld.plugin_hooks import PluginHooks
 from modeld.sampling import SamplingParameter
 from modeld.settings import TABLE, PluginTable, table_of
@@ -59,8 +61,8 @@ class InstalledPlugin:
         self._state: Literal["active", "broken", "blocked"] = "active"
         self._reasons: list[str] = []
 
-    def status(self) -> PluginStatus:
-        """Return what became of it so far."""
+    def status(self, notes: Sequence[str] = ()) -> PluginStatus:
+        """Return what became of it so far; ``notes`` are reasons that hold for now."""
         settings = (f"settings {self.name}",) if self.table else ()
         return PluginStatus(
             name=self.name,
@@ -68,7 +70,7 @@ class InstalledPlugin:
             version=self._version,
             state=self._state,
             provides=(*settings, *self.provides),
-            reason="; ".join(self._reasons) or None,
+            reason="; ".join([*self._reasons, *notes]) or None,
         )
 
     def block(self) -> None:
@@ -115,6 +117,22 @@ class InstalledPlugin:
         except PluginFault as fault:
             self.leave_out(f"its dialects are left out: {fault}")
             return []
+
+    def brought_lifespan(self, service: ModelService) -> AbstractAsyncContextManager[object] | None:
+        """Return what it has open while ``service`` runs, if anything."""
+        if self._state != "active":
+            return None
+        try:
+            brought = self._hooks.of_plugin(
+                self.name, LIFESPAN_HOOK, settings=self._hooks.settings, service=service
+            )
+        except PluginFault as fault:
+            self.leave_out(f"its lifespan is left out: {fault}")
+            return None
+        if brought is None or isinstance(brought, AbstractAsyncContextManager):
+            return brought
+        self.leave_out(f"its lifespan is left out: {shown(brought)} is no async context manager")
+        return None
 
     def leave_out(self, reason: str) -> None:
         """Note that something that it brings is not used, while the rest of it is."""

@@ -121,6 +121,13 @@ class Backend(ABC):
     warm_imports: ClassVar[tuple[str, ...]] = ()
     """Modules that warm workers import ahead of time, so that a load need not."""
 
+    worker_variables: ClassVar[tuple[str, ...]] = ()
+    """Names of variables of the server's environment that workers get too (``HF_HOME``, say).
+
+    Workers get no others but those that all runtimes need. They are started before it is known
+    whose model they will load, so each of them gets what any backend names here.
+    """
+
     @abstractmethod
     def can_load(self, spec: ModelSpec) -> bool:
         """Return whether this backend can load the model, from ``spec`` alone."""

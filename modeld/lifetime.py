@@ -16,10 +16,14 @@ from modeld.settings import Settings
 
 
 class Lifetime:
-    """From the first start to the close of one service, on one event loop."""
+    """From the first start to the close of one service, on one event loop.
 
-    def __init__(self, service: ModelService) -> None:
+    The plugins' lifespans are entered before it starts, and left after it is closed.
+    """
+
+    def __init__(self, service: ModelService, plugins: PluginHost) -> None:
         self._service = service
+        self._plugins = plugins
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting: asyncio.Task[None] | None = None
         self._running = False
@@ -51,7 +55,7 @@ class Lifetime:
             return
         if self._starting is None:
             self._loop = loop
-            self._starting = loop.create_task(self._service.start(), name="modeld-start")
+            self._starting = loop.create_task(self._start(), name="modeld-start")
             self._starting.add_done_callback(self._note_start)
         starting = self._starting
         await asyncio.wait([starting])
@@ -73,7 +77,14 @@ class Lifetime:
             self._starting.cancel()
             await asyncio.wait([self._starting])
         if self._loop is not None:
-            await self._service.aclose()
+            try:
+                await self._service.aclose()
+            finally:
+                await self._plugins.aclose()
+
+    async def _start(self) -> None:
+        await self._plugins.start(self._service)
+        await self._service.start()
 
     def _note_start(self, starting: asyncio.Task[None]) -> None:
         self._running = not starting.cancelled() and starting.exception() is None
@@ -87,4 +98,4 @@ def assembled(settings: Settings, plugins: PluginHost) -> Lifetime:
     Raises:
         ConfigurationError: the settings or the plugins cannot be used.
     """
-    return Lifetime(plugins.build_service(lambda: LocalService(settings, plugins)))
+    return Lifetime(plugins.build_service(lambda: LocalService(settings, plugins)), plugins)

@@ -28,6 +28,11 @@ class PluginHooks:
         self._manager.add_hookspecs(hookspecs)
 
     @property
+    def settings(self) -> Settings:
+        """The settings that hooks are told."""
+        return self._settings
+
+    @property
     def relay(self) -> pluggy.HookRelay:
         """All plugins' hooks, to be called without a time limit."""
         return self._manager.hook
@@ -79,14 +84,16 @@ class PluginHooks:
 
         return self.within(hook, collect)
 
-    def of_plugin(self, plugin: str, hook: str) -> object:
-        """Return what one plugin returns to a hook without arguments; ``None`` if it has no such.
+    def of_plugin(self, plugin: str, hook: str, **arguments: object) -> object:
+        """Return what one plugin returns to a hook; ``None`` if it does not have that hook.
 
         Raises:
             PluginFault: it raised or took too long.
         """
         caller = self._caller(plugin, hook)
-        return None if caller is None else next(iter(self.within(hook, caller)), None)
+        if caller is None:
+            return None
+        return next(iter(self.within(hook, lambda: caller(**arguments))), None)
 
     def first(self, hook: str, **arguments: object) -> object:
         """Return the first result that any plugin has for one hook; ``None`` if none has one.

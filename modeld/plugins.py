@@ -38,6 +38,7 @@ from modeld.interfaces import (
 )
 from modeld.plugin_guard import GuardedPolicy, PluginFault
 from modeld.plugin_hooks import PluginHooks
+from modeld.plugin_lifespans import PluginLifespans
 from modeld.plugin_tables import check_distinct, unused
 from modeld.sampling import SamplingParameter, merged, parameters_of
 from modeld.settings import Settings
@@ -73,6 +74,7 @@ class PluginHost:
         self._owners: dict[tuple[str, str], str] = {}
         self._complained: set[str] = set()
         self._hooks = PluginHooks(settings)
+        self._lifespans = PluginLifespans(settings.plugin_timeout_s)
 
     @classmethod
     def discover(cls, settings: Settings, extra: Mapping[str, object] | None = None) -> PluginHost:
@@ -128,9 +130,15 @@ class PluginHost:
             host._add(entry.name, entry.load, entry, hooks=("modeld_register_backends",))
         return host._sampling()
 
-    def statuses(self) -> tuple[PluginStatus, ...]:
-        """Return all plugins found, broken and blocked ones too, in the order of their names."""
-        return tuple(plugin.status() for plugin in self._plugins.values())
+    def statuses(self, of_sources: Mapping[str, Sequence[str]] = {}) -> tuple[PluginStatus, ...]:
+        """Return all plugins found, broken and blocked ones too, in the order of their names.
+
+        ``of_sources`` has what is not used now of some sources' models, in words.
+        """
+        notes: dict[str, list[str]] = {}
+        for source, words in of_sources.items():
+            notes.setdefault(self._owners.get(("source", source), ""), []).extend(words)
+        return tuple(each.status(notes.get(each.name, ())) for each in self._plugins.values())
 
     def policy(self) -> EvictionPolicy:
         """Return the eviction policy that the settings name; its faults are a ``PluginFault``."""
@@ -177,6 +185,18 @@ class PluginHost:
         if not isinstance(built, ModelService):
             raise ConfigurationError(f"modeld_build_service returned {built!r}, not a ModelService")
         return built
+
+    async def start(self, service: ModelService) -> None:
+        """Enter the plugins' lifespans, before the first request; a second call does nothing.
+
+        Raises:
+            ConfigurationError, StartError: as a plugin raised it, which says that none may go on.
+        """
+        await self._lifespans.start(self._plugins.values(), service)
+
+    async def aclose(self) -> None:
+        """Leave the plugins' lifespans, after the last engine is closed. May be called twice."""
+        await self._lifespans.aclose()
 
     def notify(self, event: Event) -> None:
         """Tell every observer of an event; a faulty one is logged once and stops no other."""

@@ -8,8 +8,8 @@ and states are in :mod:`modeld.requests`, :mod:`modeld.responses` and :mod:`mode
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Literal, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -47,8 +47,12 @@ class ModelSpec(Value, frozen=True, kw_only=True):
     ``weights_bytes`` is the sum of the tensors' sizes, without header and padding.
     ``context_length`` is what it was trained for, ``context`` the most tokens that one request may
     have as the model is configured. ``capabilities`` are the values of
-    :class:`~modeld.capabilities.Capability` that its backend declares. The service fills in these
+    :class:`~modeld.capabilities.Capability` that it can be asked for. The service fills in these
     two, and what a source says there is not used.
+
+    ``aliases`` are other names for it. ``options`` are its backend's, which the settings may
+    override. ``offers`` are the capabilities that it has at most, ``None`` for all that its backend
+    declares.
     """
 
     id: str
@@ -68,6 +72,25 @@ class ModelSpec(Value, frozen=True, kw_only=True):
     problem: str | None = None
     capabilities: tuple[str, ...] = ()
     context: int | None = None
+    aliases: tuple[str, ...] = ()
+    options: Mapping[str, Any] = {}
+    offers: tuple[str, ...] | None = None
+
+    @property
+    def version(self) -> tuple[object, ...]:
+        """What a load goes by: the file, and what the source says of how it is served."""
+        return self.stamp, self.options, self.offers
+
+
+def named(specs: Iterable[ModelSpec], name: str) -> ModelSpec | None:
+    """Return the model of this id, or else the one that has it for an alias."""
+    by_alias = None
+    for spec in specs:
+        if spec.id == name:
+            return spec
+        if name in spec.aliases:
+            by_alias = spec
+    return by_alias
 
 
 class Options(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,6 +7,8 @@ import pytest
 
 from modeld.errors import ConfigurationError, DrainingError, StartError
 from modeld.lifetime import Lifetime
+from modeld.plugins import PluginHost
+from modeld.settings import Settings
 from tests.support.http.fake_service import FakeService
 
 
@@ -14,7 +16,7 @@ def test_all_callers_share_one_start() -> None:
     async def go() -> None:
         service = FakeService()
         service.start_gate = asyncio.Event()
-        lifetime = Lifetime(service)
+        lifetime = Lifetime(service, PluginHost(Settings()))
         callers = [asyncio.create_task(lifetime.start()) for _ in range(5)]
         await asyncio.sleep(0)
         service.start_gate.set()
@@ -29,7 +31,7 @@ def test_a_caller_that_is_cancelled_does_not_stop_the_start_for_the_others() -> 
     async def go() -> None:
         service = FakeService()
         service.start_gate = asyncio.Event()
-        lifetime = Lifetime(service)
+        lifetime = Lifetime(service, PluginHost(Settings()))
         first = asyncio.create_task(lifetime.start())
         second = asyncio.create_task(lifetime.start())
         await asyncio.sleep(0)
@@ -47,7 +49,7 @@ def test_a_failed_start_is_told_to_all_and_tried_again_by_the_next() -> None:
     async def go() -> None:
         service = FakeService()
         service.start_error = ConfigurationError("bad")
-        lifetime = Lifetime(service)
+        lifetime = Lifetime(service, PluginHost(Settings()))
         outcomes = await asyncio.gather(lifetime.start(), lifetime.start(), return_exceptions=True)
         assert [type(outcome) for outcome in outcomes] == [ConfigurationError] * 2
         service.start_error = None
@@ -61,7 +63,7 @@ def test_closing_ends_a_start_in_progress() -> None:
     async def go() -> None:
         service = FakeService()
         service.start_gate = asyncio.Event()
-        lifetime = Lifetime(service)
+        lifetime = Lifetime(service, PluginHost(Settings()))
         caller = asyncio.create_task(lifetime.start())
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -75,7 +77,7 @@ def test_closing_ends_a_start_in_progress() -> None:
 
 def test_there_is_no_start_after_the_close() -> None:
     async def go() -> None:
-        lifetime = Lifetime(FakeService())
+        lifetime = Lifetime(FakeService(), PluginHost(Settings()))
         await lifetime.start()
         await lifetime.aclose()
         await lifetime.aclose()
@@ -88,7 +90,7 @@ def test_there_is_no_start_after_the_close() -> None:
 def test_what_was_never_started_has_nothing_to_drain_or_to_close() -> None:
     async def go() -> None:
         service = FakeService()
-        lifetime = Lifetime(service)
+        lifetime = Lifetime(service, PluginHost(Settings()))
         await lifetime.drain(1.0)
         await lifetime.aclose()
         assert service.calls == []
@@ -97,7 +99,7 @@ def test_what_was_never_started_has_nothing_to_drain_or_to_close() -> None:
 
 
 def test_another_event_loop_is_told_apart_instead_of_hanging() -> None:
-    lifetime = Lifetime(FakeService())
+    lifetime = Lifetime(FakeService(), PluginHost(Settings()))
     asyncio.run(lifetime.start())
     with pytest.raises(StartError, match="another event loop"):
         asyncio.run(lifetime.start())

@@ -13,7 +13,7 @@ from modeld.hosting.host import Hosting
 from modeld.interfaces import Backend
 from modeld.plugins import PluginHost
 from modeld.serving.loader import estimate
-from modeld.serving.models.options import options_for
+from modeld.serving.models.options import options_of
 from modeld.serving.models.registry import Registry
 from modeld.serving.state.memory_need import MemoryNeed
 from modeld.settings import Settings
@@ -113,7 +113,7 @@ def loadable_of(spec: ModelSpec, settings: Settings, plugins: PluginHost) -> Loa
         Exception: whatever the backend raises.
     """
     backend = plugins.choose_backend(spec)
-    options = options_for(spec.id, settings.models, backend)
+    options = options_of(spec, settings.models, backend)
     need_bytes = estimate(backend, spec, options)
     return Loadable(spec=spec, backend=backend, options=options, need_bytes=need_bytes)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 
 from modeld.hosting.channel.link import Link
 from modeld.hosting.loading import LoadingHost
@@ -52,8 +53,9 @@ class ProcessHosting(Hosting):
     def __init__(self, settings: Settings, backends: tuple[Backend, ...]) -> None:
         super().__init__(settings)
         imports = [pair for backend in backends for pair in warm_imports(backend)]
+        variables = frozenset(name for each in backends for name in worker_variables(each))
         count = settings.warm_workers if backends else 0
-        self._warm_workers = WarmWorkers(count, imports, settings.worker_memory_mb)
+        self._warm_workers = WarmWorkers(count, imports, settings.worker_memory_mb, variables)
 
     async def start(self) -> None:
         """Start the warm workers."""
@@ -89,15 +91,24 @@ class ThreadHosting(Hosting):
 
 def warm_imports(backend: Backend) -> list[WarmImport]:
     """Return what a backend wants imported ahead; warn where it does not say that."""
+    modules = _names(backend, "warm_imports", lambda: backend.warm_imports)
+    return [(backend.name, module) for module in modules]
+
+
+def worker_variables(backend: Backend) -> Sequence[str]:
+    """Return which variables a backend wants workers to have; warn where it does not say that."""
+    return _names(backend, "worker_variables", lambda: backend.worker_variables)
+
+
+def _names(backend: Backend, what: str, look: Callable[[], object]) -> Sequence[str]:
     try:
-        modules: object = called("warm_imports", lambda: backend.warm_imports)
+        names = called(what, look)
     except Exception as exc:  # noqa: BLE001  (a plugin's fault must not stop the server)
-        modules = exc
-    if isinstance(modules, tuple | list) and all(isinstance(each, str) for each in modules):
-        return [(backend.name, module) for module in modules]
-    said = shown(modules)
-    log.warning("backend %r: its warm_imports are no module names: %s", backend.name, said)
-    return []
+        names = exc
+    if isinstance(names, tuple | list) and all(isinstance(each, str) for each in names):
+        return names
+    log.warning("backend %r: its %s are no names: %s", backend.name, what, shown(names))
+    return ()
 
 
 def hosting(settings: Settings, backends: tuple[Backend, ...]) -> Hosting:

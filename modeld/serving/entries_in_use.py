@@ -9,21 +9,21 @@ import math
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 
-from modeld.errors import InvalidModelError, ModeldError, ModelNotFoundError
+from modeld.errors import ConfigurationError, InvalidModelError, ModeldError, ModelNotFoundError
 from modeld.hosting.daemon_threads import submit
 from modeld.machine.memory import Capacity
 from modeld.plugins import PluginHost
 from modeld.serving.entry_maker import EntryMaker, in_time
 from modeld.serving.loader import estimate
 from modeld.serving.models.capabilities import capabilities
-from modeld.serving.models.options import options_for
+from modeld.serving.models.options import options_of
 from modeld.serving.models.registry import Registry
 from modeld.serving.pool import Pool
 from modeld.serving.state.memory_need import MemoryNeed
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.settings import Settings
 from modeld.status import EvictionReason
-from modeld.values import ModelSpec, Options
+from modeld.values import ModelSpec, Options, named
 
 log = logging.getLogger("modeld.service")
 
@@ -56,8 +56,8 @@ class EntriesInUse:
         self._maker.close()
 
     def known(self, model: str) -> ModelEntry | None:
-        """Return the entry of a model that is in use."""
-        return self._entries.get(model)
+        """Return the entry of a model that is in use, by its id or an alias."""
+        return self._entries.get(self._registry.id_of(model))
 
     async def find(self, model: str, check_open: Callable[[], None]) -> ModelEntry:
         """Return the entry of the model that a request means, as its file is now.
@@ -71,11 +71,11 @@ class EntriesInUse:
             check_open()
             spec = await (self._named(model) if model else self._unnamed())
             entry = self._entries.get(spec.id)
-            if entry is not None and entry.spec.stamp == spec.stamp:
+            if entry is not None and entry.spec.version == spec.version:
                 return entry
             made = await self._maker.make(spec)
             # A scan meanwhile may have found another file, and older ones must not come back.
-            if self._registry.known(spec.id).stamp == spec.stamp:
+            if self._registry.known(spec.id).version == made.spec.version:
                 return self._put(made)
 
     def drop_vanished(self) -> None:
@@ -84,7 +84,7 @@ class EntriesInUse:
             if entry.has_nothing_left:
                 continue
             try:
-                spec = self._registry.known(entry.spec.id)
+                spec = self._registry.listed(entry.spec.id)
             except ModelNotFoundError as exc:
                 self._pool.vanish(entry, exc)
                 continue
@@ -95,7 +95,7 @@ class EntriesInUse:
     def label(self, model: str) -> str:
         """Return a model's id if it is in use."""
         # What clients send must not become a metric's label: there is no end to what they send.
-        name = model or self.default()
+        name = self._registry.id_of(model or self.default())
         return name if name in self._entries else ""
 
     def default(self) -> str:
@@ -138,8 +138,8 @@ class EntriesInUse:
                     self._registry.nearest(pattern),
                 )
         default = self._settings.default_model
-        if default and default not in usable:
-            found = any(spec.id == default for spec in specs)
+        if default and self._registry.id_of(default) not in usable:
+            found = named(specs, default) is not None
             log.warning(
                 "default_model %r %s%s; requests that name no model are refused",
                 default,
@@ -156,13 +156,13 @@ class EntriesInUse:
         entry = self._entries.get(made.spec.id)
         if entry is None:
             entry = self._entries[made.spec.id] = made
-        elif entry.spec.stamp != made.spec.stamp:
+        elif entry.spec.version != made.spec.version:
             entry.renew(made)
             self._pool.drain(entry, EvictionReason.FILE_CHANGED)
         return entry
 
     async def _named(self, model: str) -> ModelSpec:
-        entry = self._entries.get(model)
+        entry = self.known(model)
         return await self._registry.find(model, is_open=entry is not None and bool(entry.ready()))
 
     async def _unnamed(self) -> ModelSpec:
@@ -178,7 +178,7 @@ class EntriesInUse:
 
     def _new(self, spec: ModelSpec) -> ModelEntry:
         backend = self._plugins.choose_backend(spec)
-        options = options_for(spec.id, self._settings.models, backend)
+        options = options_of(spec, self._settings.models, backend)
         try:
             estimated_bytes = estimate(backend, spec, options)
         except ModeldError:
@@ -205,6 +205,8 @@ class EntriesInUse:
             if spec.problem is None and self._plugins.backends:
                 try:
                     backend = self._plugins.choose_backend(spec)
-                except ModeldError:
+                    options_of(spec, self._settings.models, backend)
+                except ConfigurationError:
+                    raise
+                except ModeldError:  # this model cannot be used, and the others can
                     continue
-                options_for(spec.id, self._settings.models, backend)

@@ -113,6 +113,7 @@ class LocalService(ModelService):
             if self._state is not ServiceState.STARTING:
                 return
             self._budget_lock.acquire()
+            await self._plugins.start(self)
             await self._registry.refresh()
             await self._entries.check_options()
             await in_daemon_thread(self._entries.tell_of_models)
@@ -158,6 +159,7 @@ class LocalService(ModelService):
         self._entries.close()
         await self._registry.aclose()
         await self._pool.aclose()
+        await self._plugins.aclose()
         self._budget_lock.release()
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
@@ -293,12 +295,12 @@ class LocalService(ModelService):
         if self._settings.readiness == "accepting":
             return Readiness(ready=True, reason="accepting")
         loaded = self._scheduler.ready()
-        ready = model in loaded if model is not None else bool(loaded)
+        ready = bool(loaded) if model is None else self._registry.id_of(model) in loaded
         return Readiness(ready=ready, reason="ready" if ready else "loading")
 
     async def plugins(self) -> Sequence[PluginStatus]:
         """Return the installed plugins."""
-        return self._plugins.statuses()
+        return self._plugins.statuses(self._registry.conflicts())
 
     def _check_running(self) -> None:
         if self._state is not ServiceState.RUNNING:

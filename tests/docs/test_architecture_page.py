@@ -20,6 +20,8 @@ HELPERS = {
     "installed_plugin.py",
     "plugin_guard.py",
     "plugin_hooks.py",
+    "plugin_lifespans.py",
+    "plugin_tables.py",
 }
 
 

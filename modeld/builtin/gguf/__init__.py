@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The folder of GGUF files, and what their headers say."""
+"""The folder of GGUF files."""

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from modeld import ModeldError, ModelSpec, RegistrySource, Settings, hookimpl
 from modeld.builtin.gguf.files import FileGroup, FoundFile, find_files, group_files
-from modeld.builtin.gguf.header import GgufError, GgufHeader, GgufUnreadableError, read_header
 from modeld.builtin.gguf.names import displayed
+from modeld.gguf import GgufError, GgufHeader, GgufUnreadableError, read_header
 from modeld.values import FileStamp
 
 log = logging.getLogger("modeld.gguf_folder")

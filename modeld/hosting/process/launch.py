@@ -8,7 +8,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import IO, Final
 
@@ -49,8 +49,10 @@ class Launched:
     log: IO[bytes]
 
 
-def launch(memory_mb: int) -> Launched:
+def launch(memory_mb: int, variables: Collection[str] = ()) -> Launched:
     """Start a worker's process, on this thread. ``memory_mb`` above 0 limits its address space.
+
+    ``variables`` are names for :func:`worker_environment`.
 
     Raises:
         OSError: there is no process or no descriptor to be had; nothing is left open.
@@ -69,7 +71,7 @@ def launch(memory_mb: int) -> Launched:
             # Ctrl-C in the terminal must not reach a worker while the server drains; and the
             # group of its own is what Child.wait ends, with all that the engine has started.
             start_new_session=True,
-            env=worker_environment(os.environ),
+            env=worker_environment(os.environ, variables),
         )
     except BaseException:
         ours.close()
@@ -90,8 +92,12 @@ def worker_command(channel_fd: int, memory_mb: int) -> list[str]:
     return [sys.executable, "-P", "-u", "-c", _BOOTSTRAP, path, *numbers, "modeld-worker"]
 
 
-def worker_environment(environ: Mapping[str, str]) -> dict[str, str]:
+def worker_environment(
+    environ: Mapping[str, str], variables: Collection[str] = ()
+) -> dict[str, str]:
     """Return the environment of a worker: what runtimes need, and no keys or tokens.
+
+    ``variables`` are the names that backends have asked for.
 
     ``GGML_NO_BACKTRACE`` keeps a crashing ggml from starting a debugger, whose output would put
     memory into the log.
@@ -99,6 +105,6 @@ def worker_environment(environ: Mapping[str, str]) -> dict[str, str]:
     kept = {
         name: value
         for name, value in environ.items()
-        if name in KEPT_VARIABLES or name.startswith(KEPT_PREFIXES)
+        if name in KEPT_VARIABLES or name in variables or name.startswith(KEPT_PREFIXES)
     }
     return kept | {"GGML_NO_BACKTRACE": "1"}

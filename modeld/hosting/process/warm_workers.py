@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -36,10 +36,17 @@ class WarmWorkers:
     until one was taken or none has ended for as long as the longest delay.
     """
 
-    def __init__(self, count: int, imports: Sequence[WarmImport] = (), memory_mb: int = 0) -> None:
+    def __init__(
+        self,
+        count: int,
+        imports: Sequence[WarmImport] = (),
+        memory_mb: int = 0,
+        variables: Collection[str] = (),
+    ) -> None:
         self._count = count
         self._imports = tuple(imports)
         self._memory_mb = memory_mb
+        self._variables = variables
         self._warm_workers: deque[WorkerProcess] = deque()
         self._tasks = TaskSet()
         self._refilling = False
@@ -72,7 +79,7 @@ class WarmWorkers:
         await asyncio.gather(*(warm_worker.discard() for warm_worker in warm_workers))
 
     async def _spawn(self) -> WorkerProcess:
-        worker = await WorkerProcess.spawn(self._memory_mb)
+        worker = await WorkerProcess.spawn(self._memory_mb, self._variables)
         worker.on_prepared = self._note_prepared
         worker.on_report = self._on_report
         worker.send(Prepare(imports=self._imports))

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import signal
 import threading
+from collections.abc import Collection
 from typing import Final, cast
 
 from modeld.errors import WorkerCrashedError
@@ -41,10 +42,13 @@ class WorkerProcess(Link, asyncio.Protocol):
         self._exit_code: int | None = None
 
     @classmethod
-    async def spawn(cls, memory_mb: int = 0) -> WorkerProcess:
-        """Start a worker and return it. ``memory_mb`` above 0 limits its address space, in MiB."""
+    async def spawn(cls, memory_mb: int = 0, variables: Collection[str] = ()) -> WorkerProcess:
+        """Start a worker and return it. ``memory_mb`` above 0 limits its address space, in MiB.
+
+        ``variables`` are those of this process that it gets beside what every worker has.
+        """
         loop = asyncio.get_running_loop()
-        launched, output = launch(memory_mb), NativeLog()
+        launched, output = launch(memory_mb, variables), NativeLog()
         worker = cls(launched, output)
         # Before the first await: whoever is cancelled there leaves a child that is still reaped.
         threading.Thread(

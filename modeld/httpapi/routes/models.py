@@ -44,6 +44,9 @@ class ModelItem(BaseModel):
     capabilities: list[Capability] | None = Field(
         None, description="what requests may ask the model for; absent if it cannot be used"
     )
+    aliases: list[str] | None = Field(
+        None, description="other names that requests may have for it; absent if there are none"
+    )
     problem: str | None = Field(None, description="why the model cannot be used; absent if it can")
 
 
@@ -273,6 +276,8 @@ def _item(spec: ModelSpec) -> dict[str, object]:
         item["context_length"] = spec.context_length
     if spec.capabilities:
         item["capabilities"] = spec.capabilities
+    if spec.aliases:
+        item["aliases"] = spec.aliases
     if spec.problem is not None:
         item["problem"] = spec.problem
     return item

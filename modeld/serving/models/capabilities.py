@@ -13,7 +13,7 @@ from modeld.interfaces import Backend
 from modeld.plugin_guard import PluginFault, called, shown
 from modeld.plugins import PluginHost
 from modeld.serving.models.model_index import undescribed
-from modeld.serving.models.options import options_for
+from modeld.serving.models.options import fault_of_given, options_of
 from modeld.settings import Settings
 from modeld.values import ModelSpec, Options
 
@@ -21,7 +21,7 @@ log = logging.getLogger("modeld.registry")
 
 
 def capabilities(backend: Backend, spec: ModelSpec, options: Options) -> frozenset[Capability]:
-    """Return what the backend declares that the model can be asked for.
+    """Return what the backend declares that the model can be asked for, and its source offers.
 
     Raises:
         ModeldError: as the backend raised it.
@@ -35,7 +35,7 @@ def capabilities(backend: Backend, spec: ModelSpec, options: Options) -> frozens
     unknown: set[object] = {each for each in declared if type(each) is not Capability}
     if unknown:
         raise LoadFailedError(f"{spec.id!r} cannot be used: {what} returned {shown(unknown)}")
-    return declared
+    return declared if spec.offers is None else declared & frozenset(map(Capability, spec.offers))
 
 
 def context(backend: Backend, spec: ModelSpec, options: Options) -> int | None:
@@ -59,7 +59,10 @@ def described(spec: ModelSpec, *, settings: Settings, plugins: PluginHost) -> Mo
     """Return a model as it is listed; nothing is said where its backend or options are wrong."""
     try:
         backend = plugins.choose_backend(spec)
-        options = options_for(spec.id, settings.models, backend)
+        if wrong := fault_of_given(spec, backend):
+            log.warning("model %r cannot be used: %s", spec.id, wrong)
+            return undescribed(replace(spec, problem=wrong))
+        options = options_of(spec, settings.models, backend)
         return replace(
             spec,
             capabilities=tuple(sorted(capabilities(backend, spec, options))),

@@ -9,24 +9,49 @@ from functools import lru_cache
 
 import msgspec
 
-from modeld.errors import ConfigurationError
+from modeld.errors import ConfigurationError, InvalidModelError
 from modeld.expectation import misfit, nearest
 from modeld.interfaces import Backend
 from modeld.settings import ModelOptions
-from modeld.values import JsonValue, Options
+from modeld.values import JsonValue, ModelSpec, Options
 
 
-def options_for(model: str, rows: ModelOptions, backend: Backend) -> Options:
+def options_of(spec: ModelSpec, rows: ModelOptions, backend: Backend) -> Options:
+    """Return the options of a model: those that its source gives, and over them the settings'.
+
+    Raises:
+        ConfigurationError: as :func:`options_for` raises it.
+        InvalidModelError: its source gives an option that is unknown to the backend, or wrong.
+    """
+    if wrong := fault_of_given(spec, backend):
+        raise InvalidModelError(f"model {spec.id!r} cannot be used: {wrong}", field="model")
+    return options_for(spec.id, rows, backend, spec.options)
+
+
+def fault_of_given(spec: ModelSpec, backend: Backend) -> str | None:
+    """Return what is wrong with the options that a model's source gives, if anything is."""
+    try:
+        _check(f"the options of source {spec.source!r}", spec.options, backend)
+    except ConfigurationError as exc:
+        return exc.message
+    return None
+
+
+def options_for(
+    model: str, rows: ModelOptions, backend: Backend, given: Mapping[str, JsonValue] = {}
+) -> Options:
     """Return the options of one model: all rows whose id or glob matches, later ones winning.
+
+    ``given`` are those that its source gives, over which all rows win.
 
     Raises:
         ConfigurationError: an option is unknown to the backend, or its value is wrong; it names
             the row, the option and what was expected.
     """
-    merged: dict[str, JsonValue] = {}
+    merged = dict(given)
     for pattern, row in rows.items():
         if fnmatchcase(model, pattern):
-            _check(pattern, row, backend)
+            _check(f"models[{pattern!r}]", row, backend)
             merged |= row
     for name in _required(backend) - merged.keys():
         raise ConfigurationError(
@@ -49,11 +74,11 @@ def _required(backend: Backend) -> set[str]:
     return {name for name, field in _fields(backend.options_type).items() if field.required}
 
 
-def _check(pattern: str, row: Mapping[str, JsonValue], backend: Backend) -> None:
+def _check(within: str, row: Mapping[str, JsonValue], backend: Backend) -> None:
     """Look at each option alone. What a backend checks of its own is in its own words."""
     fields = _fields(backend.options_type)
     for name, value in row.items():
-        where = f"models[{pattern!r}].{name}"
+        where = f"{within}.{name}"
         field = fields.get(name)
         if field is None:
             advice = nearest(name, list(fields)) or f"; it has {', '.join(sorted(fields))}"

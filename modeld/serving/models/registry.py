@@ -8,16 +8,15 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
-
-import msgspec
+from typing import Any
 
 from modeld.errors import DrainingError, InvalidModelError, LoadFailedError, ModelNotFoundError
 from modeld.hosting.daemon_threads import in_daemon_loop, in_daemon_thread, submit
 from modeld.interfaces import RegistrySource
-from modeld.plugin_guard import PluginFault, described, said, shown
+from modeld.plugin_guard import said
 from modeld.serving.models.file_stamps import FileStamps
 from modeld.serving.models.model_index import ModelIndex, undescribed
+from modeld.serving.models.source_list import models_of
 from modeld.values import ModelSpec
 
 RESCAN_INTERVAL_S = 2.0
@@ -36,8 +35,6 @@ CLOSE_LIMIT_S = 1.0
 """How long a source has to give up at the end; one that does not is left behind."""
 
 _WARNED = 10
-
-_spec_decoder: Final = msgspec.msgpack.Decoder(ModelSpec)
 
 log = logging.getLogger("modeld.registry")
 
@@ -88,6 +85,14 @@ class Registry:
         """Return the sorted ids of all models whose files have no problem."""
         return self._index.usable
 
+    def id_of(self, name: str) -> str:
+        """Return the id of the model that has this name for an alias, or else the name itself."""
+        return self._index.id_of(name)
+
+    def conflicts(self) -> Mapping[str, Sequence[str]]:
+        """Return what is not used of each source's models, in words, because of others."""
+        return self._index.conflicts_by_source(_WARNED)
+
     def nearest(self, model: str) -> str:
         """Return ``; did you mean X?`` for an id that is much like this one, or nothing."""
         return self._index.nearest(model)
@@ -113,7 +118,7 @@ class Registry:
         self._stamps.close()
 
     async def find(self, model: str, *, is_open: bool = False) -> ModelSpec:
-        """Return the model of this id, as its file is now.
+        """Return the model of this id or alias, as its file is now.
 
         A model that is unknown, unusable or whose file has changed makes the sources be asked
         again first, the first two not more often than every :data:`RESCAN_INTERVAL_S`. ``is_open``
@@ -170,12 +175,20 @@ class Registry:
             await self.refresh()
 
     def known(self, model: str) -> ModelSpec:
-        """Return the model of this id as of the last scan.
+        """Return the model of this id or alias as of the last scan.
 
         Raises:
-            ModelNotFoundError: there is none of this id.
+            ModelNotFoundError: there is none of this name.
         """
-        spec = self._index.get(model)
+        return self.listed(self.id_of(model))
+
+    def listed(self, model: str) -> ModelSpec:
+        """Return the model of this very id, as of the last scan.
+
+        Raises:
+            ModelNotFoundError: there is none, though another may have the name for an alias.
+        """
+        spec = self._index.listed(model)
         if spec is None:
             raise ModelNotFoundError(f"there is no model {model!r}", field="model")
         return spec
@@ -212,7 +225,7 @@ class Registry:
         """Take over what a source says, whenever that is."""
         name, begun_s = source.name, self._clock()
         try:
-            self._lists[name] = await in_daemon_loop(lambda: _listed(source))
+            self._lists[name] = await in_daemon_loop(lambda: models_of(source))
         except Exception as exc:  # noqa: BLE001  (a source's fault stops no server)
             self._note_fault(name, said(exc))
         else:
@@ -249,11 +262,11 @@ class Registry:
                 self._index = index
         for device in self._silent - self._index.devices:  # a disk that is mounted anew is another
             self._note_reachable(device)
-        hidden = self._index.hidden
-        for model, source in hidden[:_WARNED]:
-            log.warning("model %s of %s is hidden by another", model, source)
-        if len(hidden) > _WARNED:
-            log.warning("and %d more models are hidden", len(hidden) - _WARNED)
+        conflicts = self._index.conflicts
+        for source, words in conflicts[:_WARNED]:
+            log.warning("source %s: %s", source, words)
+        if len(conflicts) > _WARNED:
+            log.warning("and %d more names of models are taken", len(conflicts) - _WARNED)
         self.on_scanned()
 
     async def _describe(self, index: ModelIndex) -> None:
@@ -271,7 +284,8 @@ class Registry:
     def _newer(self, lists: Mapping[str, Sequence[ModelSpec]]) -> ModelIndex:
         """Return the index of these lists; the one at hand where it has the same models."""
         index, before = ModelIndex(lists), self._index
-        return before if index.lists_the_same(before) and index.hidden == before.hidden else index
+        is_same = index.lists_the_same(before) and index.conflicts == before.conflicts
+        return before if is_same else index
 
 
 def _task(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -288,24 +302,3 @@ def _some(models: Sequence[str]) -> str:
     named = ", ".join(map(repr, models[:NAMED]))
     more = len(models) - NAMED
     return f"{named} and {more} more" if more > 0 else named
-
-
-async def _listed(source: RegistrySource) -> tuple[ModelSpec, ...]:
-    """Return what a source has listed, if it is what a source must list.
-
-    All of it is shown to clients, so what is wrong must not get in.
-    """
-    try:
-        listed = tuple(await source.list_models())
-    except Exception:
-        raise
-    except BaseException as exc:  # must not look like a cancellation or an end of ours
-        raise PluginFault(described(exc)) from exc
-    for spec in listed:
-        if not isinstance(spec, ModelSpec):
-            raise TypeError(f"it listed {shown(spec)}, which is no ModelSpec")
-        try:
-            _spec_decoder.decode(msgspec.msgpack.encode(spec))
-        except Exception as exc:
-            raise TypeError(f"it listed {shown(spec.id)}, where {described(exc)}") from exc
-    return listed

@@ -23,6 +23,7 @@ from modeld.requests import (
     TokenizeRequest,
 )
 from modeld.responses import TextResponse
+from modeld.values import named
 from modeld_openai.chat.body import continues
 from modeld_openai.chat.messages import ChatTurns, messages_of
 from modeld_openai.chat.tools import Tools, tools_of
@@ -172,8 +173,8 @@ def _tokens_of_chat(
 
 async def _tokens(body: TokenizeTextBody, call: Call, responses: Sequence[Any]) -> WholeResponse:
     (response,) = responses
-    specs = await call.service.models()
-    context = next((spec.context for spec in specs if spec.id == call.model), None)
+    spec = named(await call.service.models(), call.model)
+    context = spec.context if spec else None
     document = {
         "count": len(response.ids),
         "max_model_len": context,

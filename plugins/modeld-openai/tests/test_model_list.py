@@ -13,7 +13,7 @@ from tests.support.http.fake_service import FakeService, ask, make_app
 STAMP = FileStamp(device=1, inode=2, size_bytes=3, mtime_ns=1_700_000_000_999_999_999)
 MODELS = (
     ModelSpec(id="a/b c.gguf", name="b", path="/b", stamp=STAMP, capabilities=("text",)),
-    ModelSpec(id="plain", name="p", path="/p"),
+    ModelSpec(id="plain", name="p", path="/p", aliases=("other",)),
     ModelSpec(id="broken", name="x", path="/x", problem="it is no GGUF file"),
 )
 
@@ -46,6 +46,10 @@ def test_models_that_can_be_used_are_listed():
 def test_one_model_is_shown_by_its_id_with_slashes():
     for path in ("/v1/models/a/b%20c.gguf", "/v1/models/a%2Fb%20c.gguf"):
         assert get(path).json() == item("a/b c.gguf", 1_700_000_000, "text")
+
+
+def test_one_model_is_shown_by_an_alias():
+    assert get("/v1/models/other").json() == item("plain", 0)
 
 
 def test_what_cannot_be_shown_says_why():

@@ -40,7 +40,15 @@ class TokenService(FakeService):
 def asked(path: str = TOKENIZE, **body: Any) -> tuple[dict[str, Any], list[AnyUnaryRequest]]:
     service = TokenService()
     service.specs = [
-        ModelSpec(id="m", name="m", path="/m", size_bytes=1, context_length=9, context=99)
+        ModelSpec(
+            id="m",
+            name="m",
+            path="/m",
+            size_bytes=1,
+            context_length=9,
+            context=99,
+            aliases=("other",),
+        )
     ]
     response = post(service, path, **body)
     assert response.status_code == 200, response.text
@@ -52,6 +60,10 @@ def test_a_text_has_its_tokens_and_their_count():
     OpenAITokens.model_validate(document, extra="forbid")
     assert document == {"count": 2, "max_model_len": 99, "tokens": [5, 6]}
     assert requests == [TokenizeRequest(text="hi", request_id=REQUEST_ID)]
+
+
+def test_the_length_is_that_of_the_model_behind_an_alias():
+    assert asked(model="other")[0]["max_model_len"] == 99
 
 
 def test_the_text_of_each_token_is_there_where_it_is_wanted():

@@ -15,7 +15,7 @@ from modeld import ModelSpec, Settings
 from modeld.builtin.gguf import folder as gguf_folder
 from modeld.builtin.gguf.files import MAX_DEPTH, MAX_ENTRIES, MAX_FILES, find_files
 from modeld.builtin.gguf.folder import GgufFolder, ModelsFolderError, modeld_register_sources
-from modeld.builtin.gguf.header import GgufHeader, GgufUnreadableError, read_header
+from modeld.gguf import GgufHeader, GgufUnreadableError, read_header
 from tests.support.gguf.gguf_corpus import F32_BYTES, Q4_0_BYTES, corpus, model_bytes, write_model
 from tests.support.nobody import as_nobody, public_folder
 

@@ -117,6 +117,15 @@ def test_what_runtimes_need_is_kept_in_the_environment() -> None:
     }
 
 
+def test_what_a_backend_has_named_is_kept_in_the_environment_too() -> None:
+    environ = {"HF_HOME": "/models", "HF_HOME_TOO": "x", "HF_TOKEN": "hunter2"}
+
+    assert worker_environment(environ, ("HF_HOME", "NOT_SET")) == {
+        "HF_HOME": "/models",
+        "GGML_NO_BACKTRACE": "1",
+    }
+
+
 def test_a_worker_has_limits_and_is_the_kernels_first_choice() -> None:
     async def main() -> None:
         async with a_worker(memory_mb=1024) as worker:

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from starlette.requests import Request
 
 from modeld.errors import ModelExceedsBudgetError
@@ -66,6 +67,12 @@ def test_models_are_listed_with_the_fields_of_the_seed_and_their_problems() -> N
     }
 
 
+def test_the_aliases_of_a_model_are_listed() -> None:
+    spec = replace(GOOD, aliases=("gpt", "best"))
+    response = ask(make_app(FakeService(models=[spec])), "GET", "/models")
+    assert response.json()["models"][0]["aliases"] == ["gpt", "best"]
+
+
 def test_very_many_models_are_listed_in_turns_and_written_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -96,9 +103,7 @@ def test_very_many_models_are_listed_in_turns_and_written_once(
 
 
 def test_an_item_has_the_members_that_are_described() -> None:
-    full = ModelSpec(
-        id="a", name="a", path="/a", context_length=1, problem="bad", capabilities=("text",)
-    )
+    full = replace(GOOD, problem="bad", capabilities=("text",), aliases=("b",))
     assert set(models._item(full)) == set(models.ModelItem.model_fields)
 
 

@@ -49,7 +49,40 @@ def test_the_first_of_two_models_with_one_id_counts() -> None:
     index = ModelIndex({"x": [first], "y": [second, a_spec("b")]})
     assert index.get("a") is first
     assert [spec.id for spec in index.specs] == ["a", "b"]
-    assert index.hidden == [("a", "y")]
+    assert index.conflicts == [("y", "its model 'a' is hidden by that of source 'x'")]
     assert (index.source_of("a"), index.source_of("b"), index.source_of("c")) == ("x", "y", None)
     assert not index.lists_the_same(ModelIndex({"x": [second, a_spec("b")]}))
     assert index.lists_the_same(ModelIndex({"x": [first], "y": [a_spec("b")]}))
+
+
+def test_a_model_is_found_by_its_aliases() -> None:
+    index = ModelIndex({"x": [a_spec("a", aliases=("gpt", "best")), a_spec("b")]})
+    for name in ("a", "gpt", "best"):
+        found = index.get(name)
+        assert found is not None
+        assert found.id == index.id_of(name) == "a"
+        assert index.source_of(name) == "x"
+    assert (index.get("c"), index.id_of("c")) == (None, "c")
+    assert not index.conflicts
+    assert index.nearest("bets") == "; did you mean 'best'?"
+
+
+def test_an_id_counts_more_than_an_alias_and_of_two_aliases_the_first() -> None:
+    index = ModelIndex(
+        {
+            "x": [a_spec("a", aliases=("b", "gpt"))],
+            "y": [a_spec("b", aliases=("gpt", "mine"))],
+        }
+    )
+    assert [index.id_of(name) for name in ("a", "b", "gpt", "mine")] == ["a", "b", "a", "b"]
+    assert [spec.aliases for spec in index.specs] == [("gpt",), ("mine",)]
+    assert index.conflicts == [
+        ("x", "the alias 'b' of its model 'a' is a name of 'b'"),
+        ("y", "the alias 'gpt' of its model 'b' is a name of 'a'"),
+    ]
+
+
+def test_an_alias_that_is_said_twice_or_is_the_id_is_no_conflict() -> None:
+    index = ModelIndex({"x": [a_spec("a", aliases=("a", "b", "b"))]})
+    assert index.specs[0].aliases == ("b",)
+    assert not index.conflicts

@@ -5,10 +5,11 @@ import msgspec
 import pytest
 
 from modeld import Options
-from modeld.errors import ConfigurationError
-from modeld.serving.models.options import options_for
+from modeld.errors import ConfigurationError, InvalidModelError
+from modeld.serving.models.options import options_for, options_of
 from modeld.values import JsonValue
 from tests.support.serving.fakes import FakeBackend
+from tests.support.serving.sources import a_spec
 
 
 class Knobs(Options, frozen=True):
@@ -149,3 +150,26 @@ def test_an_option_that_a_backend_needs_may_come_from_any_row() -> None:
     with pytest.raises(ConfigurationError) as caught:
         options_for("b", rows, Remote())
     assert caught.value.message == "models, for 'b': backend 'remote' needs the option 'address'"
+
+
+def test_a_source_gives_options_and_the_settings_win_over_them() -> None:
+    spec = a_spec("a", options={"context": 100, "threads": 2})
+    assert options_of(spec, {}, Tunable()) == Knobs(context=100, threads=2)
+    assert options_of(spec, {"*": {"context": 200}}, Tunable()) == Knobs(context=200, threads=2)
+    needed = a_spec("a", options={"address": "here"})
+    assert options_of(needed, {}, Remote()) == Needy(address="here")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"contxt": 1}, ".contxt: backend 'tunable' has no such option; did you mean 'context'?"),
+        ({"context": 1}, ".context: expected a whole number of 8 or more, got 1"),
+    ],
+)
+def test_a_wrong_option_of_a_source_makes_only_its_model_unusable(
+    options: dict[str, JsonValue], said: str
+) -> None:
+    with pytest.raises(InvalidModelError) as caught:
+        options_of(a_spec("a", source="mine", options=options), {}, Tunable())
+    assert caught.value.message == (f"model 'a' cannot be used: the options of source 'mine'{said}")

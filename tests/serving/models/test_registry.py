@@ -520,9 +520,11 @@ def test_a_hidden_model_is_named_and_very_many_are_counted(
     def shelf(name: str) -> Shelf:
         return Shelf(*(a_spec(f"{number:04}") for number in range(1000)), name=name)
 
-    asyncio.run(Registry([shelf("x"), shelf("y")]).refresh())
+    registry = Registry([shelf("x"), shelf("y")])
+    asyncio.run(registry.refresh())
     assert len(caplog.records) < 20
-    assert "and 990 more models are hidden" in caplog.text
+    assert registry.conflicts()["y"][-1] == "and 990 more names of its models are taken"
+    assert "and 990 more names of models are taken" in caplog.text
 
 
 def test_the_first_of_two_models_with_one_id_is_taken(caplog: pytest.LogCaptureFixture) -> None:
@@ -533,7 +535,7 @@ def test_the_first_of_two_models_with_one_id_is_taken(caplog: pytest.LogCaptureF
         assert registry.specs() == (first,)
 
     asyncio.run(main())
-    assert "model a of y is hidden by another" in caplog.text
+    assert "source y: its model 'a' is hidden by that of source 'x'" in caplog.text
 
 
 def test_refreshes_share_the_scan_under_way() -> None:

@@ -4,6 +4,7 @@
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from modeld import ModelSpec, RegistrySource
 from modeld.values import FileStamp
@@ -42,9 +43,8 @@ class Files(RegistrySource):
         return [_spec(path) for path in sorted(self._folder.iterdir())]
 
 
-def a_spec(model: str, *, problem: str | None = None, family: str = "") -> ModelSpec:
-    path = f"/models/{model}"
-    return ModelSpec(id=model, name=model, path=path, problem=problem, family=family)
+def a_spec(model: str, **members: Any) -> ModelSpec:
+    return ModelSpec(id=model, name=model, path=f"/models/{model}", **members)
 
 
 def _spec(path: Path) -> ModelSpec:

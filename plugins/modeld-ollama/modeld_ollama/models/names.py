@@ -26,7 +26,8 @@ class Names:
     """The names of some models. Files that cannot be used are known by their ids only."""
 
     def __init__(self, specs: Sequence[ModelSpec]) -> None:
-        self._by_id = {spec.id: spec for spec in specs}
+        self._by_id = {alias: spec for spec in specs for alias in spec.aliases}
+        self._by_id |= {spec.id: spec for spec in specs}
         self._by_stem: dict[str, list[ModelSpec]] = {}
         self._by_base: dict[str, list[ModelSpec]] = {}
         for spec in specs:

@@ -31,6 +31,21 @@ NAMES = Names(
 )
 
 
+def test_a_model_is_found_by_an_alias_and_an_id_counts_more() -> None:
+    names = Names(
+        [
+            ModelSpec(id="a", name="n", path="/a", aliases=("gpt", "b")),
+            ModelSpec(id="b", name="n", path="/b"),
+        ]
+    )
+    found = {name: names.find(name) for name in ("gpt", "gpt:latest", "b")}
+    assert {name: spec.id for name, spec in found.items() if spec} == {
+        "gpt": "a",
+        "gpt:latest": "a",
+        "b": "b",
+    }
+
+
 @pytest.mark.parametrize(
     ("name", "model"),
     [

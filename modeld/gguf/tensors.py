@@ -10,8 +10,8 @@ from math import prod
 from struct import Struct
 from typing import NamedTuple
 
-from modeld.builtin.gguf.cursor import Cursor, GgufError, shown
-from modeld.builtin.gguf.types import TENSOR_TYPES, TensorType
+from modeld.gguf.cursor import Cursor, GgufError, shown
+from modeld.gguf.types import TENSOR_TYPES, TensorType
 
 MAX_TENSORS = 65_536
 MAX_NAME_BYTES = 63

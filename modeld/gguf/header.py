@@ -14,12 +14,10 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from modeld.builtin.gguf import metadata, purpose, tensors
-from modeld.builtin.gguf.cursor import Cursor, GgufError, GgufUnreadableError, shown
-from modeld.builtin.gguf.types import FILE_TYPES
+from modeld.gguf import metadata, purpose, tensors
+from modeld.gguf.cursor import Cursor, GgufError, GgufUnreadableError, shown
+from modeld.gguf.types import FILE_TYPES
 from modeld.values import MetadataValue, Value
-
-__all__ = ["GgufError", "GgufHeader", "GgufUnreadableError", "read_header"]
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from struct import Struct
 
-from modeld.builtin.gguf import infill
-from modeld.builtin.gguf.cursor import Cursor, GgufError, shown
-from modeld.builtin.gguf.types import SCALARS, ValueType
+from modeld.gguf import infill
+from modeld.gguf.cursor import Cursor, GgufError, shown
+from modeld.gguf.types import SCALARS, ValueType
 from modeld.values import MetadataValue, Value
 
 MAX_KEYS = 65_536

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modeld.builtin.gguf.cursor import WINDOW_BYTES, Cursor
-from modeld.builtin.gguf.header import GgufError, GgufHeader, GgufUnreadableError, read_header
-from modeld.builtin.gguf.metadata import KEPT_BYTES_TOGETHER, read_metadata
-from modeld.builtin.gguf.types import FILE_TYPES, TENSOR_TYPES
+from modeld.gguf import GgufError, GgufHeader, GgufUnreadableError, read_header
+from modeld.gguf.cursor import WINDOW_BYTES, Cursor
+from modeld.gguf.metadata import KEPT_BYTES_TOGETHER, read_metadata
+from modeld.gguf.types import FILE_TYPES, TENSOR_TYPES
 from tests.support.gguf.gguf_corpus import (
     F32_BYTES,
     Q4_0_BYTES,

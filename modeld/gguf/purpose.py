@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from modeld.builtin.gguf.cursor import GgufError, shown
-from modeld.builtin.gguf.tensors import Tensor
+from modeld.gguf.cursor import GgufError, shown
+from modeld.gguf.tensors import Tensor
 from modeld.values import MetadataValue
 
 EMBEDDING_TENSOR = "token_embd.weight"
