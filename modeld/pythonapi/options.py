@@ -61,8 +61,8 @@ class SamplingOptions(TypedDict, total=False):
     seed: int | None
 
 
-class GenerateOptions(RequestOptions, SamplingOptions, total=False):
-    """What a request for text may say beside its prompt."""
+class TextOptions(RequestOptions, SamplingOptions, total=False):
+    """What every request for text may say."""
 
     max_tokens: int | None
     stop: str | Sequence[str]
@@ -76,6 +76,12 @@ class GenerateOptions(RequestOptions, SamplingOptions, total=False):
     cache_salt: str
 
 
+class GenerateOptions(TextOptions, total=False):
+    """What a request for text may say beside its prompt."""
+
+    suffix: str | None
+
+
 class TemplateOptions(RequestOptions, total=False):
     """What goes with a chat wherever a model's chat template makes a prompt of it."""
 
@@ -85,7 +91,7 @@ class TemplateOptions(RequestOptions, total=False):
     continue_last: bool
 
 
-class ChatOptions(GenerateOptions, TemplateOptions, total=False):
+class ChatOptions(TextOptions, TemplateOptions, total=False):
     """What a request for text may say beside its chat."""
 
     tool_choice: Literal["auto", "none", "required"] | ToolChoice | Mapping[str, Any] | None

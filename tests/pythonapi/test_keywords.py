@@ -167,14 +167,15 @@ def names(options_type: type) -> set[str]:
 
 
 def test_the_keywords_that_type_checkers_know_are_those_of_the_tables() -> None:
-    subjects = {"model", "prompt", "prompt_tokens", "messages"}
+    subjects = {"model", "prompt", "prompt_tokens", "messages", "suffix"}
     sampling = {row.name for row in COMMON}
     assert names(options.ChatOptions) == {*GenerateRequest.__struct_fields__} - subjects | sampling
     assert names(options.SamplingOptions) == sampling | {"sampling"}
     assert names(options.RequestOptions) == {*UnaryRequest.__struct_fields__} - subjects
     template = {*ApplyTemplateRequest.__struct_fields__} - subjects
     assert names(options.TemplateOptions) == template
-    assert names(options.GenerateOptions) == names(options.ChatOptions) - {
+    assert names(options.GenerateOptions) == names(options.TextOptions) | {"suffix"}
+    assert names(options.TextOptions) == names(options.ChatOptions) - {
         *(template - names(options.RequestOptions)),
         *("tool_choice", "parallel_tool_calls"),
     }

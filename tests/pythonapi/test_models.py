@@ -42,8 +42,9 @@ from modeld.responses import (
     TokenLogprobs,
     ToolCallDelta,
 )
+from modeld.testing.fake_service import FakeService
+from modeld.testing.scripted import USAGE
 from modeld.values import ModelSpec
-from tests.support.http.fake_service import USAGE, FakeService
 from tests.support.pythonapi import local, scripted
 from tests.support.serving.counter import PATIENCE_S, until, until_running
 
