@@ -103,21 +103,23 @@ class Cursor:
 
         It is one quick loop, as a vocabulary has hundreds of thousands.
         """
-        unpack, sizes, found = _U64.unpack_from, frozenset(map(len, wanted)), set[bytes]()
+        unpack, found = _U64.unpack_from, set[bytes]()
+        sizes, signs = frozenset(map(len, wanted)), frozenset(text[-1] for text in wanted)
         while count:
             at, size = self._advance(8), 0
-            window, last = self._window, len(self._window) - 8
+            window, end, last = self._window, len(self._window), len(self._window) - 8
             while count and at <= last:
                 size = unpack(window, at)[0]
                 at += 8 + size
                 count -= 1
-                if size in sizes and (text := window[at - size : at]) in wanted:
-                    found.add(text)
-            if at > len(window) and size in sizes:  # the window has only a part of the last one
+                # A text is made of the few alone that end as a wanted one does.
+                if size in sizes and at <= end and window[at - 1] in signs:
+                    found |= wanted & {window[at - size : at]}
+            if at > end and size in sizes:  # the window has only a part of the last one
                 self._at = at - size
                 found |= wanted & {self.take(size)}
             else:
-                self._at = min(at, len(window))
+                self._at = min(at, end)
                 self.skip(at - self._at)
         return found
 
