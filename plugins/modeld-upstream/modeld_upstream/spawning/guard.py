@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ def main(command: list[str]) -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         # A handler, for what is ignored here would be ignored by the server too.
         signal.signal(number, _let_pass)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold prompts
     guard_pid = os.getpid()
     try:
         server = subprocess.Popen(  # noqa: S603  (the operator's own command)

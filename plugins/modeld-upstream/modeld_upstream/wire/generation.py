@@ -29,8 +29,6 @@ from modeld_upstream.wire.documents import (
 )
 from modeld_upstream.wire.logprobs import logprobs_of
 
-MAX_SHOWN: Final = 100
-
 _decode = msgspec.json.Decoder(ChunkDocument).decode
 
 _REASONS: Final = {
@@ -72,9 +70,9 @@ class Generation:
         try:
             chunk = _decode(event)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-            shown = event[:MAX_SHOWN].decode(errors="replace")
+            # Never the event itself: it may have a part of what was said.
             raise UpstreamError(
-                f"server {self._server!r} sent what is no part of a generation: {exc}: {shown!r}"
+                f"server {self._server!r} sent what is no part of a generation: {exc}"
             ) from exc
         if chunk.error is not None:
             said = told_by({"error": chunk.error})

@@ -35,6 +35,7 @@ class Handler(BaseHTTPRequestHandler):
         if does == "dies":
             print("I am dying", file=sys.stderr, flush=True)
             os.kill(os.getpid(), signal.SIGABRT)
+            time.sleep(600)  # another thread may take the signal, a moment later
         self._event({"choices": [{"delta": {}, "finish_reason": "stop"}]})
         self._chunk(b"data: [DONE]\n\n")
         self._chunk(b"")
