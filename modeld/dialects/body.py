@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Collection, Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -23,7 +23,8 @@ from modeld.errors import InvalidRequestError
 from modeld.requests import MAX_KEEP_ALIVE_S
 
 UNKNOWN_FIELD = "unknown_field"
-"""The kind of the fault that :class:`Strict` finds; ``name`` in its context is the field's."""
+"""The kind of the fault that :class:`Strict` finds; ``name`` in its context is the field's, and
+``advice`` what to send instead, where that is known."""
 
 MISSING_FIELD = "missing_field"
 """The kind of the fault that a field is missing beside others; ``name`` is the field's."""
@@ -36,9 +37,14 @@ MAX_TIMEOUT_S = 86_400.0
 
 
 class Strict(BaseModel):
-    """Base of request bodies: no conversions, no unknown fields, finite numbers only."""
+    """Base of request bodies: no conversions, no unknown fields, finite numbers only.
+
+    ``elsewhere`` has the names that neighbouring wires have for what this one says otherwise, and
+    what to send instead: a client that sends another wire's form is told so.
+    """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+    elsewhere: ClassVar[Mapping[str, str]] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -47,7 +53,8 @@ class Strict(BaseModel):
         if isinstance(given, dict):
             unknown = next((name for name in given if not cls._has(name)), None)
             if unknown is not None:
-                raise PydanticCustomError(UNKNOWN_FIELD, "unknown field", {"name": unknown})
+                context = {"name": unknown, "advice": cls.elsewhere.get(unknown, "")}
+                raise PydanticCustomError(UNKNOWN_FIELD, "unknown field", context)
         return given
 
     @classmethod

@@ -44,6 +44,19 @@ class ResponseStreamOptions(Strict):
 class ResponsesBody(TextBody):
     """A request for the next turn of a chat, which may be kept and gone on from."""
 
+    elsewhere = {
+        "logprobs": 'send `include`: ["message.output_text.logprobs"]',
+        "max_completion_tokens": "it is called `max_output_tokens` here",
+        "max_tokens": "it is called `max_output_tokens` here",
+        "messages": "it is called `input` here",
+        "n": "a response is one; send several requests",
+        "reasoning_effort": 'send `reasoning`: {"effort": "…"}',
+        "response_format": 'send `text`: {"format": {…}}',
+        "stop_sequences": "it is called `stop` here",
+        "system": "it is called `instructions` here",
+        "thinking": 'send `reasoning`: {"effort": "…"}',
+    }
+
     input: ResponseInput = Field(description="a text, or a list of items: messages, calls, results")
     instructions: str | None = Field(
         None, description="a system message before all; the next response does not take it over"

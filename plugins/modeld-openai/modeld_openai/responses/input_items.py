@@ -21,6 +21,10 @@ MAX_ID_CHARACTERS = 256
 ItemId = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARACTERS)]
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
 
+_THOUGHT: Final = (
+    'send it as an item: {"type": "reasoning", "content": [{"type": "reasoning_text", "text":'
+    ' "…"}]}'
+)
 _OF_RESPONSE: Final = "of a response that comes back; taken and without effect"
 
 
@@ -94,6 +98,15 @@ InputContent = Annotated[
 
 class InputMessage(Strict):
     """One turn of a chat."""
+
+    elsewhere = {
+        "reasoning": _THOUGHT,
+        "reasoning_content": _THOUGHT,
+        "tool_calls": 'send each as an item: {"type": "function_call", "call_id": "…", "name": "…",'
+        ' "arguments": "…"}',
+        "tool_call_id": 'send the result as an item: {"type": "function_call_output", "call_id":'
+        ' "…", "output": "…"}',
+    }
 
     type: Literal["message"] | None = Field(None, description="may be left out")
     role: Literal["system", "developer", "user", "assistant"] = Field(
