@@ -153,9 +153,9 @@ class InputReasoning(Strict):
     """What the model thought before its next item."""
 
     type: Literal["reasoning"]
-    content: Annotated[
-        list[ReasoningText], Field(min_length=1, max_length=MAX_PARTS, fail_fast=True)
-    ] = Field(description="what it thought")
+    content: Annotated[list[ReasoningText], Field(max_length=MAX_PARTS, fail_fast=True)] | None = (
+        Field(None, description="what it thought; many clients send the item back without it")
+    )
     id: ItemId | None = Field(None, description="what the list of input items calls it")
     summary: Annotated[list[Any], Field(max_length=0)] | None = Field(
         None, description="it must be empty: thoughts are taken and sent whole, as `content`"
