@@ -46,6 +46,12 @@ def test_the_document_is_valid(document):
     OpenAPIV31SpecValidator(document).validate()
     assert {path for path, _ in rows(document)} == {
         "/chat/completions",
+        "/completions",
+        "/embeddings",
+        "/responses",
+        "/responses/{id}",
+        "/responses/{id}/cancel",
+        "/responses/{id}/input_items",
         "/v1/chat/completions",
         "/v1/completions",
         "/v1/embeddings",
