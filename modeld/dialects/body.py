@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
@@ -13,11 +14,14 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     Tag,
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core.core_schema import no_info_before_validator_function
 
 from modeld.errors import InvalidRequestError
 from modeld.requests import MAX_KEEP_ALIVE_S
@@ -113,18 +117,46 @@ def usable(fault_of: Callable[[Any], str | None]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def refused(advice: str, *, but: tuple[object, ...] = ()) -> BeforeValidator:
-    """Return what takes nothing but null and ``but``, and says in ``advice`` what to do instead.
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Takes nothing but null and ``but``, and says in ``advice`` what to do instead.
 
     The values ``but`` ask for what is so anyway, and count as null.
     """
 
-    def check(given: Any) -> None:
-        says_nothing = any(type(given) is type(each) and given == each for each in (None, *but))
-        if not says_nothing:
-            raise PydanticCustomError("refused", "{advice}", {"advice": advice})
+    advice: str
+    but: tuple[object, ...] = ()
 
-    return BeforeValidator(check)
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Return the check before that of the type."""
+        return no_info_before_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, _schema: CoreSchema, _handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Return the values that are taken, for the documents."""
+        values = {"enum": [None, *self.but]} if self.but else {"type": "null"}
+        return {**values, "description": self.advice}
+
+    def _check(self, given: Any) -> None:
+        taken = (None, *self.but)
+        if not any(type(given) is type(each) and given == each for each in taken):
+            raise PydanticCustomError("refused", "{advice}", {"advice": self.advice})
+
+
+def refused(advice: str, *, but: tuple[object, ...] = ()) -> Refused:
+    """Return the annotation of a field that is known and not served."""
+    return Refused(advice, but)
+
+
+def _fault_of_true(value: bool) -> str | None:  # noqa: FBT001
+    return "is not served; leave it out" if value else None
+
+
+OnlyFalse = Annotated[bool, usable(_fault_of_true), WithJsonSchema({"const": False})]
+"""What clients may turn off, because it is never on. A literal would take 0 for it too."""
 
 
 def only_kinds(kinds: Collection[str], advice: str) -> BeforeValidator:

@@ -97,9 +97,12 @@ def test_every_field_says_what_it_is(document):
             assert schema.get("description") or schema["type"] == "null", (name, field)
 
 
-def test_refused_fields_are_null_in_the_document(document):
-    properties = document["components"]["schemas"]["OllamaGenerateBody"]["properties"]
-    assert properties["context"]["type"] == "null"
+def test_refused_fields_are_in_the_document_with_what_they_take(document):
+    schemas = document["components"]["schemas"]
+    properties = schemas["OllamaGenerateBody"]["properties"]
+    assert properties["shift"]["enum"] == [None, False]
+    assert properties["shift"]["description"].startswith("only false")
+    assert schemas["OllamaOptions"]["properties"]["num_batch"]["type"] == "null"
 
 
 def test_the_options_have_what_backends_declare(document):

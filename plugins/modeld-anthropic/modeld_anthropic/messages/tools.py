@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from modeld.constraints import fault_of_schema
-from modeld.dialects.body import Strict, usable
+from modeld.dialects.body import OnlyFalse, Strict, usable
 from modeld.dialects.chat_fields import MAX_TOOLS, ToolName
 from modeld.messages import Tool, ToolChoice
 from modeld_anthropic.messages.blocks import CacheControl, only
@@ -39,7 +39,7 @@ class ToolDefinition(Strict):
     allowed_callers: (
         Annotated[list[Literal["direct"]], Field(min_length=1, max_length=1)] | None
     ) = Field(None, description="only the model itself")
-    defer_loading: Literal[False] | None = Field(None, description="only false")
+    defer_loading: OnlyFalse | None = Field(None, description="only false")
     input_examples: Annotated[list[Any], Field(max_length=0)] | None = Field(
         None, description="only an empty list; put examples into the description"
     )

@@ -38,7 +38,9 @@ def _without_parts(content: Any) -> Any:
 class OllamaCalledFunction(Strict):
     """What a model has called."""
 
-    index: int | None = Field(None, description="taken and without effect: the order says it")
+    index: int | None = Field(
+        None, ge=0, le=2**31, description="taken and without effect: the order says it"
+    )
     name: ToolName
     arguments: dict[str, Any] | None = None
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from modeld.dialects import Call
-from modeld.dialects.body import refused, wrong
+from modeld.dialects.body import OnlyFalse, refused, wrong
 from modeld.messages import Reasoning
 from modeld.requests import GenerateRequest
 from modeld_openai.chat.messages import ChatTurns, messages_of
@@ -26,7 +26,6 @@ from modeld_openai.fields import (
     MAX_TOKENS,
     GenerationBody,
     Label,
-    OnlyFalse,
     of_choices,
 )
 

@@ -116,7 +116,10 @@ class MadeCall(Strict):
     type: Literal["function"]
     function: CalledFunction
     index: int | None = Field(
-        None, description="of a call that came in a stream; taken and without effect"
+        None,
+        ge=0,
+        le=2**31,
+        description="of a call that came in a stream; taken and without effect",
     )
 
 

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from modeld.dialects.body import Strict, refused, wrong
+from modeld.dialects.body import OnlyFalse, Strict, refused, wrong
 from modeld.messages import Message, Reasoning
 from modeld.requests import GenerateRequest
 from modeld_openai.chat.body import Effort, Metadata, TokenCount, reasoning_of
-from modeld_openai.fields import MAX_LOGPROBS, MAX_TOKENS, Label, OnlyFalse, TextBody
+from modeld_openai.fields import MAX_LOGPROBS, MAX_TOKENS, Label, TextBody
 from modeld_openai.responses.conversation import messages_of
 from modeld_openai.responses.input_items import ItemId, ResponseInput
 from modeld_openai.responses.tools import (
