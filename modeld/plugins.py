@@ -56,8 +56,8 @@ log = logging.getLogger("modeld.plugins")
 class PluginHost:
     """The plugins of one application.
 
-    Make it with :meth:`discover`. Two hosts in one process share nothing. ``sampling`` has what the
-    backends declare for requests, beyond what all of them know.
+    Make it with :meth:`discover`, one for each application: two hosts in one process share nothing.
+    ``sampling`` has what the backends declare for requests, beyond what all of them know.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -73,6 +73,7 @@ class PluginHost:
         self._plugins: dict[str, InstalledPlugin] = {}
         self._owners: dict[tuple[str, str], str] = {}
         self._complained: set[str] = set()
+        self._is_taken = False
         self._hooks = PluginHooks(settings)
         self._lifespans = PluginLifespans(settings.plugin_timeout_s)
 
@@ -154,7 +155,18 @@ class PluginHost:
         return routes
 
     def dialects(self) -> list[Dialect]:
-        """Return the plugins' wire formats; called once, at assembly."""
+        """Return the plugins' wire formats; called once, at assembly.
+
+        Raises:
+            ConfigurationError: an application has these plugins already, or two dialects have one
+                name.
+        """
+        if self._is_taken:
+            raise ConfigurationError(
+                "these plugins serve an application already; make others for the second one:"
+                " PluginHost.discover(settings), or leave the argument out"
+            )
+        self._is_taken = True
         dialects: list[Dialect] = []
         for plugin in self._plugins.values():
             found = plugin.brought_dialects(self.sampling)
@@ -242,10 +254,7 @@ class PluginHost:
                 plugin.leave_out(f"its command {name!r} is left out: {why}")
                 continue
             if owner is not None:
-                raise ConfigurationError(
-                    f"two plugins bring a {kind} named {name!r}: {owner!r} and {plugin.name!r};"
-                    f" leave one out with --block-plugins {plugin.name}"
-                )
+                raise ConfigurationError(_clash(kind, name, owner, plugin.name))
             self._owners[kind, name] = plugin.name
             plugin.provides.append(f"{kind} {name}")
             self._store(kind, name, thing)
@@ -286,6 +295,19 @@ class PluginHost:
                 f" there is {', '.join(known) or 'none'}{nearest(wanted, known)}",
                 field="eviction_policy",
             )
+
+
+def _clash(kind: PluginKind, name: str, first: str, second: str) -> str:
+    """Return what is wrong where a name of a kind is taken already, and what to do."""
+    if first == second:
+        return (
+            f"the plugin {first!r} brings more than one {kind} named {name!r};"
+            f" leave it out with --block-plugins {first}"
+        )
+    return (
+        f"two plugins bring a {kind} named {name!r}: {first!r} and {second!r};"
+        f" leave one out with --block-plugins {second}"
+    )
 
 
 def _same(plugin: object) -> object:

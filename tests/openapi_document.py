@@ -14,6 +14,7 @@ import difflib
 import json
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,16 @@ COMMAND = ".venv/bin/python -m tests.openapi_document"
 PLUGINS = {"gguf-folder", "lru", "ndjson", "sse", "plain-json", "prometheus", "llama-cpp"}
 
 
-def document(keys: str = "") -> dict[str, Any]:
+def document(keys: str = "", more: Collection[str] = ()) -> dict[str, Any]:
     """Return the document that the application serves, whatever else is installed here.
 
-    With ``keys``, the content of a file of keys, it is that of a server that wants one.
+    With ``keys``, the content of a file of keys, it is that of a server that wants one; ``more``
+    are the plugins whose routes are in it too.
     """
     settings = Settings(models_dir="/nowhere")
-    others = {status.name for status in PluginHost.discover(settings).statuses()} - PLUGINS
+    others = (
+        {status.name for status in PluginHost.discover(settings).statuses()} - PLUGINS - {*more}
+    )
     settings = Settings(models_dir="/nowhere", block_plugins=tuple(sorted(others)))
     if not keys:
         return _served(settings, {})

@@ -234,7 +234,7 @@ class TestDuplicates:
             discover({"a": Brings(Thing("x")), "b": Brings(Thing("x"))})
 
     def test_one_plugin_that_brings_a_thing_twice_stops_the_start(self) -> None:
-        with pytest.raises(ConfigurationError, match="backend named 'x': 'a' and 'a'"):
+        with pytest.raises(ConfigurationError, match="'a' brings more than one backend named 'x'"):
             discover({"a": Brings(Thing("x"), Thing("x"))})
 
     def test_things_of_two_kinds_may_have_one_name(self) -> None:

@@ -18,7 +18,7 @@ from typing import assert_never
 import msgspec
 
 from modeld import Chunk, Done, ModeldError, Token
-from modeld.messages import ToolCall
+from modeld.json_text import json_line, json_long_text, json_text
 from modeld.responses import (
     FinishReason,
     LikelyToken,
@@ -31,16 +31,9 @@ from modeld.values import Value
 LEAST_LOGPROB = -9999.0
 """What stands for a probability of 0, whose logarithm JSON cannot say."""
 
-_CHARACTERS_PER_PIECE = 1 << 16
-
 _Json = dict[str, object]
 
 _encode = msgspec.json.Encoder().encode
-
-# JSON escapes what ends a line in ASCII. These end one for many readers too (str.splitlines).
-_LINE_ENDS = tuple(
-    (character.encode(), rb"\u%04x" % ord(character)) for character in "\u0085\u2028\u2029"
-)
 
 
 class _Usage(Value, frozen=True, kw_only=True, omit_defaults=True):
@@ -58,7 +51,7 @@ class _Done(Value, frozen=True, kw_only=True, omit_defaults=True):
     usage: _Usage
     logprobs: list[msgspec.Raw] = []
     reasoning: msgspec.Raw | None = None
-    tool_calls: tuple[ToolCall, ...] = ()
+    tool_calls: list[msgspec.Raw] = []
     stop_text: msgspec.Raw | None = None
 
 
@@ -72,15 +65,14 @@ class _Failure(Value, frozen=True, kw_only=True, omit_defaults=True):
 def encode_chunk(chunk: Chunk) -> bytes:
     """Return one chunk as a JSON object without any line end in it."""
     if type(chunk) is Token and not chunk.logprobs:  # nearly all are, and a match takes longer
-        line = b'{"token":' + _encode(chunk.text) + b"}"
-        return line if line.isascii() else _on_one_line(line)
+        return b'{"token":' + json_text(chunk.text) + b"}"
     match chunk:
         case Token(text=text, logprobs=logprobs):
-            return _on_one_line(_encode({"token": text} | _with(logprobs)))
+            return json_line({"token": text} | _with(logprobs))
         case ReasoningToken(text=text, logprobs=logprobs):
-            return _on_one_line(_encode({"reasoning": text} | _with(logprobs)))
+            return json_line({"reasoning": text} | _with(logprobs))
         case ToolCallDelta():
-            return _on_one_line(_encode({"tool_call": _delta(chunk)} | _with(chunk.logprobs)))
+            return json_line({"tool_call": _delta(chunk)} | _with(chunk.logprobs))
         case Done():
             return _encode(_done(chunk))
         case _:
@@ -90,14 +82,14 @@ def encode_chunk(chunk: Chunk) -> bytes:
 def encode_failure(error: ModeldError, status: int) -> bytes:
     """Return an error as a JSON object on one line; ``status`` is the HTTP one."""
     failure = _Failure(error=error.message, code=status, reason=error.code, field=error.field)
-    return _on_one_line(_encode(failure))
+    return json_line(failure)
 
 
 def _done(chunk: Done) -> _Done:
     usage = chunk.usage
     return _Done(
         done=True,
-        content=None if chunk.content is None else _written(chunk.content),
+        content=None if chunk.content is None else json_long_text(chunk.content),
         finish_reason=chunk.finish_reason,
         usage=_Usage(
             prompt_tokens=usage.prompt_tokens,
@@ -107,9 +99,9 @@ def _done(chunk: Done) -> _Done:
             reasoning_tokens=usage.reasoning_tokens,
         ),
         logprobs=_listed(chunk.logprobs),
-        reasoning=_written(chunk.reasoning) if chunk.reasoning else None,
-        tool_calls=chunk.tool_calls or (),
-        stop_text=None if chunk.stop_text is None else _written(chunk.stop_text),
+        reasoning=json_long_text(chunk.reasoning) if chunk.reasoning else None,
+        tool_calls=[msgspec.Raw(json_line(call)) for call in chunk.tool_calls or ()],
+        stop_text=None if chunk.stop_text is None else json_long_text(chunk.stop_text),
     )
 
 
@@ -123,18 +115,9 @@ def _with(logprobs: Sequence[TokenLogprobs]) -> _Json:
     return {"logprobs": _listed(logprobs)} if logprobs else {}
 
 
-def _written(text: str) -> msgspec.Raw:
-    """Encode in pieces: nothing else can run while one call encodes a very long text."""
-    pieces = [
-        _on_one_line(_encode(text[start : start + _CHARACTERS_PER_PIECE]))[1:-1]
-        for start in range(0, len(text), _CHARACTERS_PER_PIECE)
-    ]
-    return msgspec.Raw(b'"%b"' % b"".join(pieces))
-
-
 def _listed(logprobs: Iterable[TokenLogprobs]) -> list[msgspec.Raw]:
     """Encode each of them alone: nothing else can run while one call encodes very many."""
-    return [msgspec.Raw(_on_one_line(_encode(_probable(each)))) for each in logprobs]
+    return [msgspec.Raw(json_line(_probable(each))) for each in logprobs]
 
 
 def _probable(each: TokenLogprobs) -> _Json:
@@ -149,11 +132,3 @@ def _likely(token: LikelyToken) -> _Json:
     logprob = min(0.0, token.logprob) if token.logprob > LEAST_LOGPROB else LEAST_LOGPROB
     text = token.piece.decode(errors="replace")
     return {"id": token.id, "token": text, "bytes": list(token.piece), "logprob": logprob}
-
-
-def _on_one_line(line: bytes) -> bytes:
-    if line.isascii():
-        return line
-    for character, escape in _LINE_ENDS:
-        line = line.replace(character, escape)
-    return line

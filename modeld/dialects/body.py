@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
@@ -13,17 +14,21 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     Tag,
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core.core_schema import no_info_before_validator_function
 
 from modeld.errors import InvalidRequestError
 from modeld.requests import MAX_KEEP_ALIVE_S
 
 UNKNOWN_FIELD = "unknown_field"
-"""The kind of the fault that :class:`Strict` finds; ``name`` in its context is the field's."""
+"""The kind of the fault that :class:`Strict` finds; ``name`` in its context is the field's, and
+``advice`` what to send instead, where that is known."""
 
 MISSING_FIELD = "missing_field"
 """The kind of the fault that a field is missing beside others; ``name`` is the field's."""
@@ -36,9 +41,14 @@ MAX_TIMEOUT_S = 86_400.0
 
 
 class Strict(BaseModel):
-    """Base of request bodies: no conversions, no unknown fields, finite numbers only."""
+    """Base of request bodies: no conversions, no unknown fields, finite numbers only.
+
+    ``elsewhere`` has the names that neighbouring wires have for what this one says otherwise, and
+    what to send instead: a client that sends another wire's form is told so.
+    """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+    elsewhere: ClassVar[Mapping[str, str]] = {}
 
     wire_names: ClassVar[frozenset[str]] = frozenset()
     """The names of the fields in JSON."""
@@ -55,7 +65,8 @@ class Strict(BaseModel):
         """Stop at the first unknown field; pydantic would describe each of thousands."""
         if isinstance(given, dict) and not given.keys() <= cls.wire_names:
             unknown = next(name for name in given if name not in cls.wire_names)
-            raise PydanticCustomError(UNKNOWN_FIELD, "unknown field", {"name": unknown})
+            context = {"name": unknown, "advice": cls.elsewhere.get(unknown, "")}
+            raise PydanticCustomError(UNKNOWN_FIELD, "unknown field", context)
         return given
 
 
@@ -106,18 +117,46 @@ def usable(fault_of: Callable[[Any], str | None]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def refused(advice: str, *, but: tuple[object, ...] = ()) -> BeforeValidator:
-    """Return what takes nothing but null and ``but``, and says in ``advice`` what to do instead.
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Takes nothing but null and ``but``, and says in ``advice`` what to do instead.
 
     The values ``but`` ask for what is so anyway, and count as null.
     """
 
-    def check(given: Any) -> None:
-        says_nothing = any(type(given) is type(each) and given == each for each in (None, *but))
-        if not says_nothing:
-            raise PydanticCustomError("refused", "{advice}", {"advice": advice})
+    advice: str
+    but: tuple[object, ...] = ()
 
-    return BeforeValidator(check)
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Return the check before that of the type."""
+        return no_info_before_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, _schema: CoreSchema, _handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Return the values that are taken, for the documents."""
+        values = {"enum": [None, *self.but]} if self.but else {"type": "null"}
+        return {**values, "description": self.advice}
+
+    def _check(self, given: Any) -> None:
+        taken = (None, *self.but)
+        if not any(type(given) is type(each) and given == each for each in taken):
+            raise PydanticCustomError("refused", "{advice}", {"advice": self.advice})
+
+
+def refused(advice: str, *, but: tuple[object, ...] = ()) -> Refused:
+    """Return the annotation of a field that is known and not served."""
+    return Refused(advice, but)
+
+
+def _fault_of_true(value: bool) -> str | None:  # noqa: FBT001
+    return "is not served; leave it out" if value else None
+
+
+OnlyFalse = Annotated[bool, usable(_fault_of_true), WithJsonSchema({"const": False})]
+"""What clients may turn off, because it is never on. A literal would take 0 for it too."""
 
 
 def only_kinds(kinds: Collection[str], advice: str) -> BeforeValidator:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from modeld.constraints import fault_of_schema
-from modeld.dialects.body import MISSING_FIELD, Strict, usable
+from modeld.dialects.body import MISSING_FIELD, Strict, only_kinds, usable
 from modeld.messages import (
     AudioPart,
     ImagePart,
@@ -68,14 +68,22 @@ def _kind_of_part(given: Any) -> str:
     return "~file" if isinstance(kind, str) and kind in {"image", "audio"} else "~text"
 
 
+_PARTS: Final = ("text", "image", "audio")
+
 PartBody = Annotated[
     Annotated[TextPartBody, Tag("~text")] | Annotated[FilePartBody, Tag("~file")],
     Discriminator(_kind_of_part),
+    only_kinds(_PARTS, f"is not served; there is {', '.join(_PARTS)}"),
 ]
 
 
 class ToolCallBody(Strict):
     """A call of a tool that the model has made before."""
+
+    elsewhere = dict.fromkeys(
+        ("type", "function", "input"),
+        'the form here is {"id": "…", "name": "…", "arguments": "…"}',
+    )
 
     id: str | None = Field(None, max_length=256, description="what the result names it by")
     name: ToolName
@@ -112,6 +120,12 @@ class ChatMessage(Strict):
     """One turn of a chat. Only one in which the model calls tools may have no content."""
 
     model_config = ConfigDict(json_schema_extra={"anyOf": [_HAS_CONTENT, _HAS_CALLS]})
+    elsewhere = {
+        "images": 'send each as a part of `content`: {"type": "image", "data": "…"}',
+        "reasoning_content": "it is called `reasoning` here",
+        "thinking": "it is called `reasoning` here",
+        "tool_name": "it is called `name` here",
+    }
 
     role: str = Field(
         min_length=1, max_length=64, description="who speaks: system, user, assistant, tool …"
@@ -140,6 +154,11 @@ ChatMessages = Annotated[list[ChatMessage], Field(max_length=MAX_MESSAGES, fail_
 class ToolBody(Strict):
     """A function that the model may call."""
 
+    elsewhere = dict.fromkeys(
+        ("type", "function", "input_schema"),
+        'the form here is {"name": "…", "description": "…", "parameters": {…}}',
+    )
+
     name: ToolName
     description: str | None = Field(None, description="what it does, for the model")
     parameters: Annotated[dict[str, Any], usable(fault_of_schema)] | None = Field(
@@ -156,6 +175,10 @@ Mode = Literal["auto", "none", "required"]
 
 class ToolChoiceBody(Strict):
     """Which tools may be called."""
+
+    elsewhere = dict.fromkeys(
+        ("type", "function", "name"), 'the form here is {"mode": "required", "names": ["…"]}'
+    )
 
     mode: Mode
     names: Annotated[list[ToolName], Field(max_length=MAX_TOOLS, fail_fast=True)] | None = Field(

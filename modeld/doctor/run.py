@@ -81,12 +81,13 @@ def diagnose(options: DoctorOptions) -> list[Group]:
         partial(processors.check_threads, found, options.settings),
         partial(processors.check_load, found, machine),
     )
-    host, plugin_group = _plugins(options.settings)
+    host, refused = _discovered(options.settings)
+    settings_group = _settings(options, host)  # asks the plugins for all that they bring
     listed, backend_group = _models_and_backends(options, host, main_memory)
     return [
         _interpreter(options, host),
-        _settings(options),
-        plugin_group,
+        settings_group,
+        _plugins(host, refused),
         backend_group,
         _models(options, listed),
         _memory(options, listed, main_memory, backends.gpu_bytes(backend_group)),
@@ -118,24 +119,29 @@ def _interpreter(options: DoctorOptions, host: PluginHost | None) -> Group:
     )
 
 
-def _settings(options: DoctorOptions) -> Group:
+def _settings(options: DoctorOptions, host: PluginHost | None) -> Group:
     checks = [partial(settings.check_origins, options.resolved)]
     if options.config_file is not None:
         checks.append(partial(settings.check_config_file, options.config_file))
-    return run_checks(
-        "settings",
-        *checks,
-        partial(settings.check_keys, options.settings),
-        partial(settings.check_reach, options.settings),
-    )
+    checks.append(partial(settings.check_keys, options.settings))
+    checks.append(partial(settings.check_reach, options.settings))
+    if host is not None:
+        checks.append(partial(settings.check_application, options.settings, host))
+    return run_checks("settings", *checks)
 
 
-def _plugins(given: Settings) -> tuple[PluginHost | None, Group]:
+def _discovered(given: Settings) -> tuple[PluginHost | None, Finding | None]:
+    """Return the plugins, or why they cannot be used together."""
     try:
-        host = PluginHost.discover(given)
+        return PluginHost.discover(given), None
     except ConfigurationError as exc:
-        return None, Group("plugins", [plugins.refused(exc)])
-    return host, run_checks("plugins", partial(plugins.check_plugins, host))
+        return None, plugins.refused(exc)
+
+
+def _plugins(host: PluginHost | None, refused: Finding | None) -> Group:
+    if host is None:
+        return Group("plugins", [refused] if refused else [])
+    return run_checks("plugins", partial(plugins.check_plugins, host))
 
 
 def _models(options: DoctorOptions, listed: Inventory) -> Group:

@@ -13,7 +13,9 @@ from typing import Final
 from modeld.doctor.report import error, ok, warning
 from modeld.errors import ConfigurationError
 from modeld.httpapi.access.keys import Keys
+from modeld.httpapi.app import create_app
 from modeld.httpapi.server.address import TcpAddress, UnixAddress, check_exposure, parse_addr
+from modeld.plugins import PluginHost
 from modeld.settings import Resolved, Settings
 from modeld.values import Finding, JsonValue
 
@@ -114,6 +116,21 @@ def check_reach(settings: Settings) -> Iterator[Finding]:
             )
         case TcpAddress(host=host):
             yield ok("reach", f"{host}: this machine only")
+
+
+def check_application(settings: Settings, plugins: PluginHost) -> Iterator[Finding]:
+    """Check what the server itself checks before it starts, by making its application.
+
+    Nothing of it is started. The plugins are asked for their routes and dialects meanwhile, and are
+    this application's from then on.
+    """
+    try:
+        create_app(settings, plugins)
+    except ConfigurationError as exc:
+        if exc.field == "api_key_file":
+            return  # the check of the keys says so
+        message, _, fix = exc.message.partition("; ")
+        yield error("application", message, fix or "change the setting that this names")
 
 
 def _needs_leave(settings: Settings) -> bool:

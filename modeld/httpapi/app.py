@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modeld.errors import ConfigurationError
 from modeld.httpapi.access.cors import AllowedOrigins, Cors
-from modeld.httpapi.access.gate import Gate, GatedRoute
+from modeld.httpapi.access.gate import Gate, GatedRoute, OtherMethods
 from modeld.httpapi.access.keys import CacheSalt, Keys
 from modeld.httpapi.access.origins import Origins
 from modeld.httpapi.exchange.accept import Formatters
@@ -29,6 +29,7 @@ from modeld.httpapi.routes.models import Models
 from modeld.httpapi.routes.native import Native
 from modeld.httpapi.routes.operations import Operation, operation_of, query_names, served_path
 from modeld.httpapi.routes.plugins import Plugins
+from modeld.httpapi.routes.root import divided
 from modeld.httpapi.routes.status import Status
 from modeld.httpapi.routes.swagger import swagger_operation, swagger_route
 from modeld.httpapi.server.loop_lag import LoopLagWatch
@@ -88,7 +89,7 @@ class ModeldApp:
         self._dialects = [(each, each.routes()) for each in (native, *plugins.dialects())]
         self.routes: Sequence[GatedRoute] = self._routes()
         self._router = Router(
-            self.routes,
+            [*self.routes, OtherMethods(self.routes)],
             redirect_slashes=False,
             default=self._gate.nowhere,
             lifespan=self.lifespan,
@@ -144,11 +145,13 @@ class ModeldApp:
         brought = self.plugins.routes(self.service)
         described = OpenApi((*operations, pages), brought, keys=bool(self._keys))
         operations = (*operations, *described.operations())
-        _refuse_taken_paths(operations, brought)
+        front, others = divided(brought, operations)
+        _refuse_taken_paths(operations, others)
         return [
+            *(self._gated(page) for page in front),
             *(self._served(operation) for operation in operations),
             self._served(pages, swagger_route()),
-            *(self._gated(route) for route in brought),
+            *(self._gated(route) for route in others),
         ]
 
     def _operations_of_dialects(self) -> list[Operation]:

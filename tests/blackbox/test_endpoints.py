@@ -148,7 +148,7 @@ def test_new_files_are_found_on_refresh(tmp_path: Path) -> None:
     from tests.support.gguf.tiny_gguf import write_gguf
 
     with serving(tmp_path) as served:
-        assert served.get("/models").json() == {"models": []}
+        assert served.get("/models").json()["models"] == []
         write_gguf(tmp_path / "new.gguf", "rig")
         found = served.post("/models/refresh").json()["models"]
         assert [model["id"] for model in found] == ["new.gguf"]

@@ -328,3 +328,16 @@ def test_the_example_runs(example: Callable[[str], list[str]]) -> None:
     *_, chosen, code = example("openai_client.py")
     assert chosen in {"yes", "no"}
     assert code == "model_not_found"
+
+
+def test_a_base_url_without_v1_does_as_well(server: str) -> None:
+    with OpenAI(base_url=server, api_key="unused", max_retries=0) as client:
+        assert MODEL in [model.id for model in client.models.list()]
+        chat = client.chat.completions.create(model=MODEL, messages=[TURN], max_tokens=4)
+        assert chat.choices[0].message.content
+        text = client.completions.create(model=MODEL, prompt="One, two,", max_tokens=4)
+        assert text.choices[0].text
+        kept = client.responses.create(model=MODEL, input="Hello!", max_output_tokens=4)
+        assert client.responses.retrieve(kept.id).output_text == kept.output_text
+        made = client.embeddings.create(model="gemma-3-270m-q4_k_m.gguf", input="a cat")
+        assert len(made.data[0].embedding) == 640

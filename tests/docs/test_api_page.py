@@ -15,7 +15,7 @@ from modeld import Settings
 from modeld.httpapi.app import create_app
 from modeld.httpapi.routes.infer import DoneLine, TokenLogprobsItem, UsageNumbers
 from modeld.httpapi.routes.infer_body import InferBody
-from modeld.httpapi.routes.models import ModelItem
+from modeld.httpapi.routes.model_list import ModelItem
 from modeld.httpapi.routes.plugins import PluginItem
 from modeld.httpapi.routes.status import InstanceItem, StatusDocument
 from modeld.httpapi.routes.unary_bodies import (

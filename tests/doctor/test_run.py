@@ -51,21 +51,30 @@ def blocking(monkeypatch: pytest.MonkeyPatch) -> Iterator[Blocking]:
             thread.join(10)
 
 
+def doctor_options(folder: Path, **settings: object) -> DoctorOptions:
+    return DoctorOptions(
+        resolved=resolve(settings, {}),
+        machine=machine(folder),
+        config_file=None,
+        scripts=folder,
+        measures=False,
+        model=None,
+        progress=silence,
+    )
+
+
+def test_what_a_server_refuses_to_start_with_is_an_error_of_the_settings(tmp_path: Path) -> None:
+    groups = diagnose(doctor_options(tmp_path, models_dir=str(tmp_path), cache_per_key=True))
+    found = {group.title: by_subject(group.findings) for group in groups}
+    assert found["settings"]["application"].level == "error"
+    assert "cache_per_key" in found["settings"]["application"].message
+
+
 @pytest.mark.usefixtures("blocking")
 def test_a_backend_that_blocks_costs_its_own_findings_and_not_those_of_the_models(
     models: Path, tmp_path: Path
 ) -> None:
-    groups = diagnose(
-        DoctorOptions(
-            resolved=resolve({"models_dir": str(models), "block_plugins": "llama-cpp"}, {}),
-            machine=machine(tmp_path),
-            config_file=None,
-            scripts=tmp_path,
-            measures=False,
-            model=None,
-            progress=silence,
-        )
-    )
+    groups = diagnose(doctor_options(tmp_path, models_dir=str(models), block_plugins="llama-cpp"))
     found = {group.title: group.findings for group in groups}
     (lost,) = found["backends"]
     assert (lost.level, "longer than 1 s" in lost.message) == ("error", True)

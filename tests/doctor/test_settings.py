@@ -7,11 +7,15 @@ import os
 import pytest
 
 from modeld.doctor.settings import (
+    check_application,
     check_config_file,
     check_keys,
     check_origins,
     check_reach,
 )
+from modeld.errors import ConfigurationError
+from modeld.httpapi.app import create_app
+from modeld.plugins import PluginHost
 from modeld.settings import Settings, resolve
 from tests.support.doctor.another_machine import bad, only
 
@@ -118,3 +122,32 @@ def test_who_can_reach_the_server(settings, level, says):
     assert finding.level == level
     assert says in finding.message
     assert (finding.fix is None) is (level == "ok")
+
+
+FORMATTERS = ("ndjson", "sse", "plain-json")
+
+
+@pytest.mark.parametrize(
+    ("settings", "says", "fix"),
+    [
+        (Settings(cors_origins=("*",)), "cors_origins: '*' would let every page", "name the orig"),
+        (Settings(cors_origins=("https://a/",)), "is no origin as browsers write it", "change the"),
+        (Settings(cache_per_key=True), "without keys all clients are one", "set api_key_file too"),
+        (Settings(block_plugins=FORMATTERS), "no output formatter", "take ndjson out of"),
+    ],
+)
+def test_settings_that_the_server_does_not_start_with_are_errors_in_its_own_words(
+    settings, says, fix
+):
+    finding = only(check_application(settings, PluginHost.discover(settings)))
+    assert finding.level == "error"
+    assert says in finding.message
+    assert finding.fix.startswith(fix)
+    with pytest.raises(ConfigurationError) as caught:
+        create_app(settings, PluginHost.discover(settings))
+    assert caught.value.message.startswith(finding.message)
+
+
+@pytest.mark.parametrize("settings", [Settings(), Settings(api_key_file="/nowhere/keys")])
+def test_of_an_application_that_can_be_made_and_of_keys_there_is_nothing_to_say(settings):
+    assert list(check_application(settings, PluginHost.discover(settings))) == []

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from modeld.errors import ConfigurationError
 from modeld.httpapi.app import ModeldApp, create_app
 from modeld.httpapi.exchange.exchange import MAX_QUERY_FIELDS
+from modeld.plugins import PluginHost
 from modeld.serving.service import LocalService
 from modeld.settings import Settings
 from tests.support.http.fake_service import (
@@ -68,6 +69,17 @@ def test_first_requests_that_come_together_share_the_start() -> None:
         assert service.calls.count("start") == 1
 
     asyncio.run(go())
+
+
+def test_plugins_that_serve_an_application_are_refused_to_a_second_one() -> None:
+    for settings in (Settings(), Settings(block_plugins=("openai", "ollama", "anthropic"))):
+        plugins = PluginHost.discover(settings)
+        create_app(settings, plugins)
+        with pytest.raises(
+            ConfigurationError, match=r"already; .* PluginHost\.discover\(settings\)"
+        ):
+            create_app(settings, plugins)
+        create_app(settings, PluginHost.discover(settings))
 
 
 def test_a_start_that_fails_is_answered_with_its_reason() -> None:
@@ -275,7 +287,7 @@ def test_the_models_of_this_machine_are_served_where_no_plugin_says_otherwise(
 
     async def go() -> None:
         async with client_of(app) as client:
-            assert (await client.get("/models")).json() == {"models": []}
+            assert (await client.get("/models")).json()["models"] == []
             status = (await client.get("/status")).json()
             assert status["state"] == "running"
             response = await client.post("/infer", json={"prompt": "hi", "model": "nope"})

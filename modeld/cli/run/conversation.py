@@ -14,7 +14,7 @@ from modeld.cli.run.session import Session
 from modeld.errors import ModeldError
 from modeld.messages import Message
 from modeld.requests import GenerateRequest
-from modeld.responses import Chunk, Done, FinishReason, ReasoningToken, Token
+from modeld.responses import Chunk, Done, FinishReason, ReasoningToken, Token, ToolCallDelta
 from modeld.terminal import visible
 
 
@@ -80,20 +80,23 @@ def _print_generation(generation: Generator[Chunk, None, None], pieces: list[str
     """Print the tokens as they come and collect those of the text in ``pieces``.
 
     On a terminal nothing that the model writes can move the cursor or change colours. What it
-    thinks before goes to stderr, dimmed: a pipe gets the text alone.
+    thinks before goes to stderr, dimmed, and so do its calls of tools: a pipe gets the text alone.
     """
     on_terminal = sys.stdout.isatty()
-    is_thinking = False
+    is_aside = False
     try:
         with closing(generation) as chunks:
             for chunk in chunks:
-                if is_thinking and not isinstance(chunk, ReasoningToken):
-                    is_thinking = False
+                if is_aside and not isinstance(chunk, ReasoningToken | ToolCallDelta):
+                    is_aside = False
                     click.echo("\n", err=True)
                 match chunk:
                     case ReasoningToken(text=text):
-                        is_thinking = True
-                        click.secho(visible(text, keep="\n\t"), dim=True, nl=False, err=True)
+                        is_aside = True
+                        _say_aside(text)
+                    case ToolCallDelta(name=name, arguments=arguments):
+                        is_aside = True
+                        _say_aside(f"\ncalls {name}: {arguments}" if name else arguments)
                     case Token(text=text):
                         pieces.append(text)
                         sys.stdout.write(visible(text, keep="\n\t") if on_terminal else text)
@@ -104,3 +107,8 @@ def _print_generation(generation: Generator[Chunk, None, None], pieces: list[str
     finally:
         if pieces and not pieces[-1].endswith("\n"):
             click.echo()
+
+
+def _say_aside(text: str) -> None:
+    """Print on stderr, dimmed, a piece of what is no part of the text."""
+    click.secho(visible(text, keep="\n\t"), dim=True, nl=False, err=True)

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 from starlette.datastructures import URLPath
 from starlette.exceptions import HTTPException
-from starlette.routing import BaseRoute, Match
+from starlette.routing import BaseRoute, Match, NoMatchFound
 from starlette.types import Receive, Scope, Send
 
 from modeld.httpapi.access.keys import Keys
@@ -95,8 +95,22 @@ class GatedRoute(BaseRoute):
         """Return what the route itself returns."""
         return self.route.url_path_for(name, **path_params)
 
+    @property
+    def methods(self) -> frozenset[str]:
+        """What the route says that it takes; nothing where it does not say."""
+        return frozenset(getattr(self.route, "methods", None) or ())
+
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the gate, then serve."""
+        await self.pass_gate(scope)
+        await self.route.handle(scope, receive, send)
+
+    async def pass_gate(self, scope: Scope) -> None:
+        """Let a request pass that the route may serve.
+
+        Raises:
+            ModeldError: it may not pass; or the service cannot start.
+        """
         await self._gate.pass_through(
             scope,
             self.template,
@@ -105,4 +119,37 @@ class GatedRoute(BaseRoute):
             changes_state=self._changes_state,
             query=self._query,
         )
-        await self.route.handle(scope, receive, send)
+
+
+class OtherMethods(BaseRoute):
+    """Stands behind all ``routes`` and refuses what is for another method of its address.
+
+    An address may be served by several routes, one for each method, so only all of them together
+    know what it takes.
+    """
+
+    def __init__(self, routes: Sequence[GatedRoute]) -> None:
+        self._routes = routes
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Return a full match where a route has the address and none of them the method."""
+        found = self._at(scope)
+        return (Match.FULL, {}) if found else (Match.NONE, {})
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
+        """Raise, since this is no address.
+
+        Raises:
+            NoMatchFound: always.
+        """
+        raise NoMatchFound(name, path_params)
+
+    async def handle(self, scope: Scope, _receive: Receive, _send: Send) -> None:
+        """Pass the gate of the first route, then say which methods there are."""
+        found = self._at(scope)
+        await found[0].pass_gate(scope)
+        methods = sorted({method for route in found for method in route.methods})
+        raise HTTPException(405, headers={"Allow": ", ".join(methods)})
+
+    def _at(self, scope: Scope) -> list[GatedRoute]:
+        return [each for each in self._routes if each.matches(scope)[0] is Match.PARTIAL]

@@ -75,6 +75,11 @@ class Formatters:
         return max(liked, key=lambda f: _liking(f.media_type, ranges))
 
 
+def names(accept: str, media_type: str) -> bool:
+    """Return whether an ``Accept`` header has this media type itself, and no wildcard for it."""
+    return any(name == media_type and quality > 0 for name, quality in _parse(accept))
+
+
 def _parse(accept: str) -> list[_Range]:
     """Return the media ranges with their quality; what cannot be read is left out."""
     ranges = []

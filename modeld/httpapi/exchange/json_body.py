@@ -197,7 +197,7 @@ def _refusal(model: type[BaseModel], invalid: ValidationError) -> InvalidRequest
     fault = invalid.errors(include_url=False)[0]
     kind, location = fault["type"], fault["loc"]
     if kind == UNKNOWN_FIELD:
-        return _unknown_field(model, (*location, fault["ctx"]["name"]))
+        return _unknown_field(model, (*location, fault["ctx"]["name"]), fault["ctx"]["advice"])
     if kind in {MISSING_FIELD, UNSERVED_KIND}:
         location = (*location, fault["ctx"]["name"])
     field = _shortened(_path(location))
@@ -209,10 +209,15 @@ def _refusal(model: type[BaseModel], invalid: ValidationError) -> InvalidRequest
     return InvalidRequestError(f"{field}: {wanted}", field=field)
 
 
-def _unknown_field(model: type[BaseModel], location: tuple[int | str, ...]) -> InvalidRequestError:
+def _unknown_field(
+    model: type[BaseModel], location: tuple[int | str, ...], advice: str
+) -> InvalidRequestError:
     field = _shortened(_path(location))
-    advice = nearest(field, list(model.model_fields)) if len(location) == 1 else ""
-    return InvalidRequestError(f"{field}: unknown field{advice}", field=field)
+    if advice:
+        hint = f"; {advice}"
+    else:
+        hint = nearest(field, list(model.model_fields)) if len(location) == 1 else ""
+    return InvalidRequestError(f"{field}: unknown field{hint}", field=field)
 
 
 def _path(location: tuple[int | str, ...]) -> str:

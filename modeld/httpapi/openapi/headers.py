@@ -41,7 +41,8 @@ def header_components(headers: Iterable[Header]) -> Json:
 def _key(header: Header) -> str:
     """Return a name for the component: one header may be described in several ways."""
     value = header.value or ""
-    return f"{header.name}_{value}" if value.replace("-", "").isalnum() else header.name
+    name = f"{header.name}_{value}" if value.replace("-", "").isalnum() else header.name
+    return name if header.required or not value else f"{name}_optional"
 
 
 def _component(header: Header) -> Json:

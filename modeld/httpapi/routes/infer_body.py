@@ -136,6 +136,16 @@ class InferBody(SamplingFields, ChatFields, TextBody):
     """
 
     model_config = ConfigDict(json_schema_extra=_PAIRS)
+    elsewhere = {
+        "chat_template_kwargs": "it is called `template_kwargs` here",
+        "max_completion_tokens": "it is called `max_tokens` here",
+        "max_output_tokens": "it is called `max_tokens` here",
+        "options": "its members stand beside the prompt here",
+        "reasoning_effort": 'send `reasoning`: {"effort": "…"}',
+        "response_format": "send `json_schema`",
+        "stop_sequences": "it is called `stop` here",
+        "system": "send a message of the role system",
+    }
 
     tool_choice: ToolChoiceField | None = Field(
         None, description="whether tools are called: auto (the default), none or required"

@@ -113,7 +113,9 @@ def _message(error: ModeldError) -> str:
     Its messages are counted otherwise than the service's, which has one for each result of a tool.
     """
     message = error.message
-    if error.field is not None and message.startswith(error.field):
+    # A name that no body has came from the client, and means no member of a request.
+    is_unknown = message.startswith(f"{error.field}: unknown field")
+    if error.field is not None and message.startswith(error.field) and not is_unknown:
         field = named(error.field)
         if isinstance(error, NotSupportedError) and _OF_MESSAGE.match(error.field):
             field = "messages"

@@ -24,10 +24,13 @@ POLICY = (
     " object-src 'none'"
 )
 KEY = "a-key-of-some-length"
+WITHOUT_OLLAMA = Settings(block_plugins=("ollama",))
+"""For where the root is the dashboard's alone."""
+BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
 def get(path: str, method: str = "GET", **headers: str) -> httpx.Response:
-    return ask(make_app(FakeService()), method, path, headers=headers)
+    return ask(make_app(FakeService()), method, path, headers=BROWSER | headers)
 
 
 def get_mounted(app: ModeldApp, path: str) -> httpx.Response:
@@ -36,7 +39,7 @@ def get_mounted(app: ModeldApp, path: str) -> httpx.Response:
 
     async def go() -> httpx.Response:
         async with client_of(host, close=app) as client:
-            return await client.get(f"/llm{path}")
+            return await client.get(f"/llm{path}", headers=BROWSER)
 
     return asyncio.run(go())
 
@@ -151,7 +154,8 @@ def test_nothing_can_be_written(path: str) -> None:
 
 def test_the_pages_need_no_key_and_the_feed_does(guarded: Settings) -> None:
     for path in ("/ui/", "/ui/main.js", "/ui", "/"):
-        assert ask(make_app(FakeService(), guarded), "GET", path).status_code in {200, 307}
+        response = ask(make_app(FakeService(), guarded), "GET", path, headers=BROWSER)
+        assert response.status_code in {200, 307}
     refused = ask(make_app(FakeService(), guarded), "GET", "/ui/feed")
     assert (refused.status_code, refused.json()["reason"]) == (401, "unauthorized")
     headers = {"authorization": f"Bearer {KEY}"}
@@ -193,7 +197,8 @@ def test_two_applications_share_nothing() -> None:
 
 
 def test_the_feed_is_described_and_the_pages_are_not() -> None:
-    paths: dict[str, Any] = ask(make_app(FakeService()), "GET", "/openapi.json").json()["paths"]
+    app = make_app(FakeService(), WITHOUT_OLLAMA)
+    paths: dict[str, Any] = ask(app, "GET", "/openapi.json").json()["paths"]
     assert "get" in paths["/ui/feed"]
     described = paths["/ui/feed"]["get"]
     assert "dashboard" in described["summary"]
@@ -204,7 +209,7 @@ def test_the_feed_is_described_and_the_pages_are_not() -> None:
 
 def test_without_the_plugin_nothing_of_it_is_there() -> None:
     for path in ("/", "/ui", "/ui/", "/ui/feed"):
-        app = make_app(FakeService(), Settings(block_plugins=("dashboard",)))
+        app = make_app(FakeService(), Settings(block_plugins=("dashboard", "ollama")))
         assert ask(app, "GET", path).status_code == 404
 
 

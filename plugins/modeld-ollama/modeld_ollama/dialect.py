@@ -13,7 +13,12 @@ from modeld_ollama.embedding.bodies import OllamaEmbedBody, OllamaEmbeddingsBody
 from modeld_ollama.embedding.embed import EmbedRoutes
 from modeld_ollama.errors import OllamaErrorBody, error_line, error_response
 from modeld_ollama.models.catalogue import Catalogue
-from modeld_ollama.models.library import pull_route, refused_routes, version_route
+from modeld_ollama.models.library import (
+    pull_route,
+    refused_routes,
+    running_route,
+    version_route,
+)
 from modeld_ollama.models.listings import listing_routes
 from modeld_ollama.models.show import show_route
 from modeld_ollama.text.fields import with_options
@@ -23,7 +28,7 @@ from modeld_ollama.text.routes import TextRoutes
 
 
 class Ollama(Dialect):
-    """Chats, texts, embeddings and the lists of models under ``/api``."""
+    """Chats, texts, embeddings and the lists of models under ``/api``, and a word at ``/``."""
 
     name = "ollama"
     prefixes = ("/api",)
@@ -47,6 +52,7 @@ class Ollama(Dialect):
             *listing_routes(),
             show_route(catalogue),
             version_route(),
+            running_route(),
             pull_route(catalogue),
             *refused_routes(),
         )

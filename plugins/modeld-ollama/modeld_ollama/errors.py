@@ -7,10 +7,10 @@ import re
 from dataclasses import replace
 from typing import Final
 
-import msgspec
 from pydantic import BaseModel, Field
 
 from modeld.dialects import WholeResponse, retry_headers
+from modeld.dialects.json_text import json_line
 from modeld.errors import ModeldError, ModelNotFoundError, TemplateError
 from modeld.sampling import COMMON
 
@@ -45,7 +45,7 @@ class OllamaErrorBody(BaseModel):
 
 def error_line(error: ModeldError, own: frozenset[str]) -> bytes:
     """Return an error as JSON on one line; ``own`` are the options that backends declare."""
-    return msgspec.json.encode({"error": message(error, own)})
+    return json_line({"error": message(error, own)})
 
 
 def error_response(error: ModeldError, status: int, own: frozenset[str]) -> WholeResponse:

@@ -10,7 +10,7 @@ from modeld.dialects.sampling_fields import with_parameters
 from modeld.errors import ModeldError
 from modeld.sampling import SamplingParameter
 from modeld_openai.chat.body import ChatCompletionBody
-from modeld_openai.chat.route import chat_routes
+from modeld_openai.chat.route import chat_route
 from modeld_openai.completions.body import CompletionBody
 from modeld_openai.completions.route import completion_route
 from modeld_openai.embeddings import embeddings_route
@@ -19,6 +19,7 @@ from modeld_openai.fields import GenerationBody
 from modeld_openai.model_list import model_routes
 from modeld_openai.rerank import rerank_route
 from modeld_openai.tokens import token_routes
+from modeld_openai.unversioned import unversioned
 
 
 class OpenAI(Dialect):
@@ -33,11 +34,15 @@ class OpenAI(Dialect):
         self._parameters = parameters
 
     def routes(self) -> Sequence[DialectRoute]:
-        """Return all routes."""
-        return (
-            *chat_routes(with_parameters(ChatCompletionBody, self._own(ChatCompletionBody))),
+        """Return all routes, without ``/v1`` too where the native wire has no such address."""
+        usual: tuple[DialectRoute, ...] = (
+            chat_route(with_parameters(ChatCompletionBody, self._own(ChatCompletionBody))),
             completion_route(with_parameters(CompletionBody, self._own(CompletionBody))),
             embeddings_route(),
+        )
+        return (
+            *usual,
+            *map(unversioned, usual),
             rerank_route(),
             *token_routes(),
             *model_routes(),

@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from msgspec.structs import replace
-from pydantic import Field, WithJsonSchema
+from pydantic import Field
 
-from modeld.dialects.body import ModelRequest, Strict, usable, wrong
+from modeld.dialects.body import ModelRequest, OnlyFalse, Strict, wrong
 from modeld.dialects.constraint_fields import ConstraintFields
 from modeld.dialects.sampling_fields import SamplingFields
 from modeld.dialects.stop_fields import StopList
@@ -25,14 +25,6 @@ _SEEDS = 2**32 - 1
 
 Label = Annotated[str, Field(max_length=MAX_LABEL_CHARACTERS)]
 """What a client says about itself, which changes nothing."""
-
-
-def _fault_of_true(value: bool) -> str | None:  # noqa: FBT001
-    return "is not served; leave it out" if value else None
-
-
-OnlyFalse = Annotated[bool, usable(_fault_of_true), WithJsonSchema({"const": False})]
-"""What clients may turn off, because it is never on."""
 
 
 class StreamOptions(Strict):

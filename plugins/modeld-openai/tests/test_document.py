@@ -46,6 +46,12 @@ def test_the_document_is_valid(document):
     OpenAPIV31SpecValidator(document).validate()
     assert {path for path, _ in rows(document)} == {
         "/chat/completions",
+        "/completions",
+        "/embeddings",
+        "/responses",
+        "/responses/{response_id}",
+        "/responses/{response_id}/cancel",
+        "/responses/{response_id}/input_items",
         "/v1/chat/completions",
         "/v1/completions",
         "/v1/embeddings",
@@ -53,9 +59,9 @@ def test_the_document_is_valid(document):
         "/v1/models/{id}",
         "/v1/rerank",
         "/v1/responses",
-        "/v1/responses/{id}",
-        "/v1/responses/{id}/cancel",
-        "/v1/responses/{id}/input_items",
+        "/v1/responses/{response_id}",
+        "/v1/responses/{response_id}/cancel",
+        "/v1/responses/{response_id}/input_items",
         "/v1/tokenize",
         "/v1/detokenize",
     }

@@ -64,7 +64,17 @@ def test_what_is_said_of_a_refused_field_is_listed(heading: str, body: type[Base
 
 def test_every_route_has_a_section() -> None:
     routes = [*OpenAI(()).routes(), *OpenAIResponses(()).routes()]
-    served = {route.path for route in routes} - {"/chat/completions"}
+    served = {route.path for route in routes if route.path.startswith("/v1/")}
     told = {heading.split()[1] for heading in headings(PAGE) if " /v1" in heading}
     assert told == served
-    assert "also without `/v1`" in read(PAGE)
+
+
+def test_what_is_served_without_v1_is_marked() -> None:
+    routes = [*OpenAI(()).routes(), *OpenAIResponses(()).routes()]
+    short = {f"/v1{route.path}" for route in routes if not route.path.startswith("/v1/")}
+    marked = {
+        row[0].split("`")[1].split()[1]
+        for row in rows(read(PAGE))
+        if "also without `/v1`" in row[1]
+    }
+    assert {path for path in short if not path.startswith("/v1/responses/")} == marked

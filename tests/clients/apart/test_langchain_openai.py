@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import openai
 import pytest
@@ -31,23 +31,30 @@ def weather(city: str) -> str:
     return f"It is sunny in {city}."
 
 
-@pytest.fixture
-def llm(server: str) -> ChatOpenAI:
+CHATS: dict[str, Any] = {"seed": 1, "stream_usage": True}
+RESPONSES: dict[str, Any] = {"use_responses_api": True}
+
+
+def chat_model(server: str, **members: Any) -> ChatOpenAI:
     return ChatOpenAI(
         model=MODEL,
         base_url=f"{server}/v1",
         api_key="unused",
         temperature=0,
-        seed=1,
         max_tokens=60,
-        stream_usage=True,
         max_retries=0,
+        **members,
     )
+
+
+@pytest.fixture(params=[CHATS, RESPONSES], ids=["chats", "responses"])
+def llm(server: str, request: pytest.FixtureRequest) -> ChatOpenAI:
+    return chat_model(server, **request.param)
 
 
 def test_invoke(llm: ChatOpenAI) -> None:
     message = llm.invoke([SystemMessage("You are brief."), HumanMessage(QUESTION)])
-    assert message.content
+    assert message.text
     assert message.usage_metadata is not None
     assert message.usage_metadata["output_tokens"] <= 60
     assert message.response_metadata["model_name"] == MODEL
@@ -56,7 +63,7 @@ def test_invoke(llm: ChatOpenAI) -> None:
 def test_a_stream_has_the_same_text(llm: ChatOpenAI) -> None:
     first, *others = llm.stream(QUESTION)
     whole = sum(others, first)
-    assert whole.content == llm.invoke(QUESTION).content
+    assert whole.text == llm.invoke(QUESTION).text
     assert whole.usage_metadata is not None
 
 
@@ -99,6 +106,25 @@ def test_vectors(server: str) -> None:
     first, second = embeddings.embed_documents(["a cat", "a river"])
     assert len(first) == len(second) == 640
     assert embeddings.embed_query("a cat") == pytest.approx(first, abs=1e-5)
+
+
+def test_a_chat_goes_on_from_what_was_said(llm: ChatOpenAI) -> None:
+    named = HumanMessage("My name is Bob.")
+    first = llm.invoke([named])
+    second = llm.invoke([named, first, HumanMessage("What is my name?")])
+    assert first.usage_metadata is not None
+    assert second.usage_metadata is not None
+    assert second.usage_metadata["input_tokens"] > first.usage_metadata["input_tokens"]
+
+
+def test_the_server_keeps_a_chat(server: str) -> None:
+    llm = chat_model(server, **RESPONSES)
+    first = llm.invoke("My name is Bob.")
+    name = first.response_metadata["id"]
+    second = llm.invoke("What is my name?", previous_response_id=name)
+    assert first.usage_metadata is not None
+    assert second.usage_metadata is not None
+    assert second.usage_metadata["input_tokens"] > first.usage_metadata["input_tokens"]
 
 
 def test_an_unknown_model_is_not_found(llm: ChatOpenAI) -> None:

@@ -21,10 +21,10 @@ def weather(city: str) -> str:
 """
 
 
-@pytest.fixture
-def llm(server: str, tmp_path: Path) -> Callable[..., str]:
+@pytest.fixture(params=["", "  responses: true\n"], ids=["chats", "responses"])
+def llm(server: str, tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., str]:
     """Return what runs the command with the example's settings in a home of its own."""
-    text = EXAMPLE.read_text()
+    text = EXAMPLE.read_text() + request.param
     assert LOCAL in text
     (tmp_path / EXAMPLE.name).write_text(text.replace(LOCAL, server))
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from modeld.errors import ModelExceedsBudgetError
 from modeld.httpapi.exchange.json_response import LongDocument
-from modeld.httpapi.routes import models
+from modeld.httpapi.routes import model_list, models
 from modeld.values import ModelSpec
 from tests.support.http.fake_service import FakeService, ask, make_app
 
@@ -63,7 +63,9 @@ def test_models_are_listed_with_the_fields_of_the_seed_and_their_problems() -> N
                 "size_bytes": 0,
                 "problem": "it is empty",
             },
-        ]
+        ],
+        "object": "list",
+        "data": [{"id": "a.gguf", "object": "model", "created": 0, "owned_by": "modeld"}],
     }
 
 
@@ -83,16 +85,18 @@ def test_very_many_models_are_listed_in_turns_and_written_once(
         written.append(spec.id)
         return item_of(spec)
 
-    item_of = models._item
-    monkeypatch.setattr(models, "_item", counted)
+    item_of = model_list.item_of
+    monkeypatch.setattr(model_list, "item_of", counted)
     service = FakeService(models=specs)
     route = models.Models(service)
 
     async def listed() -> list[str]:
         response = await route.list(Request({"type": "http"}))
         assert isinstance(response, LongDocument)
-        found = msgspec.json.decode(b"".join(response.pieces))["models"]
-        return [model["id"] for model in found]
+        document = msgspec.json.decode(b"".join(response.pieces))
+        found = [model["id"] for model in document["models"]]
+        assert [model["id"] for model in document["data"]] == found
+        return found
 
     async def main() -> None:
         assert await listed() == await listed() == written == [spec.id for spec in specs]
@@ -104,7 +108,7 @@ def test_very_many_models_are_listed_in_turns_and_written_once(
 
 def test_an_item_has_the_members_that_are_described() -> None:
     full = replace(GOOD, problem="bad", capabilities=("text",), aliases=("b",))
-    assert set(models._item(full)) == set(models.ModelItem.model_fields)
+    assert set(model_list.item_of(full)) == set(model_list.ModelItem.model_fields)
 
 
 def test_refreshing_looks_again_and_lists() -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
-from modeld.dialects.body import Strict, refused
+from modeld.dialects.body import OnlyFalse, Strict, refused
 from modeld.dialects.chat_fields import MAX_PARTS, Base64, ToolName
 
 CallId = Annotated[str, Field(min_length=1, max_length=256)]
@@ -82,7 +82,7 @@ class DocumentSource(Strict):
 class NoCitations(Strict):
     """That a response shall have no citations."""
 
-    enabled: Literal[False]
+    enabled: OnlyFalse
 
 
 class DocumentBlock(Block):

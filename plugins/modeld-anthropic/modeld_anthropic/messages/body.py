@@ -25,7 +25,13 @@ from modeld_anthropic.messages.thinking import (
     ThinkingOn,
     reasoning_of,
 )
-from modeld_anthropic.messages.tools import Choice, JsonSchema, Tools, choice_of, tools_of
+from modeld_anthropic.messages.tools import (
+    JsonSchema,
+    ToolChoiceField,
+    Tools,
+    choice_of,
+    tools_of,
+)
 
 MAX_TOKENS = 2**31
 MAX_USER_CHARACTERS = 4096
@@ -67,10 +73,24 @@ class ContextManagement(Strict):
 class ConversationBody(ModelRequest):
     """What both routes take. A field that is null counts as left out."""
 
+    elsewhere = {
+        "input": "it is called `messages` here",
+        "instructions": "it is called `system` here",
+        "max_completion_tokens": "it is called `max_tokens` here",
+        "max_output_tokens": "it is called `max_tokens` here",
+        "parallel_tool_calls": 'send `tool_choice`: {"type": "auto", "disable_parallel_tool_use":'
+        " true}",
+        "reasoning": "send `thinking`",
+        "reasoning_effort": 'send `output_config`: {"effort": "…"}',
+        "response_format": 'send `output_config`: {"format": {…}}',
+        "stop": "it is called `stop_sequences` here",
+        "think": "send `thinking`",
+    }
+
     messages: Conversation = Field(description="the conversation, as a list of messages")
     system: System | None = Field(None, description="what the model is told before: text or blocks")
     tools: Tools | None = Field(None, description="functions that the model may call")
-    tool_choice: Choice | None = Field(
+    tool_choice: ToolChoiceField | None = Field(
         None, description="the type `auto` (the default), `any`, `tool` or `none`"
     )
     thinking: Thinking | None = Field(

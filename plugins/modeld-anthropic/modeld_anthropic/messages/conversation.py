@@ -60,6 +60,15 @@ It changes with each request and stands first, so that nothing after it could co
 class MessageBody(Strict):
     """One turn of a conversation."""
 
+    elsewhere = {
+        "name": "no speaker has one here; leave it out",
+        "reasoning_content": "send it as a block of `content`, of the type thinking",
+        "tool_calls": 'send each as a block of `content`: {"type": "tool_use", "id": "…", "name":'
+        ' "…", "input": {…}}',
+        "tool_call_id": 'send the result as a block of a message of the user: {"type":'
+        ' "tool_result", "tool_use_id": "…", "content": "…"}',
+    }
+
     role: Literal["user", "assistant", "system"] = Field(description="who speaks")
     content: Content = Field(description="what was said: a text, or a list of blocks")
 

@@ -4,21 +4,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from modeld.constraints import fault_of_schema
-from modeld.dialects.body import Strict, usable
+from modeld.dialects.body import OnlyFalse, Strict, usable
 from modeld.dialects.chat_fields import MAX_TOOLS, ToolName
 from modeld.messages import Tool, ToolChoice
 from modeld_anthropic.messages.blocks import CacheControl, only
+
+_FORM: Final = 'the form here is {"name": "…", "description": "…", "input_schema": {…}}'
 
 JsonSchema = Annotated[dict[str, Any], usable(fault_of_schema)]
 
 
 class ToolDefinition(Strict):
     """A tool that the model may call."""
+
+    elsewhere = dict.fromkeys(("function", "parameters"), _FORM)
 
     type: Literal["custom"] | None = None
     name: ToolName
@@ -34,7 +39,7 @@ class ToolDefinition(Strict):
     allowed_callers: (
         Annotated[list[Literal["direct"]], Field(min_length=1, max_length=1)] | None
     ) = Field(None, description="only the model itself")
-    defer_loading: Literal[False] | None = Field(None, description="only false")
+    defer_loading: OnlyFalse | None = Field(None, description="only false")
     input_examples: Annotated[list[Any], Field(max_length=0)] | None = Field(
         None, description="only an empty list; put examples into the description"
     )
@@ -42,19 +47,32 @@ class ToolDefinition(Strict):
 
 OwnTool = Annotated[
     ToolDefinition,
-    only("custom", "only tools of your own are served, which have an input_schema"),
+    only("custom", f"only tools of your own are served; {_FORM}"),
 ]
 Tools = Annotated[list[OwnTool], Field(max_length=MAX_TOOLS, fail_fast=True)]
 
 
+def _of_text(choice: Any) -> Any:
+    if isinstance(choice, str):
+        raise PydanticCustomError("text", 'must be an object, such as {"type": "auto"}')
+    return choice
+
+
 class Choice(Strict):
     """Which tools may be called."""
+
+    elsewhere = dict.fromkeys(
+        ("function", "names", "mode"), 'the form here is {"type": "tool", "name": "…"}'
+    )
 
     type: Literal["auto", "any", "tool", "none"]
     name: ToolName | None = Field(None, description="the tool; only for the type tool")
     disable_parallel_tool_use: bool | None = Field(
         None, description="true makes the model call one tool at a time"
     )
+
+
+ToolChoiceField = Annotated[Choice, BeforeValidator(_of_text)]
 
 
 def tools_of(definitions: Sequence[ToolDefinition]) -> tuple[Tool, ...]:

@@ -101,18 +101,24 @@ async def _get(http: httpx.AsyncClient, plan: Plan, path: str) -> tuple[int, Any
 def _models(api: str, document: Any) -> list[str] | None:
     """Return the ids of the models that can be used; none where this is not the API's list.
 
-    llama-server answers /models too, with both lists in one document.
+    llama-server answers /models too, with both lists in one document; modeld's say who owns them.
     """
     if not isinstance(document, dict):
         return None
     theirs = document.get("data")
-    listed = document.get("models") if api == "modeld" and theirs is None else None
-    if api == "openai":
-        listed = theirs
+    listed = theirs
+    if api == "modeld":
+        listed = document.get("models") if theirs is None or _are_ours(theirs) else None
     if not isinstance(listed, list):
         return None
     usable = [each for each in listed if isinstance(each, dict) and "problem" not in each]
     return [each["id"] for each in usable if isinstance(each.get("id"), str)]
+
+
+def _are_ours(models: Any) -> bool:
+    return isinstance(models, list) and all(
+        isinstance(each, dict) and each.get("owned_by") == "modeld" for each in models
+    )
 
 
 def _with_model(wish: Wish, found: _Found, url: str) -> Wish:

@@ -46,8 +46,31 @@ test("reasoning and tool calls are counted, and are no part of the text", () => 
     ['{"token":"a"}', 1200],
   ]);
   assert.equal(state.text, "a");
+  assert.equal(state.reasoning, "hm");
+  assert.deepEqual(state.calls, [{ name: "f", arguments: "{}" }]);
   assert.equal(state.pieces, 3);
   assert.equal(state.firstTokenMs, 1100);
+});
+
+test("the parts of a call are put together, each call by its index", () => {
+  const state = after([
+    ['{"tool_call":{"index":0,"id":"1","name":"f","arguments":"{\\"a\\":"}}', 1100],
+    ['{"tool_call":{"index":1,"id":"2","name":"g","arguments":"{}"}}', 1150],
+    ['{"tool_call":{"index":0,"arguments":"1}"}}', 1200],
+  ]);
+  assert.deepEqual(state.calls, [
+    { name: "f", arguments: '{"a":1}' },
+    { name: "g", arguments: "{}" },
+  ]);
+});
+
+test("a response in one piece has its reasoning and its calls", () => {
+  const whole = { ...JSON.parse(DONE), content: "", reasoning: "hm" };
+  const call = { id: "1", name: "f", arguments: "{}" };
+  const state = after([[JSON.stringify({ ...whole, tool_calls: [call] }), 1200]]);
+  assert.equal(state.phase, "success");
+  assert.equal(state.reasoning, "hm");
+  assert.deepEqual(state.calls, [{ name: "f", arguments: "{}" }]);
 });
 
 test("a stream that ends without its last line is an error", () => {

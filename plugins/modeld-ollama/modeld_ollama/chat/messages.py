@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from modeld.dialects.body import Strict, wrong
 from modeld.dialects.chat_fields import MAX_CALLS, MAX_MESSAGES, MAX_PARTS, Base64, ToolName
@@ -28,16 +29,29 @@ def _lowered(role: Any) -> Any:
     return role.lower() if isinstance(role, str) else role
 
 
+def _without_parts(content: Any) -> Any:
+    if isinstance(content, list):
+        raise PydanticCustomError("parts", "is one text here; send images as `images`")
+    return content
+
+
 class OllamaCalledFunction(Strict):
     """What a model has called."""
 
-    index: int | None = Field(None, description="taken and without effect: the order says it")
+    index: int | None = Field(
+        None, ge=0, le=2**31, description="taken and without effect: the order says it"
+    )
     name: ToolName
     arguments: dict[str, Any] | None = None
 
 
 class OllamaMadeCall(Strict):
     """A call of a tool that the model has made before."""
+
+    elsewhere = dict.fromkeys(
+        ("name", "arguments", "input"),
+        'the form here is {"function": {"name": "…", "arguments": {…}}}',
+    )
 
     id: str | None = Field(None, max_length=256, description="what the result names it by")
     type: Literal["function"] | None = None
@@ -47,10 +61,18 @@ class OllamaMadeCall(Strict):
 class OllamaChatTurn(Strict):
     """One turn of a chat."""
 
+    elsewhere = {
+        "name": "of a tool it is called `tool_name` here",
+        "reasoning": "it is called `thinking` here",
+        "reasoning_content": "it is called `thinking` here",
+    }
+
     role: Annotated[Literal["system", "user", "assistant", "tool"], BeforeValidator(_lowered)] = (
         Field(description="who speaks")
     )
-    content: str | None = Field(None, description="what was said; nothing where it is left out")
+    content: Annotated[str | None, BeforeValidator(_without_parts)] = Field(
+        None, description="what was said; nothing where it is left out"
+    )
     images: Images | None = Field(None, description="files with images, as base64")
     thinking: str | None = Field(None, description="what the model thought before it said this")
     tool_calls: (

@@ -17,6 +17,8 @@ from modeld.messages import Tool
 class OllamaFunctionDefinition(Strict):
     """A function that the model may call."""
 
+    elsewhere = {"input_schema": "it is called `parameters` here"}
+
     name: ToolName
     description: str | None = Field(None, description="what it does, for the model")
     parameters: Annotated[dict[str, Any], usable(fault_of_schema)] | None = Field(
@@ -29,6 +31,11 @@ class OllamaFunctionDefinition(Strict):
 
 class OllamaToolDefinition(Strict):
     """A tool; functions are the only kind."""
+
+    elsewhere = dict.fromkeys(
+        ("name", "description", "parameters", "strict", "input_schema"),
+        'the form here is {"type": "function", "function": {"name": "…", "parameters": {…}}}',
+    )
 
     type: Literal["function"] | None = None
     function: OllamaFunctionDefinition

@@ -42,6 +42,7 @@ class OllamaEmbedBody(_VectorsBody):
     dimensions: int | None = Field(
         None,
         ge=0,
+        le=2**31,
         description="length of the vectors; refused unless the model's have it anyway, or 0",
     )
 

@@ -20,6 +20,10 @@ from modeld_ollama.text.encoders import NDJSON
 API_VERSION: Final = "0.32.15"
 """The release of Ollama whose API this is: clients look at it before they use what is newer."""
 
+RUNNING: Final = "Ollama is running"
+"""What clients look for at the root before they ask for anything else."""
+
+_TEXT: Final = "text/plain"
 _ADVICE: Final = "modeld downloads nothing; put the model's GGUF file into the models folder"
 _REFUSED: Final[tuple[tuple[Literal["POST", "DELETE"], str, str, str], ...]] = (
     (
@@ -130,6 +134,23 @@ def version_route() -> PlainRoute:
         summary="Tell which release of Ollama has this API",
         respond=respond,
         responses=(ResponseDoc(status=200, description="The response", contents=(content,)),),
+    )
+
+
+def running_route() -> PlainRoute:
+    """Return the route that says that a server with this API runs."""
+
+    async def respond(_call: Call) -> WholeResponse:
+        return WholeResponse(pieces=(RUNNING.encode(),), media_type=_TEXT)
+
+    content = Content(media_type=_TEXT, schema={"const": RUNNING}, example=RUNNING)
+    return PlainRoute(
+        path="/",
+        name="ollama_running",
+        summary="Say that the server runs, in Ollama's words",
+        description="Where a plugin has a page at this address, browsers get the page.",
+        respond=respond,
+        responses=(ResponseDoc(status=200, description="The server runs", contents=(content,)),),
     )
 
 

@@ -78,6 +78,24 @@ class OllamaBody(Strict):
 class GenerationBody(OllamaBody):
     """Base of the bodies that ask for text."""
 
+    elsewhere = {
+        **dict.fromkeys(OllamaOptions.model_fields, "it stands in `options` here"),
+        **dict.fromkeys(
+            ("max_tokens", "max_completion_tokens", "max_output_tokens"),
+            'send `options`: {"num_predict": …}',
+        ),
+        "input": "send `messages` to /api/chat, or `prompt` to /api/generate",
+        "messages": "send `prompt`, or the chat to /api/chat",
+        "prompt": "send `messages`, or the prompt to /api/generate",
+        "keep_alive_s": "it is called `keep_alive` here",
+        "reasoning_effort": "send `think`",
+        "response_format": "send `format`",
+        "stop_sequences": 'send `options`: {"stop": […]}',
+        "system": "send a message of the role system",
+        "thinking": "send `think`",
+        "tool_choice": "is not served: the model chooses",
+    }
+
     stream: bool | None = Field(
         None, description="true (the default) sends a line for each piece; false one object"
     )

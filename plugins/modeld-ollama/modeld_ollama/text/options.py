@@ -41,7 +41,10 @@ class OllamaOptions(SamplingFields):
         None, description="the context that the client counts on; refused if the model's is smaller"
     )
     num_keep: int | None = Field(
-        None, description="taken and without effect: nothing of a prompt is ever dropped"
+        None,
+        ge=-(2**31),
+        le=2**31,
+        description="taken and without effect: nothing of a prompt is ever dropped",
     )
     penalize_newline: Annotated[
         None, refused("only true: penalties count line ends like all tokens", but=(True,))

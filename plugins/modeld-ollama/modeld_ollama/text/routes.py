@@ -34,7 +34,10 @@ from modeld_ollama.text.generate import OllamaGenerateBody
 from modeld_ollama.text.moves import moved
 
 NOT_BUFFERED: Final = Header(
-    name="X-Accel-Buffering", value="no", description="a proxy must pass each token on at once"
+    name="X-Accel-Buffering",
+    value="no",
+    description="a proxy must pass each token on at once; missing where nothing was generated",
+    required=False,
 )
 
 _DESCRIPTION = """\

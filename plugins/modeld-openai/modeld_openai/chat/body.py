@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from modeld.dialects import Call
-from modeld.dialects.body import refused, wrong
+from modeld.dialects.body import OnlyFalse, refused, wrong
 from modeld.messages import Reasoning
 from modeld.requests import GenerateRequest
 from modeld_openai.chat.messages import ChatTurns, messages_of
@@ -26,7 +26,6 @@ from modeld_openai.fields import (
     MAX_TOKENS,
     GenerationBody,
     Label,
-    OnlyFalse,
     of_choices,
 )
 
@@ -41,6 +40,24 @@ Metadata = Annotated[
 
 class ChatCompletionBody(GenerationBody):
     """A request for the next turn of a chat."""
+
+    elsewhere = {
+        "format": "send `response_format`",
+        "input": "it is called `messages` here",
+        "instructions": "send a message of the role system",
+        "json_schema": "send `response_format`",
+        "max_output_tokens": "it is called `max_completion_tokens` here",
+        "options": "its members stand beside `messages` here",
+        "output_config": "send `response_format` and `reasoning_effort`",
+        "previous_response_id": "only /v1/responses keeps chats; send the whole chat as `messages`",
+        "prompt": "send `messages`, or the prompt to /v1/completions",
+        "reasoning": "send `reasoning_effort`",
+        "stop_sequences": "it is called `stop` here",
+        "system": "send a message of the role system",
+        "text": "send `response_format`",
+        "think": "send `reasoning_effort`",
+        "thinking": "send `reasoning_effort`",
+    }
 
     messages: ChatTurns = Field(description="the chat, as a list of messages")
     max_completion_tokens: TokenCount | None = Field(

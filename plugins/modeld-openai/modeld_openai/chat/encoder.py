@@ -12,7 +12,15 @@ from modeld.dialects import JSON, Call, StreamEncoder, WholeEncoder
 from modeld.errors import ModeldError
 from modeld.responses import Done, Piece, ReasoningToken, Token, TokenLogprobs, ToolCallDelta
 from modeld_openai.errors import error_document
-from modeld_openai.events import DONE, EVENTS, event, json_long_text, json_text, on_one_line
+from modeld_openai.events import (
+    DONE,
+    EVENTS,
+    event,
+    json_line,
+    json_long_text,
+    json_text,
+    on_one_line,
+)
 from modeld_openai.head import head
 from modeld_openai.logprobs import ContentLogprobs, chat_logprobs
 from modeld_openai.usage import usage_of
@@ -37,7 +45,7 @@ class ChatStream(StreamEncoder):
         self._begun: set[int] = set()
         self._usages: dict[int, Done] = {}
         self._content = [ContentLogprobs() for _ in range(choices)]
-        common = _encode(head(call, "chatcmpl", "chat.completion.chunk"))[:-1]
+        common = json_line(head(call, "chatcmpl", "chat.completion.chunk"))[:-1]
         self._before = [
             b'data: %b,"choices":[{"index":%d,"delta":{' % (common, index)
             for index in range(choices)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from modeld.dialects.body import Strict, refused, wrong
+from modeld.dialects.body import Strict, only_kinds, refused, wrong
 from modeld.messages import AudioPart, ImagePart, Message, Part, TextPart, ToolCall
 
 MAX_MESSAGES = 1024
@@ -63,7 +63,7 @@ class AudioContent(Strict):
     input_audio: InputAudio
 
 
-_KINDS: Final = {"image_url": "~image", "input_audio": "~audio"}
+_KINDS: Final = {"text": "~text", "image_url": "~image", "input_audio": "~audio"}
 
 
 def _kind_of_part(given: Any) -> str:
@@ -76,6 +76,7 @@ ContentPart = Annotated[
     | Annotated[ImageContent, Tag("~image")]
     | Annotated[AudioContent, Tag("~audio")],
     Discriminator(_kind_of_part),
+    only_kinds(_KINDS, f"is not served; there is {', '.join(_KINDS)}"),
 ]
 
 
@@ -105,16 +106,32 @@ class CalledFunction(Strict):
 class MadeCall(Strict):
     """A call of a tool that the model has made before."""
 
+    elsewhere = dict.fromkeys(
+        ("name", "arguments", "input"),
+        'the form here is {"id": "…", "type": "function", "function": {"name": "…", "arguments":'
+        ' "…"}}',
+    )
+
     id: str = Field(min_length=1, max_length=256, description="what the result names it by")
     type: Literal["function"]
     function: CalledFunction
     index: int | None = Field(
-        None, description="of a call that came in a stream; taken and without effect"
+        None,
+        ge=0,
+        le=2**31,
+        description="of a call that came in a stream; taken and without effect",
     )
 
 
 class ChatTurn(Strict):
     """One turn of a chat."""
+
+    elsewhere = {
+        "images": 'send each as a part of `content`: {"type": "image_url", "image_url": {…}}',
+        "thinking": "it is called `reasoning_content` here",
+        "tool_name": "send `tool_call_id`, the id of the call",
+        "type": "a message has none here; leave it out",
+    }
 
     role: Literal["system", "developer", "user", "assistant", "tool"] = Field(
         description="who speaks; developer means system"

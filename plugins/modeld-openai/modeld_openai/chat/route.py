@@ -63,20 +63,11 @@ _EVENTS = (
 )
 
 
-def chat_routes(body: type[ChatCompletionBody]) -> tuple[GenerationRoute[ChatCompletionBody], ...]:
-    """Return the route, and the same without ``/v1`` for clients that leave it out."""
-    return (
-        _route(body, "/v1/chat/completions", "openai_chat_completions"),
-        _route(body, "/chat/completions", "openai_chat_completions_short"),
-    )
-
-
-def _route(
-    body: type[ChatCompletionBody], path: str, name: str
-) -> GenerationRoute[ChatCompletionBody]:
+def chat_route(body: type[ChatCompletionBody]) -> GenerationRoute[ChatCompletionBody]:
+    """Return the route."""
     return GenerationRoute(
-        path=path,
-        name=name,
+        path="/v1/chat/completions",
+        name="openai_chat_completions",
         summary="Say the next turn of a chat, in OpenAI's form",
         description=_DESCRIPTION,
         body=body,

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Discriminator, Field, Tag
 
 from modeld.constraints import fault_of_schema
-from modeld.dialects.body import Strict, usable, wrong
+from modeld.dialects.body import Strict, only_kinds, usable, wrong
 from modeld.messages import Tool, ToolChoice
 
 MAX_TOOLS = 128
@@ -20,6 +20,8 @@ JsonSchema = Annotated[dict[str, Any], usable(fault_of_schema)]
 
 class FunctionDefinition(Strict):
     """A function that the model may call."""
+
+    elsewhere = {"input_schema": "it is called `parameters` here"}
 
     name: ToolName
     description: str | None = Field(None, description="what it does, for the model")
@@ -33,6 +35,11 @@ class FunctionDefinition(Strict):
 
 class ToolDefinition(Strict):
     """A tool; functions are the only kind."""
+
+    elsewhere = dict.fromkeys(
+        ("name", "description", "parameters", "strict", "input_schema"),
+        'the form here is {"type": "function", "function": {"name": "…", "parameters": {…}}}',
+    )
 
     type: Literal["function"]
     function: FunctionDefinition
@@ -50,6 +57,11 @@ class NamedFunction(Strict):
 class NamedTool(Strict):
     """A tool by its name."""
 
+    elsewhere = dict.fromkeys(
+        ("name", "names", "mode"),
+        'the form here is {"type": "function", "function": {"name": "…"}}',
+    )
+
     type: Literal["function"]
     function: NamedFunction
 
@@ -64,11 +76,22 @@ class AllowedTools(Strict):
 class SomeTools(Strict):
     """A choice among some of the tools."""
 
+    elsewhere = dict.fromkeys(
+        ("mode", "tools"),
+        'the form here is {"type": "allowed_tools", "allowed_tools": {"mode": "…", "tools": […]}}',
+    )
+
     type: Literal["allowed_tools"]
     allowed_tools: AllowedTools
 
 
 Mode = Literal["none", "auto", "required"]
+
+OTHER_CHOICE: Final = (
+    "is not served; there is function and allowed_tools, and where any tool is to be called the"
+    " text `required` in place of the object"
+)
+"""What to send in place of a choice that is an object of another type."""
 
 
 def _kind_of_choice(given: Any) -> str:
@@ -82,6 +105,7 @@ Choice = Annotated[
     | Annotated[NamedTool, Tag("~one")]
     | Annotated[SomeTools, Tag("~some")],
     Discriminator(_kind_of_choice),
+    only_kinds(("function", "allowed_tools"), OTHER_CHOICE),
 ]
 
 
@@ -98,6 +122,11 @@ class SchemaFormat(Strict):
 
 class ResponseFormat(Strict):
     """The form of a response."""
+
+    elsewhere = dict.fromkeys(
+        ("name", "description", "schema", "strict"),
+        'the form here is {"type": "json_schema", "json_schema": {"name": "…", "schema": {…}}}',
+    )
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: SchemaFormat | None = Field(None, description="only for the type json_schema")

@@ -36,6 +36,14 @@ Prompts = Annotated[
 class CompletionBody(GenerationBody):
     """A request for how texts go on."""
 
+    elsewhere = {
+        "input": "it is called `prompt` here",
+        "max_completion_tokens": "it is called `max_tokens` here",
+        "max_output_tokens": "it is called `max_tokens` here",
+        "messages": "send `prompt`, or the chat to /v1/chat/completions",
+        "stop_sequences": "it is called `stop` here",
+    }
+
     prompt: Prompts = Field(
         description="one text or list of token ids, or a list of such; none of them empty but a"
         " single text beside a `suffix`"

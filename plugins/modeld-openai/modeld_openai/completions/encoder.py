@@ -12,7 +12,15 @@ from modeld.dialects import JSON, Call, StreamEncoder, WholeEncoder
 from modeld.errors import ModeldError
 from modeld.responses import Done, Piece, ToolCallDelta
 from modeld_openai.errors import error_document
-from modeld_openai.events import DONE, EVENTS, event, json_long_text, json_text, on_one_line
+from modeld_openai.events import (
+    DONE,
+    EVENTS,
+    event,
+    json_line,
+    json_long_text,
+    json_text,
+    on_one_line,
+)
 from modeld_openai.head import head
 from modeld_openai.logprobs import CompletionLogprobs
 from modeld_openai.usage import usage_of
@@ -35,7 +43,7 @@ class CompletionStream(StreamEncoder):
         self._wants_usage = wants_usage
         self._ends: dict[int, Done] = {}
         self._logprobs = [CompletionLogprobs() for _ in beginnings]
-        self._common = _encode(head(call, "cmpl", "text_completion"))[:-1]
+        self._common = json_line(head(call, "cmpl", "text_completion"))[:-1]
         self._before = [
             b'data: %b,"choices":[{"index":%d,"text":' % (self._common, index)
             for index in range(len(beginnings))

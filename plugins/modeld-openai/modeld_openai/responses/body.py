@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from modeld.dialects.body import Strict, refused, wrong
+from modeld.dialects.body import OnlyFalse, Strict, refused, wrong
 from modeld.messages import Message, Reasoning
 from modeld.requests import GenerateRequest
 from modeld_openai.chat.body import Effort, Metadata, TokenCount, reasoning_of
-from modeld_openai.fields import MAX_LOGPROBS, MAX_TOKENS, Label, OnlyFalse, TextBody
+from modeld_openai.fields import MAX_LOGPROBS, MAX_TOKENS, Label, TextBody
 from modeld_openai.responses.conversation import messages_of
 from modeld_openai.responses.input_items import ItemId, ResponseInput
 from modeld_openai.responses.tools import (
@@ -43,6 +43,19 @@ class ResponseStreamOptions(Strict):
 
 class ResponsesBody(TextBody):
     """A request for the next turn of a chat, which may be kept and gone on from."""
+
+    elsewhere = {
+        "logprobs": 'send `include`: ["message.output_text.logprobs"]',
+        "max_completion_tokens": "it is called `max_output_tokens` here",
+        "max_tokens": "it is called `max_output_tokens` here",
+        "messages": "it is called `input` here",
+        "n": "a response is one; send several requests",
+        "reasoning_effort": 'send `reasoning`: {"effort": "…"}',
+        "response_format": 'send `text`: {"format": {…}}',
+        "stop_sequences": "it is called `stop` here",
+        "system": "it is called `instructions` here",
+        "thinking": 'send `reasoning`: {"effort": "…"}',
+    }
 
     input: ResponseInput = Field(description="a text, or a list of items: messages, calls, results")
     instructions: str | None = Field(

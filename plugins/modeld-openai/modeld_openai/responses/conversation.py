@@ -54,7 +54,7 @@ class _Chat:
             case InputReasoning():
                 if self._content is not None or self._calls:
                     self._end()
-                self._reasoning += (part.text for part in item.content)
+                self._reasoning += (part.text for part in item.content or ())
             case InputMessage(role="assistant"):
                 if self._content is not None or self._calls:
                     self._end()

@@ -14,13 +14,14 @@ from modeld_openai.responses.body import ResponsesBody
 from modeld_openai.responses.names import named
 from modeld_openai.responses.routes import ResponseRoutes
 from modeld_openai.responses.store import ResponseStore
+from modeld_openai.unversioned import unversioned
 
 
 class OpenAIResponses(Dialect):
-    """Responses under ``/v1/responses``, and the store that keeps them."""
+    """Responses under ``/v1/responses`` and ``/responses``, and the store that keeps them."""
 
     name = "openai-responses"
-    prefixes = ("/v1/responses",)
+    prefixes = ("/v1/responses", "/responses")
     error_body = OpenAIErrorBody
 
     def __init__(self, parameters: tuple[SamplingParameter, ...]) -> None:
@@ -29,7 +30,8 @@ class OpenAIResponses(Dialect):
     def routes(self) -> Sequence[DialectRoute]:
         """Return all routes."""
         own = tuple(row for row in self._parameters if row.name not in ResponsesBody.model_fields)
-        return ResponseRoutes(with_parameters(ResponsesBody, own), ResponseStore()).all()
+        routes = ResponseRoutes(with_parameters(ResponsesBody, own), ResponseStore()).all()
+        return (*routes, *map(unversioned, routes))
 
     def error(self, error: ModeldError, status: int, request_id: str) -> WholeResponse:  # noqa: ARG002
         """Return an error as this API has it."""

@@ -21,6 +21,10 @@ MAX_ID_CHARACTERS = 256
 ItemId = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARACTERS)]
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
 
+_THOUGHT: Final = (
+    'send it as an item: {"type": "reasoning", "content": [{"type": "reasoning_text", "text":'
+    ' "…"}]}'
+)
 _OF_RESPONSE: Final = "of a response that comes back; taken and without effect"
 
 
@@ -95,6 +99,15 @@ InputContent = Annotated[
 class InputMessage(Strict):
     """One turn of a chat."""
 
+    elsewhere = {
+        "reasoning": _THOUGHT,
+        "reasoning_content": _THOUGHT,
+        "tool_calls": 'send each as an item: {"type": "function_call", "call_id": "…", "name": "…",'
+        ' "arguments": "…"}',
+        "tool_call_id": 'send the result as an item: {"type": "function_call_output", "call_id":'
+        ' "…", "output": "…"}',
+    }
+
     type: Literal["message"] | None = Field(None, description="may be left out")
     role: Literal["system", "developer", "user", "assistant"] = Field(
         description="who speaks; developer means system"
@@ -140,9 +153,9 @@ class InputReasoning(Strict):
     """What the model thought before its next item."""
 
     type: Literal["reasoning"]
-    content: Annotated[
-        list[ReasoningText], Field(min_length=1, max_length=MAX_PARTS, fail_fast=True)
-    ] = Field(description="what it thought")
+    content: Annotated[list[ReasoningText], Field(max_length=MAX_PARTS, fail_fast=True)] | None = (
+        Field(None, description="what it thought; many clients send the item back without it")
+    )
     id: ItemId | None = Field(None, description="what the list of input items calls it")
     summary: Annotated[list[Any], Field(max_length=0)] | None = Field(
         None, description="it must be empty: thoughts are taken and sent whole, as `content`"

@@ -50,7 +50,10 @@ All of them, those of the responses before it too, without instructions. The las
 unless `order` says otherwise.
 """
 _ID = Parameter(
-    name="id", location="path", description="the id of a response", example=examples.RESPONSE_ID
+    name="response_id",
+    location="path",
+    description="the id of a response",
+    example=examples.RESPONSE_ID,
 )
 _PAGE = (
     Parameter(name="after", location="query", description="the id of the item before the page"),
@@ -77,11 +80,11 @@ class ResponseRoutes:
         self._store = store
 
     def all(self) -> tuple[DialectRoute, ...]:
-        """Return the routes; the more special ones first, as an id takes slashes too."""
+        """Return the routes."""
         return (
             self._create(),
             PlainRoute(
-                path="/v1/responses/{id}/input_items",
+                path="/v1/responses/{response_id}/input_items",
                 name="openai_response_input_items",
                 tag=TAG,
                 summary="List what a response has gone on from, in OpenAI's form",
@@ -92,7 +95,7 @@ class ResponseRoutes:
                 raises=(NotFoundError, InvalidRequestError),
             ),
             PlainRoute(
-                path="/v1/responses/{id}/cancel",
+                path="/v1/responses/{response_id}/cancel",
                 name="openai_cancel_response",
                 tag=TAG,
                 summary="Cancel a response that is made in the background: there is none",
@@ -107,7 +110,7 @@ class ResponseRoutes:
     def _of_one(self) -> tuple[DialectRoute, ...]:
         return (
             PlainRoute(
-                path="/v1/responses/{id}",
+                path="/v1/responses/{response_id}",
                 name="openai_response",
                 tag=TAG,
                 summary="Show a stored response, in OpenAI's form",
@@ -117,7 +120,7 @@ class ResponseRoutes:
                 raises=(NotFoundError,),
             ),
             PlainRoute(
-                path="/v1/responses/{id}",
+                path="/v1/responses/{response_id}",
                 name="openai_delete_response",
                 tag=TAG,
                 summary="Drop a stored response, in OpenAI's form",
@@ -196,7 +199,7 @@ class ResponseRoutes:
         return found
 
     def _found(self, call: Call) -> StoredResponse:
-        found = self._store.find(call.caller, call.path["id"])
+        found = self._store.find(call.caller, call.path["response_id"])
         if found is None:
             raise _missing()
         return found
@@ -205,7 +208,7 @@ class ResponseRoutes:
         return WholeResponse(pieces=(self._found(call).document,))
 
     async def _delete(self, call: Call) -> WholeResponse:
-        name = call.path["id"]
+        name = call.path["response_id"]
         if not self._store.delete(call.caller, name):
             raise _missing()
         return WholeResponse.of({"id": name, "object": "response", "deleted": True})

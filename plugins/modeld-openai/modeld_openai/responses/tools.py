@@ -10,11 +10,16 @@ from pydantic import Discriminator, Field, Tag
 
 from modeld.dialects.body import Strict, only_kinds, refused, wrong
 from modeld.messages import Tool, ToolChoice
-from modeld_openai.chat.tools import MAX_TOOLS, JsonSchema, Mode, ToolName
+from modeld_openai.chat.tools import MAX_TOOLS, OTHER_CHOICE, JsonSchema, Mode, ToolName
 
 
 class FunctionTool(Strict):
     """A function that the model may call."""
+
+    elsewhere = dict.fromkeys(
+        ("function", "input_schema"),
+        'the form here is {"type": "function", "name": "…", "parameters": {…}}',
+    )
 
     type: Literal["function"]
     name: ToolName
@@ -38,12 +43,20 @@ FunctionTools = Annotated[
 class NamedTool(Strict):
     """A function by its name."""
 
+    elsewhere = dict.fromkeys(
+        ("function", "names", "mode"), 'the form here is {"type": "function", "name": "…"}'
+    )
+
     type: Literal["function"]
     name: ToolName
 
 
 class AllowedTools(Strict):
     """A choice among some of the tools."""
+
+    elsewhere = {
+        "allowed_tools": 'the form here is {"type": "allowed_tools", "mode": "…", "tools": […]}'
+    }
 
     type: Literal["allowed_tools"]
     mode: Literal["auto", "required"]
@@ -65,12 +78,16 @@ Choice = Annotated[
     | Annotated[NamedTool, Tag("~one")]
     | Annotated[AllowedTools, Tag("~some")],
     Discriminator(_kind_of_choice),
-    only_kinds(_CHOICES, _ONLY_FUNCTIONS),
+    only_kinds(_CHOICES, OTHER_CHOICE),
 ]
 
 
 class TextFormat(Strict):
     """The form of a text."""
+
+    elsewhere = {
+        "json_schema": 'the form here is {"type": "json_schema", "name": "…", "schema": {…}}'
+    }
 
     type: Literal["text", "json_object", "json_schema"]
     name: str | None = Field(

@@ -151,6 +151,14 @@ def test_what_the_model_thought_said_and_called_is_one_turn():
     )
 
 
+def test_a_thought_that_comes_back_without_its_text_says_nothing():
+    bare = {"type": "reasoning", "id": "rs", "summary": []}
+    made = request(input=[{"role": "user", "content": "go"}, bare, called("c")])
+    assert made.messages[1:] == (
+        Message(role="assistant", tool_calls=(ToolCall(id="c", name="f"),)),
+    )
+
+
 def test_what_comes_after_a_turn_of_the_model_is_another_one():
     said = {"role": "assistant", "content": "a"}
     made = request(input=[said, said, thought("x"), called("c"), thought("y"), said])

@@ -28,8 +28,9 @@ def to(request: AnyUnaryRequest) -> AnyUnaryResponse:
     """Return the response, always the same to the same request."""
     match request:
         case EmbedRequest(inputs=inputs, normalize=normalize):
-            vectors = tuple(vector(text, normalize=normalize) for text in inputs)
-            return EmbedResponse(vectors=vectors, usage=usage(*inputs))
+            texts = tuple(map(read, inputs))
+            vectors = tuple(vector(text, normalize=normalize) for text in texts)
+            return EmbedResponse(vectors=vectors, usage=usage(*texts))
         case RerankRequest(query=query, documents=documents):
             scores = tuple(score(query, document) for document in documents)
             return RerankResponse(scores=scores, usage=usage(query, *documents))
@@ -51,6 +52,13 @@ def tokens(request: TokenizeRequest) -> TokenizeResponse:
 def piece(token: int) -> bytes:
     """Return what it stands for."""
     return BEGIN_PIECE if token == BEGIN else bytes((token,))
+
+
+def read(given: str | tuple[int, ...]) -> str:
+    """Return an input as its text; what is no token stands for nothing."""
+    if isinstance(given, str):
+        return given
+    return b"".join(piece(token) for token in given if token <= BEGIN).decode(errors="replace")
 
 
 def vector(text: str, *, normalize: bool) -> tuple[float, ...]:

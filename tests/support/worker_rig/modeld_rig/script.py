@@ -89,7 +89,7 @@ def text_of(work: AnyRequest) -> str:
         case GenerateRequest():
             return work.prompt or " ".join(m.text for m in work.messages or ())
         case EmbedRequest():
-            return work.inputs[0] if work.inputs else ""
+            return next((each for each in work.inputs[:1] if isinstance(each, str)), "")
         case RerankRequest():
             return work.query
         case TokenizeRequest():

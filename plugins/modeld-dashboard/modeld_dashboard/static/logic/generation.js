@@ -14,12 +14,18 @@
  * @property {number | null} [retryAfterS]
  * @property {string | null} [requestId]
  *
+ * @typedef {object} Call
+ * @property {string} name
+ * @property {string} arguments JSON text
+ *
  * @typedef {object} Generation
  * @property {Phase} phase
  * @property {boolean} stopped
  * @property {string} model that was asked for; empty for the server's default model
  * @property {string} log the lines as they came, the earliest left out where there are too many
  * @property {string} text
+ * @property {string} reasoning what the model thought before
+ * @property {readonly Call[]} calls the tools that it calls, as far as they have come
  * @property {string} result JSON of the last complete response
  * @property {Problem | null} problem
  * @property {Api.Usage | null} usage
@@ -39,6 +45,8 @@ export const IDLE = Object.freeze({
   model: "",
   log: "",
   text: "",
+  reasoning: "",
+  calls: [],
   result: "",
   problem: null,
   usage: null,
@@ -82,7 +90,9 @@ export function withLine(before, line, nowMs) {
   if (value.done === true) return completed(after, value, nowMs);
   const isPiece = [value.token, value.reasoning, value.tool_call].some(part => part != null);
   if (isPiece) {
-    after.text += typeof value.token === "string" ? value.token : "";
+    after.text += textOf(value.token);
+    after.reasoning += textOf(value.reasoning);
+    after.calls = withPart(after.calls, value.tool_call);
     after.pieces += 1;
     after.firstTokenMs ??= nowMs;
     after.lastTokenMs = nowMs;
@@ -177,11 +187,44 @@ function completed(before, value, nowMs) {
     ...before,
     phase: "success",
     text: typeof value.content === "string" ? value.content : before.text,
+    reasoning: typeof value.reasoning === "string" ? value.reasoning : before.reasoning,
+    calls: Array.isArray(value.tool_calls) ? value.tool_calls.map(callOf) : before.calls,
     result: JSON.stringify(value, null, 2),
     usage: /** @type {Api.Usage | undefined} */ (value.usage) ?? null,
     finishReason: typeof value.finish_reason === "string" ? value.finish_reason : null,
     endedMs: nowMs,
   };
+}
+
+/**
+ * The calls after one more part of one; only its first part has a name.
+ *
+ * @param {readonly Call[]} calls
+ * @param {unknown} part
+ * @returns {readonly Call[]}
+ */
+function withPart(calls, part) {
+  if (part === null || typeof part !== "object") return calls;
+  const index = "index" in part && typeof part.index === "number" ? part.index : 0;
+  const { name, arguments: more } = callOf(part);
+  const begun = calls[index] ?? { name: "", arguments: "" };
+  const after = [...calls];
+  after[index] = { name: begun.name + name, arguments: begun.arguments + more };
+  return after;
+}
+
+/**
+ * @param {unknown} value
+ * @returns {Call}
+ */
+function callOf(value) {
+  const call = /** @type {Record<string, unknown>} */ (value ?? {});
+  return { name: textOf(call.name), arguments: textOf(call.arguments) };
+}
+
+/** @param {unknown} value */
+function textOf(value) {
+  return typeof value === "string" ? value : "";
 }
 
 /**

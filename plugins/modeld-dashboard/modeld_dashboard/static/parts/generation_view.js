@@ -32,9 +32,17 @@ export function GenerationView({ playground, server }) {
           generation.firstTokenMs === null &&
           html`<${Wait} server=${server} model=${generation.model} />`
         }
+        ${
+          generation.reasoning &&
+          html`<details class="reasoning" open>
+            <summary>Reasoning</summary>
+            <div data-testid="reasoning">${generation.reasoning}</div>
+          </details>`
+        }
         <div class="generation" data-testid="generation" tabindex="0" role="group" aria-label="Text">
           ${generation.text}
         </div>
+        ${generation.calls.length > 0 && html`<${Calls} calls=${generation.calls} />`}
       </section>
       <section class="panel" aria-labelledby="wire-title">
         <h2 id="wire-title">On the wire</h2>
@@ -49,6 +57,22 @@ export function GenerationView({ playground, server }) {
         </div>
       </section>
     </div>
+  `;
+}
+
+/**
+ * The tools that the model calls; the client has to run them.
+ *
+ * @param {{calls: Generation["calls"]}} props
+ */
+function Calls({ calls }) {
+  return html`
+    <h3 id="calls-title">Tool calls</h3>
+    <ul class="calls" aria-labelledby="calls-title" data-testid="tool-calls">
+      ${calls.map(
+        (call, index) => html`<li key=${index}><code>${call.name}(${call.arguments})</code></li>`,
+      )}
+    </ul>
   `;
 }
 

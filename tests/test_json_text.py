@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modeld.dialects.json_text import json_line, json_long_text, json_text
+from modeld.json_text import json_line, json_long_text, json_text
 
 TEXTS = st.text() | st.text('a\u0085\u2028\u2029\n\r\\"é')
 
