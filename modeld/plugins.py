@@ -12,7 +12,9 @@ import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec.structs import replace
 
 from modeld import hookspecs
 from modeld.backend_choice import choose_backend
@@ -26,6 +28,7 @@ from modeld.contributions import (
 from modeld.errors import ConfigurationError
 from modeld.events import Event
 from modeld.expectation import nearest
+from modeld.guarded_policy import GuardedPolicy
 from modeld.installed_plugin import InstalledPlugin
 from modeld.interfaces import (
     Backend,
@@ -37,7 +40,8 @@ from modeld.interfaces import (
     PublicRoute,
     RegistrySource,
 )
-from modeld.plugin_guard import GuardedPolicy, PluginFault
+from modeld.plugin_faults import PluginFaults
+from modeld.plugin_guard import PluginFault, described
 from modeld.plugin_hooks import PluginHooks
 from modeld.sampling import SamplingParameter, merged, parameters_of
 from modeld.settings import Settings
@@ -48,6 +52,8 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from modeld.dialects import Dialect
+
+DEFAULT_POLICY: Final = "lru"
 
 GROUP = "modeld"
 """The entry point group that plugins are found by."""
@@ -74,7 +80,7 @@ class PluginHost:
         self.sampling: tuple[SamplingParameter, ...] = ()
         self._plugins: dict[str, InstalledPlugin] = {}
         self._owners: dict[tuple[str, str], str] = {}
-        self._complained: set[str] = set()
+        self.faults = PluginFaults(self._owners)
         self._hooks = PluginHooks(settings)
 
     @classmethod
@@ -130,11 +136,14 @@ class PluginHost:
 
     def statuses(self) -> tuple[PluginStatus, ...]:
         """Return all plugins found, broken and blocked ones too, in the order of their names."""
-        return tuple(plugin.status() for plugin in self._plugins.values())
+        found = (plugin.status() for plugin in self._plugins.values())
+        return tuple(replace(each, faults=self.faults.of(each.name)) for each in found)
 
     def policy(self) -> EvictionPolicy:
-        """Return the eviction policy that the settings name; its faults are a ``PluginFault``."""
-        return GuardedPolicy(self.eviction_policies[self.settings.eviction_policy])
+        """Return the eviction policy that the settings name; where it is wrong, ``lru`` decides."""
+        policies = self.eviction_policies
+        wanted = policies[self.settings.eviction_policy]
+        return GuardedPolicy(wanted, policies.get(DEFAULT_POLICY), self.faults.note)
 
     def routes(self, service: ModelService) -> list[BaseRoute | PublicRoute]:
         """Return the plugins' routes for this service; called once, at assembly."""
@@ -160,7 +169,7 @@ class PluginHost:
         Raises:
             BackendUnavailableError: none is installed, or none can load this model.
         """
-        return choose_backend(spec, self.backends, self._hooks.relay)
+        return choose_backend(spec, self.backends, self._hooks.relay, self.faults)
 
     def build_service(self, build_local: Callable[[], ModelService]) -> ModelService:
         """Return the service that a plugin puts in place of the local one, or the local one.
@@ -179,18 +188,22 @@ class PluginHost:
         return built
 
     def notify(self, event: Event) -> None:
-        """Tell every observer of an event; a faulty one is logged once and stops no other."""
+        """Tell every observer of an event; a faulty one is noted and stops no other."""
         for name, observer in self.observers.items():
             try:
                 observer.notify(event)
-            except BaseException:  # a plugin's SystemExit is its fault, not ours
-                if name not in self._complained:
-                    self._complained.add(name)
-                    log.exception("observer %r failed; it is not reported again", name)
+            except BaseException as exc:  # noqa: BLE001  (a plugin's SystemExit is its fault, not ours)
+                message = f"observer {name!r} failed: {described(exc)}"
+                self.faults.note("observer", name, message, exc)
 
     def owner_of(self, kind: PluginKind, name: str) -> str:
         """Return the name of the plugin that has brought something."""
         return self._owners[kind, name]
+
+    def layers(self) -> list[tuple[str, Middleware]]:
+        """Return the middleware with its names, the outermost first."""
+        names = [name for kind, name in self._owners if kind == "middleware"]
+        return list(zip(names, self.middleware, strict=True))
 
     def _add(
         self,

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
 
 from modeld.hosting.channel.link import Link
@@ -12,10 +11,9 @@ from modeld.hosting.process.warm_workers import WarmImport, WarmWorkers
 from modeld.hosting.process.worker_process import WorkerProcess
 from modeld.hosting.worker.thread import WorkerThread
 from modeld.interfaces import Backend, ReportProgress
+from modeld.plugin_faults import NoteFault, only_logged
 from modeld.plugin_guard import called, shown
 from modeld.settings import Settings
-
-log = logging.getLogger("modeld.hosting")
 
 
 class Hosting(ABC):
@@ -49,11 +47,13 @@ class Hosting(ABC):
 class ProcessHosting(Hosting):
     """Engines in child processes, some of them started ahead."""
 
-    def __init__(self, settings: Settings, backends: tuple[Backend, ...]) -> None:
+    def __init__(
+        self, settings: Settings, backends: tuple[Backend, ...], note: NoteFault = only_logged
+    ) -> None:
         super().__init__(settings)
-        imports = [pair for backend in backends for pair in warm_imports(backend)]
+        imports = [pair for backend in backends for pair in warm_imports(backend, note)]
         count = settings.warm_workers if backends else 0
-        self._warm_workers = WarmWorkers(count, imports, settings.worker_memory_mb)
+        self._warm_workers = WarmWorkers(count, imports, settings.worker_memory_mb, note)
 
     async def start(self) -> None:
         """Start the warm workers."""
@@ -87,21 +87,23 @@ class ThreadHosting(Hosting):
         """Do nothing: there is nothing to end."""
 
 
-def warm_imports(backend: Backend) -> list[WarmImport]:
-    """Return what a backend wants imported ahead; warn where it does not say that."""
+def warm_imports(backend: Backend, note: NoteFault = only_logged) -> list[WarmImport]:
+    """Return what a backend wants imported ahead; nothing where it does not say that."""
     try:
         modules: object = called("warm_imports", lambda: backend.warm_imports)
     except Exception as exc:  # noqa: BLE001  (a plugin's fault must not stop the server)
         modules = exc
     if isinstance(modules, tuple | list) and all(isinstance(each, str) for each in modules):
         return [(backend.name, module) for module in modules]
-    said = shown(modules)
-    log.warning("backend %r: its warm_imports are no module names: %s", backend.name, said)
+    message = f"backend {backend.name!r}: its warm_imports are no module names: {shown(modules)}"
+    note("backend", backend.name, message)
     return []
 
 
-def hosting(settings: Settings, backends: tuple[Backend, ...]) -> Hosting:
+def hosting(
+    settings: Settings, backends: tuple[Backend, ...], note: NoteFault = only_logged
+) -> Hosting:
     """Return the hosting that the setting ``engine_host`` names."""
     if settings.engine_host == "thread":
         return ThreadHosting(settings)
-    return ProcessHosting(settings, backends)
+    return ProcessHosting(settings, backends, note)

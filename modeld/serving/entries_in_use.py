@@ -9,9 +9,11 @@ import math
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 
-from modeld.errors import InvalidModelError, ModeldError, ModelNotFoundError
+from modeld.errors import InvalidModelError, LoadFailedError, ModeldError, ModelNotFoundError
 from modeld.hosting.daemon_threads import submit
+from modeld.interfaces import Backend
 from modeld.machine.memory import Capacity
+from modeld.plugin_faults import fault_in
 from modeld.plugins import PluginHost
 from modeld.serving.entry_maker import EntryMaker, in_time
 from modeld.serving.loader import estimate
@@ -174,12 +176,18 @@ class EntriesInUse:
 
     def _new(self, spec: ModelSpec) -> ModelEntry:
         backend = self._plugins.choose_backend(spec)
-        options = options_for(spec.id, self._settings.models, backend)
         try:
-            estimated_bytes = estimate(backend, spec, options)
-        except ModeldError:
-            log.exception("backend %r could not estimate %r", backend.name, spec.id)
+            return self._made(spec, backend)
+        except ModeldError as exc:
+            if fault_in(exc) is not None:
+                self._plugins.faults.note("backend", backend.name, exc.message, exc)
+            else:
+                log.exception("%r cannot be served: %s", spec.id, exc.message)
             raise
+
+    def _made(self, spec: ModelSpec, backend: Backend) -> ModelEntry:
+        options = options_for(spec.id, self._settings.models, backend)
+        estimated_bytes = estimate(backend, spec, options)
         most_bytes = self._capacity.size_bytes or math.inf
         need = MemoryNeed(estimated_bytes, is_measurable=True, most_bytes=most_bytes)
         return ModelEntry(
@@ -203,4 +211,7 @@ class EntriesInUse:
                     backend = self._plugins.choose_backend(spec)
                 except ModeldError:
                     continue
-                options_for(spec.id, self._settings.models, backend)
+                try:
+                    options_for(spec.id, self._settings.models, backend)
+                except LoadFailedError as exc:  # the backend's fault, and no setting's
+                    self._plugins.faults.note("backend", backend.name, exc.message, exc)

@@ -17,7 +17,9 @@ HELPERS = {
     "__init__.py",
     "backend_choice.py",
     "contributions.py",
+    "guarded_policy.py",
     "installed_plugin.py",
+    "plugin_faults.py",
     "plugin_guard.py",
     "plugin_hooks.py",
 }

@@ -14,6 +14,7 @@ from modeld.errors import WorkerCrashedError
 from modeld.hosting.channel.frames import Prepare, Prepared, Report
 from modeld.hosting.process.worker_process import WorkerProcess
 from modeld.hosting.tasks import TaskSet
+from modeld.plugin_faults import NoteFault, only_logged
 
 REFILL_DELAY_S = 1.0
 """How long after a take the next warm worker is started: the load that took one
@@ -36,7 +37,14 @@ class WarmWorkers:
     until one was taken or none has ended for as long as the longest delay.
     """
 
-    def __init__(self, count: int, imports: Sequence[WarmImport] = (), memory_mb: int = 0) -> None:
+    def __init__(
+        self,
+        count: int,
+        imports: Sequence[WarmImport] = (),
+        memory_mb: int = 0,
+        note: NoteFault = only_logged,
+    ) -> None:
+        self._note = note
         self._count = count
         self._imports = tuple(imports)
         self._memory_mb = memory_mb
@@ -88,7 +96,9 @@ class WarmWorkers:
         for failed in prepared.failed:
             if failed not in self._told:
                 self._told.add(failed)
-                log.warning("backend %r: its warm import of %s failed: %s", *failed)
+                backend, module, why = failed
+                message = f"backend {backend!r}: its warm import of {module} failed: {why}"
+                self._note("backend", backend, message)
 
     def _schedule_refill(self, delay_s: float) -> None:
         if self._count and not self._refilling and not self._tasks.is_closed():

@@ -9,9 +9,10 @@ from functools import lru_cache
 
 import msgspec
 
-from modeld.errors import ConfigurationError
+from modeld.errors import ConfigurationError, LoadFailedError
 from modeld.expectation import misfit, nearest
 from modeld.interfaces import Backend
+from modeld.plugin_guard import PluginFault, called
 from modeld.settings import ModelOptions
 from modeld.values import JsonValue, Options
 
@@ -22,7 +23,16 @@ def options_for(model: str, rows: ModelOptions, backend: Backend) -> Options:
     Raises:
         ConfigurationError: an option is unknown to the backend, or its value is wrong; it names
             the row, the option and what was expected.
+        LoadFailedError: the backend's own type of options cannot be used.
     """
+    what = f"backend {backend.name!r}: options_type"
+    try:
+        return called(what, lambda: _options_for(model, rows, backend))
+    except PluginFault as exc:
+        raise LoadFailedError(f"{model!r} cannot be used: {exc}") from exc
+
+
+def _options_for(model: str, rows: ModelOptions, backend: Backend) -> Options:
     merged: dict[str, JsonValue] = {}
     for pattern, row in rows.items():
         if fnmatchcase(model, pattern):
