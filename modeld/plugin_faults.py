@@ -74,7 +74,7 @@ class PluginFaults:
                 del faults[next(iter(faults))]
             is_due = fault.noted(self._clock(), self._wall_clock())
         if is_due:
-            log_fault(f"plugin {plugin!r}: {message}" if plugin else message, cause)
+            log_fault(plugin, thing, message, cause)
 
     def of(self, plugin: str) -> tuple[FaultStatus, ...]:
         """Return the faults of one plugin, the newest last."""
@@ -109,18 +109,20 @@ class _Fault:
 
 
 def only_logged(
-    kind: PluginKind,  # noqa: ARG001  (the message has both)
-    name: str,  # noqa: ARG001
+    kind: PluginKind,
+    name: str,
     message: str,
     cause: BaseException | None = None,
 ) -> None:
     """Take a fault down where nobody asks for the plugins."""
-    log_fault(message, cause)
+    log_fault("", f"{kind} {name}", message, cause)
 
 
-def log_fault(message: str, cause: BaseException | None) -> None:
+def log_fault(plugin: str, thing: str, message: str, cause: BaseException | None) -> None:
     """Log a fault, with the traceback of what the plugin has raised."""
-    log.error("%s", message, exc_info=raised(cause))
+    line = f"plugin {plugin!r}: {message}" if plugin else message
+    fields = {"plugin": plugin, "thing": thing}
+    log.error("%s", line, exc_info=raised(cause), extra=fields)
 
 
 def fault_in(error: BaseException) -> PluginFault | None:
