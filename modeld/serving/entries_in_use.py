@@ -15,7 +15,7 @@ from modeld.interfaces import Backend
 from modeld.machine.memory import Capacity
 from modeld.plugin_faults import fault_in
 from modeld.plugins import PluginHost
-from modeld.serving.entry_maker import EntryMaker, in_time
+from modeld.serving.entry_maker import LIMIT_S, EntryMaker, in_time
 from modeld.serving.loader import estimate
 from modeld.serving.models.capabilities import capabilities
 from modeld.serving.models.options import options_for
@@ -51,7 +51,8 @@ class EntriesInUse:
         self._pool = pool
         self._entries = pool.scheduler.entries
         self._capacity = capacity
-        self._maker = EntryMaker(self._new)
+        self._asked: dict[str, str] = {}
+        self._maker = EntryMaker(self._new, self._note_hang)
 
     def close(self) -> None:
         """Refuse those who wait for an entry to be made."""
@@ -176,14 +177,23 @@ class EntriesInUse:
 
     def _new(self, spec: ModelSpec) -> ModelEntry:
         backend = self._plugins.choose_backend(spec)
+        self._asked[spec.id] = backend.name
         try:
             return self._made(spec, backend)
         except ModeldError as exc:
             if fault_in(exc) is not None:
                 self._plugins.faults.note("backend", backend.name, exc.message, exc)
             else:
-                log.exception("%r cannot be served: %s", spec.id, exc.message)
+                log.warning("%r cannot be served: %s", spec.id, exc.message)
             raise
+        finally:
+            self._asked.pop(spec.id, None)
+
+    def _note_hang(self, spec: ModelSpec) -> None:
+        name = self._asked.get(spec.id)
+        if name is not None:  # else it hangs before a backend is asked
+            message = f"backend {name!r} has not said for {LIMIT_S:g} s what {spec.id!r} needs"
+            self._plugins.faults.note("backend", name, message)
 
     def _made(self, spec: ModelSpec, backend: Backend) -> ModelEntry:
         options = options_for(spec.id, self._settings.models, backend)

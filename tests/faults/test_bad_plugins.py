@@ -18,6 +18,7 @@ from modeld import Candidate, MemoryEstimate, Settings, Token, hookimpl
 from modeld.errors import ConfigurationError, InvalidRequestError
 from modeld.httpapi.app import ModeldApp
 from modeld.plugins import PluginHost
+from modeld.serving import entry_maker
 from modeld.serving.service import LocalService
 from modeld.serving.state.cooldown import Cooldown
 from tests.support.hosting.leaks import run, until
@@ -187,6 +188,7 @@ FEW = {name: ERRORS[name] for name in ("RuntimeError", "SystemExit", "CancelledE
 SEAMS: dict[str, tuple[Provoke, dict[str, Fault]]] = {
     "can_load": (generate, ERRORS),
     "choose_backend": (generate, ERRORS | some("1.5", "'8'")),
+    "options": (generate, ERRORS),
     "capabilities": (generate, ERRORS | some("1.5", "'8'", "[1]", "None")),
     "estimate": (generate, ERRORS | ESTIMATES | some("None")),
     "load": (generate, ERRORS | some("None", "[1]")),
@@ -216,7 +218,7 @@ SEAMS: dict[str, tuple[Provoke, dict[str, Fault]]] = {
 """What each seam is provoked by, and what it does then."""
 
 
-AT_ENTRY = {"can_load", "choose_backend", "capabilities", "estimate"}
+AT_ENTRY = {"can_load", "choose_backend", "options", "capabilities", "estimate"}
 """Seams that a model meets once, so that each fault there needs an application of its own."""
 
 
@@ -337,6 +339,46 @@ def test_a_source_that_hangs_holds_up_no_start_and_is_named() -> None:
             assert (await zoo.get("/readyz")).text == "ready"
             (message,) = await zoo.faults()
             assert message.startswith("source faulty failed: it has not answered for 0.5 s")
+            gate.set()
+
+    run(main())
+
+
+def test_a_task_of_a_source_that_exits_ends_its_own_loop_and_not_the_server() -> None:
+    bad = Everything()
+
+    async def leave() -> None:
+        raise SystemExit(3)
+
+    async def list_in_a_task() -> None:
+        await asyncio.create_task(leave())
+
+    async def main() -> None:
+        async with a_zoo(bad) as zoo:
+            assert (await zoo.say("a")).status_code == 200
+            bad.faults["list_models"] = list_in_a_task
+            assert (await zoo.post("/models/refresh")).status_code == 200
+            (message,) = await zoo.faults()
+            assert message == "source faulty failed: SystemExit: 3"
+            assert (await zoo.say("a")).status_code == 200, "its last list is kept"
+
+    run(main())
+
+
+def test_an_estimate_that_hangs_holds_up_its_own_model_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(entry_maker, "LIMIT_S", 0.2)
+    bad, gate = Everything(), threading.Event()
+    bad.faults["estimate"] = gate.wait
+
+    async def main() -> None:
+        async with a_zoo(bad) as zoo:
+            assert (await zoo.say("a")).status_code == 503
+            assert (await zoo.say("sound")).status_code == 200
+            (message,) = await zoo.faults()
+            assert message == "backend 'faulty' has not said for 10 s what 'a' needs"
+            bad.faults.clear()
             gate.set()
 
     run(main())

@@ -23,7 +23,7 @@ from modeld.errors import (
 from modeld.hosting.daemon_threads import in_daemon_loop, in_daemon_thread, submit
 from modeld.interfaces import RegistrySource
 from modeld.plugin_faults import NoteFault, only_logged
-from modeld.plugin_guard import PluginFault, described, said, shown
+from modeld.plugin_guard import PluginFault, described, is_ours, said, shown
 from modeld.serving.models.file_stamps import FileStamps
 from modeld.serving.models.model_index import ModelIndex, undescribed
 from modeld.values import ModelSpec
@@ -242,8 +242,11 @@ class Registry:
         name, begun_s = source.name, self._clock()
         try:
             self._lists[name] = await in_daemon_loop(lambda: _listed(source))
-        except Exception as exc:  # noqa: BLE001  (a source's fault stops no server)
-            self._note_fault(name, said(exc), exc)
+        except BaseException as exc:
+            if is_ours(exc):
+                raise
+            # Also what is no exception: a task that the source has started may end its loop so.
+            self._note_fault(name, said(exc) if isinstance(exc, Exception) else described(exc), exc)
         else:
             self.errors.pop(name, None)
         finally:

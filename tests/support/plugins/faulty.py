@@ -72,6 +72,7 @@ class Faulty(Backend):
     def __init__(self, workers: int, faults: Faults | None = None) -> None:
         self.workers = workers
         self.faults: Faults = {} if faults is None else faults
+        self.options_type = options_of(self)  # type: ignore[misc]  # of this one alone
 
     def capabilities(self, spec: ModelSpec, options: Options) -> Any:
         return self.do("capabilities", lambda: frozenset(Capability))
@@ -99,6 +100,16 @@ class Faulty(Backend):
 
     async def start_workers(self, spec: ModelSpec, host: EngineHost) -> Sequence[Engine]:
         return [await host.start(RIG, spec, options()) for _ in range(self.workers)]
+
+
+def options_of(backend: Faulty) -> type[Options]:
+    """Return options that do what the backend's faults say as soon as they are made."""
+
+    class FaultyOptions(Options, frozen=True, kw_only=True):
+        def __post_init__(self) -> None:
+            backend.do("options", lambda: None)
+
+    return FaultyOptions
 
 
 class Facade(Engine):
