@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from modeld.cli.main import ExitCode, main
 from tests.support.http.served import Ledger, Served, ask, client, lines, script, serving, until
 
 
@@ -243,6 +244,7 @@ def test_a_load_that_raises_leaves_its_traceback_in_the_log(
         (row,) = [p for p in served.get("/plugins").json()["plugins"] if p["name"] == "rig"]
         assert row["faults"][0]["thing"] == "backend rig"
         assert "RuntimeError: the rig was told to fail" in row["faults"][0]["message"]
+        assert main(["plugins", "--server", served.url]) == ExitCode.FAILED
 
     with serving(None, "--config", str(config)) as served:
         asyncio.run(scenario(served))
