@@ -3,31 +3,37 @@
 
 from __future__ import annotations
 
-import logging
+import traceback
 from collections.abc import Mapping
+from typing import Final
 
 import pluggy
 
 from modeld.errors import BackendUnavailableError
 from modeld.interfaces import Backend
+from modeld.plugin_faults import NoteFault, PluginFaults
+from modeld.plugin_guard import described, shown
 from modeld.values import ModelSpec
 
-log = logging.getLogger("modeld.plugins")
+_HOOK: Final = "modeld_choose_backend"
 
 
 def choose_backend(
-    spec: ModelSpec, backends: Mapping[str, Backend], hooks: pluggy.HookRelay
+    spec: ModelSpec,
+    backends: Mapping[str, Backend],
+    hooks: pluggy.HookRelay,
+    faults: PluginFaults,
 ) -> Backend:
     """Return what ``modeld_choose_backend`` chooses, or else the first backend that agrees.
 
     Raises:
         BackendUnavailableError: none is installed, or none can load this model.
     """
-    chosen = _ask(spec, backends, hooks)
+    chosen = _ask(spec, backends, hooks, faults)
     if chosen is not None:
         return chosen
     for backend in backends.values():
-        if _can_load(backend, spec):
+        if _can_load(backend, spec, faults.note):
             return backend
     if not backends:
         raise BackendUnavailableError(
@@ -41,24 +47,40 @@ def choose_backend(
 
 
 def _ask(
-    spec: ModelSpec, backends: Mapping[str, Backend], hooks: pluggy.HookRelay
+    spec: ModelSpec,
+    backends: Mapping[str, Backend],
+    hooks: pluggy.HookRelay,
+    faults: PluginFaults,
 ) -> Backend | None:
+    hook = hooks.modeld_choose_backend
     try:
-        chosen: object = hooks.modeld_choose_backend(spec=spec, backends=tuple(backends.values()))
-    except BaseException:  # a plugin's SystemExit is its fault, not ours
-        log.exception("modeld_choose_backend failed for %r; taking the first that fits", spec.id)
+        chosen: object = hook(spec=spec, backends=tuple(backends.values()))
+    except BaseException as exc:  # noqa: BLE001  (a plugin's SystemExit is its fault, not ours)
+        why = f"failed for {spec.id!r}; taking the first that fits: {described(exc)}"
+        faults.note_of(_raised_by(hook, exc), _HOOK, f"{_HOOK} {why}", exc)
         return None
     for backend in backends.values():
         if backend is chosen:
             return backend
     if chosen is not None:
-        log.warning("modeld_choose_backend returned %r, not a registered backend", chosen)
+        plugins = [each.plugin_name for each in hook.get_hookimpls()]
+        why = f"returned {shown(chosen)}, not a registered backend"
+        faults.note_of(plugins[0] if len(plugins) == 1 else "", _HOOK, f"{_HOOK} {why}")
     return None
 
 
-def _can_load(backend: Backend, spec: ModelSpec) -> bool:
+def _raised_by(hook: pluggy.HookCaller, error: BaseException) -> str:
+    """Return the plugin whose code was the first on the way to where it was raised."""
+    found = hook.get_hookimpls()
+    plugins = {getattr(each.function, "__code__", None): each.plugin_name for each in found}
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return next((plugins[frame.f_code] for frame in frames if frame.f_code in plugins), "")
+
+
+def _can_load(backend: Backend, spec: ModelSpec, note: NoteFault) -> bool:
     try:
         return bool(backend.can_load(spec))
-    except BaseException:  # a plugin's SystemExit is its fault, not ours
-        log.exception("backend %r failed to say whether it can load %r", backend.name, spec.id)
+    except BaseException as exc:  # noqa: BLE001  (a plugin's SystemExit is its fault, not ours)
+        what = f"backend {backend.name!r} failed to say whether it can load {spec.id!r}"
+        note("backend", backend.name, f"{what}: {described(exc)}", exc)
         return False

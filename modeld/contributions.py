@@ -19,6 +19,7 @@ from modeld.interfaces import (
 from modeld.plugin_guard import PluginFault, described, expect
 from modeld.requests import BackendSampling
 from modeld.sampling import COMMON, parameters_of
+from modeld.values import Options
 
 Contribution: TypeAlias = tuple[PluginKind, str, Any]
 
@@ -110,7 +111,12 @@ def _contribution(hook: str, thing: Any, plugin: str, number: int) -> Contributi
     name = getattr(thing, "name", None)
     expect(isinstance(name, str) and bool(name), thing, "an object with a name")
     if isinstance(thing, Backend):
+        _check_options(thing)
         _check_sampling(thing)
+    if isinstance(thing, OutputFormatter):
+        media_type: object = thing.media_type
+        is_one = isinstance(media_type, str) and "/" in media_type
+        expect(is_one, media_type, "a media type")
     return kind, str(name), thing
 
 
@@ -127,6 +133,12 @@ def _dialect_contribution(dialect: Any) -> Contribution:
     name = getattr(dialect, "name", None)
     expect(isinstance(name, str) and bool(name), dialect, "an object with a name")
     return "dialect", str(name), dialect
+
+
+def _check_options(backend: Backend) -> None:
+    declared: object = backend.options_type
+    is_table = isinstance(declared, type) and issubclass(declared, Options)
+    expect(is_table, declared, "a subclass of Options as its options_type")
 
 
 def _check_sampling(backend: Backend) -> None:

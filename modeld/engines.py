@@ -33,6 +33,11 @@ class Engine(ABC):
     pid: int | None = None
     """The process that runs the model, where there is one."""
 
+    stall_timeout_s: float | None = None
+    """How long nothing may come of an engine of a backend's own while requests run, before it
+    counts as hung. ``None`` is for the setting of that name; what waits for another server has its
+    own reasons."""
+
     @abstractmethod
     def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
         """Yield ``Token`` chunks and, last, one ``Done``.

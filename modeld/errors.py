@@ -20,6 +20,9 @@ class ModeldError(Exception):
     code: ClassVar[str] = "internal_error"
     retryable: ClassVar[bool] = False
 
+    log_tail: tuple[str, ...] = ()
+    """What a runtime wrote last before it failed: for who runs the server, and for no client."""
+
     def __init__(
         self, message: str, *, retry_after_s: float | None = None, field: str | None = None
     ) -> None:
@@ -175,7 +178,7 @@ class LoadFailedError(ModeldError):
 
 
 class WorkerCrashedError(ModeldError):
-    """The process that ran the model ended or hung.
+    """What ran the model ended or hung.
 
     ``cause`` is one word for metrics: ``signal``, ``exit``, ``stall``, ``garbage`` or ``closed``.
     """

@@ -8,11 +8,10 @@ import logging
 import operator
 import queue
 import threading
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Generic, SupportsIndex, TypeVar, cast
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Generic, SupportsIndex, TypeVar, cast
 
 from modeld.errors import ModeldError
-from modeld.interfaces import Candidate, EvictionPolicy
 
 GIVE_UP_S: Final = 1.0
 """How long a cancelled call may take to end before it is left behind."""
@@ -29,11 +28,16 @@ class PluginFault(Exception):  # noqa: N818  (a fault is what the listing calls 
     """A plugin cannot be used; the text says why, for the listing."""
 
 
+class HungFault(PluginFault):
+    """A plugin's code has taken too long and was left behind."""
+
+
 def guarded(what: str, function: Callable[[], T], limit_s: float) -> T:
     """Run ``function`` on a thread and wait ``limit_s``, so that a hang can be left behind.
 
     Raises:
-        PluginFault: it raised (``SystemExit`` too) or took too long; ``what`` names it.
+        PluginFault: it raised (``SystemExit`` too); ``what`` names it.
+        HungFault: it took too long.
     """
     outcome: queue.SimpleQueue[tuple[T, None] | tuple[None, BaseException]] = queue.SimpleQueue()
 
@@ -47,7 +51,7 @@ def guarded(what: str, function: Callable[[], T], limit_s: float) -> T:
     try:
         result, error = outcome.get(timeout=limit_s)
     except queue.Empty:
-        raise PluginFault(f"{what} took longer than {limit_s:g} s") from None
+        raise HungFault(f"{what} took longer than {limit_s:g} s") from None
     if isinstance(error, PluginFault):
         raise error
     if error is not None:
@@ -93,10 +97,29 @@ class PluginCall(Generic[T]):
         _running.add(self._task)
         self._task.add_done_callback(_running.discard)
 
+    @property
+    def is_over(self) -> bool:
+        """Return whether it has ended, in whatever way."""
+        return self._task.done()
+
+    def when_over(self, tell: Callable[[], None]) -> None:
+        """Call ``tell`` once it is over."""
+        self._task.add_done_callback(lambda _task: tell())
+
     async def wait(self, timeout_s: float | None = None) -> bool:
         """Wait at most ``timeout_s``, and return whether it is over."""
         await asyncio.wait({self._task}, timeout=timeout_s)
         return self._task.done()
+
+    async def wait_or(self, other: asyncio.Future[Any]) -> bool:
+        """Wait until it or ``other`` is over, and return whether it is."""
+        await asyncio.wait({self._task, other}, return_when=asyncio.FIRST_COMPLETED)
+        return self._task.done()
+
+    def cancel(self) -> None:
+        """Cancel it and wait for nothing; what it returns all the same is unwanted."""
+        self._given_up = True
+        self._task.cancel()
 
     def result(self) -> T:
         """Return what the call has returned; it must be over.
@@ -120,7 +143,7 @@ class PluginCall(Generic[T]):
         if self._task.done():
             await self._refuse_result()
             return
-        self._task.cancel()
+        self.cancel()
         if not await self.wait(GIVE_UP_S):
             log.error("%s goes on although it was cancelled; it is left behind", self._what)
 
@@ -141,27 +164,6 @@ class PluginCall(Generic[T]):
 
 _running: Final[set[asyncio.Task[None]]] = set()
 """The loop itself holds tasks weakly; one that was left behind has nobody else to hold it."""
-
-
-class GuardedPolicy(EvictionPolicy):
-    """A policy whose faults are all of one kind."""
-
-    def __init__(self, policy: EvictionPolicy) -> None:
-        self.name = policy.name
-        self._policy = policy
-
-    def choose(self, candidates: Sequence[Candidate], needed_bytes: int) -> Sequence[Candidate]:
-        """Return victims, as the policy chooses them.
-
-        Raises:
-            PluginFault: it raised anything (``SystemExit`` too), or returned something else.
-        """
-        what = f"eviction policy {self.name!r}"
-        chosen = called(what, lambda: list(self._policy.choose(candidates, needed_bytes)))
-        for victim in chosen:
-            if not isinstance(victim, Candidate):
-                raise PluginFault(f"{what} chose {shown(victim)}, which is no candidate")
-        return chosen
 
 
 def whole(what: str, value: object, least: int) -> int:

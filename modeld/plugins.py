@@ -12,7 +12,9 @@ import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import EntryPoint
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec.structs import replace
 
 from modeld.backend_choice import choose_backend
 from modeld.commands import Command
@@ -25,6 +27,7 @@ from modeld.contributions import (
 from modeld.errors import ConfigurationError
 from modeld.events import Event
 from modeld.expectation import nearest
+from modeld.guarded_policy import GuardedPolicy
 from modeld.installed_plugin import InstalledPlugin, entries, entries_of_others
 from modeld.interfaces import (
     Backend,
@@ -36,7 +39,8 @@ from modeld.interfaces import (
     PublicRoute,
     RegistrySource,
 )
-from modeld.plugin_guard import GuardedPolicy, PluginFault
+from modeld.plugin_faults import PluginFaults
+from modeld.plugin_guard import PluginFault, described
 from modeld.plugin_hooks import PluginHooks
 from modeld.plugin_lifespans import PluginLifespans
 from modeld.plugin_tables import check_distinct, unused
@@ -49,6 +53,8 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from modeld.dialects import Dialect
+
+DEFAULT_POLICY: Final = "lru"
 
 log = logging.getLogger("modeld.plugins")
 
@@ -72,8 +78,8 @@ class PluginHost:
         self.sampling: tuple[SamplingParameter, ...] = ()
         self._plugins: dict[str, InstalledPlugin] = {}
         self._owners: dict[tuple[str, str], str] = {}
-        self._complained: set[str] = set()
         self._is_taken = False
+        self.faults = PluginFaults(self._owners)
         self._hooks = PluginHooks(settings)
         self._lifespans = PluginLifespans(settings.plugin_timeout_s)
 
@@ -139,11 +145,14 @@ class PluginHost:
         notes: dict[str, list[str]] = {}
         for source, words in of_sources.items():
             notes.setdefault(self._owners.get(("source", source), ""), []).extend(words)
-        return tuple(each.status(notes.get(each.name, ())) for each in self._plugins.values())
+        found = (each.status(notes.get(each.name, ())) for each in self._plugins.values())
+        return tuple(replace(each, faults=self.faults.of(each.name)) for each in found)
 
     def policy(self) -> EvictionPolicy:
-        """Return the eviction policy that the settings name; its faults are a ``PluginFault``."""
-        return GuardedPolicy(self.eviction_policies[self.settings.eviction_policy])
+        """Return the eviction policy that the settings name; where it is wrong, ``lru`` decides."""
+        policies = self.eviction_policies
+        wanted = policies[self.settings.eviction_policy]
+        return GuardedPolicy(wanted, policies.get(DEFAULT_POLICY), self.faults.note)
 
     def routes(self, service: ModelService) -> list[BaseRoute | PublicRoute]:
         """Return the plugins' routes for this service; called once, at assembly."""
@@ -180,7 +189,7 @@ class PluginHost:
         Raises:
             BackendUnavailableError: none is installed, or none can load this model.
         """
-        return choose_backend(spec, self.backends, self._hooks.relay)
+        return choose_backend(spec, self.backends, self._hooks.relay, self.faults)
 
     def build_service(self, build_local: Callable[[], ModelService]) -> ModelService:
         """Return the service that a plugin puts in place of the local one, or the local one.
@@ -211,18 +220,22 @@ class PluginHost:
         await self._lifespans.aclose()
 
     def notify(self, event: Event) -> None:
-        """Tell every observer of an event; a faulty one is logged once and stops no other."""
+        """Tell every observer of an event; a faulty one is noted and stops no other."""
         for name, observer in self.observers.items():
             try:
                 observer.notify(event)
-            except BaseException:  # a plugin's SystemExit is its fault, not ours
-                if name not in self._complained:
-                    self._complained.add(name)
-                    log.exception("observer %r failed; it is not reported again", name)
+            except BaseException as exc:  # noqa: BLE001  (a plugin's SystemExit is its fault, not ours)
+                message = f"observer {name!r} failed: {described(exc)}"
+                self.faults.note("observer", name, message, exc)
 
     def owner_of(self, kind: PluginKind, name: str) -> str:
         """Return the name of the plugin that has brought something."""
         return self._owners[kind, name]
+
+    def layers(self) -> list[tuple[str, Middleware]]:
+        """Return the middleware with its names, the outermost first."""
+        names = [name for kind, name in self._owners if kind == "middleware"]
+        return list(zip(names, self.middleware, strict=True))
 
     def _add(
         self,

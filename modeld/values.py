@@ -137,10 +137,23 @@ class Finding(Value, frozen=True, kw_only=True):
     facts: Mapping[str, JsonValue] = {}
 
 
+class FaultStatus(Value, frozen=True, kw_only=True):
+    """What has gone wrong in a plugin while the server runs: how often, and when last.
+
+    ``thing`` is the kind and the name of what it has brought, ``last_unix`` is in seconds.
+    """
+
+    thing: str
+    message: str
+    count: int
+    last_unix: int
+
+
 class PluginStatus(Value, frozen=True, kw_only=True):
     """One installed plugin: what it brings, or why it was left out.
 
-    An active one with a ``reason`` is in use but for what that names.
+    An active one with a ``reason`` is in use but for what that names; ``faults`` are what has gone
+    wrong in it later.
     """
 
     name: str
@@ -149,3 +162,4 @@ class PluginStatus(Value, frozen=True, kw_only=True):
     state: Literal["active", "broken", "blocked"]
     provides: tuple[str, ...] = ()
     reason: str | None = None
+    faults: tuple[FaultStatus, ...] = ()

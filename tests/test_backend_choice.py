@@ -64,6 +64,9 @@ class TestChoosingABackend:
         host = bare(Thing("yes", loads=True), plugin=Chooser(boom))
         assert host.choose_backend(SPEC).name == "yes"
         assert "modeld_choose_backend failed for 'smol'" in caplog.text
+        (fault,) = host.faults.of("chooser")
+        assert fault.thing == "modeld_choose_backend"
+        assert fault.message.endswith("taking the first that fits: RuntimeError: oops")
 
     @pytest.mark.parametrize("foreign", [Thing("stranger", loads=True), "yes", 7])
     def test_what_is_no_registered_backend_is_passed_over(
@@ -72,6 +75,7 @@ class TestChoosingABackend:
         host = bare(Thing("yes", loads=True), plugin=Chooser(lambda _spec, _backends: foreign))
         assert host.choose_backend(SPEC).name == "yes"
         assert "not a registered backend" in caplog.text
+        assert [fault.count for fault in host.faults.of("chooser")] == [1]
 
     def test_a_backend_that_raises_cannot_load(self, caplog: pytest.LogCaptureFixture) -> None:
         host = bare(Thing("raises", loads=RuntimeError("oops")), Thing("yes", loads=True))

@@ -374,7 +374,7 @@ class TestObservers:
                 host.notify(ModelLoading(model="a"))
         assert len(good.events) == len(bad.events) == 5
         assert [record.getMessage() for record in caplog.records] == [
-            "observer 'bad' failed; it is not reported again"
+            "observer 'bad' failed: RuntimeError: oops"
         ]
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
@@ -13,10 +12,9 @@ from modeld.hosting.process.warm_workers import WarmImport, WarmWorkers
 from modeld.hosting.process.worker_process import WorkerProcess
 from modeld.hosting.worker.thread import WorkerThread
 from modeld.interfaces import Backend, ReportProgress
+from modeld.plugin_faults import NoteFault, only_logged
 from modeld.plugin_guard import called, shown
 from modeld.settings import Settings
-
-log = logging.getLogger("modeld.hosting")
 
 
 class Hosting(ABC):
@@ -50,12 +48,14 @@ class Hosting(ABC):
 class ProcessHosting(Hosting):
     """Engines in child processes, some of them started ahead."""
 
-    def __init__(self, settings: Settings, backends: tuple[Backend, ...]) -> None:
+    def __init__(
+        self, settings: Settings, backends: tuple[Backend, ...], note: NoteFault = only_logged
+    ) -> None:
         super().__init__(settings)
-        imports = [pair for backend in backends for pair in warm_imports(backend)]
-        variables = frozenset(name for each in backends for name in worker_variables(each))
+        imports = [pair for backend in backends for pair in warm_imports(backend, note)]
+        variables = frozenset(name for each in backends for name in worker_variables(each, note))
         count = settings.warm_workers if backends else 0
-        self._warm_workers = WarmWorkers(count, imports, settings.worker_memory_mb, variables)
+        self._warm_workers = WarmWorkers(count, imports, settings.worker_memory_mb, variables, note)
 
     async def start(self) -> None:
         """Start the warm workers."""
@@ -89,30 +89,35 @@ class ThreadHosting(Hosting):
         """Do nothing: there is nothing to end."""
 
 
-def warm_imports(backend: Backend) -> list[WarmImport]:
-    """Return what a backend wants imported ahead; warn where it does not say that."""
-    modules = _names(backend, "warm_imports", lambda: backend.warm_imports)
+def warm_imports(backend: Backend, note: NoteFault = only_logged) -> list[WarmImport]:
+    """Return what a backend wants imported ahead; nothing where it does not say that."""
+    modules = _names(backend, "warm_imports", lambda: backend.warm_imports, note)
     return [(backend.name, module) for module in modules]
 
 
-def worker_variables(backend: Backend) -> Sequence[str]:
-    """Return which variables a backend wants workers to have; warn where it does not say that."""
-    return _names(backend, "worker_variables", lambda: backend.worker_variables)
+def worker_variables(backend: Backend, note: NoteFault = only_logged) -> Sequence[str]:
+    """Return which variables a backend wants workers to have; none where it does not say that."""
+    return _names(backend, "worker_variables", lambda: backend.worker_variables, note)
 
 
-def _names(backend: Backend, what: str, look: Callable[[], object]) -> Sequence[str]:
+def _names(
+    backend: Backend, what: str, look: Callable[[], object], note: NoteFault
+) -> Sequence[str]:
     try:
         names = called(what, look)
     except Exception as exc:  # noqa: BLE001  (a plugin's fault must not stop the server)
         names = exc
     if isinstance(names, tuple | list) and all(isinstance(each, str) for each in names):
         return names
-    log.warning("backend %r: its %s are no names: %s", backend.name, what, shown(names))
+    message = f"backend {backend.name!r}: its {what} are no names: {shown(names)}"
+    note("backend", backend.name, message)
     return ()
 
 
-def hosting(settings: Settings, backends: tuple[Backend, ...]) -> Hosting:
+def hosting(
+    settings: Settings, backends: tuple[Backend, ...], note: NoteFault = only_logged
+) -> Hosting:
     """Return the hosting that the setting ``engine_host`` names."""
     if settings.engine_host == "thread":
         return ThreadHosting(settings)
-    return ProcessHosting(settings, backends)
+    return ProcessHosting(settings, backends, note)

@@ -36,7 +36,7 @@ from modeld.hosting.channel.frames import (
 from modeld.hosting.channel.link import Link
 from modeld.hosting.channel.mailbox import Mailbox
 from modeld.hosting.channel.vectors import Vectors
-from modeld.hosting.watchdog import Watchdog
+from modeld.hosting.hang_watch import HangWatch
 from modeld.interfaces import Engine
 from modeld.requests import (
     AnyRequest,
@@ -95,9 +95,9 @@ class HostedEngine(Engine):
         self._link = link
         self._ids = itertools.count(1)
         self._mailboxes: dict[int, Mailbox] = {}
-        self._watchdog = Watchdog(stall_timeout_s, cancel_timeout_s, clock())
-        self._clock = clock
-        self._tick: asyncio.TimerHandle | None = None
+        self._watchdog = HangWatch(
+            stall_timeout_s, cancel_timeout_s, lambda why: link.kill(why, "stall"), clock
+        )
         link.on_report = self._on_report
         link.exited.add_done_callback(self._on_exited)
 
@@ -155,8 +155,7 @@ class HostedEngine(Engine):
                 loop.call_soon(on_end, end)  # what it raises is no fault of the channel
 
         mailbox = self._mailboxes[request_id] = Mailbox(grant, ended)
-        self._watchdog.started(request_id, self._clock())
-        self._watch()
+        self._watchdog.started(request_id)
         try:
             # Open only once it was sent: what never reached the worker must not be cancelled there,
             # or the watchdog would wait for an acknowledgement that cannot come.
@@ -168,7 +167,7 @@ class HostedEngine(Engine):
             del self._mailboxes[request_id]
             self._watchdog.ended(request_id)
             if mailbox.is_open and not self._link.exited.done():
-                self._watchdog.cancelling(request_id, self._clock())
+                self._watchdog.cancelling(request_id)
                 self._link.send(Cancel(id=request_id))
 
     def _send(self, command: Command) -> None:
@@ -193,8 +192,7 @@ class HostedEngine(Engine):
 
     async def aclose(self) -> None:
         """Close the engine, end its worker and wait until it is gone."""
-        if self._tick is not None:
-            self._tick.cancel()  # a worker that closes says nothing, and must not count as hung
+        self._watchdog.stop()
         for mailbox in self._mailboxes.values():
             mailbox.fail(DrainingError("the server is shutting down"))
         self._link.send(Close())
@@ -213,7 +211,7 @@ class HostedEngine(Engine):
         return self._link.log_tail()
 
     def _on_report(self, report: Report) -> None:
-        self._watchdog.progress(self._clock())  # whatever it says: the worker lives
+        self._watchdog.progress()  # whatever it says: the worker lives
         match report:
             case Stepped(chunks=chunks):
                 mailboxes = self._mailboxes
@@ -227,20 +225,6 @@ class HostedEngine(Engine):
                 self._link.kill(f"it sent {type(report).__name__} while serving", "garbage")
 
     def _on_exited(self, exited: asyncio.Future[WorkerCrashedError]) -> None:
-        if self._tick is not None:
-            self._tick.cancel()
+        self._watchdog.stop()
         for mailbox in self._mailboxes.values():
             mailbox.fail(exited.result())
-
-    def _watch(self) -> None:
-        if self._tick is None or self._tick.cancelled():
-            loop = asyncio.get_running_loop()
-            self._tick = loop.call_later(self._watchdog.interval_s, self._check)
-
-    def _check(self) -> None:
-        self._tick = None
-        why = self._watchdog.check(self._clock())
-        if why is not None:
-            self._link.kill(why, "stall")
-        elif self._watchdog.needed:
-            self._watch()

@@ -4,13 +4,23 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Sequence
 from typing import Final
 
 MAX_LINES: Final = 20
 TRACEBACK: Final = "Traceback (most recent call last):"
 
+SHOWN_FRAMES: Final = 6
+"""How many calls a traceback shows, the innermost: of these all lines are kept."""
+
 log = logging.getLogger("modeld.worker")
+
+
+def traceback_of(error: BaseException) -> tuple[str, ...]:
+    """Return the last lines of an exception's traceback."""
+    text = "".join(traceback.format_exception(error, limit=-SHOWN_FRAMES))
+    return tuple(text.encode(errors="backslashreplace").decode().splitlines()[-MAX_LINES:])
 
 
 def tell(model: str, backend: str | None, lines: Sequence[str]) -> None:

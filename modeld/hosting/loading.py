@@ -9,7 +9,7 @@ from typing import TypeVar, cast
 
 import msgspec
 
-from modeld.errors import LoadFailedError, WorkerCrashedError, error_from_code
+from modeld.errors import LoadFailedError, ModeldError, WorkerCrashedError, error_from_code
 from modeld.hosting import last_words
 from modeld.hosting.channel.frames import (
     Call,
@@ -31,10 +31,16 @@ from modeld.values import JsonValue, ModelSpec, Options
 A = TypeVar("A", Loaded, Returned)
 
 
-def _tell_of_traceback(model: str, worker: Link) -> None:
-    """Log the traceback that a worker has left, if any: no engine should raise such a thing."""
+def _keep_last_words(model: str, worker: Link, error: BaseException) -> None:
+    """Log how a worker has ended that should not have, and add it to the error for ``/status``.
+
+    No client gets it: paths of this machine may be in it.
+    """
     tail = worker.log_tail()
-    if last_words.TRACEBACK in tail:
+    if isinstance(error, ModeldError):
+        error.log_tail = tail
+    has_died = worker.exited.done() and worker.exited.result().cause != "closed"
+    if has_died or last_words.TRACEBACK in tail:
         last_words.tell(model, None, tail)
 
 
@@ -51,7 +57,7 @@ class LoadingHost:
         on_progress: ReportProgress,
     ) -> None:
         self._take_worker = take_worker
-        self._settings = settings
+        self.settings = settings
         self._on_progress = on_progress
         self._workers: set[Link] = set()
         self._engines: dict[HostedEngine, Link] = {}
@@ -59,7 +65,8 @@ class LoadingHost:
 
     def progress(self, fraction: float) -> None:
         """Pass on how much is done."""
-        self._on_progress(min(max(fraction, 0.0), 1.0))
+        # Written so that what is no number counts as nothing: it could not be told to anybody.
+        self._on_progress(min(fraction, 1.0) if fraction > 0.0 else 0.0)
 
     async def start(self, engine: str, spec: ModelSpec, options: Options) -> Engine:
         """Load ``engine`` in a worker. See :class:`~modeld.interfaces.EngineHost`."""
@@ -71,12 +78,12 @@ class LoadingHost:
                 worker,
                 slots=loaded.slots,
                 held_bytes=loaded.held_bytes,
-                stall_timeout_s=self._settings.stall_timeout_s,
-                cancel_timeout_s=self._settings.cancel_timeout_s,
+                stall_timeout_s=self.settings.stall_timeout_s,
+                cancel_timeout_s=self.settings.cancel_timeout_s,
             )
-        except BaseException:
+        except BaseException as exc:
             await self._discard(worker)
-            _tell_of_traceback(spec.id, worker)
+            _keep_last_words(spec.id, worker, exc)
             raise
         self._engines[hosted] = worker
         return hosted
@@ -87,8 +94,11 @@ class LoadingHost:
         worker = await self._worker()
         try:
             returned = await self._report_of(worker, call, Returned)
-        finally:
+        except BaseException as exc:
             await self._discard(worker)
+            _keep_last_words(spec.id, worker, exc)
+            raise
+        await self._discard(worker)
         return cast("JsonValue", returned.result)
 
     def has_started(self, engine: Engine) -> bool:
@@ -144,8 +154,7 @@ class LoadingHost:
                     fail(LoadFailedError(f"the worker sent {found} where {due} was due"))
 
         def on_exited(exited: asyncio.Future[WorkerCrashedError]) -> None:
-            tail = "; ".join(worker.log_tail()[-3:])
-            fail(LoadFailedError(f"{exited.result().message}{f' ({tail})' if tail else ''}"))
+            fail(LoadFailedError(exited.result().message))
 
         worker.label(errand.spec.id)
         worker.on_report = on_report

@@ -7,6 +7,8 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import cast
 
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route, Router
@@ -19,6 +21,7 @@ from modeld.httpapi.access.keys import CacheSalt, Keys
 from modeld.httpapi.access.origins import Origins
 from modeld.httpapi.exchange.accept import Formatters
 from modeld.httpapi.exchange.addresses import Addresses
+from modeld.httpapi.exchange.contained import Contained, ContainedMiddleware
 from modeld.httpapi.exchange.dialect_endpoints import Kit
 from modeld.httpapi.exchange.exchange import AccessLog
 from modeld.httpapi.exchange.problems import Problems
@@ -27,7 +30,13 @@ from modeld.httpapi.openapi.parameters import SHARED
 from modeld.httpapi.routes.health import Health
 from modeld.httpapi.routes.models import Models
 from modeld.httpapi.routes.native import Native
-from modeld.httpapi.routes.operations import Operation, operation_of, query_names, served_path
+from modeld.httpapi.routes.operations import (
+    Endpoint,
+    Operation,
+    operation_of,
+    query_names,
+    served_path,
+)
 from modeld.httpapi.routes.plugins import Plugins
 from modeld.httpapi.routes.root import divided
 from modeld.httpapi.routes.status import Status
@@ -157,7 +166,11 @@ class ModeldApp:
     def _operations_of_dialects(self) -> list[Operation]:
         salt = CacheSalt(self._keys, per_key=self.settings.cache_per_key).of
         kit = Kit(
-            service=self.service, settings=self.settings, salt=salt, caller=self._keys.caller_of
+            service=self.service,
+            settings=self.settings,
+            salt=salt,
+            caller=self._keys.caller_of,
+            note=self.plugins.faults.note,
         )
         return [
             operation_of(dialect, route, kit)
@@ -178,7 +191,7 @@ class ModeldApp:
             route
             or Route(
                 served_path(operation.path),
-                operation.endpoint,
+                self._endpoint(operation),
                 methods=[operation.method],
                 name=operation.name,
             ),
@@ -190,6 +203,15 @@ class ModeldApp:
             query=query_names((*operation.parameters, *SHARED)),
         )
 
+    def _endpoint(self, operation: Operation) -> Endpoint:
+        """Return what serves an operation; the code of a plugin's dialect is contained."""
+        dialect = operation.dialect
+        if dialect is None or isinstance(dialect, Native):
+            return operation.endpoint
+        what = f"dialect {dialect.name!r} at {operation.path}"
+        blame = partial(self.plugins.faults.note, "dialect", dialect.name)
+        return Contained(cast(ASGIApp, operation.endpoint), what, blame)
+
     def _gated(self, brought: BaseRoute | PublicRoute) -> GatedRoute:
         route, public = _plain(brought), isinstance(brought, PublicRoute)
         return GatedRoute(
@@ -199,17 +221,27 @@ class ModeldApp:
             public=public,
             needs_service=not public,
             changes_state=True,  # nobody knows, so a request that is no read is never kept quiet
+            blame=partial(self.plugins.faults.note, "route", _template(route)),
         )
 
     def _wrapped(self, app: ASGIApp) -> ASGIApp:
         """Return ``app`` in its layers: plugins' middleware sees finished responses, errors too."""
         addresses = Addresses(self._dialects)
+        note = self.plugins.faults.note
         layers = [
             Middleware(AccessLog, notify=self.plugins.notify),
             *([Middleware(Cors, origins=self._origins)] if self._origins else ()),
-            Middleware(Problems, dialects=addresses),
-            *self.plugins.middleware,
-            Middleware(Problems, dialects=addresses),
+            Middleware(Problems, dialects=addresses, note=note),
+            *(
+                Middleware(
+                    ContainedMiddleware,
+                    layer=layer,
+                    what=f"middleware {name!r}",
+                    blame=partial(note, "middleware", name),
+                )
+                for name, layer in self.plugins.layers()
+            ),
+            Middleware(Problems, dialects=addresses, note=note),
         ]
         for layer in reversed(layers):
             app = layer.cls(app, *layer.args, **layer.kwargs)

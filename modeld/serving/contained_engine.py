@@ -3,18 +3,21 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
+import itertools
 from collections.abc import AsyncGenerator, Callable, Iterable
-from itertools import islice
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from modeld.errors import InternalError, WorkerCrashedError
+from modeld.hosting import last_words
+from modeld.hosting.hang_watch import HangWatch
 from modeld.hosting.hosted import RESPONSES, HostedEngine
 from modeld.hosting.loading import LoadingHost
 from modeld.interfaces import Engine
-from modeld.plugin_guard import PluginCall, PluginFault, called, described, is_ours, shown, whole
+from modeld.plugin_faults import NoteFault, raised
+from modeld.plugin_guard import PluginCall, PluginFault, called, described, shown, whole
 from modeld.requests import AnyUnaryRequest, EmbedRequest, GenerateRequest
 from modeld.responses import (
     PIECES,
@@ -26,14 +29,13 @@ from modeld.responses import (
     RerankResponse,
     Usage,
 )
+from modeld.serving.own_generation import OwnGeneration
 
 CLOSE_LIMIT_S: Final = 30.0
 """How long an engine of a backend's own may take to close before it is left behind."""
 
 KEPT_LINES: Final = 20
 MAX_LINE_CHARACTERS: Final = 500
-
-log = logging.getLogger("modeld.loader")
 
 _encoder = msgspec.msgpack.Encoder()
 _chunk: Final[msgspec.msgpack.Decoder[object]] = msgspec.msgpack.Decoder(Chunk)
@@ -42,7 +44,7 @@ _usage: Final[msgspec.msgpack.Decoder[object]] = msgspec.msgpack.Decoder(Usage)
 T = TypeVar("T")
 
 
-async def contained(engine: object, host: LoadingHost, backend: str) -> Engine:
+async def contained(engine: object, host: LoadingHost, backend: str, note: NoteFault) -> Engine:
     """Return what a backend's load has returned, fit to be used.
 
     An engine of modeld's own goes through as it is. Workers that the load has started and left
@@ -56,7 +58,7 @@ async def contained(engine: object, host: LoadingHost, backend: str) -> Engine:
         return engine
     if not isinstance(engine, Engine):
         raise PluginFault(f"backend {backend!r} returned {shown(engine)}, not an engine")
-    wall = ContainedEngine(engine, host, backend)
+    wall = ContainedEngine(engine, host, backend, note)
     wall.read()
     return wall
 
@@ -64,15 +66,20 @@ async def contained(engine: object, host: LoadingHost, backend: str) -> Engine:
 class ContainedEngine(Engine):
     """Passes on what keeps to :class:`~modeld.interfaces.Engine`, and makes errors of the rest.
 
-    An engine that cannot say how it is counts as dead.
+    An engine that cannot say how it is counts as dead, and so does one that hangs, as a worker
+    does. Its code runs in tasks of its own, which are left behind if they do not end.
     """
 
-    def __init__(self, engine: Engine, host: LoadingHost, backend: str) -> None:
+    def __init__(self, engine: Engine, host: LoadingHost, backend: str, note: NoteFault) -> None:
         self._engine = engine
         self._host = host
         self._backend = backend
-        self._death: WorkerCrashedError | None = None
+        self._note = note
         self._told: set[str] = set()
+        self._ids = itertools.count(1)
+        loop = asyncio.get_running_loop()
+        self._died: asyncio.Future[WorkerCrashedError] = loop.create_future()
+        self._watch = self._watched(host.settings.stall_timeout_s)
 
     def read(self) -> None:
         """Take over what it says of itself, once: a property may say something else later.
@@ -87,6 +94,9 @@ class ContainedEngine(Engine):
         self.held_bytes = whole(f"{name} held_bytes", held_bytes, 0)
         pid = self._called("pid", lambda: engine.pid, None)
         self.pid = None if pid is None else self._called("pid", lambda: whole("it", pid, 1), None)
+        usual_s = self._host.settings.stall_timeout_s
+        stall_timeout_s = self._called("stall_timeout_s", lambda: _limit(engine, usual_s), usual_s)
+        self._watch = self._watched(stall_timeout_s)
 
     def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
         """Yield what the engine yields, if it is what a request gets."""
@@ -100,14 +110,7 @@ class ContainedEngine(Engine):
 
     async def submit(self, request: AnyUnaryRequest) -> AnyUnaryResponse:
         """Return the engine's response, if it is one and of the kind that goes with the request."""
-        try:
-            response: object = await self._engine.submit(request)
-        except Exception:
-            raise
-        except BaseException as exc:
-            if is_ours(exc):
-                raise
-            raise self._refusal("submit", exc) from exc
+        response = await self._submitted(request)
         # Hosted engines have their vectors packed on the way; these have them as they are.
         due = EmbedResponse if isinstance(request, EmbedRequest) else RESPONSES[type(request)]
         if not isinstance(response, AnyUnaryResponse) or not isinstance(response, due):
@@ -123,78 +126,95 @@ class ContainedEngine(Engine):
         Raises:
             PluginFault: it did not close well or in time.
         """
+        self._watch.stop()
         call = PluginCall(self._name("aclose"), self._engine.aclose)
         try:
             is_closed = await call.wait(CLOSE_LIMIT_S)
         finally:
             await call.give_up()
             await self._host.aclose()
+            self._die(WorkerCrashedError("the model's engine was closed"), "closed")
         if not is_closed:
             raise PluginFault(f"{self._name('aclose')} took longer than {CLOSE_LIMIT_S:g} s")
         called(self._name("aclose"), call.result)
 
     async def wait_exited(self) -> WorkerCrashedError:
-        """Wait until the engine has died, or can no longer say whether it has."""
+        """Wait until the engine has died, hangs, or can no longer say whether it lives."""
+        call = PluginCall(self._name("wait_exited"), self._engine.wait_exited)
         try:
-            death: object = await self._engine.wait_exited()
-        except BaseException as exc:
-            if is_ours(exc):
-                raise
-            death = exc
-        self._death = self._death or self._as_death("wait_exited", death)
-        return self._death
+            if await call.wait_or(self._died) and not self._died.done():
+                self._note_death("wait_exited", call.result)
+        finally:
+            if not call.is_over:
+                call.cancel()
+        return self._died.result()
 
     def failure(self) -> WorkerCrashedError | None:
-        """Return how the engine has died, if it has or cannot say."""
-        if self._death is None:
-            try:
-                death: object = self._engine.failure()
-            except BaseException as exc:  # noqa: BLE001  (a plugin's fault must not stop the server)
-                death = exc
-            if death is not None:
-                self._death = self._as_death("failure", death)
-        return self._death
+        """Return how the engine has died, if it has, hangs, or cannot say."""
+        if not self._died.done():
+            self._note_death("failure", self._engine.failure)
+        return self._died.result() if self._died.done() else None
 
     def log_tail(self) -> tuple[str, ...]:
-        """Return the last lines that the engine keeps; none where it cannot say."""
-        return self._called("log_tail", lambda: _lines(self._engine.log_tail()), ())
+        """Return the last lines that the engine keeps, and the traceback of how it has died."""
+        nothing: tuple[str, ...] = ()
+        kept = self._called("log_tail", lambda: _lines(self._engine.log_tail()), nothing)
+        cause = self._died.result().__cause__ if self._died.done() else None
+        return kept if cause is None else (*kept, *last_words.traceback_of(cause))
 
     async def _passed_on(
         self, generate: Callable[[], AsyncGenerator[Chunk, None]]
     ) -> AsyncGenerator[Chunk, None]:
-        chunks = called(self._name("generate"), generate)
+        request_id, name = self._begun(), self._name("generate")
+        own = OwnGeneration(name, generate, self._watch, request_id, self._note_bad_end)
+        self._died.add_done_callback(lambda _died: own.wake())
+        is_done = False
         try:
-            while True:
-                chunk = await self._next(chunks)
+            while not is_done:
+                chunk = self._chunk(await own.next(self._died))
+                is_done = isinstance(chunk, Done)
                 yield chunk
-                if isinstance(chunk, Done):
-                    return
         finally:
-            await self._end(chunks)
+            await self._leave(request_id, own.call, cancel=not is_done)
 
-    async def _next(self, chunks: AsyncGenerator[Chunk, None]) -> Chunk:
+    async def _submitted(self, request: AnyUnaryRequest) -> object:
+        request_id = self._begun()
+        call = PluginCall(self._name("submit"), lambda: self._engine.submit(request))
         try:
-            chunk: object = await anext(chunks)
-        except StopAsyncIteration:
-            raise InternalError(f"{self._name('generate')} ended without a Done") from None
-        except Exception:
-            raise
-        except BaseException as exc:
-            if is_ours(exc):
-                raise
-            raise self._refusal("generate", exc) from exc
+            if not await call.wait_or(self._died):
+                raise self._died.result()
+            return call.result()
+        finally:
+            await self._leave(request_id, call, cancel=True)
+
+    def _begun(self) -> int:
+        """Return the id of a request that is watched from now on."""
+        if self._died.done():
+            raise self._died.result()
+        request_id = next(self._ids)
+        self._watch.started(request_id)
+        return request_id
+
+    async def _leave(self, request_id: int, call: PluginCall[Any], *, cancel: bool) -> None:
+        """Wait until the engine has let go of a request, or counts as dead for not doing so."""
+        self._watch.ended(request_id)
+        if call.is_over:
+            return
+        self._watch.cancelling(request_id)
+        call.when_over(lambda: self._watch.cancelled(request_id))
+        if cancel:
+            call.cancel()
+        await call.wait_or(self._died)
+
+    def _chunk(self, chunk: object) -> Chunk:
         if isinstance(chunk, (*PIECES, Done)):
             self._check("generate", chunk, _chunk)
             return chunk
         raise InternalError(f"{self._name('generate')} yielded {shown(chunk)}, which is no chunk")
 
-    async def _end(self, chunks: AsyncGenerator[Chunk, None]) -> None:
-        try:
-            await chunks.aclose()
-        except BaseException as exc:
-            if is_ours(exc):
-                raise
-            log.exception("%s did not end cleanly", self._name("generate"))
+    def _note_bad_end(self, exc: BaseException) -> None:
+        message = f"{self._name('generate')} did not end cleanly: {described(exc)}"
+        self._note("backend", self._backend, message, exc)
 
     def _check(self, hook: str, value: object, decoder: msgspec.msgpack.Decoder[object]) -> None:
         """Refuse wrong members, as a worker's frame would: a struct takes whatever it is made with.
@@ -206,21 +226,34 @@ class ContainedEngine(Engine):
         except Exception as exc:
             raise InternalError(f"{self._name(hook)} said what is wrong: {described(exc)}") from exc
 
-    def _refusal(self, hook: str, exc: BaseException) -> InternalError:
-        """Return what one request gets for what is no ``Exception``.
+    def _watched(self, stall_timeout_s: float) -> HangWatch:
+        def on_hang(why: str) -> None:
+            self._die(WorkerCrashedError(f"the model's engine hangs: {why}"), "stall")
 
-        Raised as it is, a ``SystemExit`` of a plugin would end the event loop.
-        """
-        return InternalError(f"{self._name(hook)} raised {described(exc)}")
+        clock = asyncio.get_running_loop().time
+        return HangWatch(stall_timeout_s, self._host.settings.cancel_timeout_s, on_hang, clock)
 
-    def _as_death(self, hook: str, death: object) -> WorkerCrashedError:
-        """Return a death as one of modeld's errors, whatever the engine has raised or returned."""
+    def _note_death(self, hook: str, ask: Callable[[], object]) -> None:
+        """Ask the engine how it has died; whatever it raises or returns but ``None`` is a death."""
+        try:
+            death = ask()
+        except BaseException as exc:  # noqa: BLE001  (a plugin's fault must not stop the server)
+            death = exc
         if isinstance(death, WorkerCrashedError):
             error = WorkerCrashedError(str(death.message), retry_after_s=death.retry_after_s)
-            error.cause = str(death.cause)
-            return error
-        said = described(death) if isinstance(death, BaseException) else shown(death)
-        return WorkerCrashedError(f"{self._name(hook)} can no longer be relied on: {said}")
+            self._die(error, str(death.cause))
+        elif death is not None or hook == "wait_exited":
+            cause = raised(death) if isinstance(death, BaseException) else None
+            said = shown(death) if cause is None else described(cause)
+            error = WorkerCrashedError(f"{self._name(hook)} can no longer be relied on: {said}")
+            error.__cause__ = cause
+            self._die(error, WorkerCrashedError.cause)
+
+    def _die(self, error: WorkerCrashedError, cause: str) -> None:
+        if not self._died.done():
+            self._watch.stop()
+            error.cause = cause
+            self._died.set_result(error)
 
     def _called(self, hook: str, call: Callable[[], T], default: T) -> T:
         """Return what the engine says, or the default and, the first time, a line in the log."""
@@ -229,15 +262,25 @@ class ContainedEngine(Engine):
         except Exception as exc:  # noqa: BLE001  (a plugin's fault must not stop the server)
             if hook not in self._told:
                 self._told.add(hook)
-                log.warning("%s cannot be used: %s", self._name(hook), exc)
+                message = f"{self._name(hook)} cannot be used: {exc}"
+                self._note("backend", self._backend, message, exc)
             return default
 
     def _name(self, hook: str) -> str:
         return f"backend {self._backend!r}: its engine's {hook}"
 
 
+def _limit(engine: Engine, usual_s: float) -> float:
+    own_s: object = engine.stall_timeout_s
+    if own_s is None:
+        return usual_s
+    if isinstance(own_s, int | float) and own_s > 0:
+        return float(own_s)
+    raise PluginFault(f"it is {shown(own_s)}, not a time in seconds")
+
+
 def _lines(tail: object) -> tuple[str, ...]:
     if isinstance(tail, str | bytes) or not isinstance(tail, Iterable):
         raise PluginFault(f"it returned {shown(tail)}, not lines")
-    lines = (str(line)[:MAX_LINE_CHARACTERS] for line in islice(tail, KEPT_LINES))
+    lines = (str(line)[:MAX_LINE_CHARACTERS] for line in itertools.islice(tail, KEPT_LINES))
     return tuple(line.encode(errors="backslashreplace").decode() for line in lines)

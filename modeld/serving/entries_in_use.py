@@ -9,11 +9,13 @@ import math
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 
-from modeld.errors import ConfigurationError, InvalidModelError, ModeldError, ModelNotFoundError
+from modeld.errors import InvalidModelError, LoadFailedError, ModeldError, ModelNotFoundError
 from modeld.hosting.daemon_threads import submit
+from modeld.interfaces import Backend
 from modeld.machine.memory import Capacity
+from modeld.plugin_faults import fault_in
 from modeld.plugins import PluginHost
-from modeld.serving.entry_maker import EntryMaker, in_time
+from modeld.serving.entry_maker import LIMIT_S, EntryMaker, in_time
 from modeld.serving.loader import estimate
 from modeld.serving.models.capabilities import capabilities
 from modeld.serving.models.options import options_of
@@ -49,7 +51,8 @@ class EntriesInUse:
         self._pool = pool
         self._entries = pool.scheduler.entries
         self._capacity = capacity
-        self._maker = EntryMaker(self._new)
+        self._asked: dict[str, str] = {}
+        self._maker = EntryMaker(self._new, self._note_hang)
 
     def close(self) -> None:
         """Refuse those who wait for an entry to be made."""
@@ -178,12 +181,27 @@ class EntriesInUse:
 
     def _new(self, spec: ModelSpec) -> ModelEntry:
         backend = self._plugins.choose_backend(spec)
-        options = options_of(spec, self._settings.models, backend)
+        self._asked[spec.id] = backend.name
         try:
-            estimated_bytes = estimate(backend, spec, options)
-        except ModeldError:
-            log.exception("backend %r could not estimate %r", backend.name, spec.id)
+            return self._made(spec, backend)
+        except ModeldError as exc:
+            if fault_in(exc) is not None:
+                self._plugins.faults.note("backend", backend.name, exc.message, exc)
+            else:
+                log.warning("%r cannot be served: %s", spec.id, exc.message)
             raise
+        finally:
+            self._asked.pop(spec.id, None)
+
+    def _note_hang(self, spec: ModelSpec) -> None:
+        name = self._asked.get(spec.id)
+        if name is not None:  # else it hangs before a backend is asked
+            message = f"backend {name!r} has not said for {LIMIT_S:g} s what {spec.id!r} needs"
+            self._plugins.faults.note("backend", name, message)
+
+    def _made(self, spec: ModelSpec, backend: Backend) -> ModelEntry:
+        options = options_of(spec, self._settings.models, backend)
+        estimated_bytes = estimate(backend, spec, options)
         most_bytes = self._capacity.size_bytes or math.inf
         need = MemoryNeed(estimated_bytes, is_measurable=True, most_bytes=most_bytes)
         return ModelEntry(
@@ -205,8 +223,11 @@ class EntriesInUse:
             if spec.problem is None and self._plugins.backends:
                 try:
                     backend = self._plugins.choose_backend(spec)
+                except ModeldError:
+                    continue
+                try:
                     options_of(spec, self._settings.models, backend)
-                except ConfigurationError:
-                    raise
-                except ModeldError:  # this model cannot be used, and the others can
+                except LoadFailedError as exc:  # the backend's fault, and no setting's
+                    self._plugins.faults.note("backend", backend.name, exc.message, exc)
+                except InvalidModelError:  # its source's fault, which the model's problem tells
                     continue

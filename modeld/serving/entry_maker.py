@@ -21,10 +21,16 @@ class EntryMaker:
     """Calls ``make`` on a daemon thread, so that a disk that does not answer holds up nobody else.
 
     Requests for the same file at once share one call, so that one that hangs takes one thread.
+    ``note_hang`` is told of a model whose call does.
     """
 
-    def __init__(self, make: Callable[[ModelSpec], ModelEntry]) -> None:
+    def __init__(
+        self,
+        make: Callable[[ModelSpec], ModelEntry],
+        note_hang: Callable[[ModelSpec], None] = lambda _spec: None,
+    ) -> None:
         self._make = make
+        self._note_hang = note_hang
         self._making: dict[tuple[str, FileStamp | None], asyncio.Future[ModelEntry]] = {}
 
     async def make(self, spec: ModelSpec) -> ModelEntry:
@@ -46,6 +52,7 @@ class EntryMaker:
             if making.cancelled():
                 raise DrainingError("the server is shutting down", retry_after_s=1)
             return making.result()
+        self._note_hang(spec)
         raise LoadFailedError(
             f"a file that the options of model {spec.id!r} name does not answer",
             retry_after_s=LIMIT_S,

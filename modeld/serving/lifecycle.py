@@ -13,8 +13,9 @@ from modeld.events import Event, ModelEvicted, ModelLoaded, ModelLoadFailed, Wor
 from modeld.hosting import last_words
 from modeld.hosting.tasks import TaskSet
 from modeld.interfaces import Engine
+from modeld.plugin_faults import NoteFault, is_fault, only_logged, raised
 from modeld.plugin_guard import described
-from modeld.serving.loader import Loader, close, end
+from modeld.serving.loader import Loader
 from modeld.serving.scheduling import refusals
 from modeld.serving.scheduling.decision import Close, Death, Decision
 from modeld.serving.scheduling.scheduler import ModelScheduler
@@ -42,7 +43,9 @@ class Lifecycle:
         notify: Callable[[Event], None],
         clock: Callable[[], float],
         decide: Callable[[], None],
+        note: NoteFault = only_logged,
     ) -> None:
+        self._note = note
         self._scheduler = scheduler
         self._loader = loader
         self._tasks = tasks
@@ -55,8 +58,6 @@ class Lifecycle:
 
     def carry_out(self, decision: Decision) -> None:
         """Begin all that was decided, and wait for none of it."""
-        for complaint in decision.complaints:
-            log.error("%s", complaint)
         for death in decision.deaths:
             self._on_death(death)
         for entry in decision.measurements:
@@ -75,7 +76,7 @@ class Lifecycle:
             case Withdrawn():
                 pass  # its load was cancelled, and has left nothing
             case Draining(residence) | Discarded(residence) | Closing(residence):
-                await end(entry, residence.engine, END_GRACE_S)
+                await self._loader.end(entry, residence.engine, END_GRACE_S)
             case _:
                 assert_never(leaving)
         self._gone(entry, instance, leaving.reason)
@@ -101,12 +102,9 @@ class Lifecycle:
             need.reopen(now_s)  # the cool-down is what it waits for
             self._on_failure(entry, exc)
         else:
-            log.warning(
-                "%s was not measured by backend %r, its estimate counts: %s",
-                entry.spec.id,
-                entry.backend.name,
-                described(exc),
-            )
+            backend = entry.backend.name
+            told = f"was not measured by backend {backend!r}, its estimate counts"
+            self._note("backend", backend, f"{entry.spec.id} {told}: {described(exc)}", exc)
 
     async def _load(self, entry: ModelEntry, instance: Instance) -> None:
         model = entry.spec.id
@@ -150,7 +148,11 @@ class Lifecycle:
         """Tell all who wait that the model cannot be had, and leave it alone for a while."""
         retry_after_s = entry.cooldown.load_failed(self._clock())
         error = refusals.load_failed(entry, exc, retry_after_s)
-        log.error("%s", error.message, exc_info=None if isinstance(exc, ModeldError) else exc)
+        if is_fault(exc):
+            self._note("backend", entry.backend.name, error.message, exc)
+        else:
+            log.error("%s", error.message)
+        entry.log_tail = _last_words(exc)
         self.last_error = error.message
         self._scheduler.refuse(entry, error)
         self._notify(
@@ -172,12 +174,14 @@ class Lifecycle:
         entry, failure = death.entry, death.failure
         self.last_error = f"{entry.spec.id}: {failure.message}"
         wait_s = entry.cooldown.remaining_s(self._clock())
-        log.error("model %r: %s; next load in %g s", entry.spec.id, failure.message, wait_s)
-        last_words.tell(entry.spec.id, entry.backend.name, death.engine.log_tail())
+        model, backend = entry.spec.id, entry.backend.name
+        self._note("backend", backend, f"model {model!r}: {failure.message}")
+        log.error("model %r has died; next load in %g s", model, wait_s)
+        last_words.tell(model, backend, death.engine.log_tail())
         self._notify(WorkerExited(model=entry.spec.id, cause=failure.cause, detail=failure.message))
 
     async def _close(self, what: Close) -> None:
-        await close(what.entry, what.phase.residence.engine)
+        await self._loader.close(what.entry, what.phase.residence.engine)
         self._gone(what.entry, what.instance, what.phase.reason)
         self._decide()
 
@@ -192,3 +196,11 @@ class Lifecycle:
         self._notify(
             ModelEvicted(model=entry.spec.id, reason=reason, freed_bytes=instance.held_bytes)
         )
+
+
+def _last_words(error: Exception) -> tuple[str, ...]:
+    """Return what a load has left that failed: its worker's last lines, or else a traceback."""
+    if isinstance(error, ModeldError) and error.log_tail:
+        return error.log_tail
+    cause = raised(error)
+    return () if cause is None else last_words.traceback_of(cause)

@@ -6,18 +6,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TypeVar
 
 from modeld.capabilities import Capability
-from modeld.errors import LoadFailedError
+from modeld.errors import InternalError, LoadFailedError, ModeldError
 from modeld.events import Event, ModelLoading, ModelLoadProgress
 from modeld.hosting.host import Hosting
 from modeld.hosting.loading import LoadingHost
 from modeld.hosting.pauses import Silence
 from modeld.interfaces import Backend, Engine
-from modeld.plugin_guard import PluginCall, PluginFault, called, shown, whole
+from modeld.plugin_faults import NoteFault, only_logged
+from modeld.plugin_guard import PluginCall, PluginFault, called, described, said, shown, whole
 from modeld.serving.contained_engine import ContainedEngine, contained
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
@@ -35,11 +36,17 @@ class Loader:
     """``timeout_s`` bounds a load's time without progress, and a whole measurement."""
 
     def __init__(
-        self, hosting: Hosting, *, timeout_s: float, notify: Callable[[Event], None]
+        self,
+        hosting: Hosting,
+        *,
+        timeout_s: float,
+        notify: Callable[[Event], None],
+        note: NoteFault = only_logged,
     ) -> None:
         self._hosting = hosting
         self._timeout_s = timeout_s
         self._notify = notify
+        self._note = note
 
     async def load(self, entry: ModelEntry, instance: Instance) -> Engine:
         """Run the backend's load for as long as it makes progress.
@@ -65,11 +72,11 @@ class Loader:
         call = PluginCall(
             f"backend {backend.name!r}: load",
             lambda: backend.load(instance.spec, entry.options, host),
-            unwanted=partial(_close_unused, host, backend.name),
+            unwanted=partial(self._close_unused, host, backend.name),
         )
         try:
             if await _ended(call, silence):
-                return await contained(call.result(), host, backend.name)
+                return await contained(call.result(), host, backend.name, self._note)
         except PluginFault as exc:
             await _abandon(call, host)
             raise LoadFailedError(str(exc)) from exc
@@ -108,6 +115,35 @@ class Loader:
         log.info("%s: %d MiB measured, %d estimated", entry.spec.id, measured_mb, estimated_mb)
         return measured_bytes
 
+    async def close(self, entry: ModelEntry, engine: Engine) -> None:
+        """Close an engine and keep its last words. One that fails is gone all the same."""
+        try:
+            entry.log_tail = engine.log_tail()
+            await engine.aclose()
+        except Exception as exc:  # noqa: BLE001  (a plugin's fault must not stop the server)
+            what = f"engine of {entry.spec.id!r} did not close cleanly: {said(exc)}"
+            self._note("backend", entry.backend.name, what, exc)
+
+    async def end(self, entry: ModelEntry, engine: Engine, grace_s: float) -> None:
+        """Close an engine for good. After ``grace_s`` it is given up, which kills a worker."""
+        try:
+            async with asyncio.timeout(grace_s):
+                await self.close(entry, engine)
+        except TimeoutError:
+            log.warning("%s did not close within %g s and is given up", entry.spec.id, grace_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(KILLED_S):
+                    await engine.wait_exited()
+
+    async def _close_unused(self, host: LoadingHost, backend: str, engine: object) -> None:
+        """Close what a load has returned that was given up, or whose engine cannot be used."""
+        if isinstance(engine, Engine):
+            try:
+                await ContainedEngine(engine, host, backend, self._note).aclose()
+            except Exception as exc:  # noqa: BLE001  (a plugin's fault must not stop the server)
+                what = f"an engine of backend {backend!r} that is not used did not close"
+                self._note("backend", backend, f"{what}: {said(exc)}", exc)
+
 
 def estimate(backend: Backend, spec: ModelSpec, options: Options) -> int:
     """Return the bytes that the backend expects the model to hold.
@@ -123,34 +159,32 @@ def estimate(backend: Backend, spec: ModelSpec, options: Options) -> int:
         raise LoadFailedError(f"{spec.id!r} could not be estimated: {exc}") from exc
 
 
-def advice(entry: ModelEntry, missing: Capability) -> str:
+def advice(entry: ModelEntry, note: NoteFault, missing: Capability) -> str:
     """Return what the backend says about a capability that the model lacks."""
+    what = f"backend {entry.backend.name!r}: advice"
     try:
-        return str(entry.backend.advice(missing, entry.spec, entry.options))
-    except BaseException:  # a plugin's SystemExit is its fault, not ours
-        log.exception("backend %r failed to advise on %r", entry.backend.name, entry.spec.id)
+        return called(what, lambda: str(entry.backend.advice(missing, entry.spec, entry.options)))
+    except Exception as exc:  # noqa: BLE001  (a plugin's fault must not stop the server)
+        note("backend", entry.backend.name, str(exc), exc)
         return ""
 
 
-async def close(entry: ModelEntry, engine: Engine) -> None:
-    """Close an engine and keep its last words. One that fails is gone all the same."""
+@contextlib.contextmanager
+def blamed(entry: ModelEntry, note: NoteFault) -> Iterator[None]:
+    """Note what an engine does wrong with a request, and make an error of modeld's of it."""
     try:
-        entry.log_tail = engine.log_tail()
-        await engine.aclose()
-    except Exception:
-        log.exception("engine of %r did not close cleanly", entry.spec.id)
-
-
-async def end(entry: ModelEntry, engine: Engine, grace_s: float) -> None:
-    """Close an engine for good. After ``grace_s`` it is given up, which kills a worker."""
-    try:
-        async with asyncio.timeout(grace_s):
-            await close(entry, engine)
-    except TimeoutError:
-        log.warning("%s did not close within %g s and is given up", entry.spec.id, grace_s)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(KILLED_S):
-                await engine.wait_exited()
+        yield
+    except Exception as exc:
+        if isinstance(exc, ModeldError) and exc.code != InternalError.code:
+            raise
+        name = entry.backend.name
+        where = f"backend {name!r}, serving {entry.spec.id!r}"
+        if isinstance(exc, ModeldError):
+            note("backend", name, f"{where}: {exc.message}", exc)
+            raise
+        message = f"{where} raised {described(exc)}"
+        note("backend", name, message, exc)
+        raise InternalError(message) from exc
 
 
 async def _ended(call: PluginCall[T], silence: Silence) -> bool:
@@ -168,15 +202,6 @@ async def _abandon(call: PluginCall[T], host: LoadingHost) -> None:
         await call.give_up()
     finally:
         await host.aclose()
-
-
-async def _close_unused(host: LoadingHost, backend: str, engine: object) -> None:
-    """Close what a load has returned that was given up, or whose engine cannot be used."""
-    if isinstance(engine, Engine):
-        try:
-            await ContainedEngine(engine, host, backend).aclose()
-        except Exception:
-            log.exception("an engine of backend %r that is not used did not close", backend)
 
 
 def _total_bytes(what: str, estimate: object) -> int:

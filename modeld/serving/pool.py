@@ -21,6 +21,7 @@ from modeld.events import Event
 from modeld.hosting.host import Hosting
 from modeld.hosting.tasks import TaskSet
 from modeld.interfaces import Engine
+from modeld.plugin_faults import NoteFault, only_logged
 from modeld.requests import KeepAliveSeconds
 from modeld.serving.lifecycle import Lifecycle
 from modeld.serving.loader import Loader
@@ -61,6 +62,7 @@ class Pool:
         notify: Callable[[Event], None],
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
+        note: NoteFault = only_logged,
     ) -> None:
         self.scheduler = scheduler
         self._hosting = hosting
@@ -69,11 +71,12 @@ class Pool:
         self._tasks = TaskSet()
         self._lifecycle = Lifecycle(
             scheduler,
-            Loader(hosting, timeout_s=load_timeout_s, notify=notify),
+            Loader(hosting, timeout_s=load_timeout_s, notify=notify, note=note),
             self._tasks,
             notify=notify,
             clock=clock,
             decide=self._decide,
+            note=note,
         )
         self._wake: asyncio.TimerHandle | None = None
         self._refusal: ModeldError | None = None

@@ -34,7 +34,7 @@ from modeld.requests import (
 from modeld.responses import AnyUnaryResponse, Chunk, Done
 from modeld.serving.budget_lock import BudgetLock
 from modeld.serving.entries_in_use import EntriesInUse
-from modeld.serving.loader import advice
+from modeld.serving.loader import advice, blamed
 from modeld.serving.models.capabilities import described
 from modeld.serving.models.file_watch import FileWatch, OnDisk
 from modeld.serving.models.registry import Registry
@@ -89,14 +89,16 @@ class LocalService(ModelService):
         self._tasks = TaskSet()
         self._pool = Pool(
             self._scheduler,
-            hosting(settings, tuple(plugins.backends.values())),
+            hosting(settings, tuple(plugins.backends.values()), plugins.faults.note),
             load_timeout_s=settings.load_timeout_s,
             notify=plugins.notify,
+            note=plugins.faults.note,
         )
         self._registry = Registry(
             plugins.sources.values(),
             timeout_s=settings.source_timeout_s,
             described=partial(described, settings=settings, plugins=plugins),
+            note=plugins.faults.note,
         )
         self._entries = EntriesInUse(settings, plugins, self._registry, self._pool, self._capacity)
         self._registry.on_scanned = self._entries.drop_vanished
@@ -195,7 +197,7 @@ class LocalService(ModelService):
         # and not ended as running.
         try:
             entry = await self._entry(request.model)
-            check(request, entry.capabilities, partial(advice, entry))
+            check(request, entry.capabilities, partial(advice, entry, self._plugins.faults.note))
             if isinstance(request, GenerateRequest):
                 check_served(request.sampling, entry.backend.unserved_sampling)
                 checked_own_sampling(request.sampling, entry.backend.sampling_type)
@@ -206,7 +208,7 @@ class LocalService(ModelService):
                 keep_alive_s=request.keep_alive_s,
             ) as lease:
                 self._plugins.notify(meter.started(entry.spec.id, entry.tally, lease.load_s))
-                with self._served():
+                with self._served(), blamed(entry, self._plugins.faults.note):
                     yield lease, meter, joined(request, entry.capabilities)
         except Exception as exc:
             meter.outcome = exc.code if isinstance(exc, ModeldError) else InternalError.code
@@ -290,13 +292,14 @@ class LocalService(ModelService):
         """Return whether a model (this one, if named) is in memory, or requests are taken."""
         if self._state is not ServiceState.RUNNING:
             return Readiness(ready=False, reason=str(self._state))
-        if model is not None and self._registry.known(model).problem is not None:
-            return Readiness(ready=False, reason="invalid_model")
+        if model is not None and (why := self._registry.why_unready(model)):
+            return Readiness(ready=False, reason=why)
         if self._settings.readiness == "accepting":
             return Readiness(ready=True, reason="accepting")
         loaded = self._scheduler.ready()
         ready = bool(loaded) if model is None else self._registry.id_of(model) in loaded
-        return Readiness(ready=ready, reason="ready" if ready else "loading")
+        waits = "source_late" if self._registry.late else "loading"
+        return Readiness(ready=ready, reason="ready" if ready else waits)
 
     async def plugins(self) -> Sequence[PluginStatus]:
         """Return the installed plugins."""

@@ -2,8 +2,12 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +36,7 @@ def test_installed_plugins_are_listed_with_what_they_bring(rig, capsys):
 
 
 def test_a_broken_plugin_is_listed_with_its_reason_and_stops_nothing(broken, capsys):
-    assert main(["plugins"]) == ExitCode.OK
+    assert main(["plugins"]) == ExitCode.FAILED
     captured = capsys.readouterr()
     assert captured.err == ""
     rows = {line.split()[0]: line for line in captured.out.splitlines()}
@@ -44,7 +48,7 @@ def test_a_broken_plugin_is_listed_with_its_reason_and_stops_nothing(broken, cap
 
 def test_what_is_left_out_of_an_active_plugin_is_listed_beside_what_it_brings(capsys, monkeypatch):
     monkeypatch.syspath_prepend(str(ZOO / "commands"))
-    assert main(["plugins"]) == ExitCode.OK
+    assert main(["plugins"]) == ExitCode.FAILED
     rows = {
         line.split()[0]: line.split(maxsplit=3) for line in capsys.readouterr().out.splitlines()
     }
@@ -55,7 +59,7 @@ def test_what_is_left_out_of_an_active_plugin_is_listed_beside_what_it_brings(ca
 
 
 def test_json_has_the_state_and_reason_for_programs(broken, capsys):
-    assert main(["plugins", "--json"]) == ExitCode.OK
+    assert main(["plugins", "--json"]) == ExitCode.FAILED
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows["broken"]["state"] == "broken"
     assert "no_such_runtime" in rows["broken"]["reason"]
@@ -66,6 +70,7 @@ def test_json_has_the_state_and_reason_for_programs(broken, capsys):
         "state": "active",
         "provides": ["eviction policy lru"],
         "reason": None,
+        "faults": [],
     }
 
 
@@ -74,6 +79,90 @@ def test_a_blocked_plugin_is_listed_as_blocked(capsys):
     rows = {row["name"]: row["state"] for row in json.loads(capsys.readouterr().out)}
     assert rows["sse"] == "blocked"
     assert rows["ndjson"] == "active"
+
+
+FINE = {"name": "lru", "distribution": "modeld", "version": "1", "state": "active"}
+FAULTY = FINE | {
+    "name": "zoo",
+    "provides": ["backend zoo"],
+    "faults": [
+        {"thing": "backend zoo", "message": "it broke", "count": 3, "last_unix": 1},
+        {"thing": "backend zoo", "message": "it was late", "count": 1, "last_unix": 2},
+    ],
+}
+
+
+class Asked(BaseHTTPRequestHandler):
+    """Answers as the test has it, and notes what it was asked."""
+
+    def do_GET(self) -> None:
+        self.server.asked.append((self.path, self.headers.get("Authorization")))
+        status, body = self.server.response
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Any]:
+    """A server of which a test says what it answers."""
+    found = ThreadingHTTPServer(("127.0.0.1", 0), Asked)
+    found.asked, found.response = [], (200, b"{}")
+    found.url = f"http://127.0.0.1:{found.server_address[1]}"
+    thread = threading.Thread(target=found.serve_forever)
+    thread.start()
+    yield found
+    found.shutdown()
+    thread.join()
+    found.server_close()
+
+
+@pytest.mark.parametrize(
+    ("plugins", "code"), [([FINE], ExitCode.OK), ([FINE, FAULTY], ExitCode.FAILED)]
+)
+def test_a_server_that_runs_says_what_has_gone_wrong_later(server, capsys, plugins, code):
+    server.response = 200, json.dumps({"plugins": plugins}).encode()
+    assert main(["plugins", "--server", f"{server.url}/llm/"]) == code
+    rows = capsys.readouterr().out
+    assert server.asked == [("/llm/plugins", None)]
+    assert ("backend zoo; it broke (3 times); it was late" in rows) is (code == ExitCode.FAILED)
+
+
+def test_a_server_is_asked_with_the_first_key(server, tmp_path):
+    server.response = 200, json.dumps({"plugins": [FINE]}).encode()
+    keys = tmp_path / "keys"
+    keys.write_text("# mine\nsecret\nother\n")
+    assert main(["plugins", "--server", server.url, "--api-key-file", str(keys)]) == ExitCode.OK
+    assert server.asked == [("/plugins", "Bearer secret")]
+
+
+@pytest.mark.parametrize(
+    ("response", "why"),
+    [
+        ((401, b'{"error": "a key is needed"}'), "has refused to list its plugins: 401:"),
+        ((200, b"<html>"), "has listed no plugins"),
+        ((200, b"{}"), "has listed no plugins"),
+    ],
+)
+def test_what_is_no_list_is_told(server, capsys, response, why):
+    server.response = response
+    assert main(["plugins", "--server", server.url]) == ExitCode.FAILED
+    assert why in capsys.readouterr().err
+
+
+def test_a_server_that_is_not_there_is_told(server, capsys):
+    server.server_close()
+    assert main(["plugins", "--server", server.url]) == ExitCode.FAILED
+    assert "cannot be asked for its plugins" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://host", "http://", "unix:/run/modeld"])
+def test_what_is_no_address_is_wrong_usage(capsys, url):
+    assert main(["plugins", "--server", url]) == ExitCode.USAGE
+    assert "--server" in capsys.readouterr().err
 
 
 def test_a_policy_that_no_plugin_brings_is_wrong_usage(capsys):

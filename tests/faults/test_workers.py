@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from modeld.cli.main import ExitCode, main
 from tests.support.http.served import Ledger, Served, ask, client, lines, script, serving, until
 
 
@@ -231,8 +232,19 @@ def test_a_load_that_raises_leaves_its_traceback_in_the_log(
     )
 
     async def scenario(served: Served) -> None:
-        assert served.post("/infer", {"model": "a.gguf", "prompt": "hi"}).status_code == 503
+        refused = served.post("/infer", {"model": "a.gguf", "prompt": "hi"})
+        assert refused.status_code == 503
+        assert "RuntimeError: the rig was told to fail" in refused.json()["error"]
+        assert "Traceback" not in refused.text
+        assert ".py" not in refused.text
         await until(lambda: "last words of 'a.gguf': RuntimeError" in served.log())
+        tail = served.instance("a.gguf")["log_tail"]
+        assert tail[0] == "Traceback (most recent call last):"
+        assert tail[-1] == "RuntimeError: the rig was told to fail"
+        (row,) = [p for p in served.get("/plugins").json()["plugins"] if p["name"] == "rig"]
+        assert row["faults"][0]["thing"] == "backend rig"
+        assert "RuntimeError: the rig was told to fail" in row["faults"][0]["message"]
+        assert main(["plugins", "--server", served.url]) == ExitCode.FAILED
 
     with serving(None, "--config", str(config)) as served:
         asyncio.run(scenario(served))

@@ -7,7 +7,7 @@ import asyncio
 import itertools
 import logging
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -15,14 +15,9 @@ import psutil
 import pytest
 
 from modeld import (
-    Backend,
-    Candidate,
-    Capability,
-    Chunk,
     Done,
     Engine,
     EngineHost,
-    EvictionPolicy,
     FinishReason,
     GenerateRequest,
     MemoryEstimate,
@@ -61,113 +56,17 @@ from modeld.serving import contained_engine
 from modeld.serving.service import LocalService
 from modeld.serving.state.cooldown import Cooldown
 from tests.support.hosting.leaks import PATIENCE_S, run
-from tests.support.hosting.rigged import RIG, options
-from tests.support.serving.fakes import MIB, Oldest
+from tests.support.plugins.faulty import (
+    ERRORS,
+    NONSENSE,
+    SAID,
+    Facade,
+    Faulty,
+    Whim,
+    raising,
+    returning,
+)
 from tests.support.serving.sources import Shelf, a_spec
-
-SAID = (Token(text="well"), Done(finish_reason=FinishReason.STOP, usage=Usage()))
-
-
-class Faulty(Backend):
-    """Does well but for what the test has put in the place of one of its hooks.
-
-    ``workers`` is how many workers each load starts and keeps.
-    """
-
-    name = "faulty"
-
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
-        self.faults: dict[str, Callable[[], Any]] = {}
-
-    def capabilities(self, spec: ModelSpec, options: Options) -> Any:
-        return self.do("capabilities", lambda: frozenset(Capability))
-
-    def do(self, hook: str, otherwise: Callable[[], Any]) -> Any:
-        return self.faults.get(hook, otherwise)()
-
-    def can_load(self, spec: ModelSpec) -> bool:
-        return bool(self.do("can_load", lambda: True))
-
-    def estimate(self, spec: ModelSpec, options: Options) -> MemoryEstimate:
-        good = MemoryEstimate(weights_bytes=90 * MIB)
-        return self.do("estimate", lambda: good)  # type: ignore[no-any-return]
-
-    async def measure(
-        self, spec: ModelSpec, options: Options, host: EngineHost
-    ) -> MemoryEstimate | None:
-        if "measure" in self.faults:
-            await self.start_workers(spec, host)
-        return await awaited(self.do("measure", lambda: None))  # type: ignore[no-any-return]
-
-    async def load(self, spec: ModelSpec, options: Options, host: EngineHost) -> Engine:
-        inner = await self.start_workers(spec, host)
-        return await awaited(self.do("load", lambda: Facade(self, inner)))  # type: ignore[no-any-return]
-
-    async def start_workers(self, spec: ModelSpec, host: EngineHost) -> Sequence[Engine]:
-        return [await host.start(RIG, spec, options()) for _ in range(self.workers)]
-
-
-class Facade(Engine):
-    """An engine of the backend's own before the workers that it has started."""
-
-    def __init__(self, backend: Faulty, inner: Sequence[Engine]) -> None:
-        self._do = backend.do
-        self._inner = inner
-        self._never = asyncio.Event()
-
-    slots = property(lambda self: self._do("slots", lambda: 1))  # type: ignore[assignment]
-    held_bytes = property(lambda self: self._do("held_bytes", lambda: 80 * MIB))  # type: ignore[assignment]
-    pid = property(lambda self: self._do("pid", lambda: None))  # type: ignore[assignment]
-
-    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
-        for chunk in await awaited(self._do("generate", lambda: SAID)):
-            yield chunk
-
-    async def submit(self, request: AnyUnaryRequest) -> AnyUnaryResponse:
-        return await awaited(self._do("submit", lambda: TokenizeResponse(ids=(1,))))  # type: ignore[no-any-return]
-
-    async def aclose(self) -> None:
-        await awaited(self._do("aclose", lambda: None))
-        for engine in self._inner:
-            await engine.aclose()
-
-    async def wait_exited(self) -> WorkerCrashedError:
-        return await awaited(self._do("wait_exited", self._never.wait))  # type: ignore[no-any-return]
-
-    def failure(self) -> WorkerCrashedError | None:
-        return self._do("failure", lambda: None)  # type: ignore[no-any-return]
-
-    def log_tail(self) -> tuple[str, ...]:
-        return self._do("log_tail", lambda: ("a line",))  # type: ignore[no-any-return]
-
-
-class Whim(EvictionPolicy):
-    """Chooses as the backend's faults say."""
-
-    name = "whim"
-
-    def __init__(self, backend: Faulty) -> None:
-        self._backend = backend
-
-    def choose(self, candidates: Sequence[Candidate], needed_bytes: int) -> Sequence[Candidate]:
-        right = Oldest().choose
-        return self._backend.do("choose", lambda: right(candidates, needed_bytes))  # type: ignore[no-any-return]
-
-
-async def awaited(value: Any) -> Any:
-    return await value if hasattr(type(value), "__await__") else value
-
-
-def raising(error: BaseException) -> Callable[[], Any]:
-    def fail() -> Any:
-        raise error
-
-    return fail
-
-
-def returning(value: Any) -> Callable[[], Any]:
-    return lambda: value
 
 
 class Index:
@@ -177,30 +76,6 @@ class Index:
         return 3
 
 
-class UnspeakableError(Exception):
-    """Cannot be written."""
-
-    def __str__(self) -> str:
-        raise RuntimeError("no words")
-
-
-ERRORS: dict[str, Callable[[], Any]] = {
-    type(error).__name__: raising(error)
-    for error in (
-        RuntimeError("the test"),
-        UnspeakableError(),
-        KeyboardInterrupt("the test"),
-        SystemExit(3),
-        GeneratorExit("the test"),
-        asyncio.CancelledError("the test"),
-        ExceptionGroup("some", [ValueError("the test")]),
-        BaseExceptionGroup("some", [KeyboardInterrupt("the test")]),
-    )
-}
-NONSENSE: dict[str, Callable[[], Any]] = {
-    repr(value): returning(value)
-    for value in ("8", 1.5, math.nan, math.inf, -1, True, b"x", [1], 2**70, {})
-} | {"None": returning(None), "object": object}
 FEW = ("RuntimeError", "SystemExit", "CancelledError", "BaseExceptionGroup")
 SOME = {name: ERRORS[name] for name in FEW}
 

@@ -33,7 +33,7 @@ FATAL = {
     "exit 3": ("exit", "exit 3"),
     "raise": ("exit", "exit 1"),
     "unspeakable": ("exit", "exit 1"),
-    "SystemExit": ("exit", "exit 0"),
+    "SystemExit": ("exit", "exit 1"),
     "hang": ("stall", "no progress for 0.3 s"),
     "stop": ("stall", "no progress for 0.3 s"),
     "garbage": ("garbage", "sent garbage"),

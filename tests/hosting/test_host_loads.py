@@ -62,11 +62,28 @@ def test_a_load_that_breaks_is_a_failed_load(kind: str, fault: str) -> None:
     run(main())
 
 
-def test_a_failed_load_tells_the_last_words_of_the_worker() -> None:
+def test_the_last_words_of_a_worker_are_for_the_operator_and_in_no_error_that_clients_get(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def main() -> None:
         async with a_hosting() as owner:
-            with pytest.raises(LoadFailedError, match=r"exit 7 \(GGML_ASSERT\(x > 0\) failed\)"):
+            with pytest.raises(LoadFailedError) as raised:
                 await start(owner, load_fault="cry GGML_ASSERT(x > 0) failed")
+            assert raised.value.message == "the model's process ended: exit 7"
+            assert raised.value.log_tail == ("GGML_ASSERT(x > 0) failed",)
+
+    run(main())
+    assert "last words of 'rigged': GGML_ASSERT(x > 0) failed" in caplog.text
+
+
+@pytest.mark.parametrize("kind", HOSTS)
+def test_a_load_that_raises_keeps_its_traceback(kind: str) -> None:
+    async def main() -> None:
+        async with a_hosting(kind) as owner:
+            with pytest.raises(LoadFailedError, match="the rig was told to fail") as raised:
+                await start(owner, load_fault="raise")
+            assert raised.value.log_tail[0] == "Traceback (most recent call last):"
+            assert raised.value.log_tail[-1] == "RuntimeError: the rig was told to fail"
 
     run(main())
 

@@ -292,7 +292,7 @@ def test_a_request_that_cannot_be_handed_over_leaves_nothing_behind() -> None:
         with pytest.raises((ValueError, ModeldError)):
             await anext(engine.generate(HELLO))
         assert not engine._mailboxes
-        assert not engine._watchdog._running
+        assert not engine._watchdog.needed
 
     asyncio.run(main())
 
@@ -332,8 +332,8 @@ def test_silence_while_nothing_runs_kills_nobody() -> None:
         await reader.begin()
         link.produce(1, DONE)
         assert await reader.all() == [DONE]
-        engine._check()
-        assert engine._tick is None, "with nothing to watch nobody looks"
+        engine._watchdog._check()
+        assert engine._watchdog._tick is None, "with nothing to watch nobody looks"
         assert link.killed == []
 
     asyncio.run(main())

@@ -9,6 +9,8 @@ import pytest
 
 from modeld.errors import LoadFailedError, QueueFullError, WaitTimeoutError
 from modeld.events import ModelEvicted
+from modeld.guarded_policy import GuardedPolicy
+from modeld.plugin_faults import only_logged
 from modeld.status import EvictionReason, InstanceState
 from modeld.testing.virtual_time import now_s, run_virtually, settle
 from tests.serving.scheduling.test_policy_faults import Whim
@@ -322,7 +324,8 @@ def test_a_policy_that_lies_keeps_nobody_waiting_for_ever(
 ) -> None:
     async def main() -> None:
         liar = Whim(lambda _candidates, _needed: [object()])
-        async with a_stage(budget_mb=100, policy=liar) as stage:
+        guarded = GuardedPolicy(liar, None, only_logged)
+        async with a_stage(budget_mb=100, policy=guarded) as stage:
             await stage.resident("a")
             client = await stage.client(stage.entry("b"), max_wait_s=20)
             assert await client.outcome() == "wait_timeout"

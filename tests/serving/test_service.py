@@ -12,6 +12,7 @@ from modeld import Done, FinishReason, GenerateRequest, ModelSpec, Token, Usage
 from modeld.errors import (
     BackendUnavailableError,
     BudgetExceededError,
+    InternalError,
     InvalidModelError,
     InvalidRequestError,
     LoadFailedError,
@@ -207,7 +208,7 @@ def test_a_refused_request_is_counted_for_its_model() -> None:
         ("REFUSE", InvalidRequestError, "invalid_request"),
         ("one REFUSE", InvalidRequestError, "invalid_request"),
         ("one CRASH", WorkerCrashedError, "worker_crashed"),
-        ("one BUG", ZeroDivisionError, "internal_error"),
+        ("one BUG", InternalError, "internal_error"),
     ],
 )
 def test_a_request_that_fails_is_counted_with_its_error(
@@ -227,7 +228,7 @@ def test_a_request_that_fails_is_counted_with_its_error(
 def test_rule_11_leaving_early_stops_the_engine_and_gives_the_slot_back() -> None:
     async def main() -> None:
         async with a_counter(a_shelf()) as counter:
-            request = GenerateRequest(model="a", prompt="one two three")
+            request = GenerateRequest(model="a", prompt="one WAIT three")
             async with aclosing(counter.service.generate(request)) as chunks:
                 assert await anext(chunks) == Token(text="one")
                 assert counter.backend.engines[0].running == 1

@@ -10,6 +10,7 @@ from modeld import Done
 from modeld.errors import (
     ConfigurationError,
     DrainingError,
+    ModelNotFoundError,
 )
 from modeld.status import ServiceState
 from tests.support.serving.counter import (
@@ -20,6 +21,7 @@ from tests.support.serving.counter import (
     until,
     until_running,
 )
+from tests.support.serving.sources import Shelf, a_spec
 
 
 def test_before_the_start_and_after_the_end_no_request_is_taken() -> None:
@@ -190,6 +192,30 @@ def test_a_broken_source_is_in_the_status() -> None:
             shelf.error = OSError("the disk is on fire")
             assert [spec.id for spec in await counter.service.refresh()] == ["a", "b", "bad", "x"]
             assert (await counter.service.status()).error == "shelf: the disk is on fire"
+
+    asyncio.run(main())
+
+
+def test_a_source_that_does_not_answer_holds_up_no_start_and_probes_say_it() -> None:
+    async def main() -> None:
+        late = Shelf(a_spec("c"), name="late")
+        late.may_answer.clear()
+        async with a_counter(a_shelf(), late, source_timeout_s=0.1) as counter:
+            service = counter.service
+            assert (await service.status()).state is ServiceState.RUNNING
+            assert (await service.ready()).reason == "source_late"
+            assert (await service.ready("b")).reason == "source_late"
+            assert (await service.ready("bad")).reason == "invalid_model"
+            assert (await service.ready("c")).reason == "source_late"
+            await counter.ask("hi")
+            assert (await service.ready()).ready
+            late.may_answer.set()
+            async with asyncio.timeout(PATIENCE_S):
+                while (await service.ready("c")).reason == "source_late":  # noqa: ASYNC110
+                    await asyncio.sleep(0)
+            assert (await service.ready("c")).reason == "loading"
+            with pytest.raises(ModelNotFoundError):
+                await service.ready("d")
 
     asyncio.run(main())
 

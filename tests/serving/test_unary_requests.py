@@ -6,6 +6,7 @@ import asyncio
 import pytest
 
 from modeld.errors import (
+    InternalError,
     InvalidRequestError,
     ModeldError,
     ModelNotFoundError,
@@ -82,7 +83,7 @@ def test_a_kind_that_the_engine_does_not_serve_is_not_supported() -> None:
     [
         ("REFUSE", InvalidRequestError, "invalid_request"),
         ("CRASH", WorkerCrashedError, "worker_crashed"),
-        ("BUG", ZeroDivisionError, "internal_error"),
+        ("BUG", InternalError, "internal_error"),
     ],
 )
 def test_a_unary_request_that_fails_is_counted_with_its_error(

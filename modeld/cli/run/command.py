@@ -204,7 +204,8 @@ def _where(model: str, given: Mapping[str, Any]) -> tuple[str, Settings]:
 
 def _says_more_than_an_error(record: logging.LogRecord) -> bool:
     """Return whether a log line says more than the error that ends the command."""
-    is_failure = record.name == "modeld.pool" and record.levelno >= logging.ERROR
+    of_backend = str(getattr(record, "thing", "")).startswith("backend ")
+    is_failure = (record.name == "modeld.pool" or of_backend) and record.levelno >= logging.ERROR
     return not is_failure or record.exc_info is not None
 
 

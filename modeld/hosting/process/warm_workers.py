@@ -14,6 +14,7 @@ from modeld.errors import WorkerCrashedError
 from modeld.hosting.channel.frames import Prepare, Prepared, Report
 from modeld.hosting.process.worker_process import WorkerProcess
 from modeld.hosting.tasks import TaskSet
+from modeld.plugin_faults import NoteFault, only_logged
 
 REFILL_DELAY_S = 1.0
 """How long after a take the next warm worker is started: the load that took one
@@ -42,7 +43,9 @@ class WarmWorkers:
         imports: Sequence[WarmImport] = (),
         memory_mb: int = 0,
         variables: Collection[str] = (),
+        note: NoteFault = only_logged,
     ) -> None:
+        self._note = note
         self._count = count
         self._imports = tuple(imports)
         self._memory_mb = memory_mb
@@ -95,7 +98,9 @@ class WarmWorkers:
         for failed in prepared.failed:
             if failed not in self._told:
                 self._told.add(failed)
-                log.warning("backend %r: its warm import of %s failed: %s", *failed)
+                backend, module, why = failed
+                message = f"backend {backend!r}: its warm import of {module} failed: {why}"
+                self._note("backend", backend, message)
 
     def _schedule_refill(self, delay_s: float) -> None:
         if self._count and not self._refilling and not self._tasks.is_closed():

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import importlib
-import traceback
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
 from modeld.errors import LoadFailedError, ModeldError
+from modeld.hosting import last_words
 from modeld.hosting.channel.frames import Call, Load, Loaded, Returned, encode
 from modeld.interfaces import ReportProgress, StepEngine
 from modeld.plugin_guard import PluginFault, described, whole
@@ -19,16 +19,13 @@ from modeld.values import ModelSpec
 Errand: TypeAlias = Load | Call
 T = TypeVar("T")
 
-SHOWN_FRAMES: Final = 6
-"""How many calls a traceback shows, the innermost: of these the parent keeps all lines."""
-
 
 def run(errand: Errand, progress: ReportProgress) -> StepEngine | Returned:
     """Run the errand of a new worker and return what it brings.
 
     Raises:
         ModeldError: as the engine or the function raised it; anything else becomes a
-            :class:`LoadFailedError`.
+            :class:`LoadFailedError` with the traceback.
     """
     if isinstance(errand, Load):
         return open_engine(errand.engine, errand.spec, errand.options, progress)
@@ -84,8 +81,9 @@ def _guarded(work: Callable[[], T]) -> T:
     except MemoryError as exc:
         raise LoadFailedError("out of memory") from exc
     except BaseException as exc:
-        traceback.print_exc(limit=-SHOWN_FRAMES)
-        raise LoadFailedError(described(exc)) from exc
+        error = LoadFailedError(described(exc))
+        error.log_tail = last_words.traceback_of(exc)
+        raise error from exc
 
 
 def _named(name: str) -> Any:

@@ -18,10 +18,12 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from modeld.errors import ModeldError
+from modeld.hosting import last_words
 from modeld.hosting.channel.frames import (
     Call,
     Cancel,
@@ -100,9 +102,8 @@ class Worker:
                     raise RuntimeError(f"{command!r} before a model is loaded")
         try:
             Stepper(self._engine, self._send).run(self._inbox)
-        except Exception:  # noqa: BLE001  (the parent learns of it by the exit, people by the log)
-            traceback.print_exc(limit=-errands.SHOWN_FRAMES)
-            sys.stderr.flush()
+        except BaseException as exc:  # noqa: BLE001  (the parent learns of it by the exit, people by the log)
+            _write_log(last_words.traceback_of(exc))
             os._exit(EXIT_ENGINE_FAILED)  # an engine that has failed may hang in its destructors
         if self._engine.close_before_exit:
             self._engine.close()
@@ -126,6 +127,7 @@ class Worker:
             done = errands.run(errand, self._report_progress)
             report = errands.loaded(done) if isinstance(done, StepEngine) else done
         except ModeldError as exc:
+            _write_log(exc.log_tail)
             self._send(LoadFailed(code=exc.code, message=exc.message))
         else:
             self._engine = done if isinstance(done, StepEngine) else None
@@ -158,6 +160,12 @@ class Worker:
         if isinstance(command, Cancel) and self._engine is not None:
             self._engine.interrupt(command.id)
         self._inbox.put(command)
+
+
+def _write_log(lines: Iterable[str]) -> None:
+    """Write lines to where the parent reads them, before anything else happens."""
+    sys.stderr.write("".join(f"{line}\n" for line in lines))
+    sys.stderr.flush()
 
 
 def _die_with(parent_pid: int) -> None:

@@ -10,6 +10,7 @@ import queue
 import threading
 
 from modeld.errors import LoadFailedError, ModeldError, WorkerCrashedError
+from modeld.hosting import last_words
 from modeld.hosting.channel.frames import (
     Call,
     Cancel,
@@ -47,6 +48,7 @@ class WorkerThread(Link):
         self._reader = command_reader()
         self._engine: StepEngine | None = None
         self._thread: threading.Thread | None = None
+        self._tail: tuple[str, ...] = ()
 
     def send(self, command: Command) -> None:
         """Pass a command on; a load or a call starts the thread.
@@ -82,13 +84,19 @@ class WorkerThread(Link):
         """Leave the thread to end by itself."""
         self.kill("it was given up", "closed")
 
+    def log_tail(self) -> tuple[str, ...]:
+        """Return the traceback of what has failed here: a thread has no log of its own."""
+        return self._tail
+
     def _run(self, errand: Errand) -> None:
         try:
             done = errands.run(errand, lambda part: self._hand(Progress(fraction=part)))
             report = errands.loaded(done) if isinstance(done, StepEngine) else done
         except ModeldError as exc:
+            self._tail = exc.log_tail
             self._hand(LoadFailed(code=exc.code, message=exc.message))
         except BaseException as exc:  # noqa: BLE001  (an engine that exits must not do so unheard)
+            self._tail = last_words.traceback_of(exc)
             self._hand(LoadFailed(code=LoadFailedError.code, message=f"it raised {described(exc)}"))
         else:
             self._engine = done if isinstance(done, StepEngine) else None
@@ -99,12 +107,14 @@ class WorkerThread(Link):
     def _serve(self, engine: StepEngine, model: str) -> None:
         why, cause = "it was closed", "closed"
         try:
-            try:
-                Stepper(engine, self._hand).run(self._inbox)
-            finally:
-                engine.close()  # also after a failure: no process ends here and frees its memory
+            Stepper(engine, self._hand).run(self._inbox)
+        except BaseException as exc:  # noqa: BLE001  (an engine that exits must not do so unheard)
+            self._tail = last_words.traceback_of(exc)
+            why, cause = described(exc), "exit"
+        try:
+            engine.close()  # also after a failure: no process ends here and frees its memory
         except BaseException as exc:
-            log.exception("the engine of %r failed", model)
+            log.exception("the engine of %r did not close", model)
             why, cause = described(exc), "exit"
         with contextlib.suppress(RuntimeError):  # the loop may have closed meanwhile
             self._loop.call_soon_threadsafe(self._on_ended, why, cause)

@@ -9,10 +9,11 @@ from typing import Any
 from starlette.datastructures import URLPath
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match, NoMatchFound
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modeld.httpapi.access.keys import Keys
 from modeld.httpapi.access.origins import Origins, is_reading
+from modeld.httpapi.exchange.contained import Blame, Contained
 from modeld.httpapi.exchange.exchange import UNMATCHED, exchange_of
 from modeld.httpapi.exchange.query import check_query
 
@@ -65,7 +66,8 @@ class Gate:
 class GatedRoute(BaseRoute):
     """A route behind the gate. ``template`` is the route's name in metrics and logs.
 
-    With a ``query`` the route takes these parameters and no others.
+    With a ``query`` the route takes these parameters and no others. ``blame`` takes what a plugin's
+    route raises.
     """
 
     def __init__(
@@ -78,7 +80,11 @@ class GatedRoute(BaseRoute):
         needs_service: bool = True,
         changes_state: bool = False,
         query: Collection[str] | None = None,
+        blame: Blame | None = None,
     ) -> None:
+        self._handle: ASGIApp = route.handle
+        if blame is not None:
+            self._handle = Contained(route.handle, f"route {template!r}", blame)
         self.route = route
         self.template = template
         self.public = public
@@ -103,7 +109,7 @@ class GatedRoute(BaseRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the gate, then serve."""
         await self.pass_gate(scope)
-        await self.route.handle(scope, receive, send)
+        await self._handle(scope, receive, send)
 
     async def pass_gate(self, scope: Scope) -> None:
         """Let a request pass that the route may serve.

@@ -32,18 +32,7 @@ class Keys:
         Raises:
             ConfigurationError: the file cannot be read, or has no key.
         """
-        try:
-            lines = [line.strip() for line in Path(name).expanduser().read_bytes().splitlines()]
-        except OSError as exc:
-            raise ConfigurationError(
-                f"api_key_file: {name} cannot be read: {exc.strerror}", field="api_key_file"
-            ) from exc
-        keys = [line for line in lines if line and not line.startswith(b"#")]
-        if not keys:
-            raise ConfigurationError(
-                f"api_key_file: {name} has no key; write one per line", field="api_key_file"
-            )
-        return cls(keys)
+        return cls(keys_in(name))
 
     def __bool__(self) -> bool:
         return bool(self._digests)
@@ -79,6 +68,26 @@ class Keys:
         digest = hashlib.sha256(key).digest()
         # All are compared, so that the time does not tell which one was close.
         return any([hmac.compare_digest(digest, each) for each in self._digests])  # noqa: C419
+
+
+def keys_in(name: str) -> list[bytes]:
+    """Return the keys in a file, one at least.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or has no key.
+    """
+    try:
+        lines = [line.strip() for line in Path(name).expanduser().read_bytes().splitlines()]
+    except OSError as exc:
+        raise ConfigurationError(
+            f"api_key_file: {name} cannot be read: {exc.strerror}", field="api_key_file"
+        ) from exc
+    keys = [line for line in lines if line and not line.startswith(b"#")]
+    if not keys:
+        raise ConfigurationError(
+            f"api_key_file: {name} has no key; write one per line", field="api_key_file"
+        )
+    return keys
 
 
 class CacheSalt:

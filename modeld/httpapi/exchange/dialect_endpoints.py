@@ -8,6 +8,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from inspect import isawaitable
 from typing import Any, Final, assert_never
 
@@ -20,6 +21,7 @@ from modeld.dialects import (
     BodyRoute,
     Call,
     DialectRoute,
+    Encoder,
     GenerationRoute,
     Load,
     PlainRoute,
@@ -28,12 +30,15 @@ from modeld.dialects import (
     Wanted,
 )
 from modeld.errors import InternalError
+from modeld.httpapi.exchange.contained_encoder import contained
 from modeld.httpapi.exchange.disconnect import run_guarded, watch_client
 from modeld.httpapi.exchange.exchange import exchange_of
+from modeld.httpapi.exchange.formatted import FormattedStream, FormattedWhole
 from modeld.httpapi.exchange.json_body import read_body
 from modeld.httpapi.exchange.sending import send_whole
 from modeld.httpapi.exchange.streaming import Delivery
-from modeld.interfaces import ModelService
+from modeld.interfaces import ModelService, PluginKind
+from modeld.plugin_faults import NoteFault, only_logged
 from modeld.requests import AnyUnaryRequest
 from modeld.responses import (
     RESPONSES,
@@ -54,21 +59,23 @@ class Kit:
     """What the endpoints of all dialects share.
 
     ``salt`` makes the salt of a request from its own and from who has sent it, ``caller`` returns
-    what tells who that is from others.
+    what tells who that is from others, and ``note`` takes down what plugins do wrong.
     """
 
     service: ModelService
     settings: Settings
     salt: Callable[[Scope, str], str]
     caller: Callable[[Scope], str]
+    note: NoteFault = only_logged
 
 
 class GenerationEndpoint:
     """Serves a :class:`~modeld.dialects.GenerationRoute` as an ASGI application."""
 
-    def __init__(self, route: GenerationRoute[Any], kit: Kit) -> None:
+    def __init__(self, route: GenerationRoute[Any], kit: Kit, dialect: str) -> None:
         self._route = route
         self._kit = kit
+        self._dialect = dialect
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -85,10 +92,20 @@ class GenerationEndpoint:
             )
             for each in wanted
         ]
-        encoder = self._route.encoder(body, call)
+        encoder = self._contained(self._route.encoder(body, call))
         delivery = Delivery(exchange, encoder, send, write_timeout_s=kit.settings.write_timeout_s)
         generations = [kit.service.generate(each) for each in requests]
         await delivery.run(generations, receive, requests[0].timeout_s)
+
+    def _contained(self, encoder: Encoder) -> Encoder:
+        """Return an encoder whose faults are those of the plugin that has written it."""
+        kind: PluginKind = "dialect"
+        name = self._dialect
+        if isinstance(encoder, FormattedStream | FormattedWhole):
+            kind, name = "formatter", encoder.name
+        return contained(
+            encoder, f"{kind} {name!r}: its encoder", partial(self._kit.note, kind, name)
+        )
 
 
 class UnaryEndpoint:
@@ -150,11 +167,11 @@ class BodyEndpoint:
         await send_whole(await self._route.respond(body, call_of(scope, kit)), send)
 
 
-def endpoint_of(route: DialectRoute, kit: Kit) -> ASGIApp:
-    """Return what serves a route."""
+def endpoint_of(route: DialectRoute, kit: Kit, dialect: str) -> ASGIApp:
+    """Return what serves a route of a dialect."""
     match route:
         case GenerationRoute():
-            return GenerationEndpoint(route, kit)
+            return GenerationEndpoint(route, kit, dialect)
         case UnaryRoute():
             return UnaryEndpoint(route, kit)
         case PlainRoute():

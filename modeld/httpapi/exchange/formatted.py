@@ -20,6 +20,7 @@ class FormattedStream(StreamEncoder):
     """Writes a generation as it comes."""
 
     def __init__(self, formatter: OutputFormatter) -> None:
+        self.name = formatter.name
         self._formatter = formatter
         self._encode = formatter.encode
         self.media_type = formatter.media_type
@@ -41,6 +42,7 @@ class FormattedWhole(WholeEncoder):
     """Writes a generation in one piece."""
 
     def __init__(self, formatter: OutputFormatter) -> None:
+        self.name = formatter.name
         self._formatter = formatter
         self.media_type = formatter.media_type
 

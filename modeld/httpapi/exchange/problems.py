@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import cast
 
 import msgspec
 from pydantic import BaseModel, Field
@@ -29,6 +30,8 @@ from modeld.httpapi.exchange.addresses import Addresses
 from modeld.httpapi.exchange.disconnect import ClientLeft
 from modeld.httpapi.exchange.exchange import CLIENT_LEFT, exchange_of
 from modeld.httpapi.exchange.sending import send_whole
+from modeld.plugin_faults import NoteFault, only_logged
+from modeld.plugin_guard import PluginFault, called, described, expect, is_ours
 
 STATUS: Mapping[str, int] = {
     "invalid_request": 400,
@@ -89,21 +92,29 @@ class Problems:
     """Responds to everything that failed further in, as long as no status line was sent.
 
     Each error looks as the dialect has it in whose address it happened, and the native way
-    elsewhere.
+    elsewhere. What is no ``Exception`` comes from a plugin, and would end the event loop.
     """
 
-    def __init__(self, app: ASGIApp, dialects: Addresses | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, dialects: Addresses | None = None, note: NoteFault = only_logged
+    ) -> None:
         self._app = app
         self._dialects = dialects
+        self._note = note
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; a failure after the status line goes on to the server."""
         try:
             await self._app(scope, receive, send)
-        except Exception as exc:
+        except BaseException as caught:
+            if is_ours(caught):
+                raise
+            exc = caught if isinstance(caught, Exception) else _as_exception(caught)
             exchange = exchange_of(scope)
             if exchange.status is not None:
-                raise
+                if exc is caught:
+                    raise
+                raise exc from caught
             if isinstance(exc, ModeldError):
                 exchange.outcome = exc.code
             elif isinstance(exc, ClientLeft):
@@ -112,7 +123,31 @@ class Problems:
                 await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
                 return
             dialect = self._dialects.dialect_at(scope) if self._dialects else None
-            await send_whole(_response(exc, exchange.request_id, dialect), send)
+            await send_whole(self._response(exc, exchange.request_id, dialect), send)
+
+    def _response(self, exc: Exception, request_id: str, dialect: Dialect | None) -> WholeResponse:
+        if isinstance(exc, ClientLeft):
+            return WholeResponse(pieces=(), status=CLIENT_LEFT)
+        error, status, headers = _error_of(exc, request_id)
+        if status == 401:
+            headers.setdefault("WWW-Authenticate", 'Bearer realm="modeld"')
+        response = self._told(dialect, error, status, request_id)
+        return replace(response, headers={**headers, **response.headers})
+
+    def _told(
+        self, dialect: Dialect | None, error: ModeldError, status: int, request_id: str
+    ) -> WholeResponse:
+        """Return how a dialect tells an error; what it raises itself must not hide the error."""
+        if dialect is None:
+            return native_error(error, status)
+        what = f"dialect {dialect.name!r} could not tell an error"
+        try:
+            told: object = called(what, lambda: dialect.error(error, status, request_id))
+            expect(isinstance(told, WholeResponse), told, "a WholeResponse")
+        except (ModeldError, PluginFault) as exc:
+            self._note("dialect", dialect.name, f"{what}: {exc}", exc)
+            return native_error(error, status)
+        return cast(WholeResponse, told)
 
 
 def status_of(error: ModeldError) -> int:
@@ -141,27 +176,10 @@ def native_error(error: ModeldError, status: int) -> WholeResponse:
     )
 
 
-def _response(exc: Exception, request_id: str, dialect: Dialect | None) -> WholeResponse:
-    if isinstance(exc, ClientLeft):
-        return WholeResponse(pieces=(), status=CLIENT_LEFT)
-    error, status, headers = _error_of(exc, request_id)
-    if status == 401:
-        headers.setdefault("WWW-Authenticate", 'Bearer realm="modeld"')
-    response = _told(dialect, error, status, request_id)
-    return replace(response, headers={**headers, **response.headers})
-
-
-def _told(
-    dialect: Dialect | None, error: ModeldError, status: int, request_id: str
-) -> WholeResponse:
-    """Return how a dialect tells an error; what it raises itself must not hide the error."""
-    if dialect is None:
-        return native_error(error, status)
-    try:
-        return dialect.error(error, status, request_id)
-    except Exception:
-        log.exception("dialect %r could not tell an error", dialect.name)
-        return native_error(error, status)
+def _as_exception(exc: BaseException) -> InternalError:
+    error = InternalError(f"it raised {described(exc)}")
+    error.__cause__ = exc
+    return error
 
 
 def _error_of(exc: Exception, request_id: str) -> tuple[ModeldError, int, dict[str, str]]:

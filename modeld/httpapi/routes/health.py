@@ -17,10 +17,11 @@ from modeld.status import ServiceState
 _READINESS = """\
 Ready means that a model is loaded, or with the setting `readiness = "accepting"` that requests are
 taken. `?model=` names one model, and needs a key where the server has keys, so that nobody
-learns without one which models there are. A probe never loads anything.
+learns without one which models there are. A probe never loads anything. `source_late` says that
+what is asked for may be among the models of a source that has not answered yet.
 """
 _NOT_RUNNING = (state.value for state in ServiceState if state is not ServiceState.RUNNING)
-_UNREADY = ("loading", "invalid_model", *_NOT_RUNNING)
+_UNREADY = ("loading", "source_late", "invalid_model", *_NOT_RUNNING)
 
 
 class Health:

@@ -57,7 +57,7 @@ def operation_of(dialect: Dialect, route: DialectRoute, kit: Kit) -> Operation:
     return Operation(
         method=route.method if isinstance(route, PlainRoute) else "POST",
         path=route.path,
-        endpoint=endpoint_of(route, kit),
+        endpoint=endpoint_of(route, kit, dialect.name),
         name=route.name,
         tag=route.tag or dialect.name,
         summary=route.summary,

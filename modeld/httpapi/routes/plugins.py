@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,6 +15,15 @@ from modeld.httpapi.exchange.json_response import document
 from modeld.httpapi.routes.operations import Operation
 from modeld.interfaces import ModelService
 from modeld.values import PluginStatus
+
+
+class FaultItem(BaseModel):
+    """What has gone wrong in a plugin since the server has started."""
+
+    thing: str = Field(description="kind and name of what of it was at fault")
+    message: str
+    count: int = Field(description="how often")
+    last_unix: int = Field(description="when last, in seconds")
 
 
 class PluginItem(BaseModel):
@@ -30,6 +40,11 @@ class PluginItem(BaseModel):
         None,
         description="why it is broken, or what of an active one is left out and why;"
         " absent if nothing is wrong",
+    )
+    faults: list[FaultItem] | None = Field(
+        None,
+        description="what has gone wrong in it since the server has started, the newest last;"
+        " absent if nothing has",
     )
 
 
@@ -95,4 +110,5 @@ def _item(plugin: PluginStatus) -> PluginItem:
         state=plugin.state,
         provides=list(plugin.provides),
         reason=plugin.reason,
+        faults=[FaultItem(**msgspec.to_builtins(each)) for each in plugin.faults] or None,
     )

@@ -4,18 +4,23 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import TypeVar
 
 from msgspec.structs import replace
 
 from modeld.capabilities import Capability
 from modeld.errors import LoadFailedError, ModeldError
 from modeld.interfaces import Backend
+from modeld.plugin_faults import fault_in
 from modeld.plugin_guard import PluginFault, called, shown
 from modeld.plugins import PluginHost
 from modeld.serving.models.model_index import undescribed
 from modeld.serving.models.options import fault_of_given, options_of
 from modeld.settings import Settings
 from modeld.values import ModelSpec, Options
+
+T = TypeVar("T")
 
 log = logging.getLogger("modeld.registry")
 
@@ -28,14 +33,16 @@ def capabilities(backend: Backend, spec: ModelSpec, options: Options) -> frozens
         LoadFailedError: it raised something else, or returned nonsense.
     """
     what = f"backend {backend.name!r}: capabilities"
-    try:
-        declared = called(what, lambda: frozenset(backend.capabilities(spec, options)))
-    except PluginFault as exc:
-        raise LoadFailedError(f"{spec.id!r} cannot be used: {exc}") from exc
-    unknown: set[object] = {each for each in declared if type(each) is not Capability}
-    if unknown:
-        raise LoadFailedError(f"{spec.id!r} cannot be used: {what} returned {shown(unknown)}")
-    return declared if spec.offers is None else declared & frozenset(map(Capability, spec.offers))
+
+    def declared() -> frozenset[Capability]:
+        given = frozenset(backend.capabilities(spec, options))
+        unknown: set[object] = {each for each in given if type(each) is not Capability}
+        if unknown:
+            raise PluginFault(f"{what} returned {shown(unknown)}")
+        return given
+
+    found = _sound(what, spec, declared)
+    return found if spec.offers is None else found & frozenset(map(Capability, spec.offers))
 
 
 def context(backend: Backend, spec: ModelSpec, options: Options) -> int | None:
@@ -46,22 +53,27 @@ def context(backend: Backend, spec: ModelSpec, options: Options) -> int | None:
         LoadFailedError: it raised something else, or returned nonsense.
     """
     what = f"backend {backend.name!r}: context"
-    try:
-        tokens: object = called(what, lambda: backend.context(spec, options))
-    except PluginFault as exc:
-        raise LoadFailedError(f"{spec.id!r} cannot be used: {exc}") from exc
-    if tokens is None or (type(tokens) is int and tokens > 0):
-        return tokens
-    raise LoadFailedError(f"{spec.id!r} cannot be used: {what} returned {shown(tokens)}")
+
+    def tokens() -> int | None:
+        said: object = backend.context(spec, options)
+        if said is None or (type(said) is int and said > 0):
+            return said
+        raise PluginFault(f"{what} returned {shown(said)}")
+
+    return _sound(what, spec, tokens)
 
 
 def described(spec: ModelSpec, *, settings: Settings, plugins: PluginHost) -> ModelSpec:
     """Return a model as it is listed; nothing is said where its backend or options are wrong."""
     try:
         backend = plugins.choose_backend(spec)
-        if wrong := fault_of_given(spec, backend):
-            log.warning("model %r cannot be used: %s", spec.id, wrong)
-            return undescribed(replace(spec, problem=wrong))
+    except ModeldError as exc:
+        log.debug("nothing is said of %r: %s", spec.id, exc)
+        return undescribed(spec)
+    if wrong := fault_of_given(spec, backend):
+        log.warning("model %r cannot be used: %s", spec.id, wrong)
+        return undescribed(replace(spec, problem=wrong))
+    try:
         options = options_of(spec, settings.models, backend)
         return replace(
             spec,
@@ -69,5 +81,14 @@ def described(spec: ModelSpec, *, settings: Settings, plugins: PluginHost) -> Mo
             context=context(backend, spec, options),
         )
     except ModeldError as exc:
+        if fault_in(exc) is not None:
+            plugins.faults.note("backend", backend.name, exc.message, exc)
         log.debug("nothing is said of %r: %s", spec.id, exc)
         return undescribed(spec)
+
+
+def _sound(what: str, spec: ModelSpec, ask: Callable[[], T]) -> T:
+    try:
+        return called(what, ask)
+    except PluginFault as exc:
+        raise LoadFailedError(f"{spec.id!r} cannot be used: {exc}") from exc

@@ -9,9 +9,10 @@ from functools import lru_cache
 
 import msgspec
 
-from modeld.errors import ConfigurationError, InvalidModelError
+from modeld.errors import ConfigurationError, InvalidModelError, LoadFailedError
 from modeld.expectation import misfit, nearest
 from modeld.interfaces import Backend
+from modeld.plugin_guard import PluginFault, called
 from modeld.settings import ModelOptions
 from modeld.values import JsonValue, ModelSpec, Options
 
@@ -30,10 +31,13 @@ def options_of(spec: ModelSpec, rows: ModelOptions, backend: Backend) -> Options
 
 def fault_of_given(spec: ModelSpec, backend: Backend) -> str | None:
     """Return what is wrong with the options that a model's source gives, if anything is."""
+    within = f"the options of source {spec.source!r}"
     try:
-        _check(f"the options of source {spec.source!r}", spec.options, backend)
+        called(within, lambda: _check(within, spec.options, backend))
     except ConfigurationError as exc:
         return exc.message
+    except PluginFault:  # it is the backend's, and told where the options are made
+        return None
     return None
 
 
@@ -47,7 +51,18 @@ def options_for(
     Raises:
         ConfigurationError: an option is unknown to the backend, or its value is wrong; it names
             the row, the option and what was expected.
+        LoadFailedError: the backend's own type of options cannot be used.
     """
+    what = f"backend {backend.name!r}: options_type"
+    try:
+        return called(what, lambda: _options_for(model, rows, backend, given))
+    except PluginFault as exc:
+        raise LoadFailedError(f"{model!r} cannot be used: {exc}") from exc
+
+
+def _options_for(
+    model: str, rows: ModelOptions, backend: Backend, given: Mapping[str, JsonValue]
+) -> Options:
     merged = dict(given)
     for pattern, row in rows.items():
         if fnmatchcase(model, pattern):

@@ -10,10 +10,17 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from modeld.errors import DrainingError, InvalidModelError, LoadFailedError, ModelNotFoundError
+from modeld.errors import (
+    DrainingError,
+    InvalidModelError,
+    LoadFailedError,
+    ModeldError,
+    ModelNotFoundError,
+)
 from modeld.hosting.daemon_threads import in_daemon_loop, in_daemon_thread, submit
 from modeld.interfaces import RegistrySource
-from modeld.plugin_guard import said
+from modeld.plugin_faults import NoteFault, only_logged
+from modeld.plugin_guard import described, is_ours, said
 from modeld.serving.models.file_stamps import FileStamps
 from modeld.serving.models.model_index import ModelIndex, undescribed
 from modeld.serving.models.source_list import models_of
@@ -43,9 +50,10 @@ class Registry:
     """Asks every source, keeps what it said last, and finds models by id.
 
     A source that fails keeps its last good list; :attr:`errors` says what is wrong with it. One
-    that takes longer than ``timeout_s`` is no longer waited for; its models come when it answers,
-    and it is not asked again before that. ``on_scanned`` is called whenever the models may be
-    others. ``described`` returns a model with what its backend says of it; it may hang.
+    that takes longer than ``timeout_s`` is late and no longer waited for; its models come
+    when it answers, and it is not asked again before that. ``on_scanned`` is called whenever the
+    models may be others. ``described`` returns a model with what its backend says of it; it may
+    hang.
     """
 
     def __init__(
@@ -55,6 +63,7 @@ class Registry:
         *,
         timeout_s: float = SCAN_LIMIT_S,
         described: Callable[[ModelSpec], ModelSpec] = undescribed,
+        note: NoteFault = only_logged,
     ) -> None:
         self.errors: dict[str, str] = {}
         self.on_scanned: Callable[[], None] = lambda: None
@@ -68,9 +77,11 @@ class Registry:
         self._scan: asyncio.Task[None] | None = None
         self._asked: dict[str, asyncio.Task[None]] = {}
         self._late: set[str] = set()
+        self._arriving: set[str] = set()
         self._stamps = FileStamps()
         self._silent: set[int] = set()
         self._described = described
+        self._note = note
         self._describing: asyncio.Future[None] | None = None
 
     def specs(self) -> Sequence[ModelSpec]:
@@ -79,6 +90,11 @@ class Registry:
         The same object until a source has said something else.
         """
         return self._index.specs
+
+    @property
+    def late(self) -> bool:
+        """Return whether there is a source whose models are not known yet, or not as they are."""
+        return bool(self._late or self._arriving)
 
     @property
     def usable(self) -> Sequence[str]:
@@ -174,6 +190,16 @@ class Registry:
         if self._clock() - self._scanned_s >= RESCAN_INTERVAL_S:
             await self.refresh()
 
+    def why_unready(self, model: str) -> str | None:
+        """Return in a word why a model cannot be used now: its file, or a source that is late.
+
+        Raises:
+            ModelNotFoundError: there is none of this id, and all sources have answered.
+        """
+        if self._index.get(model) is None and self.late:
+            return "source_late"
+        return "invalid_model" if self.known(model).problem is not None else None
+
     def known(self, model: str) -> ModelSpec:
         """Return the model of this id or alias as of the last scan.
 
@@ -226,16 +252,21 @@ class Registry:
         name, begun_s = source.name, self._clock()
         try:
             self._lists[name] = await in_daemon_loop(lambda: models_of(source))
-        except Exception as exc:  # noqa: BLE001  (a source's fault stops no server)
-            self._note_fault(name, said(exc))
+        except BaseException as exc:
+            if is_ours(exc):
+                raise
+            # Also what is no exception: a task that the source has started may end its loop so.
+            self._note_fault(name, said(exc) if isinstance(exc, Exception) else described(exc), exc)
         else:
             self.errors.pop(name, None)
         finally:
             self._asked.pop(name, None)
         if name in self._late:
             self._late.discard(name)
+            self._arriving.add(name)
             log.info("source %s has answered after %.0f s", name, self._clock() - begun_s)
             await self._reindex()
+            self._arriving.discard(name)
 
     def _note_silence(self, device: int, path: str) -> None:
         if device not in self._silent:
@@ -248,9 +279,12 @@ class Registry:
             self._silent.discard(device)
             del self.errors[_disk(device)]
 
-    def _note_fault(self, name: str, why: str) -> None:
+    def _note_fault(self, name: str, why: str, cause: BaseException | None = None) -> None:
         self.errors[name] = f"{name}: {why}"
-        log.error("source %s failed: %s", name, why)
+        if isinstance(cause, ModeldError):  # what it says on purpose, of a folder that is missing
+            log.error("source %s failed: %s", name, why)
+        else:
+            self._note("source", name, f"source {name} failed: {why}", cause)
 
     async def _reindex(self) -> None:
         """Put together what the sources have said last, beside the event loop: it may be much."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -11,6 +12,9 @@ from modeld.capabilities import Capability
 from modeld.interfaces import RegistrySource
 from modeld.plugin_guard import PluginFault, described, shown
 from modeld.values import ModelSpec
+
+MOST_LISTED: Final = 1_000_000
+"""How many models a source may list; a generator may never end."""
 
 _decoder: Final = msgspec.msgpack.Decoder(ModelSpec)
 
@@ -21,11 +25,13 @@ async def models_of(source: RegistrySource) -> tuple[ModelSpec, ...]:
     All of it is shown to clients, so what is wrong must not get in.
     """
     try:
-        listed = tuple(await source.list_models())
+        listed = tuple(islice(await source.list_models(), MOST_LISTED + 1))
     except Exception:
         raise
     except BaseException as exc:  # must not look like a cancellation or an end of ours
         raise PluginFault(described(exc)) from exc
+    if len(listed) > MOST_LISTED:
+        raise TypeError(f"it listed more than {MOST_LISTED} models")
     for spec in listed:
         if not isinstance(spec, ModelSpec):
             raise TypeError(f"it listed {shown(spec)}, which is no ModelSpec")

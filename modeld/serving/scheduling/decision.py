@@ -47,7 +47,6 @@ class Decision:
     measurements: list[ModelEntry] = field(default_factory=list)
     loads: list[Load] = field(default_factory=list)
     closes: list[Close] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
     wake_s: float = math.inf
 
     def ask_again(self, at_s: float) -> None:

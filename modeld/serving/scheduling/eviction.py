@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -48,7 +47,8 @@ class EvictionPlanner:
     Idle models are victims once they have been loaded for ``min_residence_s``: nobody runs on them
     and nobody waits for them. Busy ones are victims of whoever is next, when their term is over:
     they have served for ``max_overtake_s`` divided by the number of models that wait for memory.
-    They finish what runs. Pinned models are nobody's victims.
+    They finish what runs. Pinned models are nobody's victims. ``policy`` is believed: what it
+    chooses are candidates, and enough (:class:`~modeld.guarded_policy.GuardedPolicy`).
     """
 
     def __init__(
@@ -60,7 +60,6 @@ class EvictionPlanner:
         min_residence_s: float,
         max_overtake_s: float,
     ) -> None:
-        self.complaints: list[str] = []
         self._entries = entries
         self._index = index
         self._policy = policy
@@ -224,28 +223,12 @@ class EvictionPlanner:
                 entry.victims.add(instance)
 
     def _choose(self, evictable: Sequence[_Evictable], needed: float) -> list[_Evictable]:
-        """Ask the policy, and believe only what it may say."""
-        by_model: defaultdict[str, list[_Evictable]] = defaultdict(list)
-        for each in evictable:
-            by_model[each.entry.spec.id].append(each)
+        """Ask the policy, unless all together are not enough."""
         candidates = [each.candidate() for each in evictable]
         if sum(candidate.held_bytes for candidate in candidates) < needed:
             return []
-        try:
-            names = sorted({each.model for each in self._policy.choose(candidates, int(needed))})
-        except Exception as exc:  # noqa: BLE001  (a plugin's fault must not stop the server)
-            self.complaints.append(f"eviction policy {self._policy.name!r} raised {exc!r}")
-            return []
-        # A name that was no candidate may be busy, pinned or unknown; part of the bytes would evict
-        # models and still let nothing load. Either way nobody goes.
-        chosen = [each for name in names for each in by_model.get(name, ())]
-        if set(names) - by_model.keys() or _held_bytes(chosen) < needed:
-            self.complaints.append(
-                f"eviction policy {self._policy.name!r} chose {names}"
-                f" for {needed} bytes, which is not enough or not there"
-            )
-            return []
-        return chosen
+        names = {each.model for each in self._policy.choose(candidates, int(needed))}
+        return [each for each in evictable if each.entry.spec.id in names]
 
     def _claim(self, entry: ModelEntry, victims: Sequence[_Evictable]) -> bool:
         for victim in victims:

@@ -183,7 +183,6 @@ class ModelScheduler:
         self._expiry.ask(now_s, decision)
         self._close_drained(decision)
         self._forget(now_s)
-        decision.complaints, self._eviction.complaints = self._eviction.complaints, []
         return decision
 
     def vanish(self, entry: ModelEntry, error: ModeldError) -> None:

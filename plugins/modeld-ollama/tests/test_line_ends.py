@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 from hypothesis import given
-from modeld_ollama.text.encoders import CHAT, GENERATE, OllamaStream, Shape, Writing
 from modeld_ollama.errors import error_line
+from modeld_ollama.text.encoders import CHAT, GENERATE, OllamaStream, Shape, Writing
 
 from modeld.responses import Token
 from tests.support.http.streams import (

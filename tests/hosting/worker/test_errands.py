@@ -69,10 +69,11 @@ def test_an_error_of_modelds_own_goes_through() -> None:
     assert caught.value is error
 
 
-def test_any_other_error_is_a_failed_load_that_names_it(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(LoadFailedError, match=r"KeyError: 'blk\.0'"):
+def test_any_other_error_is_a_failed_load_that_names_it_and_has_its_traceback() -> None:
+    with pytest.raises(LoadFailedError, match=r"KeyError: 'blk\.0'") as raised:
         open_engine(ENGINE, SPEC, {"raises": KeyError("blk.0")}, lambda _done: None)
-    assert "Traceback" in capsys.readouterr().err
+    assert raised.value.log_tail[0] == "Traceback (most recent call last):"
+    assert raised.value.log_tail[-1] == "KeyError: 'blk.0'"
 
 
 @pytest.mark.parametrize(

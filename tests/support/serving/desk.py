@@ -25,7 +25,6 @@ class Told:
         self.measurements = decision.measurements
         self.loads = [load.entry for load in decision.loads]
         self.closes = [close.entry for close in decision.closes]
-        self.complaints = decision.complaints
         self.wake_s = decision.wake_s
 
 
