@@ -244,6 +244,7 @@ def test_the_response_to_a_request_of_another_kind_is_a_fault_of_the_backend(
     async def main() -> None:
         backend = Faulty(workers=0)
         async with a_service(backend) as service:
+            assert await serve(service, "a") == "well"  # what comes now waits for no load
             for (request, due), (_, response) in itertools.product(RESPONSES, RESPONSES):
                 backend.faults["submit"] = returning(response)
                 if type(response) is type(due):
