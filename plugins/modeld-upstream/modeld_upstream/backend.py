@@ -30,7 +30,7 @@ from modeld_upstream.kinds import (
 from modeld_upstream.options import UpstreamOptions
 from modeld_upstream.servers import UpstreamServer
 from modeld_upstream.spawning.ports import Ports
-from modeld_upstream.specs import format_of, model_of, server_of
+from modeld_upstream.specs import format_of, model_of, server_of, serves
 
 if TYPE_CHECKING:
     from modeld_upstream.loading import Limits
@@ -53,8 +53,8 @@ class Upstream(Backend):
         return spec.format == self.name and server_of(spec) in self._servers
 
     def capabilities(self, spec: ModelSpec, options: Options) -> frozenset[Capability]:  # noqa: ARG002
-        """Return what the settings say of the server, or what servers of its kind do."""
-        return self._servers[server_of(spec)].serves
+        """Return what the settings say of the server, or it of the model, or its kind."""
+        return serves(spec, self._servers[server_of(spec)])
 
     def advice(self, missing: Capability, spec: ModelSpec, options: Options) -> str:  # noqa: ARG002
         """Return how the operator would say that the server does serve it."""

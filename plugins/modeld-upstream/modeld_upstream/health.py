@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from modeld.errors import LoadFailedError
 from modeld_upstream.client import UpstreamClient
@@ -84,7 +84,8 @@ async def _health_unless_ended(
     """Return the status of the server's health; what has ended is not waited for."""
     looking = asyncio.create_task(_health(client, server))
     try:
-        await asyncio.wait({looking, process.exited}, return_when=asyncio.FIRST_COMPLETED)
+        ends: set[asyncio.Future[Any]] = {looking, process.exited}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         return looking.result()[0] if looking.done() else None
     finally:
         looking.cancel()
