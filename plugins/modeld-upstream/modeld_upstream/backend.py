@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from modeld import (
     Backend,
@@ -27,13 +27,11 @@ from modeld_upstream.kinds import (
     VLLM,
     Kind,
 )
+from modeld_upstream.limits import Limits
 from modeld_upstream.options import UpstreamOptions
 from modeld_upstream.servers import UpstreamServer
 from modeld_upstream.spawning.ports import Ports
 from modeld_upstream.specs import format_of, model_of, server_of, serves
-
-if TYPE_CHECKING:
-    from modeld_upstream.loading import Limits
 
 
 class Upstream(Backend):
@@ -45,7 +43,7 @@ class Upstream(Backend):
     def __init__(self, servers: Iterable[UpstreamServer], settings: Settings, ports: Ports) -> None:
         self.name = format_of(self.kind)
         self._servers: Mapping[str, UpstreamServer] = {each.name: each for each in servers}
-        self._settings = settings
+        self._limits = Limits.of(settings)
         self._ports = ports
 
     def can_load(self, spec: ModelSpec) -> bool:
@@ -87,7 +85,7 @@ class Upstream(Backend):
         from modeld_upstream.loading import reached  # noqa: PLC0415  (brings aiohttp)
 
         attached = [each for each in self._servers.values() if each.url]
-        return [await reached(each, self._limits()) for each in attached]
+        return [await reached(each, self._limits) for each in attached]
 
     async def load(self, spec: ModelSpec, options: Options, host: EngineHost) -> Engine:
         """Reach the model's server, or start it."""
@@ -99,17 +97,12 @@ class Upstream(Backend):
             server=server,
             model=model,
             options=options,
-            limits=self._limits(),
+            limits=self._limits,
             progress=host.progress,
         )
         if server.url:
             return await loading.attached(wanted)
         return await loading.started(wanted, self._ports)
-
-    def _limits(self) -> Limits:
-        from modeld_upstream.loading import Limits  # noqa: PLC0415  (brings aiohttp)
-
-        return Limits(load_s=self._settings.load_timeout_s, stall_s=self._settings.stall_timeout_s)
 
 
 class GenericServer(Upstream):
