@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from modeld import (
     Backend,
@@ -27,13 +27,11 @@ from modeld_upstream.kinds import (
     VLLM,
     Kind,
 )
+from modeld_upstream.limits import Limits
 from modeld_upstream.options import UpstreamOptions
 from modeld_upstream.servers import UpstreamServer
 from modeld_upstream.spawning.ports import Ports
-from modeld_upstream.specs import format_of, model_of, server_of
-
-if TYPE_CHECKING:
-    from modeld_upstream.loading import Limits
+from modeld_upstream.specs import format_of, model_of, server_of, serves
 
 
 class Upstream(Backend):
@@ -45,7 +43,7 @@ class Upstream(Backend):
     def __init__(self, servers: Iterable[UpstreamServer], settings: Settings, ports: Ports) -> None:
         self.name = format_of(self.kind)
         self._servers: Mapping[str, UpstreamServer] = {each.name: each for each in servers}
-        self._settings = settings
+        self._limits = Limits.of(settings)
         self._ports = ports
 
     def can_load(self, spec: ModelSpec) -> bool:
@@ -53,8 +51,8 @@ class Upstream(Backend):
         return spec.format == self.name and server_of(spec) in self._servers
 
     def capabilities(self, spec: ModelSpec, options: Options) -> frozenset[Capability]:  # noqa: ARG002
-        """Return what the settings say of the server, or what servers of its kind do."""
-        return self._servers[server_of(spec)].serves
+        """Return what the settings say of the server, or it of the model, or its kind."""
+        return serves(spec, self._servers[server_of(spec)])
 
     def advice(self, missing: Capability, spec: ModelSpec, options: Options) -> str:  # noqa: ARG002
         """Return how the operator would say that the server does serve it."""
@@ -87,7 +85,7 @@ class Upstream(Backend):
         from modeld_upstream.loading import reached  # noqa: PLC0415  (brings aiohttp)
 
         attached = [each for each in self._servers.values() if each.url]
-        return [await reached(each, self._limits()) for each in attached]
+        return [await reached(each, self._limits) for each in attached]
 
     async def load(self, spec: ModelSpec, options: Options, host: EngineHost) -> Engine:
         """Reach the model's server, or start it."""
@@ -99,17 +97,12 @@ class Upstream(Backend):
             server=server,
             model=model,
             options=options,
-            limits=self._limits(),
+            limits=self._limits,
             progress=host.progress,
         )
         if server.url:
             return await loading.attached(wanted)
         return await loading.started(wanted, self._ports)
-
-    def _limits(self) -> Limits:
-        from modeld_upstream.loading import Limits  # noqa: PLC0415  (brings aiohttp)
-
-        return Limits(load_s=self._settings.load_timeout_s, stall_s=self._settings.stall_timeout_s)
 
 
 class GenericServer(Upstream):

@@ -11,7 +11,7 @@ from modeld_upstream.servers import UpstreamServer
 from modeld_upstream.wire.documents import ModelDocument, ModelListDocument
 
 
-async def listed(server: UpstreamServer, timeout_s: float) -> list[ModelDocument]:
+async def models_of(server: UpstreamServer, timeout_s: float) -> list[ModelDocument]:
     """Return the models that a server lists.
 
     Raises:

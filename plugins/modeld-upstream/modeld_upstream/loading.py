@@ -13,38 +13,18 @@ from modeld.errors import LoadFailedError, ModeldError, WorkerCrashedError
 from modeld_upstream.client import UpstreamClient
 from modeld_upstream.engine import UpstreamEngine
 from modeld_upstream.health import until_reached, until_started
+from modeld_upstream.limits import Limits
 from modeld_upstream.options import UpstreamOptions
 from modeld_upstream.servers import UpstreamServer
 from modeld_upstream.spawning.command import Filling, filled
 from modeld_upstream.spawning.memory import held_bytes
 from modeld_upstream.spawning.ports import HOST, Ports, is_free
 from modeld_upstream.spawning.process import ServerProcess
-from modeld_upstream.spawning.readiness import Start
 
 TRIES: Final = 3
 """How many ports a start tries where somebody else takes them meanwhile."""
 
-BEFORE_MODELD: Final = 0.9
-"""The part of modeld's own limit after which a start is given up: here the reason is known."""
-
 Progress: TypeAlias = Callable[[float], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What modeld allows: ``load_s`` without progress of a load, ``stall_s`` of a request."""
-
-    load_s: float
-    stall_s: float
-
-    def start_of(self, server: UpstreamServer) -> Start:
-        """Return the watch of a start that begins now."""
-        longest_s = self.load_s * BEFORE_MODELD
-        return Start(
-            stall_s=min(server.start_stall_s or longest_s, longest_s),
-            timeout_s=server.start_timeout_s,
-            now_s=asyncio.get_running_loop().time(),
-        )
 
 
 class _PortTakenError(Exception):
@@ -80,7 +60,7 @@ async def attached(wanted: Wanted) -> UpstreamEngine:
     server = wanted.server
     client = _client(server, server.url, wanted.limits)
     try:
-        start = wanted.limits.start_of(server)
+        start = wanted.limits.start_of(server, asyncio.get_running_loop().time())
         await until_reached(client, server, start, wanted.progress)
     except BaseException:
         await client.aclose()
@@ -161,7 +141,8 @@ async def _served_by(process: ServerProcess, port: int, wanted: Wanted) -> Upstr
     url = f"http://{HOST}:{port}/v1"
     client = _client(server, url, limits, lambda: not process.exited.done())
     try:
-        await until_started(client, server, process, limits.start_of(server), wanted.progress)
+        start = limits.start_of(server, asyncio.get_running_loop().time())
+        await until_started(client, server, process, start, wanted.progress)
         held = wanted.declared_bytes or await asyncio.to_thread(held_bytes, process.pid)
     except BaseException:
         await client.aclose()

@@ -14,7 +14,7 @@ from typing import Final
 from modeld import ModelSpec, RegistrySource
 from modeld.errors import ModeldError
 from modeld_upstream.servers import UpstreamServer
-from modeld_upstream.specs import filed, named
+from modeld_upstream.specs import filed, listed, named
 
 LIST_S: Final = 3.0
 """How long a server has to list its models. Meanwhile a start waits."""
@@ -73,10 +73,10 @@ class UpstreamModels(RegistrySource):
 
     async def _asked(self, server: UpstreamServer) -> list[ModelSpec]:
         """Return what the server lists, now or else the last time."""
-        from modeld_upstream.listing import listed  # noqa: PLC0415  (brings aiohttp)
+        from modeld_upstream import listing  # noqa: PLC0415  (brings aiohttp)
 
         try:
-            models = await listed(server, LIST_S)
+            models = await listing.models_of(server, LIST_S)
         except ModeldError as exc:
             self._failures.append(exc)
             if server.name not in self._silent:
@@ -84,9 +84,7 @@ class UpstreamModels(RegistrySource):
                 log.warning("the models of server %s are not known now: %s", server.name, exc)
         else:
             self._silent.discard(server.name)
-            self._listed[server.name] = [
-                named(server, each.id, self.name, each.max_model_len) for each in models
-            ]
+            self._listed[server.name] = [listed(server, each, self.name) for each in models]
         return self._listed.get(server.name, [])
 
     def _filed(self, server: UpstreamServer) -> list[ModelSpec]:

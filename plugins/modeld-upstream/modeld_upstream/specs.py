@@ -9,13 +9,15 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from modeld import ModelSpec
+from modeld import Capability, ModelSpec
 from modeld.values import FileStamp
-from modeld_upstream.kinds import Kind
+from modeld_upstream.kinds import ANY, Kind
 from modeld_upstream.servers import UpstreamServer
+from modeld_upstream.wire.documents import ModelDocument
 
 SERVER: Final = "upstream.server"
 MODEL: Final = "upstream.model"
+CAPABILITIES: Final = "upstream.capabilities"
 
 
 def format_of(kind: Kind) -> str:
@@ -33,7 +35,16 @@ def model_of(spec: ModelSpec) -> str:
     return str(spec.metadata.get(MODEL, spec.path))
 
 
-def named(server: UpstreamServer, model: str, source: str, context: int | None = None) -> ModelSpec:
+def serves(spec: ModelSpec, server: UpstreamServer) -> frozenset[Capability]:
+    """Return what a model can be asked for: as the settings say, or the server, or its kind."""
+    listed = spec.metadata.get(CAPABILITIES)
+    if server.capabilities is not None or not isinstance(listed, list):
+        return server.serves
+    possible = server.kind_of_server.capabilities | ANY
+    return frozenset(each for each in possible if each.value in listed)
+
+
+def named(server: UpstreamServer, model: str, source: str) -> ModelSpec:
     """Return a model that a server has by a name."""
     return ModelSpec(
         id=f"{server.prefix}{model}",
@@ -41,9 +52,18 @@ def named(server: UpstreamServer, model: str, source: str, context: int | None =
         path=server.url or model,
         format=format_of(server.kind_of_server),
         metadata={SERVER: server.name, MODEL: model},
-        context_length=context if context and context > 0 else None,
         source=source,
     )
+
+
+def listed(server: UpstreamServer, model: ModelDocument, source: str) -> ModelSpec:
+    """Return a model that a server lists, with what it says of it."""
+    spec = named(server, model.id, source)
+    if server.kind == "modeld" and isinstance(model.capabilities, list):
+        words = [str(word) for word in model.capabilities]
+        spec = replace(spec, metadata={**spec.metadata, CAPABILITIES: words})
+    context = model.max_model_len
+    return replace(spec, context_length=context) if context and context > 0 else spec
 
 
 def filed(server: UpstreamServer, file: Path, source: str) -> ModelSpec:

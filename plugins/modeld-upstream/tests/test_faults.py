@@ -233,7 +233,7 @@ async def falls_silent(_asked: Asked, connection: Connection) -> None:
 
 
 def test_a_server_that_falls_silent_hangs() -> None:
-    texts, error, _ = failing(falls_silent, stall_timeout_s=0.2)
+    texts, error, _ = failing(falls_silent, stall_timeout_s=0.5)
     assert texts == ["one"]
     assert isinstance(error, WorkerCrashedError)
     assert (error.cause, "hangs" in error.message) == ("stall", True)
@@ -253,11 +253,11 @@ def test_a_server_that_has_forgotten_one_request_serves_the_others() -> None:
             await asyncio.sleep(0.02)
 
     async def main() -> None:
-        async with scripted(respond) as server, attached(server.url, stall_timeout_s=0.4) as engine:
+        async with scripted(respond) as server, attached(server.url, stall_timeout_s=1.0) as engine:
             first = asyncio.create_task(generated(engine))
             await forgotten.wait()
             second = asyncio.create_task(generated(engine))
-            with pytest.raises(UpstreamStalledError, match=r"0\.4 s"):
+            with pytest.raises(UpstreamStalledError, match="nothing for 1 s"):
                 await first
             assert engine.failure() is None
             second.cancel()

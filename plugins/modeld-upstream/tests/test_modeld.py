@@ -11,9 +11,14 @@ from typing import Any
 
 import pytest
 from attached import attached, end_of, generated, text_of
+from modeld_upstream.backend import backends_of
 from modeld_upstream.errors import UpstreamError
+from modeld_upstream.kinds import ANY, MODELD
+from modeld_upstream.options import UpstreamOptions
+from modeld_upstream.servers import UpstreamServer
+from modeld_upstream.source import UpstreamModels
 
-from modeld import Engine, FinishReason, GenerateRequest, Message, Usage
+from modeld import Engine, FinishReason, GenerateRequest, Message, Settings, Usage
 from modeld.errors import InvalidRequestError, ModelNotFoundError, NotSupportedError
 from modeld.messages import Tool, ToolChoice
 from modeld.requests import DetokenizeRequest, EmbedRequest, RerankRequest, TokenizeRequest
@@ -117,6 +122,16 @@ def test_unary_requests_come_back(other: Served) -> None:
         assert caught.value.field == "with_pieces"
 
     on(other, work)
+
+
+def test_its_models_are_listed_with_what_they_serve_there(other: Served) -> None:
+    server = UpstreamServer(name="other", url=f"{other.url}/v1", kind="modeld")
+    (spec,) = asyncio.run(UpstreamModels([server]).list_models())
+    (backend,) = backends_of([server], Settings())
+    there = set(other.get("/v1/models").json()["data"][0]["capabilities"])
+    known = {each.value for each in MODELD.capabilities | ANY}
+    assert {each.value for each in backend.capabilities(spec, UpstreamOptions())} == there & known
+    assert "embed" in there & known
 
 
 @pytest.mark.model

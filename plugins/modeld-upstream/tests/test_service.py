@@ -131,10 +131,12 @@ def test_models_are_listed_with_what_they_can_be_asked_for() -> None:
     asyncio.run(main())
 
 
-def test_modeld_serves_what_its_flags_name_and_leaves_nothing_when_it_is_killed(
-    tmp_path: Path,
+@pytest.mark.parametrize("does", ["serves", "stubborn"])
+@pytest.mark.parametrize("is_killed", [True, False])
+def test_modeld_serves_what_its_flags_name_and_leaves_nothing(
+    tmp_path: Path, does: str, is_killed: bool
 ) -> None:
-    members = {"name": "here", "command": server(tmp_path).command, "models": ["m"]}
+    members = {"name": "here", "command": server(tmp_path, does).command, "models": ["m"]}
     flags = ("--upstream-servers", json.dumps([members]), "--warm-workers", "0")
     chat = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
     with serving(tmp_path, *flags, "--block-plugins", "llama-cpp", measured=False) as served:
@@ -142,5 +144,9 @@ def test_modeld_serves_what_its_flags_name_and_leaves_nothing_when_it_is_killed(
         assert response.status_code == 200
         assert json.loads(response.text.splitlines()[-1])["content"] == "Hello"
         assert served.instance("m")["pid"] is not None
-        served.process.kill()
+        if is_killed:
+            served.process.kill()
+        else:
+            served.terminate()
+            assert served.exit_code() == 0
     asyncio.run(until_gone(number(tmp_path)))

@@ -97,10 +97,15 @@ class ChunkDocument(Received, frozen=True, kw_only=True, gc=False):
 
 
 class ModelDocument(Received, frozen=True, kw_only=True, gc=False):
-    """A model that a server lists; vLLM says how many tokens a request may have."""
+    """A model that a server lists.
+
+    vLLM says how many tokens a request may have. What may be asked for is a list of another
+    modeld's; other servers mean something else by that word.
+    """
 
     id: str
     max_model_len: int | None = None
+    capabilities: Any = None
 
 
 class ModelListDocument(Received, frozen=True, kw_only=True, gc=False):

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from attached import generated, text_of
 from launching import is_there, number, started, until_gone
-from modeld_upstream.loading import Limits
+from modeld_upstream.limits import Limits
 from modeld_upstream.spawning.ports import Ports
 
 from modeld.errors import LoadFailedError, WorkerCrashedError
@@ -49,7 +49,7 @@ def test_a_server_that_is_not_well_is_not_ready_and_its_last_words_are_told(
 ) -> None:
     async def main() -> None:
         with pytest.raises(LoadFailedError, match=r"503.*\(starting\)"):
-            async with started(tmp_path, "sick", start_stall_s=0.5):
+            async with started(tmp_path, "sick", start_stall_s=3.0):
                 pass
         await until_gone(number(tmp_path))
 
@@ -58,8 +58,8 @@ def test_a_server_that_is_not_well_is_not_ready_and_its_last_words_are_told(
 
 def test_a_server_that_says_nothing_stalls(tmp_path: Path) -> None:
     async def main() -> None:
-        with pytest.raises(LoadFailedError, match=r"written nothing for 0\.5 s"):
-            async with started(tmp_path, "silent", start_stall_s=0.5):
+        with pytest.raises(LoadFailedError, match=r"written nothing for 3 s"):
+            async with started(tmp_path, "silent", start_stall_s=3.0):
                 pass
         await until_gone(number(tmp_path))
 
@@ -68,8 +68,8 @@ def test_a_server_that_says_nothing_stalls(tmp_path: Path) -> None:
 
 def test_a_server_that_only_talks_has_its_limit_too(tmp_path: Path) -> None:
     async def main() -> None:
-        with pytest.raises(LoadFailedError, match="not ready after 1 s"):
-            async with started(tmp_path, "chatters", start_stall_s=0.9, start_timeout_s=1.0):
+        with pytest.raises(LoadFailedError, match="not ready after 3 s"):
+            async with started(tmp_path, "chatters", start_timeout_s=3.0):
                 pass
         await until_gone(number(tmp_path))
 

@@ -8,7 +8,8 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from modeld_upstream import loading
-from modeld_upstream.loading import Limits, Wanted
+from modeld_upstream.limits import Limits
+from modeld_upstream.loading import Wanted
 from modeld_upstream.options import UpstreamOptions
 from modeld_upstream.servers import UpstreamServer
 

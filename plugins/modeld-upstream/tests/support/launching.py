@@ -13,7 +13,7 @@ from typing import Any
 
 from attached import LIMITS, wanted
 from modeld_upstream import loading
-from modeld_upstream.loading import Limits
+from modeld_upstream.limits import Limits
 from modeld_upstream.servers import UpstreamServer
 from modeld_upstream.spawning.ports import Ports
 

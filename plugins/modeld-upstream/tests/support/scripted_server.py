@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 DONE = b"data: [DONE]\n\n"
+SOME_MODEL = {"id": "some-model", "max_model_len": 512, "capabilities": {"vision": False}}
 
 
 @dataclass
@@ -127,7 +128,7 @@ async def _serve_one(
     served.asked.append(asked)
     connection = Connection(writer)
     if method == "GET":
-        await connection.whole(200, {"data": [{"id": "some-model", "max_model_len": 512}]})
+        await connection.whole(200, {"data": [SOME_MODEL]})
         return
     watch = asyncio.create_task(_watch(reader, connection.left))
     try:
