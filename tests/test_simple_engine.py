@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from modeld import (
     Done,
@@ -193,7 +194,7 @@ def test_what_was_kept_back_comes_before_the_end(
 
 def test_a_stop_text_that_is_complete_with_the_last_token_ends_it() -> None:
     chunks = run(Scripted("one", "STOP"), GenerateRequest(stop=("STOP",), max_tokens=2))
-    assert chunks == [Token(text="one"), end(FinishReason.STOP, 2)]
+    assert chunks == [Token(text="one"), replace(end(FinishReason.STOP, 2), stop_text="STOP")]
 
 
 def test_reasoning_is_passed_on_and_has_no_stop_texts() -> None:

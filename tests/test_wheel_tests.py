@@ -57,7 +57,7 @@ def run(wheel_tests: ModuleType, folder: Path, code: str) -> None:
         f'#!/bin/sh\nPYTHONPATH={folder}/venv/site-packages exec {sys.executable} "$@"\n'
     )
     python.chmod(0o755)
-    arguments = ["tests/test_it.py", "-q", "-p", "no:cacheprovider"]
+    arguments = ["tests/test_it.py", "-q", "-p", "no:cacheprovider", "-p", "no:modeld"]
     wheel_tests.run(python, arguments, minimum=90)
 
 

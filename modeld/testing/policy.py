@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import time
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, Final
 
@@ -14,6 +13,7 @@ from msgspec.structs import replace
 from modeld import Candidate, EvictionPolicy
 from modeld.testing.contract import Contract, assert_that, check
 from modeld.testing.naming import check_name
+from modeld.testing.timing import quickest
 
 MANY: Final = 2_000
 CHOOSES: Final = "test_victims_are_candidates"
@@ -118,9 +118,8 @@ class EvictionPolicyContract(Contract):
     def test_many_candidates_take_no_time(self) -> None:
         """It is called on the event loop."""
         candidates = [_candidate(number, number % 7 + 1) for number in range(MANY)]
-        began_s = time.perf_counter()
-        self.policy.choose(candidates, sum(each.held_bytes for each in candidates) // 2)
-        took_s = time.perf_counter() - began_s
+        needed = sum(each.held_bytes for each in candidates) // 2
+        took_s = quickest(lambda: self.policy.choose(candidates, needed))
         assert_that(
             took_s < self.quick_s,
             f"choosing among {MANY:,} candidates took {took_s:.1f} s; the event loop waits for it",

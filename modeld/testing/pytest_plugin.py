@@ -15,7 +15,7 @@ _CONTRACTS = "modeld.testing.contract"
 _SUBJECTS = "_modeld_subjects"
 
 
-def pytest_pycollect_makeitem(collector: Any, name: str, obj: object) -> None:  # noqa: ARG001
+def pytest_pycollect_makeitem(obj: object) -> None:
     """Give a contract the values of its fixtures before each check."""
     contracts = sys.modules.get(_CONTRACTS)
     if contracts is None or not isinstance(obj, type) or not issubclass(obj, contracts.Contract):

@@ -21,6 +21,7 @@ from modeld.testing.loop_watch import check_free_loop
 
 BRINGS: Final = "test_it_brings_routes"
 FITS: Final = "test_its_routes_fit_beside_the_others"
+SERVES: Final = "test_reads_are_served"
 KEY: Final = "a-key-of-the-kit-0123456789"
 
 
@@ -114,7 +115,7 @@ class RoutesContract(Contract):
                 f"GET {path} made the service do {used or 'some work'}; a read never loads a model",
             )
 
-    @check(FITS)
+    @check(FITS, SERVES)
     async def test_a_service_in_trouble_is_no_fault_of_theirs(self) -> None:
         """Where the service cannot say how it is, they say so and do not crash."""
         for path in self.reads():
@@ -155,7 +156,7 @@ class RoutesContract(Contract):
                         f" {'' if public else 'no '}PublicRoute",
                     )
 
-    @check(FITS)
+    @check(FITS, SERVES)
     async def test_public_routes_need_no_service(self) -> None:
         """What is open to anybody does not ask the service, which is not started for it."""
         paths = list(self.reads(public=True))

@@ -25,8 +25,8 @@ LISTS: Final = "test_it_lists_models"
 class SourceContract(Contract):
     """What every source keeps to.
 
-    ``source`` finds one model or more. ``lost`` is the same kind of source whose place is not
-    there, if it can be had.
+    ``source`` finds one model or more. ``lost`` is a source of the same kind that cannot
+    look: its folder is not there, say.
     """
 
     subjects: ClassVar[tuple[str, ...]] = ("source", "lost")
@@ -154,17 +154,17 @@ class SourceContract(Contract):
                 await self.specs()
 
     @check()
-    async def test_a_lost_place_is_an_error_and_no_empty_list(self) -> None:
-        """Where the place cannot be read, the models that were there before stay listed."""
+    async def test_what_cannot_be_read_is_an_error_and_no_empty_list(self) -> None:
+        """Whoever cannot look says so, and the models that were there before stay listed."""
         if self.lost is None:
-            raise UntestedError("give the contract a source whose place is not there, as `lost`")
+            raise UntestedError("give the contract a source that cannot be read, as `lost`")
         try:
             specs = await self.lost.list_models()
         except Exception as exc:  # noqa: BLE001  (any exception keeps the last good list)
-            assert_that(str(exc), "the error of a lost place says nothing; say what is missing")
+            assert_that(str(exc), "its error says nothing; say what is missing")
             return
         raise AssertionError(
-            f"a source whose place is not there returned {len(specs)} models; raise an error, or"
+            f"a source that cannot be read returned {len(specs)} models; raise an error, or"
             " all models vanish when a disk is away for a moment"
         )
 

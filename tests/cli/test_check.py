@@ -46,7 +46,8 @@ def test_a_plugin_that_keeps_to_its_contract_is_shown_with_each_check(capsys):
     assert (empty, counts.endswith("passed, 0 failed, 0 disclaimed, 0 untested")) == ("", True)
 
 
-def test_what_fails_is_named_with_the_reason_and_the_exit_code_says_so(loser, capsys):
+@pytest.mark.usefixtures("loser")
+def test_what_fails_is_named_with_the_reason_and_the_exit_code_says_so(capsys):
     assert main(["check", "loser", "--json"]) == ExitCode.FAILED
     rows = json.loads(capsys.readouterr().out)
     failed = {row["check"]: row for row in rows if row["verdict"] == "failed"}

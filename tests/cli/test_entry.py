@@ -35,6 +35,7 @@ SHORT = {
     "run": ["run", "模型.gguf", "from → to"],
     "models": ["models"],
     "plugins": ["plugins"],
+    "check": ["check", "lru"],
     "doctor": ["doctor", "--no-measure"],
     "version": ["version"],
     "completion": ["completion", "bash"],

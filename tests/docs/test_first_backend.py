@@ -65,7 +65,7 @@ def test_it_is_found_by_its_entry_point(installed: Installed) -> None:
 def test_its_own_tests_pass(installed: Installed) -> None:
     done = installed.run("pytest", "-q", "-p", "no:cacheprovider", "tests")
     assert done.returncode == 0, done.stdout
-    assert re.search(r"^9 passed", done.stdout, re.MULTILINE), done.stdout
+    assert re.search(r"^\d{2,} passed in", done.stdout, re.MULTILINE), done.stdout
 
 
 def test_the_page_shows_what_it_prints(installed: Installed) -> None:

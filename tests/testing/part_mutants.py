@@ -218,7 +218,7 @@ class LeavesFilesOpen(Folder):
         return await super().list_models()
 
 
-@fails("test_a_lost_place_is_an_error_and_no_empty_list")
+@fails("test_what_cannot_be_read_is_an_error_and_no_empty_list")
 class TakesItForEmpty(Folder):
     async def list_models(self) -> Sequence[ModelSpec]:
         return await super().list_models() if self.folder.exists() else []

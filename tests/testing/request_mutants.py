@@ -40,8 +40,10 @@ from modeld.responses import (
     TextResponse,
     TokenizeResponse,
 )
-from tests.testing.backend_mutants import fails, planned
+from tests.testing.backend_mutants import MUTANTS, fails, planned
 from tests.testing.toys import CONTEXT, FAILING, Toy, ToyEngine, ToyOwnEngine, prompt_of
+
+__all__ = ["DONE", "MUTANTS", "fails"]
 
 DONE = Done(finish_reason=FinishReason.STOP, usage=Usage())
 
@@ -254,22 +256,6 @@ class ReadsTextsOnly(ToyEngine):
         super().submit(request_id, request)
 
 
-class HatesNames(ToyEngine):
-    def submit(self, request_id: int, request: AnyRequest) -> None:
-        for message in request.messages or () if isinstance(request, GenerateRequest) else ():
-            if message.name:
-                raise InvalidRequestError("who is that?")
-        super().submit(request_id, request)
-
-
-@fails("test_serves_names")
-class ClaimsNames(Toy):
-    engine = HatesNames
-
-    def capabilities(self, spec: ModelSpec, options: Options) -> Collection[Capability]:
-        return {*super().capabilities(spec, options), Capability.NAMES}
-
-
 @fails("test_serves_tools")
 class CallsNobody(ToyEngine):
     def submit(self, request_id: int, request: AnyRequest) -> None:
@@ -300,18 +286,6 @@ class ChoosesFreely(ToyEngine):
         if isinstance(request, GenerateRequest) and request.choice:
             request = replace(request, choice=("perhaps",))
         super().submit(request_id, request)
-
-
-@fails("test_serves_regex")
-class ClaimsRegexes(Toy):
-    def capabilities(self, spec: ModelSpec, options: Options) -> Collection[Capability]:
-        return {*super().capabilities(spec, options), Capability.REGEX}
-
-
-@fails("test_serves_json_schema")
-class ClaimsSchemas(Toy):
-    def capabilities(self, spec: ModelSpec, options: Options) -> Collection[Capability]:
-        return {*super().capabilities(spec, options), Capability.JSON_SCHEMA}
 
 
 class Responds(ToyEngine):

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from modeld.testing import Contract, run
+from modeld.testing import (
+    Contract,
+    EvictionPolicyContract,
+    FormatterContract,
+    ObserverContract,
+    SourceContract,
+    run,
+)
 from tests.testing.part_mutants import MUTANTS, RIGHT
 
 
@@ -24,3 +31,9 @@ def test_a_mutant_fails_its_check_and_no_other(
 ) -> None:
     found = {each.check: each.why for each in run(make(tmp_path)) if each.verdict == "failed"}
     assert set(found) == {check}, found
+
+
+def test_each_check_has_a_mutant() -> None:
+    contracts = (SourceContract, EvictionPolicyContract, FormatterContract, ObserverContract)
+    checks = {check for contract in contracts for check in contract.checks()}
+    assert {check for _, _, check in MUTANTS} == checks

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from modeld import ModelService
-from modeld.testing import run
+from modeld.testing import ServiceContract, run
 from tests.testing.service_mutants import MUTANTS, OfService, local_service
 
 
@@ -26,3 +26,7 @@ def test_a_mutant_fails_its_check_and_no_other(
     outcomes = run(OfService(mutant, tmp_path))  # type: ignore[arg-type]  # each takes the path
     found = {each.check: each.why for each in outcomes if each.verdict == "failed"}
     assert set(found) == {check}, found
+
+
+def test_each_check_has_a_mutant() -> None:
+    assert {check for _, check in MUTANTS} == set(ServiceContract.checks())

@@ -7,8 +7,16 @@ from collections.abc import Callable
 
 import pytest
 
-from modeld.testing import Contract, run
+from modeld.testing import Contract, DialectContract, RoutesContract, run
 from tests.testing.wire_mutants import MUTANTS, RIGHT
+
+OF_THE_CORE = {
+    "test_the_document_describes_it",
+    "test_a_failure_has_a_status_where_nothing_was_sent",
+    "test_a_client_that_leaves_ends_its_request",
+    "test_unknown_addresses_are_refused_as_it_declares",
+}
+"""What a dialect cannot break alone: another check would find that it breaks them."""
 
 
 @pytest.mark.parametrize("kind", RIGHT)
@@ -23,3 +31,8 @@ def test_a_mutant_fails_its_check_and_no_other(
 ) -> None:
     found = {each.check: each.why for each in run(make()) if each.verdict == "failed"}
     assert set(found) == {check}, found
+
+
+def test_each_check_has_a_mutant() -> None:
+    checks = {*DialectContract.checks(), *RoutesContract.checks()}
+    assert {check for _, _, check in MUTANTS} == checks - OF_THE_CORE

@@ -299,6 +299,18 @@ class LoadsToShow(ToyRoutes):
         return await super().listed(request)
 
 
+@fails("test_reads_are_served")
+class AlwaysFails(ToyRoutes):
+    async def listed(self, request: Request) -> Response:
+        raise KeyError("models")
+
+
+@fails("test_only_public_routes_are_open")
+class AsksForAKey(ToyRoutes):
+    async def page(self, request: Request) -> Response:
+        return PlainTextResponse("who are you?", status_code=401)
+
+
 @fails("test_a_service_in_trouble_is_no_fault_of_theirs")
 class TrustsTheService(ToyRoutes):
     async def listed(self, request: Request) -> Response:

@@ -45,7 +45,7 @@ class Checked:
 @click.option("--json", "as_json", is_flag=True, help="print a JSON array instead of a table")
 @settings_options(*_SETTINGS)
 def command(*, plugin: str, model: Path | None, as_json: bool, **given: Any) -> int:
-    """Check that PLUGIN, which is installed, keeps to the contracts of what it brings.
+    """Check that PLUGIN keeps to the contracts of what it brings.
 
     Each check passed or failed, was disclaimed (the plugin declares that it does not do this, and
     it is refused) or is untested (something was not given, or an earlier check failed). The engines

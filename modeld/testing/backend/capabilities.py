@@ -12,13 +12,13 @@ from typing import Any
 
 from modeld import Capability, Engine, GenerateRequest, Message, Sampling
 from modeld.capabilities import check as check_declared
-from modeld.errors import ModeldError, NotSupportedError
+from modeld.errors import ModeldError, NotSupportedError, TemplateError
 from modeld.messages import AudioPart, ImagePart, Reasoning, TextPart, Tool, ToolChoice
 from modeld.requests import AnyRequest, TokenizeRequest
 from modeld.responses import FinishReason, TokenizeResponse, ToolCallDelta
 from modeld.testing.backend.generating import ENDS
 from modeld.testing.backend.subject import BackendSubject, Generation, collect
-from modeld.testing.contract import DisclaimedError, assert_that, check
+from modeld.testing.contract import DisclaimedError, UntestedError, assert_that, check
 from modeld.testing.media import a_sound, an_image
 
 SCHEMA = {
@@ -43,11 +43,15 @@ class CapabilitySubject(BackendSubject):
 
         Raises:
             DisclaimedError: it is not declared, and the request is refused by name.
+            UntestedError: the model has no chat template.
         """
         declared = self.declared
         if capability in declared:
             async with self.loaded() as engine:
-                yield engine
+                try:
+                    yield engine
+                except TemplateError as exc:  # that one is missing is not known before a load
+                    raise UntestedError(f"{exc.message}; take a model with a template") from exc
             return
         spec, options = self.spec, self.typed_options
         try:

@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from modeld.sampling import COMMON, parameters_of
 from modeld.testing.backend.subject import BackendSubject, check_whole_number
 from modeld.testing.contract import assert_that, check
 from modeld.testing.naming import check_name
+from modeld.testing.timing import quickest
 
 FOREIGN: Final = ModelSpec(
     id="nobodys.zzz",
@@ -112,7 +112,7 @@ class DeclarationChecks(BackendSubject):
     @check()
     def test_can_load_is_quick(self) -> None:
         """It never blocks the event loop."""
-        took_s = _quickest(lambda: self.backend.can_load(self.spec))
+        took_s = quickest(lambda: self.backend.can_load(self.spec))
         assert_that(
             took_s < self.quick_s,
             f"can_load took {took_s:.3f} s; it is called on the event loop and must return at once",
@@ -182,7 +182,7 @@ class DeclarationChecks(BackendSubject):
     @check()
     def test_the_estimate_is_quick(self) -> None:
         """Others wait for it; what takes longer belongs into ``measure``."""
-        took_s = _quickest(lambda: self.backend.estimate(self.spec, self.typed_options))
+        took_s = quickest(lambda: self.backend.estimate(self.spec, self.typed_options))
         assert_that(
             took_s < self.estimate_s,
             f"estimate took {took_s:.1f} s; compute it from the spec, and leave to `measure` what"
@@ -195,13 +195,3 @@ def _is_module(name: object) -> bool:
         return isinstance(name, str) and find_spec(name) is not None
     except (ImportError, ValueError):
         return False
-
-
-def _quickest(call: Callable[[], object]) -> float:
-    """Return how long a call takes in seconds, the best of three: others use this machine too."""
-    took: list[float] = []
-    for _ in range(3):
-        began_s = time.perf_counter()
-        call()
-        took.append(time.perf_counter() - began_s)
-    return min(took)
