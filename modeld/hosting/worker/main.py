@@ -126,7 +126,7 @@ class Worker:
             done = errands.run(errand, self._report_progress)
             report = errands.loaded(done) if isinstance(done, StepEngine) else done
         except ModeldError as exc:
-            self._send(LoadFailed(code=exc.code, message=exc.message))
+            self._send(LoadFailed.of(exc))
         else:
             self._engine = done if isinstance(done, StepEngine) else None
             self._send(report)

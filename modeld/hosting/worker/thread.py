@@ -87,7 +87,7 @@ class WorkerThread(Link):
             done = errands.run(errand, lambda part: self._hand(Progress(fraction=part)))
             report = errands.loaded(done) if isinstance(done, StepEngine) else done
         except ModeldError as exc:
-            self._hand(LoadFailed(code=exc.code, message=exc.message))
+            self._hand(LoadFailed.of(exc))
         except BaseException as exc:  # noqa: BLE001  (an engine that exits must not do so unheard)
             self._hand(LoadFailed(code=LoadFailedError.code, message=f"it raised {described(exc)}"))
         else:
