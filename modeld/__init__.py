@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from modeld.messages import Message
     from modeld.requests import BackendSampling, GenerateRequest, Sampling
     from modeld.responses import Chunk, Done, Failed, FinishReason, StepChunk, Token, Usage
+    from modeld.route_context import RouteContext, route_context_of
     from modeld.settings import PluginSettings, Secret, Settings
     from modeld.values import Finding, MemoryEstimate, ModelSpec, Options
 
@@ -71,6 +72,7 @@ __all__ = [
     "PluginSettings",
     "PublicRoute",
     "RegistrySource",
+    "RouteContext",
     "Sampling",
     "Secret",
     "Settings",
@@ -81,12 +83,13 @@ __all__ = [
     "Usage",
     "create_app",
     "hookimpl",
+    "route_context_of",
 ]
 
 
 _HOMES = (
     *("errors", "values", "messages", "requests", "responses", "commands", "hookspecs"),
-    *("interfaces", "settings", "capabilities", "httpapi.app"),
+    *("interfaces", "settings", "capabilities", "route_context", "httpapi.app"),
 )
 """The modules that bring the names, the web stack last."""
 

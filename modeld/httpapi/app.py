@@ -81,7 +81,9 @@ class ModeldApp:
         self._loop_lag = LoopLagWatch(plugins.notify)
         self._keys = Keys.from_file(settings.api_key_file) if settings.api_key_file else Keys()
         self._origins = AllowedOrigins.from_settings(settings, self._keys)
-        self._gate = Gate(self._keys, Origins(trusted_hosts, self._origins), self.start)
+        self._salt = CacheSalt(self._keys, per_key=settings.cache_per_key)
+        origins = Origins(trusted_hosts, self._origins)
+        self._gate = Gate(self._keys, origins, self.start, self._salt)
         native = Native(Formatters(plugins.formatters.values()), plugins.sampling)
         self._dialects = [(each, each.routes()) for each in (native, *plugins.dialects())]
         self.routes: Sequence[GatedRoute] = self._routes()
@@ -150,9 +152,11 @@ class ModeldApp:
         ]
 
     def _operations_of_dialects(self) -> list[Operation]:
-        salt = CacheSalt(self._keys, per_key=self.settings.cache_per_key).of
         kit = Kit(
-            service=self.service, settings=self.settings, salt=salt, caller=self._keys.caller_of
+            service=self.service,
+            settings=self.settings,
+            salt=self._salt.of,
+            caller=self._keys.caller_of,
         )
         return [
             operation_of(dialect, route, kit)

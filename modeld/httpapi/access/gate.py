@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
+from functools import partial
 from typing import Any
 
 from starlette.datastructures import URLPath
@@ -11,10 +12,11 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
-from modeld.httpapi.access.keys import Keys
+from modeld.httpapi.access.keys import CacheSalt, Keys
 from modeld.httpapi.access.origins import Origins, is_reading
 from modeld.httpapi.exchange.exchange import UNMATCHED, exchange_of
 from modeld.httpapi.exchange.query import check_query
+from modeld.route_context import RouteContext, attach
 
 
 class Gate:
@@ -23,8 +25,15 @@ class Gate:
     It stands at each route instead of before the router, so that no decision is taken from a path.
     """
 
-    def __init__(self, keys: Keys, origins: Origins, start: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        keys: Keys,
+        origins: Origins,
+        start: Callable[[], Awaitable[None]],
+        salt: CacheSalt | None = None,
+    ) -> None:
         self._keys = keys
+        self._salt = salt or CacheSalt(keys, per_key=False)
         self._origins = origins
         self._start = start
 
@@ -55,6 +64,14 @@ class Gate:
             check_query(scope, query)
         if needs_service:
             await self._start()
+
+    def context_of(self, scope: Scope) -> RouteContext:
+        """Return what a plugin's route may know of a request that has passed."""
+        return RouteContext(
+            request_id=exchange_of(scope).request_id,
+            caller=self._keys.caller_of(scope),
+            salt=partial(self._salt.of, scope),
+        )
 
     async def nowhere(self, scope: Scope, _receive: Receive, _send: Send) -> None:
         """Refuse a request that no route matches."""
@@ -105,4 +122,5 @@ class GatedRoute(BaseRoute):
             changes_state=self._changes_state,
             query=self._query,
         )
+        attach(scope, self._gate.context_of(scope))
         await self.route.handle(scope, receive, send)
