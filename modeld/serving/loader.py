@@ -11,7 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from modeld.capabilities import Capability
-from modeld.errors import LoadFailedError
+from modeld.errors import ConfigurationError, LoadFailedError
 from modeld.events import Event, ModelLoading, ModelLoadProgress
 from modeld.hosting.host import Hosting
 from modeld.hosting.loading import LoadingHost
@@ -69,7 +69,9 @@ class Loader:
         )
         try:
             if await _ended(call, silence):
-                return await contained(call.result(), host, backend.name)
+                engine = await contained(call.result(), host, backend.name)
+                _check_slots(engine, entry)
+                return engine
         except PluginFault as exc:
             await _abandon(call, host)
             raise LoadFailedError(str(exc)) from exc
@@ -107,6 +109,21 @@ class Loader:
         measured_mb, estimated_mb = measured_bytes >> 20, entry.need.estimated_bytes >> 20
         log.info("%s: %d MiB measured, %d estimated", entry.spec.id, measured_mb, estimated_mb)
         return measured_bytes
+
+
+def _check_slots(engine: Engine, entry: ModelEntry) -> None:
+    """Refuse an engine that works on fewer requests at once than the model's options ask for.
+
+    Raises:
+        ConfigurationError: it does.
+    """
+    wanted = entry.options.slots
+    if wanted is not None and engine.slots < wanted:
+        raise ConfigurationError(
+            f"the option slots is {wanted}, and an engine of backend {entry.backend.name!r} works"
+            f" on {engine.slots} at once; set it to {engine.slots} at most, or leave it out",
+            field="models",
+        )
 
 
 def estimate(backend: Backend, spec: ModelSpec, options: Options) -> int:
