@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         StepEngine,
     )
     from modeld.messages import Message
+    from modeld.plugin_tables import read_settings
     from modeld.requests import BackendSampling, GenerateRequest, Sampling
     from modeld.responses import Chunk, Done, Failed, FinishReason, StepChunk, Token, Usage
     from modeld.route_context import RouteContext, route_context_of
@@ -83,13 +84,14 @@ __all__ = [
     "Usage",
     "create_app",
     "hookimpl",
+    "read_settings",
     "route_context_of",
 ]
 
 
 _HOMES = (
     *("errors", "values", "messages", "requests", "responses", "commands", "hookspecs"),
-    *("interfaces", "settings", "capabilities", "route_context", "httpapi.app"),
+    *("interfaces", "settings", "capabilities", "route_context", "plugin_tables", "httpapi.app"),
 )
 """The modules that bring the names, the web stack last."""
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
@@ -34,10 +33,10 @@ from modeld.httpapi.routes.swagger import swagger_operation, swagger_route
 from modeld.httpapi.server.loop_lag import LoopLagWatch
 from modeld.httpapi.startup import Lifetime
 from modeld.interfaces import ModelService, PublicRoute
-from modeld.plugin_tables import find_tables
+from modeld.plugin_tables import read_settings
 from modeld.plugins import PluginHost
 from modeld.serving.service import LocalService
-from modeld.settings import Settings, resolve
+from modeld.settings import Settings
 
 
 def create_app(
@@ -56,7 +55,7 @@ def create_app(
         ConfigurationError: the settings or the plugins cannot be used; nothing was started.
     """
     if settings is None:
-        settings = resolve({}, os.environ, tables=find_tables).settings
+        settings = read_settings()
     if plugins is None:
         plugins = PluginHost.discover(settings)
     return ModeldApp(settings, plugins, trusted_hosts or settings.trusted_hosts or None)
