@@ -41,11 +41,13 @@ if TYPE_CHECKING:
         StepEngine,
     )
     from modeld.messages import Message
+    from modeld.plugin_tables import read_settings
     from modeld.pythonapi.blocking import BlockingModels
     from modeld.pythonapi.models import Models
     from modeld.pythonapi.opening import open, open_blocking  # noqa: A004  (always modeld.open)
     from modeld.requests import BackendSampling, GenerateRequest, Sampling
     from modeld.responses import Chunk, Done, Failed, FinishReason, StepChunk, Token, Usage
+    from modeld.route_context import RouteContext, route_context_of
     from modeld.settings import PluginSettings, Secret, Settings
     from modeld.values import Finding, MemoryEstimate, ModelSpec, Options
 
@@ -79,6 +81,7 @@ __all__ = [
     "PluginSettings",
     "PublicRoute",
     "RegistrySource",
+    "RouteContext",
     "Sampling",
     "Secret",
     "Settings",
@@ -91,12 +94,15 @@ __all__ = [
     "hookimpl",
     "open",
     "open_blocking",
+    "read_settings",
+    "route_context_of",
 ]
 
 
 _HOMES = (
     *("errors", "values", "messages", "requests", "responses", "commands", "hookspecs"),
-    *("interfaces", "settings", "capabilities", "generation", "pythonapi.opening", "httpapi.app"),
+    *("interfaces", "settings", "capabilities", "generation", "route_context", "plugin_tables"),
+    *("pythonapi.opening", "httpapi.app"),
 )
 """The modules that bring the names, the web stack last."""
 

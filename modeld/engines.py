@@ -25,7 +25,7 @@ class Engine(ABC):
     """
 
     slots: int
-    """How many :meth:`generate` and :meth:`submit` serve at once. The caller never exceeds it."""
+    """How many requests it can work on at once. The caller never exceeds it."""
 
     held_bytes: int = 0
     """What the model was measured to hold, in bytes; 0 where it could not be measured."""
@@ -107,7 +107,7 @@ class StepEngine(ABC):
     """
 
     slots: int
-    """How many requests may have been taken on and not ended at any time."""
+    """How many requests it can work on at once: taken on and not yet ended."""
 
     held_bytes: int = 0
     """What the loaded model holds in memory, in bytes; 0 where that is not known."""

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Everything that can go wrong, as one tree with stable codes. It knows no HTTP.
+"""Everything that can go wrong, as one tree with stable codes.
+
+It knows nothing of HTTP, but for the status that a plugin's own kind of error may bring with it.
 
 A code never changes its meaning: it is the ``reason`` of an error body, a metric label and a word
 in the log. ``retryable`` says whether the same request may succeed later without a change.
@@ -7,7 +9,19 @@ in the log. ``retryable`` says whether the same request may succeed later withou
 
 from __future__ import annotations
 
-from typing import ClassVar
+import re
+from collections.abc import Mapping
+from typing import ClassVar, Final, TypeAlias
+
+MOST_LEARNED: Final = 256
+"""How many kinds of errors are taken over from workers; more are internal errors."""
+
+_CODE: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_STATUSES: Final = range(400, 600)
+
+OwnKind: TypeAlias = tuple[str, int | None, bool]
+"""What makes a plugin's kind of error known elsewhere: the code of the kind of modeld's that it is
+derived from, its own status if it has one, and whether it is retryable."""
 
 
 class ModeldError(Exception):
@@ -15,10 +29,23 @@ class ModeldError(Exception):
 
     ``retry_after_s`` is set where waiting that many seconds is likely to help; ``field`` names the
     part of the request or of the settings that is to blame.
+
+    A plugin's own kind is a class with a ``code`` of its own. Its ``status`` is the HTTP status,
+    from 400 to 599; ``None`` is that of the class that it is derived from.
+
+    Raises:
+        TypeError: where such a class is made, if its code or its status cannot be one.
     """
 
     code: ClassVar[str] = "internal_error"
     retryable: ClassVar[bool] = False
+    status: ClassVar[int | None] = None
+
+    def __init_subclass__(cls) -> None:
+        """Check what a plugin's own kind of error says of itself."""
+        super().__init_subclass__()
+        if cls.__module__ != __name__:
+            _check_own(cls)
 
     log_tail: tuple[str, ...] = ()
     """What a runtime wrote last before it failed: for who runs the server, and for no client."""
@@ -33,7 +60,8 @@ class ModeldError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Say how to unpickle it, which Python cannot know of keyword arguments."""
-        return error_from_code, (self.code, self.message, self.retry_after_s, self.field)
+        values = self.code, self.message, self.retry_after_s, self.field
+        return error_from_code, (*values, own_kind(self))
 
 
 class ConfigurationError(ModeldError):
@@ -235,15 +263,76 @@ def _sendable(text: object) -> str:
     return str(text).encode(errors="backslashreplace").decode()
 
 
+def own_kind(error: ModeldError) -> OwnKind | None:
+    """Return what a plugin's kind of error is made of, and ``None`` for one of modeld's own."""
+    cls = type(error)
+    if cls in _CORE:
+        return None
+    family = next(each for each in cls.__mro__ if each in _CORE)
+    return family.code, cls.status, cls.retryable
+
+
 def error_from_code(
-    code: str, message: str, retry_after_s: float | None = None, field: str | None = None
+    code: str,
+    message: str,
+    retry_after_s: float | None = None,
+    field: str | None = None,
+    own: OwnKind | None = None,
 ) -> ModeldError:
     """Return the error that ``code`` stands for; an unknown code is an :class:`InternalError`.
 
     With this an error crosses a process border as plain values. A plugin's class may want other
-    arguments of its own, so its ``__init__`` is not called.
+    arguments of its own, so its ``__init__`` is not called. Where its class is not known on this
+    side, ``own`` makes it known.
     """
-    cls = error_codes().get(code, InternalError)
+    cls = error_codes().get(code) or _learn(code, own) or InternalError
     error = cls.__new__(cls, message)
     ModeldError.__init__(error, message, retry_after_s=retry_after_s, field=field)
     return error
+
+
+_CORE: Final = frozenset(_tree(ModeldError))
+_OWNERS: Final[Mapping[str, type[ModeldError]]] = {cls.code: cls for cls in _tree(ModeldError)} | {
+    ModeldError.code: ModeldError
+}
+_learned: Final[list[type[ModeldError]]] = []
+"""The kinds of errors whose classes are in workers only; nobody else would hold them."""
+
+
+def _learn(code: str, own: OwnKind | None) -> type[ModeldError] | None:
+    """Return a class for a kind of error that is known on the other side, if it can be one."""
+    if own is None or len(_learned) >= MOST_LEARNED:
+        return None
+    family, status, retryable = own
+    base = _OWNERS.get(family)
+    # Before the class is made, because it would be in the tree even if it were refused.
+    if base is None or _fault_of_code(code, base) or _fault_of_status(status, code):
+        return None
+    members = {"code": code, "status": status, "retryable": retryable}
+    cls = type("PluginError", (base,), {**members, "__module__": "modeld_plugin"})
+    _learned.append(cls)
+    return cls
+
+
+def _check_own(cls: type[ModeldError]) -> None:
+    own = vars(cls)
+    fault = _fault_of_code(own["code"], cls) if "code" in own else None
+    if fault := fault or _fault_of_status(own.get("status"), cls.code):
+        raise TypeError(f"{cls.__name__}: {fault}")
+
+
+def _fault_of_code(code: object, cls: type[ModeldError]) -> str | None:
+    if not (isinstance(code, str) and _CODE.fullmatch(code)):
+        return f"the code {code!r} is not small letters, digits and _"
+    owner = _OWNERS.get(code)
+    if owner is not None and not issubclass(cls, owner):
+        return f"the code {code!r} is that of {owner.__name__}"
+    return None
+
+
+def _fault_of_status(status: object, code: str) -> str | None:
+    if status is None:
+        return None
+    if type(status) is not int or status not in _STATUSES:
+        return f"the status {status!r} is not one of HTTP from 400 to 599"
+    return "it has a status and no code of its own; give it one" if code in _OWNERS else None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 from modeld.commands import Command
+from modeld.events import Event
 from modeld.interfaces import (
     Backend,
     EvictionPolicy,
@@ -131,9 +132,10 @@ def modeld_choose_backend(spec: ModelSpec, backends: Sequence[Backend]) -> Backe
 
 @hookspec(firstresult=True)
 def modeld_build_service(
-    settings: Settings, build_local: Callable[[], ModelService]
+    settings: Settings, build_local: Callable[[], ModelService], notify: Callable[[Event], None]
 ) -> ModelService | None:
     """Put another service in place of the local one; called once per application.
 
     ``build_local`` makes the service that would be used otherwise, for those who wrap it.
+    ``notify`` tells all observers of an event; it is called on the event loop.
     """

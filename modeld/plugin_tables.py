@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from modeld.errors import ConfigurationError
 from modeld.installed_plugin import InstalledPlugin, entries, entries_of_others
 from modeld.plugin_hooks import PluginHooks
-from modeld.settings import PluginTables, Settings
+from modeld.settings import PluginTables, Settings, resolve
 
 
 def find_tables(settings: Settings) -> PluginTables:
@@ -41,6 +42,18 @@ def find_tables(settings: Settings) -> PluginTables:
             if entry.name not in found or (entry.name in in_use and found[entry.name].table is None)
         ),
     )
+
+
+def read_settings(config: str | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings as ``modeld serve`` without options has them, the plugins' too.
+
+    They come from the environment, this process's unless another is given, and from the file
+    ``config``, or the one that ``MODELD_CONFIG`` names.
+
+    Raises:
+        ConfigurationError: a value is unknown, of the wrong type or out of range.
+    """
+    return resolve({}, os.environ if environ is None else environ, config, find_tables).settings
 
 
 def check_distinct(plugins: Iterable[InstalledPlugin]) -> None:

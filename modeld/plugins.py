@@ -198,7 +198,9 @@ class PluginHost:
             ConfigurationError: a plugin's ``modeld_build_service`` raised or returned no service.
         """
         try:
-            built = self._hooks.first("modeld_build_service", build_local=build_local)
+            built = self._hooks.first(
+                "modeld_build_service", build_local=build_local, notify=self.notify
+            )
         except PluginFault as fault:
             raise ConfigurationError(str(fault)) from fault
         if built is None:

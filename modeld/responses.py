@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, TypeAlias
 
-from modeld.errors import ModeldError
+from modeld.errors import ModeldError, OwnKind, own_kind
 from modeld.messages import ToolCall
 from modeld.requests import (
     AnyUnaryRequest,
@@ -119,17 +119,19 @@ class Done(Value, frozen=True, kw_only=True, tag="done", array_like=True):
 class Failed(Value, frozen=True, kw_only=True, tag="failed", array_like=True):
     """The end of one request that an engine could not serve, as an error code and a message.
 
+    ``own`` says what a plugin's own kind of error is.
     Only step engines yield it; everywhere else the same thing is an exception.
     """
 
     code: str
     message: str
     field: str | None = None
+    own: OwnKind | None = None
 
     @classmethod
     def of(cls, error: ModeldError) -> Failed:
         """Return an error as what a step engine yields."""
-        return cls(code=error.code, message=error.message, field=error.field)
+        return cls(code=error.code, message=error.message, field=error.field, own=own_kind(error))
 
 
 Piece: TypeAlias = Token | ReasoningToken | ToolCallDelta

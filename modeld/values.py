@@ -96,11 +96,17 @@ def named(specs: Iterable[ModelSpec], name: str) -> ModelSpec | None:
 class Options(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What can be set for one model; a backend extends it with options of its own.
 
-    ``slots`` is how many requests one loaded model serves at once. ``max_idle_s`` is for one model
-    what the setting of that name is for all.
+    ``slots`` is how many requests one loaded model works on at once; a load whose engine has fewer
+    fails. ``max_idle_s`` is for one model what the setting of that name is for all.
     """
 
-    slots: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
+    slots: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=256)] | None,
+        msgspec.Meta(
+            description="how many requests one loaded model works on at once; as many as its engine"
+            " can unless set"
+        ),
+    ] = None
     max_idle_s: Annotated[
         Annotated[float, msgspec.Meta(ge=0)] | None,
         msgspec.Meta(

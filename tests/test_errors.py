@@ -12,6 +12,7 @@ from modeld.errors import (
     WorkerCrashedError,
     error_codes,
     error_from_code,
+    own_kind,
 )
 
 CODES = {
@@ -106,3 +107,75 @@ def test_only_what_may_succeed_later_is_retryable() -> None:
 
 def test_a_crash_has_a_cause_of_one_word() -> None:
     assert WorkerCrashedError("gone").cause == "exit"
+
+
+class QuotaUsedError(ModeldError):
+    """The account has no tokens left."""
+
+    code = "quota_used"
+    status = 402
+
+    def __init__(self, account: str) -> None:
+        super().__init__(f"{account} has no tokens left", field="model")
+
+
+class BusyError(QueueFullError):
+    """The upstream server is busy."""
+
+    code = "upstream_busy"
+
+
+def test_an_error_of_a_plugins_own_crosses_as_plain_values() -> None:
+    error = QuotaUsedError("me")
+    copy = error_from_code(error.code, error.message, field=error.field, own=own_kind(error))
+    assert type(copy) is QuotaUsedError
+    assert (copy.message, copy.field) == ("me has no tokens left", "model")
+    assert own_kind(error) == ("internal_error", 402, False)
+    assert own_kind(BusyError("x")) == ("queue_full", None, True)
+    assert own_kind(QueueFullError("x")) is None
+
+
+def test_an_error_whose_class_is_not_known_here_is_what_it_says_it_is() -> None:
+    error = error_from_code("far_away", "too far", own=("queue_full", 418, False))
+    assert isinstance(error, QueueFullError)
+    assert (error.code, error.status, error.retryable) == ("far_away", 418, False)
+    assert type(error_from_code("far_away", "again")) is type(error)
+    assert own_kind(error) == ("queue_full", 418, False)
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), copy.message) == (type(error), "too far")
+
+
+@pytest.mark.parametrize(
+    "own", [("no_such", 418, False), ("queue_full", 200, False), ("queue_full", 99999, False)]
+)
+def test_what_cannot_be_an_error_is_an_internal_one(own: tuple[str, int, bool]) -> None:
+    assert type(error_from_code("nonsense", "x", own=own)) is InternalError
+    assert type(error_from_code("NO WORD", "x", own=("queue_full", 418, False))) is InternalError
+
+
+def test_no_more_than_so_many_kinds_are_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(errors, "MOST_LEARNED", 0)
+    assert type(error_from_code("one_more", "x", own=("queue_full", 418, False))) is InternalError
+
+
+@pytest.mark.parametrize(
+    ("base", "members", "said"),
+    [
+        (ModeldError, {"code": "Not A Word"}, "Own: the code 'Not A Word' is not small letters"),
+        (ModeldError, {"code": 7}, "Own: the code 7 is not small letters"),
+        (ModeldError, {"code": "queue_full"}, "the code 'queue_full' is that of QueueFullError"),
+        (
+            ModeldError,
+            {"code": "own", "status": 200},
+            "the status 200 is not one of HTTP",
+        ),
+        (ModeldError, {"code": "own", "status": "402"}, "the status '402' is not one of HTTP"),
+        (ModeldError, {"status": 402}, "it has a status and no code of its own"),
+        (QueueFullError, {"status": 402}, "it has a status and no code of its own"),
+    ],
+)
+def test_a_class_that_cannot_be_an_error_is_refused(
+    base: type[ModeldError], members: dict[str, object], said: str
+) -> None:
+    with pytest.raises(TypeError, match=said):
+        type("Own", (base,), members)

@@ -4,16 +4,23 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
 from msgspec import Meta
 
+import modeld
 from modeld import PluginSettings, Settings, hookimpl
 from modeld.errors import ConfigurationError
 from modeld.plugin_tables import find_tables
 from modeld.settings import resolve
-from tests.support.plugins.shelf import ShelfPlugin, ShelfSettings
+from tests.support.plugins.shelf import (
+    ShelfPlugin,
+    ShelfSettings,
+    SpeakerPlugin,
+    SpeakerSettings,
+)
 from tests.support.plugins.some_plugins import ZOO, discover, status_of
 
 
@@ -50,7 +57,7 @@ def zoo(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("zoo")
 def test_installed_plugins_are_asked_for_their_settings() -> None:
     found = find_tables(Settings())
-    assert [table.plugin for table in found.tables] == ["zoo-shelf"]
+    assert [table.plugin for table in found.tables] == ["zoo-shelf", "zoo-speaker"]
     assert "zoo-plain" in found.without
     assert "lru" in found.without
     assert found.left_out["zoo-fallen"].startswith("the plugin is broken: import raised")
@@ -59,7 +66,7 @@ def test_installed_plugins_are_asked_for_their_settings() -> None:
 @pytest.mark.usefixtures("zoo")
 def test_a_blocked_plugin_is_not_imported_for_its_settings() -> None:
     found = find_tables(Settings(block_plugins=("zoo-shelf",)))
-    assert not found.tables
+    assert [table.plugin for table in found.tables] == ["zoo-speaker"]
     assert found.left_out["zoo-shelf"] == "block_plugins leaves the plugin out"
 
 
@@ -84,6 +91,24 @@ def test_an_application_gives_values_to_its_own_plugin() -> None:
     host = discover({"shelf": ShelfPlugin}, plugins=(ShelfSettings(folder="/texts"),))
     source: Any = host.sources["zoo-shelf"]
     assert source.settings.folder == "/texts"
+
+
+def test_the_hook_of_commands_has_them_too() -> None:
+    host = discover({"speaker": SpeakerPlugin}, plugins=(SpeakerSettings(words="Sing."),))
+    assert host.commands["speak"].summary == "Sing."
+
+
+@pytest.mark.usefixtures("zoo")
+def test_settings_are_read_as_a_server_without_options_has_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "modeld.json"
+    config.write_text('{"addr": ":1", "zoo-shelf": {"most": 3}}')
+    monkeypatch.setenv("MODELD_ZOO_SHELF_FOLDER", "/texts")
+    settings = modeld.read_settings(str(config))
+    own = settings.of(ShelfSettings)
+    assert (settings.addr, own.most, own.folder) == (":1", 3, "/texts")
+    assert modeld.read_settings(environ={}) == Settings()
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -16,8 +15,9 @@ from modeld.commands import Command
 from modeld.errors import ConfigurationError, InternalError
 from modeld.expectation import nearest
 from modeld.plugin_guard import described
+from modeld.plugin_tables import read_settings
 from modeld.plugins import PluginHost
-from modeld.settings import Settings, own_settings
+from modeld.settings import Settings
 from modeld.values import PluginStatus
 
 EXTRAS: Final[Mapping[str, str]] = {"bench": "bench"}
@@ -87,6 +87,6 @@ def _warning(status: PluginStatus) -> str:
 def _settings() -> Settings:
     """Return the settings, or the defaults if they are wrong: other commands say how."""
     try:
-        return own_settings({}, os.environ)
+        return read_settings()
     except ConfigurationError:
         return Settings()

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from modeld.dialects.documents import Parameter, ResponseDoc
 from modeld.dialects.encoder import Encoder
@@ -153,6 +153,12 @@ class BodyRoute(Documented, Generic[B]):
 DialectRoute: TypeAlias = GenerationRoute[Any] | UnaryRoute[Any] | PlainRoute | BodyRoute[Any]
 
 
+class AnyErrorBody(BaseModel):
+    """An error of a dialect that does not say how its errors look."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 class Dialect(ABC):
     """A wire format.
 
@@ -165,7 +171,7 @@ class Dialect(ABC):
     name: str
     prefixes: tuple[str, ...] = ()
     base_path: str | None = None
-    error_body: type[BaseModel]
+    error_body: type[BaseModel] = AnyErrorBody
 
     @abstractmethod
     def routes(self) -> Sequence[DialectRoute]:

@@ -179,7 +179,7 @@ class HostedEngine(Engine):
     async def _end(self, chunk: Sent, expected: type[E]) -> E:
         """Return the end of a request, of the type ``expected``; raise what it failed with."""
         if isinstance(chunk, Failed):
-            raise error_from_code(chunk.code, chunk.message, field=chunk.field)
+            raise error_from_code(chunk.code, chunk.message, field=chunk.field, own=chunk.own)
         if isinstance(chunk, expected):
             return chunk
         found, due = type(chunk).__name__, expected.__name__

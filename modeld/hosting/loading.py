@@ -145,8 +145,8 @@ class LoadingHost:
                     worker.on_prepared(report)
                 case Progress(fraction=fraction):
                     self.progress(fraction)
-                case LoadFailed(code=code, message=message):
-                    fail(error_from_code(code, message))
+                case LoadFailed(code=code, message=message, own=own):
+                    fail(error_from_code(code, message, own=own))
                 case _ if isinstance(report, expected) and not ended.done():
                     ended.set_result(report)
                 case _:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -44,10 +43,10 @@ from modeld.httpapi.routes.swagger import swagger_operation, swagger_route
 from modeld.httpapi.server.loop_lag import LoopLagWatch
 from modeld.interfaces import ModelService, PublicRoute
 from modeld.lifetime import assembled
-from modeld.plugin_tables import find_tables
+from modeld.plugin_tables import read_settings
 from modeld.plugins import PluginHost
 from modeld.pythonapi.models import Models as PythonApi
-from modeld.settings import Settings, resolve
+from modeld.settings import Settings
 
 
 def create_app(
@@ -67,7 +66,7 @@ def create_app(
         ConfigurationError: the settings or the plugins cannot be used; nothing was started.
     """
     if settings is None:
-        settings = resolve({}, os.environ, tables=find_tables).settings
+        settings = read_settings()
     if not isinstance(plugins, PluginHost):
         plugins = PluginHost.discover(settings, plugins)
     return ModeldApp(settings, plugins, trusted_hosts or settings.trusted_hosts or None)
@@ -93,7 +92,9 @@ class ModeldApp:
         self._loop_lag = LoopLagWatch(plugins.notify)
         self._keys = Keys.from_file(settings.api_key_file) if settings.api_key_file else Keys()
         self._origins = AllowedOrigins.from_settings(settings, self._keys)
-        self._gate = Gate(self._keys, Origins(trusted_hosts, self._origins), self.start)
+        self._salt = CacheSalt(self._keys, per_key=settings.cache_per_key)
+        origins = Origins(trusted_hosts, self._origins)
+        self._gate = Gate(self._keys, origins, self.start, self._salt)
         native = Native(Formatters(plugins.formatters.values()), plugins.sampling)
         self._dialects = [(each, each.routes()) for each in (native, *plugins.dialects())]
         self.routes: Sequence[GatedRoute] = self._routes()
@@ -164,11 +165,10 @@ class ModeldApp:
         ]
 
     def _operations_of_dialects(self) -> list[Operation]:
-        salt = CacheSalt(self._keys, per_key=self.settings.cache_per_key).of
         kit = Kit(
             service=self.service,
             settings=self.settings,
-            salt=salt,
+            salt=self._salt.of,
             caller=self._keys.caller_of,
             note=self.plugins.faults.note,
         )

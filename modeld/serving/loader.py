@@ -11,7 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from modeld.capabilities import Capability
-from modeld.errors import InternalError, LoadFailedError, ModeldError
+from modeld.errors import ConfigurationError, InternalError, LoadFailedError, ModeldError
 from modeld.events import Event, ModelLoading, ModelLoadProgress
 from modeld.hosting.host import Hosting
 from modeld.hosting.loading import LoadingHost
@@ -76,7 +76,9 @@ class Loader:
         )
         try:
             if await _ended(call, silence):
-                return await contained(call.result(), host, backend.name, self._note)
+                engine = await contained(call.result(), host, backend.name, self._note)
+                _check_slots(engine, entry)
+                return engine
         except PluginFault as exc:
             await _abandon(call, host)
             raise LoadFailedError(str(exc)) from exc
@@ -143,6 +145,21 @@ class Loader:
             except Exception as exc:  # noqa: BLE001  (a plugin's fault must not stop the server)
                 what = f"an engine of backend {backend!r} that is not used did not close"
                 self._note("backend", backend, f"{what}: {said(exc)}", exc)
+
+
+def _check_slots(engine: Engine, entry: ModelEntry) -> None:
+    """Refuse an engine that works on fewer requests at once than the model's options ask for.
+
+    Raises:
+        ConfigurationError: it does.
+    """
+    wanted = entry.options.slots
+    if wanted is not None and engine.slots < wanted:
+        raise ConfigurationError(
+            f"the option slots is {wanted}, and an engine of backend {entry.backend.name!r} works"
+            f" on {engine.slots} at once; set it to {engine.slots} at most, or leave it out",
+            field="models",
+        )
 
 
 def estimate(backend: Backend, spec: ModelSpec, options: Options) -> int:

@@ -81,7 +81,14 @@ def test_what_is_left_out_is_named_once_each_beside_the_help():
 
 
 @pytest.mark.usefixtures("zoo")
-@pytest.mark.parametrize("args", [["version"], ["serve", "--help"], ["completion", "bash"]])
+def test_the_help_of_a_command_with_settings_looks_for_those_of_plugins():
+    found = imported_by("serve", "--help")
+    assert "zoo_commands.plugins" in found
+    assert "zoo_commands.greet" not in found
+
+
+@pytest.mark.usefixtures("zoo")
+@pytest.mark.parametrize("args", [["version"], ["completion", "bash"]])
 def test_a_built_in_command_does_not_look_for_plugins(args):
     assert not {name for name in imported_by(*args) if name.startswith("zoo_commands")}
 
@@ -122,7 +129,7 @@ def test_a_blocked_plugin_brings_no_command(monkeypatch):
 
 
 def test_a_command_that_an_extra_brings_is_named_with_it(monkeypatch, capsys):
-    monkeypatch.setattr("modeld.plugins.entry_points", lambda group: [])
+    monkeypatch.setattr("modeld.installed_plugin.entry_points", lambda group: [])
     assert main(["bench", "http://127.0.0.1:1"]) == ExitCode.USAGE
     said = "modeld bench is not installed; `pip install modeld[bench]` brings it"
     assert said in capsys.readouterr().err

@@ -92,6 +92,14 @@ def test_a_source_has_the_settings_of_its_plugin(capsys: pytest.CaptureFixture[s
     assert models["poem"]["path"] == "/texts"
 
 
+def test_commands_of_plugins_have_their_settings(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MODELD_ZOO_SPEAKER_WORDS", "Say something.")
+    assert main(["--help"]) == ExitCode.OK
+    assert "Say something." in capsys.readouterr().out
+
+
 def test_a_shell_completes_the_flags_of_plugins() -> None:
     complete = ShellComplete(cli, {}, "modeld", "_MODELD_COMPLETE")
     found = complete.get_completions(["serve"], "--zoo-shelf-m")

@@ -8,7 +8,6 @@ of them the model takes is for the service to say, which knows the model's backe
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
@@ -17,10 +16,11 @@ from msgspec import inspect
 
 from modeld.cli.params import Number, SettingsCommand
 from modeld.errors import ConfigurationError
+from modeld.plugin_tables import read_settings
 from modeld.plugins import PluginHost
 from modeld.requests import Sampling
 from modeld.sampling import COMMON, SamplingParameter, is_pairs
-from modeld.settings import Settings, own_settings
+from modeld.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -91,7 +91,7 @@ def _declared() -> tuple[SamplingParameter, ...]:
     What is wrong with a plugin or a setting is said by the command itself, once it runs.
     """
     try:
-        settings = own_settings({}, os.environ)
+        settings = read_settings()
     except ConfigurationError:
         settings = Settings()
     log = logging.getLogger("modeld.plugins")

@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
+from modeld.errors import ModeldError, OwnKind, own_kind
 from modeld.hosting.channel.vectors import Vectors
 from modeld.requests import AnyRequest
 from modeld.responses import RerankResponse, StepChunk, TextResponse, TokenizeResponse
@@ -126,10 +127,16 @@ class Returned(Value, frozen=True, kw_only=True, array_like=True, tag="returned"
 
 
 class LoadFailed(Value, frozen=True, kw_only=True, array_like=True, tag="load_failed"):
-    """A load or a call has failed; ``code`` is one of :mod:`modeld.errors`."""
+    """A load or a call has failed; ``code`` is one of :mod:`modeld.errors`, or a plugin's own."""
 
     code: str
     message: str
+    own: OwnKind | None = None
+
+    @classmethod
+    def of(cls, error: ModeldError) -> LoadFailed:
+        """Return an error as a report."""
+        return cls(code=error.code, message=error.message, own=own_kind(error))
 
 
 class Stepped(Value, frozen=True, kw_only=True, array_like=True, tag="stepped"):

@@ -128,7 +128,7 @@ class Worker:
             report = errands.loaded(done) if isinstance(done, StepEngine) else done
         except ModeldError as exc:
             _write_log(exc.log_tail)
-            self._send(LoadFailed(code=exc.code, message=exc.message))
+            self._send(LoadFailed.of(exc))
         else:
             self._engine = done if isinstance(done, StepEngine) else None
             self._send(report)

@@ -94,7 +94,7 @@ class WorkerThread(Link):
             report = errands.loaded(done) if isinstance(done, StepEngine) else done
         except ModeldError as exc:
             self._tail = exc.log_tail
-            self._hand(LoadFailed(code=exc.code, message=exc.message))
+            self._hand(LoadFailed.of(exc))
         except BaseException as exc:  # noqa: BLE001  (an engine that exits must not do so unheard)
             self._tail = last_words.traceback_of(exc)
             self._hand(LoadFailed(code=LoadFailedError.code, message=f"it raised {described(exc)}"))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
 from typing import Any
 
 from starlette.datastructures import URLPath
@@ -11,11 +12,12 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match, NoMatchFound
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from modeld.httpapi.access.keys import Keys
+from modeld.httpapi.access.keys import CacheSalt, Keys
 from modeld.httpapi.access.origins import Origins, is_reading
 from modeld.httpapi.exchange.contained import Blame, Contained
 from modeld.httpapi.exchange.exchange import UNMATCHED, exchange_of
 from modeld.httpapi.exchange.query import check_query
+from modeld.route_context import RouteContext, attach
 
 
 class Gate:
@@ -24,8 +26,15 @@ class Gate:
     It stands at each route instead of before the router, so that no decision is taken from a path.
     """
 
-    def __init__(self, keys: Keys, origins: Origins, start: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        keys: Keys,
+        origins: Origins,
+        start: Callable[[], Awaitable[None]],
+        salt: CacheSalt | None = None,
+    ) -> None:
         self._keys = keys
+        self._salt = salt or CacheSalt(keys, per_key=False)
         self._origins = origins
         self._start = start
 
@@ -57,6 +66,14 @@ class Gate:
         if needs_service:
             await self._start()
 
+    def context_of(self, scope: Scope) -> RouteContext:
+        """Return what a plugin's route may know of a request that has passed."""
+        return RouteContext(
+            request_id=exchange_of(scope).request_id,
+            caller=self._keys.caller_of(scope),
+            salt=partial(self._salt.of, scope),
+        )
+
     async def nowhere(self, scope: Scope, _receive: Receive, _send: Send) -> None:
         """Refuse a request that no route matches."""
         await self.pass_through(scope, UNMATCHED, needs_service=False)
@@ -83,6 +100,7 @@ class GatedRoute(BaseRoute):
         blame: Blame | None = None,
     ) -> None:
         self._handle: ASGIApp = route.handle
+        self._is_plugins = blame is not None
         if blame is not None:
             self._handle = Contained(route.handle, f"route {template!r}", blame)
         self.route = route
@@ -109,6 +127,8 @@ class GatedRoute(BaseRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the gate, then serve."""
         await self.pass_gate(scope)
+        if self._is_plugins:
+            attach(scope, self._gate.context_of(scope))
         await self._handle(scope, receive, send)
 
     async def pass_gate(self, scope: Scope) -> None:

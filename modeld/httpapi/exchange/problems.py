@@ -151,7 +151,9 @@ class Problems:
 
 
 def status_of(error: ModeldError) -> int:
-    """Return the HTTP status of an error; a plugin's own kind has that of its base."""
+    """Return the HTTP status of an error: a plugin's own kind says it, or has that of its base."""
+    if error.status is not None:
+        return error.status
     codes = (getattr(cls, "code", "") for cls in type(error).__mro__)
     return next(STATUS[code] for code in codes if code in STATUS)
 

@@ -20,8 +20,9 @@ from modeld.errors import (
     StartError,
     UnauthorizedError,
     error_codes,
+    error_from_code,
 )
-from modeld.httpapi.exchange.problems import STATUS, ErrorBody
+from modeld.httpapi.exchange.problems import STATUS, ErrorBody, native_error, status_of
 from modeld.httpapi.openapi.headers import described_headers
 
 Json: TypeAlias = dict[str, Any]
@@ -137,7 +138,7 @@ class Failures:
         own = None if dialect is None or dialect.error_body is ErrorBody else dialect
         reasons: dict[int, list[str]] = {}
         for code in dict.fromkeys(error.code for error in errors):
-            status = STATUS[code] if own is None else _example(code, own).status
+            status = status_of(_error(code)) if own is None else _example(code, own).status
             reasons.setdefault(status, []).append(code)
         for reason, (status, _) in REFUSALS.items():
             reasons.setdefault(status, []).append(reason)
@@ -149,7 +150,8 @@ class Failures:
         return response
 
     def _reference(self, reasons: Sequence[str], dialect: Dialect | None) -> Json:
-        reasons = sorted(reasons, key=[*STATUS, *REFUSALS].index)
+        known = [*STATUS, *REFUSALS, *reasons]  # plugins have reasons of their own
+        reasons = sorted(reasons, key=known.index)
         name = "-".join(reasons if dialect is None else [dialect.name, *reasons])
         if name not in self.components:
             self.components[name] = _response(reasons, dialect)
@@ -179,7 +181,7 @@ def _response(reasons: Sequence[str], dialect: Dialect | None) -> Json:
         headers.append(_RETRY_AFTER)
     if UnauthorizedError.code in reasons:
         headers.append(_AUTHENTICATE)
-    examples = {reason: {"$ref": f"#/components/examples/{reason}"} for reason in reasons}
+    examples = {reason: _native_example(reason) for reason in reasons}
     schema: Json = {"$ref": f"#/components/schemas/{ErrorBody.__name__}"}
     if dialect is not None:
         examples |= {r: _told(r, dialect) for r in reasons if r in known}
@@ -192,6 +194,15 @@ def _response(reasons: Sequence[str], dialect: Dialect | None) -> Json:
     }
 
 
+def _native_example(reason: str) -> Json:
+    """Return an example of how an error looks where no dialect has it otherwise."""
+    if reason in _MESSAGES or reason in REFUSALS:
+        return {"$ref": f"#/components/examples/{reason}"}
+    error = _error(reason)
+    value = json.loads(b"".join(native_error(error, status_of(error)).pieces))
+    return {"summary": error.message, "value": value}
+
+
 def _told(reason: str, dialect: Dialect) -> Json:
     """Return an example of how a dialect tells an error."""
     body = b"".join(_example(reason, dialect).pieces)
@@ -200,5 +211,11 @@ def _told(reason: str, dialect: Dialect) -> Json:
 
 
 def _example(reason: str, dialect: Dialect) -> WholeResponse:
-    error = error_codes()[reason](_MESSAGES[reason], field=_FIELDS.get(reason))
-    return dialect.error(error, STATUS[reason], "docs-1")
+    error = _error(reason)
+    return dialect.error(error, status_of(error), "docs-1")
+
+
+def _error(reason: str) -> ModeldError:
+    """Return an error of this kind; what one of a plugin's own says is what its class says."""
+    said = _MESSAGES.get(reason) or (inspect.getdoc(error_codes()[reason]) or reason).split("\n")[0]
+    return error_from_code(reason, said, field=_FIELDS.get(reason))

@@ -132,7 +132,7 @@ class ModelScheduler:
         # What another version of the file holds says nothing of the present one.
         if not entry.is_outdated(instance):
             entry.need.held_bytes = residence.measured_bytes
-        entry.queue.slots = engine.slots
+        entry.queue.slots = min(engine.slots, entry.options.slots or engine.slots)
         entry.load_seconds = residence.load_seconds
         entry.loads_total += 1
         self._forecast.learn(entry.load_seconds, instance.held_bytes)

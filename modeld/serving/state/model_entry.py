@@ -48,7 +48,7 @@ class ModelEntry:
         self.need = need
         self.capabilities = capabilities
         self.max_idle_s = max_idle_s
-        self.queue = ModelQueue(spec.id, options.slots, max_queue_depth)
+        self.queue = ModelQueue(spec.id, options.slots or 1, max_queue_depth)
         self.cooldown = Cooldown()
         self.instances: list[Instance] = []
         self.victims: set[Instance] = set()

@@ -113,9 +113,15 @@ def test_a_wrong_value_names_its_row_and_option(value: JsonValue) -> None:
         ({"context": None}, "context: expected a whole number of 8 or more, got nothing"),
         ({"context": True}, "context: expected a whole number of 8 or more, got true"),
         ({"threads": 1.5}, "threads: expected a whole number or nothing (null), got 1.5"),
-        ({"slots": 257}, "slots: expected a whole number from 1 to 256, got 257"),
-        ({"slots": [1]}, "slots: expected a whole number from 1 to 256, got a list"),
-        ({"slots": {}}, "slots: expected a whole number from 1 to 256, got a table"),
+        ({"slots": 257}, "slots: expected a whole number from 1 to 256 or nothing (null), got 257"),
+        (
+            {"slots": [1]},
+            "slots: expected a whole number from 1 to 256 or nothing (null), got a list",
+        ),
+        (
+            {"slots": {}},
+            "slots: expected a whole number from 1 to 256 or nothing (null), got a table",
+        ),
     ],
 )
 def test_a_wrong_value_is_told_what_was_expected(row: dict[str, JsonValue], said: str) -> None:

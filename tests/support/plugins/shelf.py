@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from modeld import ModelSpec, PluginSettings, RegistrySource, Secret, Settings, hookimpl
+from modeld import Command, ModelSpec, PluginSettings, RegistrySource, Secret, Settings, hookimpl
 
 
 class Server(PluginSettings, frozen=True):
@@ -59,3 +59,20 @@ class Plain:
     @hookimpl
     def modeld_register_sources(self) -> list[RegistrySource]:
         return []
+
+
+class SpeakerSettings(PluginSettings, frozen=True):
+    words: Annotated[str, Meta(description="what to say")] = "Say nothing."
+
+
+class SpeakerPlugin:
+    """Its command says in the help what its settings say."""
+
+    @hookimpl
+    def modeld_register_settings(self) -> type[PluginSettings]:
+        return SpeakerSettings
+
+    @hookimpl
+    def modeld_register_commands(self, settings: Settings) -> list[Command]:
+        words = settings.of(SpeakerSettings).words
+        return [Command(name="speak", summary=words, target="tests.support.plugins.shelf:speak")]

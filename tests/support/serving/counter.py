@@ -107,6 +107,7 @@ class SpeakerBackend(Backend):
         self.load_errors: list[Exception] = []
         self.estimate_error: Exception | None = None
         self.estimate_mb = 100
+        self.has_slots: int | None = None
         self.measured_mb: int | None = None
 
     def capabilities(self, spec: ModelSpec, options: Options) -> frozenset[Capability]:
@@ -132,7 +133,7 @@ class SpeakerBackend(Backend):
         await self.may_load.wait()
         if self.load_errors:
             raise self.load_errors.pop()
-        self.engines.append(Speaker(options.slots))
+        self.engines.append(Speaker(self.has_slots or options.slots or 1))
         return self.engines[-1]
 
 

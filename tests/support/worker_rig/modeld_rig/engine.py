@@ -11,9 +11,11 @@
                                     "grandchild" (a process that outlives the engine),
                                     "SystemExit", "cry WORDS" (last words, then exit 7),
                                     "invalid WORDS" (raises invalid_model),
+                                    "quota" (raises an error of the rig's own),
                                     "unspeakable" (raises what cannot be written)
     {"submit": "raise"}             the fault happens when the request is handed over
     {"refuse": MESSAGE}             it is refused with invalid_request
+    {"quota": true}                 it is refused with an error of the rig's own
     {"tokens": 9, "response": "text", "at": 3}
                                     a unary response where token 3 should be (see below)
 A prompt that is not JSON gives one token for each of its words. ``rig_case`` and ``rig_repeats``,
@@ -39,6 +41,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +197,8 @@ class RigEngine(StepEngine):
                 raise UnspeakableError
             case "invalid":
                 raise InvalidModelError(argument)
+            case "quota":
+                import_module("modeld_rig.quota").exceed()
             case "hang":
                 time.sleep(3600)
             case "stop":

@@ -3,6 +3,7 @@
 
 import json
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ class Script:
         plan: dict[str, Any] = json.loads(text) if text.startswith("{") else {}
         if plan.get("refuse"):
             raise InvalidRequestError(plan["refuse"], field="prompt")
+        if plan.get("quota"):
+            import_module("modeld_rig.quota").exceed()
         if plan.get("unsupported"):
             raise NotSupportedError("the rig was told not to")
         self.unary = None if isinstance(work, GenerateRequest) else work
