@@ -111,6 +111,11 @@ class DialectContract(DialectSubject):
                     f"the prefix {prefix!r} must begin with a slash and not end with one",
                 )
             assert_that(
+                isinstance(getattr(each, "error_body", None), type),
+                f"the dialect {each.name!r} has no error_body; name the pydantic model of its"
+                " errors, without which there is no OpenAPI document",
+            )
+            assert_that(
                 each.base_path in {None, ""} or str(each.base_path).startswith("/"),
                 f"base_path is {each.base_path!r}; it is None, '' or begins with a slash",
             )

@@ -191,6 +191,11 @@ class EndsWithASlash(ToyDialect):
     prefixes = ("/toy/",)
 
 
+@fails("test_it_brings_dialects")
+class NoErrorBody(ToyDialect):
+    error_body = None  # type: ignore[assignment]  # that is the fault
+
+
 @fails("test_routes_can_be_told_apart")
 class NoSummary(ToyDialect):
     def routes(self) -> Sequence[DialectRoute]:
