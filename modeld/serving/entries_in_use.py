@@ -9,7 +9,12 @@ import math
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 
-from modeld.errors import InvalidModelError, ModeldError, ModelNotFoundError
+from modeld.errors import (
+    BackendUnavailableError,
+    InvalidModelError,
+    ModeldError,
+    ModelNotFoundError,
+)
 from modeld.hosting.daemon_threads import submit
 from modeld.machine.memory import Capacity
 from modeld.plugins import PluginHost
@@ -205,6 +210,6 @@ class EntriesInUse:
             if spec.problem is None and self._plugins.backends:
                 try:
                     backend = self._plugins.choose_backend(spec)
-                except ModeldError:
+                except BackendUnavailableError:
                     continue
                 options_for(spec.id, self._settings.models, backend)
