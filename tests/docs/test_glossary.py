@@ -22,6 +22,8 @@ ROOMS = (
     "plugins/modeld-llama-cpp/README.md",
     "plugins/modeld-ollama",
     "plugins/modeld-openai",
+    "plugins/modeld-openvino/modeld_openvino",
+    "plugins/modeld-openvino/README.md",
     "README.md",
     "docs",
     "examples",
