@@ -57,7 +57,9 @@ def test_a_backend_that_blocks_costs_its_own_findings_and_not_those_of_the_model
 ) -> None:
     groups = diagnose(
         DoctorOptions(
-            resolved=resolve({"models_dir": str(models), "block_plugins": "llama-cpp"}, {}),
+            resolved=resolve(
+                {"models_dir": str(models), "block_plugins": "llama-cpp,openvino"}, {}
+            ),
             machine=machine(tmp_path),
             config_file=None,
             scripts=tmp_path,

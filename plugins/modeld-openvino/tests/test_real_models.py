@@ -7,6 +7,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from driver import GREEDY, Driver, ask, chat, opened
 from modeld_openvino.options import OpenVinoOptions
@@ -15,7 +16,7 @@ from modeld_openvino.plugin import OpenVino
 from modeld import Done, FinishReason, ModelSpec
 from modeld.builtin.gguf.folder import GgufFolder
 from tests.support.gguf.real_models import GEMMA3, SMOLLM2, models_folder
-from tests.support.http.served import serving
+from tests.support.http.served import DEADLINE_S, serving
 
 pytestmark = pytest.mark.model
 
@@ -93,7 +94,9 @@ def test_models_of_both_engines_swap_within_one_budget() -> None:
     with serving(models_folder(), *arguments) as served:
         contents: dict[str, set[str]] = {SMOLLM2: set(), GEMMA3: set()}
         for model in (GEMMA3, SMOLLM2, GEMMA3):
-            response = served.post("/infer", body | {"model": model})
+            response = httpx.post(
+                f"{served.url}/infer", json=body | {"model": model}, timeout=4 * DEADLINE_S
+            )
             assert response.status_code == 200, response.text
             contents[model].add(response.json()["content"])
             status = served.status()
