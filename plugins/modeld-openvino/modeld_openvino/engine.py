@@ -13,6 +13,7 @@ import numpy as np
 from modeld import GenerateRequest, ModelSpec, StepChunk, StepEngine
 from modeld.errors import (
     InvalidModelError,
+    InvalidRequestError,
     LoadFailedError,
     PromptRequiredError,
     PromptTooLongError,
@@ -72,6 +73,7 @@ class OpenVinoEngine(StepEngine):
             progress(0.9)
             vocabulary = Vocabulary(tokenizer)
             _warm_up(pipeline)
+            _check_context(spec, context, vocabulary)
         except IndexError as exc:  # all that OpenVINO says of it is "unordered_map::at"
             why = "something that it looks for is not in the file"
             raise LoadFailedError(f"{spec.id}: OpenVINO could not load it: {why}") from exc
@@ -177,9 +179,11 @@ class OpenVinoEngine(StepEngine):
         if not tokens:
             raise PromptRequiredError("the prompt is empty", field=field)
         if len(tokens) >= self._context:
+            least = "at least " if len(tokens) >= self._vocabulary.limit else ""
             raise PromptTooLongError(
-                f"the prompt has {len(tokens)} tokens and the context {self._context}, of which one"
-                " must be left for the generation; shorten the prompt or set a larger `context`",
+                f"the prompt has {least}{len(tokens)} tokens and the context {self._context}, of"
+                " which one must be left for the generation; shorten the prompt or set a larger"
+                " `context`",
                 field=field,
             )
         return tokens
@@ -189,6 +193,11 @@ class OpenVinoEngine(StepEngine):
         ids = self._vocabulary.tokens(
             request.text, add_special=request.add_special, parse_special=request.parse_special
         )
+        if len(ids) >= self._vocabulary.limit:
+            raise InvalidRequestError(
+                f"content has at least {len(ids)} tokens; the model's tokenizer takes fewer",
+                field="content",
+            )
         pieces = map(self._vocabulary.piece, ids if request.with_pieces else ())
         return TokenizeResponse(ids=tuple(ids), pieces=tuple(pieces))
 
@@ -207,7 +216,7 @@ def _path_of(spec: ModelSpec) -> str:
 
 def _pipeline_of(spec: ModelSpec, options: OpenVinoOptions, tokenizer: Any) -> Any:
     scheduling = genai.SchedulerConfig()
-    scheduling.num_kv_blocks = shape.blocks(shape.context(spec, options), options)
+    scheduling.num_kv_blocks = shape.blocks(spec, options)
     scheduling.max_num_seqs = options.slots
     scheduling.max_num_batched_tokens = options.batch
     scheduling.dynamic_split_fuse = True
@@ -218,6 +227,19 @@ def _pipeline_of(spec: ModelSpec, options: OpenVinoOptions, tokenizer: Any) -> A
     return genai.ContinuousBatchingPipeline(
         _path_of(spec), tokenizer, scheduling, options.device, **properties
     )
+
+
+def _check_context(spec: ModelSpec, context: int, vocabulary: Vocabulary) -> None:
+    """Refuse a context that is longer than what the tokenizer reads of a prompt.
+
+    Raises:
+        LoadFailedError: it is.
+    """
+    if context > vocabulary.limit:
+        raise LoadFailedError(
+            f"{spec.id}: the model's tokenizer cuts prompts off after {vocabulary.limit} tokens;"
+            f" set the option `context`, which is {context}, to that or less"
+        )
 
 
 def _warm_up(pipeline: Any) -> None:

@@ -45,21 +45,21 @@ def is_readable_gguf(spec: ModelSpec) -> bool:
 
 
 def context(spec: ModelSpec, options: OpenVinoOptions) -> int:
-    """Return the most tokens that one request may have: what all blocks of the cache hold."""
-    wanted = options.context or min(spec.context_length or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
-    return blocks(wanted, options) * options.block_tokens
+    """Return the most tokens that one request may have."""
+    return options.context or min(spec.context_length or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
 
 
-def blocks(tokens: int, options: OpenVinoOptions) -> int:
-    """Return how many blocks of the cache hold so many tokens."""
-    return -(-tokens // options.block_tokens)
+def blocks(spec: ModelSpec, options: OpenVinoOptions) -> int:
+    """Return how many blocks the cache has to hold the context."""
+    return -(-context(spec, options) // options.block_tokens)
 
 
 def estimate(spec: ModelSpec, options: OpenVinoOptions) -> MemoryEstimate:
     """Return what the model will hold once loaded."""
+    cache_tokens = blocks(spec, options) * options.block_tokens
     return MemoryEstimate(
         weights_bytes=_WEIGHTS_FACTOR * (spec.weights_bytes or spec.size_bytes),
-        kv_bytes=int(context(spec, options) * _cache_bytes_per_token(spec, options)),
+        kv_bytes=int(cache_tokens * _cache_bytes_per_token(spec, options)),
         compute_bytes=_RUNTIME_BYTES,
     )
 

@@ -13,11 +13,15 @@ _BYTE: Final = re.compile(rb"<0x([0-9A-Fa-f]{2})>")
 _SPACE: Final = "\N{LOWER ONE EIGHTH BLOCK}".encode()
 """How SentencePiece writes a space."""
 
+_MANY: Final = 1 << 18
+"""More tokens than a tokenizer's limit is known to be set to."""
+
 
 class Vocabulary:
     """The tokens of a loaded tokenizer of OpenVINO.
 
     A token is special if it has a name and no text: those that end a generation or mark a turn.
+    ``limit`` is after how many tokens the tokenizer cuts a text off without a word.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -37,6 +41,7 @@ class Vocabulary:
         for piece, token in written.items():
             self._pieces[token] = _bytes_of(piece, named[token])
         self._silent = frozenset(self.specials.values())
+        self.limit = len(self._encoded("a " * _MANY, add_special=False))
 
     def tokens(self, text: str, *, add_special: bool, parse_special: bool = True) -> list[int]:
         """Return the tokens of a text, with those around it that the model wants, if asked for."""
@@ -86,7 +91,10 @@ class Vocabulary:
                 )
 
     def _encoded(self, text: str, *, add_special: bool) -> list[int]:
-        encoded = self._tokenizer.encode(text, add_special_tokens=add_special)
+        try:
+            encoded = self._tokenizer.encode(text, add_special_tokens=add_special)
+        except RuntimeError as exc:
+            raise InvalidRequestError(f"the model's tokenizer cannot read the text: {exc}") from exc
         tokens: list[int] = encoded.input_ids.data[0].tolist()
         return tokens
 

@@ -13,6 +13,7 @@ from random_gguf import END, MODEL, USER
 from modeld import Done, FinishReason, GenerateRequest, Message, Sampling
 from modeld.errors import (
     InvalidRequestError,
+    LoadFailedError,
     NotSupportedError,
     PromptRequiredError,
     PromptTooLongError,
@@ -154,6 +155,7 @@ class TestPrompts:
             (chat("a\ud800"), InvalidRequestError, "messages"),
             (GenerateRequest(prompt_tokens=(1, 999)), InvalidRequestError, "prompt_tokens"),
             (DetokenizeRequest(tokens=(999,)), InvalidRequestError, "tokens"),
+            (TokenizeRequest(text="x" * 10_000), InvalidRequestError, "content"),
             (EmbedRequest(inputs=("a",)), NotSupportedError, None),
         ],
     )
@@ -179,6 +181,12 @@ def test_a_template_that_fails_is_the_requests_error(tmp_path: Path) -> None:
         with pytest.raises(TemplateError, match="only once"):
             driver.submit(chat("hello"))
         assert isinstance(driver.read(ask("hello", max_tokens=2)).end, Done)
+
+
+def test_a_context_beyond_what_the_tokenizer_reads_is_a_failed_load(tiny: Path) -> None:
+    with pytest.raises(LoadFailedError, match="cuts prompts off after 8192 tokens"):  # noqa: SIM117
+        with opened(tiny, context=8224):
+            pass
 
 
 class TestUnaryRequests:

@@ -13,6 +13,7 @@ import openvino_folder
 import pytest
 import random_gguf
 from driver import ask, opened
+from modeld_openvino import shape
 from modeld_openvino.folder import OpenVinoFolder
 from modeld_openvino.options import OpenVinoOptions
 from modeld_openvino.plugin import OpenVino
@@ -51,16 +52,19 @@ def test_it_takes_openvino_models_and_the_gguf_files_that_openvino_reads_right(
 
 
 @pytest.mark.parametrize(
-    ("options", "context"),
+    ("options", "context", "cache"),
     [
-        ({}, 256),
-        ({"context": 33}, 64),
-        ({"context": 33, "device": "GPU.1"}, 48),
+        ({}, 256, 256),
+        ({"context": 33}, 33, 64),
+        ({"context": 33, "device": "GPU.1"}, 33, 48),
     ],
 )
-def test_the_context_is_whole_blocks_of_the_cache(options: dict[str, object], context: int) -> None:
-    spec = msgspec.structs.replace(gguf(), context_length=256)
-    assert OpenVino().context(spec, OpenVinoOptions(**options)) == context
+def test_the_cache_has_whole_blocks_for_the_context(
+    options: dict[str, object], context: int, cache: int
+) -> None:
+    spec, made = msgspec.structs.replace(gguf(), context_length=256), OpenVinoOptions(**options)
+    assert OpenVino().context(spec, made) == context
+    assert shape.blocks(spec, made) * made.block_tokens == cache
 
 
 def test_without_a_known_length_the_context_is_the_default() -> None:
