@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Which backend loads a model: a plugin's choice, or the first backend that can."""
+"""Which backend loads a model: that of its settings, a plugin's choice, or the first that can."""
 
 from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import Final
 
 import pluggy
 
-from modeld.errors import BackendUnavailableError
+from modeld.errors import BackendUnavailableError, ConfigurationError
+from modeld.expectation import nearest
 from modeld.interfaces import Backend
 from modeld.plugin_faults import NoteFault, PluginFaults
 from modeld.plugin_guard import described, shown
+from modeld.settings import ModelOptions
 from modeld.values import ModelSpec
 
 _HOOK: Final = "modeld_choose_backend"
@@ -23,12 +26,23 @@ def choose_backend(
     backends: Mapping[str, Backend],
     hooks: pluggy.HookRelay,
     faults: PluginFaults,
+    rows: ModelOptions,
 ) -> Backend:
-    """Return what ``modeld_choose_backend`` chooses, or else the first backend that agrees.
+    """Return what the last row for the model names, or what ``modeld_choose_backend`` chooses.
+
+    Where neither does, it is the first backend that agrees.
 
     Raises:
+        ConfigurationError: a row names a backend that is not there; ``field`` is ``models``.
         BackendUnavailableError: none is installed, or none can load this model.
     """
+    if backends and (named := _named(spec, backends, rows)) is not None:
+        if not _can_load(named, spec, faults.note):
+            raise BackendUnavailableError(
+                f"the settings give {spec.id!r} to the backend {named.name!r}, which cannot load it"
+                f" (format {spec.format!r}, family {spec.family!r})"
+            )
+        return named
     chosen = _ask(spec, backends, hooks, faults)
     if chosen is not None:
         return chosen
@@ -44,6 +58,32 @@ def choose_backend(
         f"no installed backend can load {spec.id!r} (format {spec.format!r},"
         f" family {spec.family!r}); installed: {', '.join(backends)}"
     )
+
+
+def _named(spec: ModelSpec, backends: Mapping[str, Backend], rows: ModelOptions) -> Backend | None:
+    """Return the backend that the settings name for a model, the last row winning, or its source.
+
+    Raises:
+        ConfigurationError: a row names one that is not there.
+        BackendUnavailableError: its source does, and no row names another.
+    """
+    given = spec.options.get("backend")
+    found = backends.get(given) if isinstance(given, str) else None
+    for pattern, row in rows.items():
+        name = row.get("backend")
+        if name is None or not fnmatchcase(spec.id, pattern):
+            continue
+        found = backends.get(name) if isinstance(name, str) else None
+        if found is None:
+            hint = nearest(str(name), list(backends)) or f"; there are {', '.join(backends)}"
+            raise ConfigurationError(
+                f"models[{pattern!r}].backend: there is no backend {name!r}{hint}", field="models"
+            )
+    if found is None and given is not None:
+        raise BackendUnavailableError(
+            f"its source gives {spec.id!r} to the backend {given!r}, which is not installed"
+        )
+    return found
 
 
 def _ask(

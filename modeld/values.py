@@ -97,7 +97,8 @@ class Options(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What can be set for one model; a backend extends it with options of its own.
 
     ``slots`` is how many requests one loaded model works on at once; a load whose engine has fewer
-    fails. ``max_idle_s`` is for one model what the setting of that name is for all.
+    fails. ``max_idle_s`` is for one model what the setting of that name is for all. ``backend``
+    names the one that loads the model; modeld goes by it, and a backend need not look.
     """
 
     slots: Annotated[
@@ -112,6 +113,13 @@ class Options(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
         msgspec.Meta(
             description="longest time that the model stays loaded unused; as the setting unless"
             " set, 0: no limit"
+        ),
+    ] = None
+    backend: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="the backend that loads the model; the first that can, by the names of"
+            " their plugins, unless set"
         ),
     ] = None
 

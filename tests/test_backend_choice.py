@@ -13,7 +13,9 @@ from modeld import (
     Settings,
     hookimpl,
 )
+from modeld.errors import BackendUnavailableError, ConfigurationError
 from modeld.plugins import PluginHost
+from modeld.settings import ModelOptions
 from tests.support.plugins.some_plugins import Brings, Thing, discover
 
 SPEC = ModelSpec(id="smol", name="smol", path="/smol.zoo", format="zoo", family="llama")
@@ -34,9 +36,11 @@ def two_backends() -> dict[str, object]:
     return {"mine": Brings(Thing("first", loads=True), Thing("second", loads=True))}
 
 
-def bare(*backends: Backend, plugin: object | None = None) -> PluginHost:
+def bare(
+    *backends: Backend, plugin: object | None = None, models: ModelOptions | None = None
+) -> PluginHost:
     """Return a host with these backends and no installed plugin."""
-    host = PluginHost(Settings())
+    host = PluginHost(Settings(models=models or {}))
     host.backends = {backend.name: backend for backend in backends}
     if plugin is not None:
         host._hooks.register("chooser", plugin)
@@ -93,3 +97,30 @@ class TestChoosingABackend:
         assert caught.value.message == (
             "no installed backend can load 'smol' (format 'zoo', family 'llama'); installed: a, b"
         )
+
+
+class TestNamingABackendInTheSettings:
+    def test_the_last_row_that_names_one_wins_over_the_order_and_over_plugins(self) -> None:
+        backends = [Thing(name, loads=True) for name in ("a", "b", "c")]
+        models: ModelOptions = {
+            "*": {"backend": "b"},
+            "smol": {"backend": "c"},
+            "sm*": {"slots": 2},
+            "other": {"backend": "a"},
+        }
+        plugin = Chooser(lambda _spec, backends: backends[0])
+        assert bare(*backends, plugin=plugin, models=models).choose_backend(SPEC).name == "c"
+
+    @pytest.mark.parametrize("name", ["bb", 7])
+    def test_one_that_is_not_there_is_an_error_that_names_the_row(self, name: object) -> None:
+        host = bare(Thing("b", loads=True), models={"sm*": {"backend": name}})
+        with pytest.raises(
+            ConfigurationError, match=r"models\['sm\*'\].backend: there is no"
+        ) as it:
+            host.choose_backend(SPEC)
+        assert it.value.field == "models"
+
+    def test_one_that_cannot_load_the_model_is_not_replaced_by_another(self) -> None:
+        host = bare(Thing("a", loads=True), Thing("b"), models={"*": {"backend": "b"}})
+        with pytest.raises(BackendUnavailableError, match="to the backend 'b', which cannot load"):
+            host.choose_backend(SPEC)

@@ -183,7 +183,7 @@ class TestByEntryPoint:
 
     def test_sampling_alone_is_found_as_with_everything_else(self) -> None:
         assert PluginHost.discover_sampling(Settings()) == discover().sampling != ()
-        assert PluginHost.discover_sampling(Settings(block_plugins=("llama-cpp",))) == ()
+        assert PluginHost.discover_sampling(Settings(block_plugins=("llama-cpp", "openvino"))) == ()
 
     def test_for_sampling_alone_a_plugin_is_asked_for_its_backends_and_nothing_else(
         self, monkeypatch: pytest.MonkeyPatch
@@ -206,7 +206,9 @@ class TestByEntryPoint:
     def test_what_two_backends_declare_of_sampling_is_one_row_that_names_both(self) -> None:
         one, two = Thing("one"), Thing("two")
         one.sampling_type, two.sampling_type = Narrow, Wide  # type: ignore[misc]
-        host = discover({"a": Brings(one), "b": Brings(two)}, block_plugins=("llama-cpp",))
+        host = discover(
+            {"a": Brings(one), "b": Brings(two)}, block_plugins=("llama-cpp", "openvino")
+        )
         (row,) = host.sampling
         assert (row.name, row.backends) == ("depth", ("one", "two"))
         assert row.expected == "a whole number from 0 to 9"

@@ -119,7 +119,7 @@ def echo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def modeld(echo: Path, *args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(Path(sys.executable).with_name("modeld")), *args],
-        env={**os.environ, "PYTHONPATH": str(echo), "MODELD_BLOCK_PLUGINS": "llama-cpp"},
+        env={**os.environ, "PYTHONPATH": str(echo), "MODELD_BLOCK_PLUGINS": "llama-cpp,openvino"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

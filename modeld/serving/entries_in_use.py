@@ -9,7 +9,13 @@ import math
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 
-from modeld.errors import InvalidModelError, LoadFailedError, ModeldError, ModelNotFoundError
+from modeld.errors import (
+    BackendUnavailableError,
+    InvalidModelError,
+    LoadFailedError,
+    ModeldError,
+    ModelNotFoundError,
+)
 from modeld.hosting.daemon_threads import submit
 from modeld.interfaces import Backend
 from modeld.machine.memory import Capacity
@@ -223,7 +229,7 @@ class EntriesInUse:
             if spec.problem is None and self._plugins.backends:
                 try:
                     backend = self._plugins.choose_backend(spec)
-                except ModeldError:
+                except BackendUnavailableError:
                     continue
                 try:
                     options_of(spec, self._settings.models, backend)

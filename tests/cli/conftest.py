@@ -32,7 +32,7 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the fault rig as the one backend installed, here and in commands started from here."""
     monkeypatch.syspath_prepend(str(RIG))
     monkeypatch.setenv("PYTHONPATH", str(RIG))
-    monkeypatch.setenv("MODELD_BLOCK_PLUGINS", "llama-cpp")
+    monkeypatch.setenv("MODELD_BLOCK_PLUGINS", "llama-cpp,openvino")
     return RIG
 
 

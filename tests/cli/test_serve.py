@@ -85,7 +85,7 @@ def test_the_base_url_has_a_name_that_the_server_answers_to(url, trusted, base_u
 
 
 def test_without_a_backend_it_serves_and_says_which_to_install(models, monkeypatch):
-    monkeypatch.setenv("MODELD_BLOCK_PLUGINS", "llama-cpp")
+    monkeypatch.setenv("MODELD_BLOCK_PLUGINS", "llama-cpp,openvino")
     with serving("--models-dir", str(models)) as (url, process):
         found = httpx.get(f"{url}/models").json()["models"]
         assert {model["id"] for model in found} == {"tiny.gguf", "empty.gguf"}

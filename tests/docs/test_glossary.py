@@ -23,6 +23,8 @@ ROOMS = (
     "plugins/modeld-ollama",
     "plugins/modeld-openai",
     "plugins/modeld-upstream",
+    "plugins/modeld-openvino/modeld_openvino",
+    "plugins/modeld-openvino/README.md",
     "README.md",
     "docs",
     "examples",

@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 import pytest
 from modeld_llama_cpp.options import LlamaOptions
+from modeld_openvino.options import OpenVinoOptions
 
+from modeld import Options
 from modeld.cli.params import SECTIONS
 from modeld.settings import TABLE
 from modeld.settings.setting import Setting
@@ -77,14 +79,17 @@ def test_every_setting_is_in_its_sections_table_with_all_it_says() -> None:
         assert found == each
 
 
-def test_every_option_of_the_llama_cpp_backend_is_in_its_table() -> None:
-    hints = get_type_hints(LlamaOptions, include_extras=True)
+@pytest.mark.parametrize(
+    ("options", "backend"), [(LlamaOptions, "llama.cpp"), (OpenVinoOptions, "OpenVINO")]
+)
+def test_every_option_of_a_backend_is_in_its_table(options: type[Options], backend: str) -> None:
+    hints = get_type_hints(options, include_extras=True)
     wanted = []
-    for field in msgspec.structs.fields(LlamaOptions):
+    for field in msgspec.structs.fields(options):
         hint = hints[field.name]
         description = get_args(hint)[-1].description
         wanted.append((f"`{field.name}`", kind(hint), shown(field.default), description))
-    _header, *found = rows(section("reference/settings.md", "Options of the llama.cpp backend"))
+    _header, *found = rows(section("reference/settings.md", f"Options of the {backend} backend"))
     assert found == wanted
 
 

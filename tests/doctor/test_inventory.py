@@ -25,7 +25,7 @@ def test_an_estimate_that_leaves_it_open_is_measured_as_the_server_would(models)
     settings = Settings(
         models_dir=str(models),
         models={"*": {"estimate_mb": 100, "measured_mb": 130}},
-        block_plugins=("llama-cpp",),
+        block_plugins=("llama-cpp", "openvino"),
         warm_workers=0,
     )
 
@@ -64,7 +64,7 @@ class Faulty(Thing):
 def test_a_backend_that_fails_with_one_model_leaves_the_others(tmp_path):
     write_model(tmp_path / "bad.gguf")
     write_model(tmp_path / "good.gguf", architecture="qwen2")
-    settings = Settings(models_dir=str(tmp_path), block_plugins=("llama-cpp",))
+    settings = Settings(models_dir=str(tmp_path), block_plugins=("llama-cpp", "openvino"))
     plugins = PluginHost.discover(settings, {"faulty": Brings(Faulty(loads=True))})
 
     async def listed() -> Inventory:

@@ -21,7 +21,7 @@ from tests.support.gguf.gguf_corpus import write_model
 
 @pytest.mark.usefixtures("rig")
 def test_models_are_counted_and_the_useless_ones_named_with_their_reasons(models):
-    listed = listed_in(models, block_plugins=("llama-cpp",))
+    listed = listed_in(models, block_plugins=("llama-cpp", "openvino"))
     counted = only(check_sources(listed, Settings()))
     assert (counted.facts["found"], counted.facts["usable"]) == (2, 1)
     finding = only(bad(check_files(listed)))
@@ -53,7 +53,7 @@ def test_many_useless_files_are_counted_and_not_all_listed(tmp_path):
 @pytest.mark.usefixtures("rig")
 def test_a_model_that_no_backend_loads_is_a_warning(tmp_path):
     write_model(tmp_path / "a.gguf", architecture="unheard-of")
-    finding = only(check_files(listed_in(tmp_path, block_plugins=("llama-cpp",))))
+    finding = only(check_files(listed_in(tmp_path, block_plugins=("llama-cpp", "openvino"))))
     assert (finding.subject, finding.level) == ("a.gguf", "warning")
     assert "no installed backend can load 'a.gguf'" in finding.message
 
@@ -61,7 +61,9 @@ def test_a_model_that_no_backend_loads_is_a_warning(tmp_path):
 @pytest.mark.usefixtures("rig")
 def test_options_that_a_server_would_not_start_with_are_an_error(models):
     rows = {"tiny*": {"slot": 2}}
-    finding = bad(check_files(listed_in(models, block_plugins=("llama-cpp",), models=rows)))[-1]
+    finding = bad(
+        check_files(listed_in(models, block_plugins=("llama-cpp", "openvino"), models=rows))
+    )[-1]
     assert (finding.subject, finding.level) == ("tiny.gguf", "error")
     assert "models['tiny*'].slot: backend 'rig' has no such option" in finding.message
 

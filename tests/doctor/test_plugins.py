@@ -41,7 +41,7 @@ def test_what_is_left_out_of_an_active_plugin_is_a_warning():
 
 
 def test_without_a_backend_or_a_source_nothing_can_be_served():
-    host = discover(block_plugins=("llama-cpp", "gguf-folder"))
+    host = discover(block_plugins=("llama-cpp", "openvino", "gguf-folder"))
     found = by_subject(check_plugins(host))
     assert found["backends"].level == found["sources"].level == "error"
     assert "pip install modeld[llama]" in str(found["backends"].fix)

@@ -121,7 +121,10 @@ class Attacked(Backend):
 
 def an_app(models_dir: Path) -> ModeldApp:
     settings = Settings(
-        models_dir=str(models_dir), warm_workers=0, block_plugins=("llama-cpp",), max_wait_s=1.0
+        models_dir=str(models_dir),
+        warm_workers=0,
+        block_plugins=("llama-cpp", "openvino"),
+        max_wait_s=1.0,
     )
     return create_app(settings, PluginHost.discover(settings, extra={"attacked": Attacked()}))
 

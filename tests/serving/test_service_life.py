@@ -128,10 +128,11 @@ def test_a_service_that_is_closed_while_its_workers_start_stays_closed() -> None
     asyncio.run(main())
 
 
-def test_a_wrong_option_stops_the_start_and_names_itself() -> None:
+@pytest.mark.parametrize("row", [{"slot": 2}, {"backend": "none of these"}])
+def test_a_wrong_option_stops_the_start_and_names_itself(row: dict[str, object]) -> None:
     async def main() -> None:
-        counter = Counter(a_shelf(), models={"*": {"slot": 2}})
-        with pytest.raises(ConfigurationError, match=r"models\['\*'\]\.slot"):
+        counter = Counter(a_shelf(), models={"*": row})
+        with pytest.raises(ConfigurationError, match=rf"models\['\*'\]\.{next(iter(row))}:"):
             await counter.service.start()
         await counter.service.aclose()
 

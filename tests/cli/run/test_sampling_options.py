@@ -137,7 +137,7 @@ def test_help_is_shown_where_the_settings_are_wrong(variable, value, monkeypatch
 
 
 def test_a_blocked_backend_has_no_options(monkeypatch, capsys):
-    monkeypatch.setenv("MODELD_BLOCK_PLUGINS", "llama-cpp")
+    monkeypatch.setenv("MODELD_BLOCK_PLUGINS", "llama-cpp,openvino")
     assert main(["run", "--help"]) == ExitCode.OK
     assert "llama-cpp:" not in capsys.readouterr().out
     assert main(["run", "a.gguf", "hi", "--mirostat", "1"]) == ExitCode.USAGE

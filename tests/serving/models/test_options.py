@@ -97,7 +97,9 @@ def test_an_unknown_option_names_its_row_and_the_nearest_one() -> None:
 def test_an_unknown_option_like_no_other_names_all_that_there_are() -> None:
     message = refusal({"*": {"zzz": 100}}, "qwen-7b")
 
-    assert message.endswith("has no such option; it has context, max_idle_s, slots, threads")
+    assert message.endswith(
+        "has no such option; it has backend, context, max_idle_s, slots, threads"
+    )
 
 
 @pytest.mark.parametrize("value", ["long", 1.5, None, 7, [1], True])
