@@ -53,6 +53,8 @@ CUT = [
     ("hermes", '<tool_call>\n{"name": "get_weather"', ""),
     ("hermes", '<tool_call>{"name": "get_weather", "arguments": {"city": "Be', '{"city": "Be'),
     ("hermes", '<tool_call>{"name": "get_weather", "arguments": {"ci', '{"ci'),
+    ("hermes", '<tool_call>{"arguments": {"city": "B"}, "name": "get_weather"', '{"city": "B"}'),
+    ("hermes", '<tool_call>{"name": "get_weather", "arguments": "{}"', "{}"),
     ("hermes", '<tool_call>{"name": "get_weather", "arguments": {"city": "B"}', '{"city": "B"}'),
     ("hermes", '<tool_call>{"name": "get_weather", "arguments": {"city": "a\\', '{"city": "a\\'),
     ("llama3", '{"name": "get_weather", "parameters": {"city": "Be', '{"city": "Be'),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from modeld.messages import Tool
 from modeld_llama_cpp.chat.formats.calls.call_form import CallForm, Frame, Json, Part
@@ -57,6 +58,8 @@ def read_call(output: Output, is_id: Callable[[str], bool] = _no_id) -> Reading[
             yield from read_value(reader)
             found = reader.since(start).strip('"')
             call.own_id = found if "id" in key and is_id(found) else call.own_id
+        if call.name and call.arguments:
+            output.at_cut = partial(output.call, call.name, call.arguments, call.own_id)
         closed = yield from at_end(reader, "}")
     if not call.begun:
         output.call(output.known(call.name), call.arguments or "{}", call.own_id)
