@@ -38,6 +38,7 @@ _FIELDS = (
     "source",
     "problem",
     "capabilities",
+    "aliases",
 )
 
 

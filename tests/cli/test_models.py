@@ -35,6 +35,7 @@ def test_json_has_all_of_it_for_programs(models, capsys):
     assert tiny["problem"] is None
     assert {"text", "chat"} <= set(tiny["capabilities"])
     assert empty["capabilities"] == []
+    assert tiny["aliases"] == []
     assert "empty" in empty["problem"]
 
 
