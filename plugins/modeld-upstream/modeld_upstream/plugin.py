@@ -19,8 +19,9 @@ def modeld_register_settings() -> type[UpstreamSettings]:
 
 @hookimpl
 def modeld_register_sources(settings: Settings) -> Iterable[RegistrySource]:
-    """Return the source of the servers' models."""
-    return [UpstreamModels(settings.of(UpstreamSettings).servers)]
+    """Return the source of the servers' models, if there are servers."""
+    servers = settings.of(UpstreamSettings).servers
+    return [UpstreamModels(servers)] if servers else []
 
 
 @hookimpl

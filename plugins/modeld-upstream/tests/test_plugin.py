@@ -32,10 +32,10 @@ def set_to(*servers: dict[str, Any]) -> Settings:
     return resolve({}, {"MODELD_UPSTREAM_SERVERS": json.dumps(servers)}, tables=TABLES).settings
 
 
-def test_without_servers_it_is_there_and_brings_no_backend() -> None:
+def test_without_servers_it_brings_nothing_but_its_settings() -> None:
     status = status_of(discover(), "upstream")
     assert (status.distribution, status.state) == ("modeld-upstream", "active")
-    assert status.provides == ("settings upstream", "source upstream")
+    assert status.provides == ("settings upstream",)
 
 
 def test_servers_in_the_settings_have_backends_of_their_kinds() -> None:
