@@ -29,6 +29,7 @@ from modeld.requests import (
 from modeld.responses import AnyUnaryResponse, TextResponse, TokenizeResponse
 from modeld_openvino import memory, shape
 from modeld_openvino.chat import ChatTemplate
+from modeld_openvino.devices import available
 from modeld_openvino.generation import Generation
 from modeld_openvino.options import OpenVinoOptions
 from modeld_openvino.runtime import genai, openvino
@@ -65,6 +66,7 @@ class OpenVinoEngine(StepEngine):
             LoadFailedError: OpenVINO cannot load it; the message says why.
         """
         checked = msgspec.convert(options, OpenVinoOptions)
+        _check_device(spec, checked)
         context, before_bytes = shape.context(spec, checked), memory.resident_bytes()
         try:
             tokenizer = genai.Tokenizer(_path_of(spec))
@@ -227,6 +229,20 @@ def _pipeline_of(spec: ModelSpec, options: OpenVinoOptions, tokenizer: Any) -> A
     return genai.ContinuousBatchingPipeline(
         _path_of(spec), tokenizer, scheduling, options.device, **properties
     )
+
+
+def _check_device(spec: ModelSpec, options: OpenVinoOptions) -> None:
+    """Refuse a device that OpenVINO does not have here; what it says of one itself helps nobody.
+
+    Raises:
+        LoadFailedError: it has not.
+    """
+    devices = available()
+    if not options.has_device(devices):
+        raise LoadFailedError(
+            f"{spec.id}: OpenVINO has no device {options.device!r} here; set the option `device` to"
+            f" one of {', '.join(devices)}"
+        )
 
 
 def _check_context(spec: ModelSpec, context: int, vocabulary: Vocabulary) -> None:

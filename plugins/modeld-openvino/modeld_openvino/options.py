@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta
@@ -59,3 +60,7 @@ class OpenVinoOptions(Options, frozen=True, kw_only=True):
     def block_tokens(self) -> int:
         """How many tokens a block of the KV cache holds on the device."""
         return BLOCK_TOKENS[self.device[:3]]
+
+    def has_device(self, devices: Collection[str]) -> bool:
+        """Return whether the device is among those that OpenVINO has, by their ids."""
+        return self.device in devices or f"{self.device}.0" in devices

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
+
+import msgspec
 
 from modeld import (
     Backend,
     Engine,
     EngineHost,
+    Finding,
     MemoryEstimate,
     ModelSpec,
     Options,
@@ -18,6 +21,7 @@ from modeld import (
     hookimpl,
 )
 from modeld.capabilities import Capability
+from modeld.values import JsonValue, Value
 from modeld_openvino import shape
 from modeld_openvino.folder import OpenVinoFolder
 from modeld_openvino.options import OpenVinoOptions
@@ -31,6 +35,28 @@ _CAPABILITIES: Final = frozenset(
         Capability.TEMPLATE,
     }
 )
+
+
+class _Build(Value, frozen=True, kw_only=True):
+    """What a worker says of OpenVINO: its version, and the devices by their ids."""
+
+    version: str
+    devices: Mapping[str, str]
+
+    def finding(self, options: OpenVinoOptions) -> Finding:
+        """Return what the doctor says of it, where these are a model's options."""
+        listed = ", ".join(f"{each} ({name})" for each, name in self.devices.items())
+        message = f"OpenVINO GenAI {self.version} computes on {listed or 'no device'}"
+        facts: dict[str, JsonValue] = {"version": self.version, "devices": dict(self.devices)}
+        if options.has_device(self.devices):
+            return Finding(subject="openvino", level="ok", message=message, facts=facts)
+        return Finding(
+            subject="openvino",
+            level="error",
+            message=f"{message}, and not on {options.device}",
+            fix=f"set the option `device` to one of {', '.join(self.devices)}",
+            facts=facts,
+        )
 
 
 class OpenVino(Backend):
@@ -57,6 +83,16 @@ class OpenVino(Backend):
         """Return what :mod:`.shape` makes of the model's files and numbers."""
         assert isinstance(options, OpenVinoOptions)
         return shape.estimate(spec, options)
+
+    async def diagnose(
+        self, spec: ModelSpec | None, options: Options, host: EngineHost
+    ) -> Sequence[Finding]:
+        """Return where this build can compute, and whether that is where the model shall."""
+        assert isinstance(options, OpenVinoOptions)
+        none = ModelSpec(id="", name="", path="")
+        said = await host.call("modeld_openvino.devices:read", spec or none, options)
+        found = msgspec.convert(said, _Build)
+        return [found.finding(options)]
 
     async def load(self, spec: ModelSpec, options: Options, host: EngineHost) -> Engine:
         """Start the engine in a worker."""

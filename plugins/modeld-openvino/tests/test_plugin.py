@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,9 +20,10 @@ from modeld_openvino.folder import OpenVinoFolder
 from modeld_openvino.options import OpenVinoOptions
 from modeld_openvino.plugin import OpenVino
 
-from modeld import ModelSpec
+from modeld import ModelSpec, Options
 from modeld.builtin.gguf.folder import GgufFolder
 from modeld.errors import InvalidModelError, LoadFailedError
+from modeld.values import JsonValue
 
 MIB = 1 << 20
 
@@ -86,6 +89,33 @@ def test_the_caches_size_is_known_beforehand(tiny: Path, cache_type: str) -> Non
         made_bytes = driver.engine._pipeline.get_metrics().cache_size_in_bytes
         assert said.kv_bytes == made_bytes
         assert 0 < driver.engine.held_bytes < said.total_bytes + 64 * MIB
+
+
+class Host:
+    """Calls in this process what a worker is asked for."""
+
+    async def call(self, function: str, spec: ModelSpec, options: Options) -> JsonValue:
+        module, name = function.split(":")
+        called = getattr(importlib.import_module(module), name)
+        said: JsonValue = called(spec, msgspec.to_builtins(options))
+        return said
+
+
+@pytest.mark.parametrize(("device", "level"), [("CPU", "ok"), ("GPU.99", "error")])
+def test_the_doctor_says_whether_the_device_is_there(device: str, level: str) -> None:
+    options = OpenVinoOptions(device=device)
+    (finding,) = asyncio.run(OpenVino().diagnose(None, options, Host()))
+    assert finding.level == level
+    assert re.match(r"OpenVINO GenAI 20\d\d.* computes on .*CPU \(.+\)", finding.message)
+    assert (finding.fix is None) is (level == "ok")
+
+
+def test_a_device_that_is_not_there_is_a_failed_load(tiny: Path) -> None:
+    with (
+        pytest.raises(LoadFailedError, match=r"no device 'GPU\.99' here"),
+        opened(tiny, device="GPU.99"),
+    ):
+        pass
 
 
 def test_what_openvino_cannot_load_is_said(tmp_path: Path) -> None:
