@@ -22,8 +22,9 @@ FIRST_PLUGIN = "tutorials/first-plugin.md"
 OBSERVER = "tutorials/observer.md"
 POLICY = "tutorials/eviction-policy.md"
 DIALECT = "tutorials/dialect.md"
+SOURCE = "tutorials/source.md"
 PYTHON = "tutorials/python.md"
-ALL = (FIRST_RESPONSE, FIRST_PLUGIN, OBSERVER, POLICY, DIALECT, PYTHON)
+ALL = (FIRST_RESPONSE, FIRST_PLUGIN, OBSERVER, POLICY, DIALECT, SOURCE, PYTHON)
 
 CHOSEN = {"token", "content", "prompt_tokens", "completion_tokens", "cached_tokens", "total_tokens"}
 """What a real model says may differ from one processor to the next."""
@@ -63,7 +64,7 @@ def test_the_first_plugin_is_made_as_the_tutorial_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.model
-@pytest.mark.parametrize("page", [OBSERVER, POLICY, DIALECT])
+@pytest.mark.parametrize("page", [OBSERVER, POLICY, DIALECT, SOURCE])
 def test_another_plugin_is_made_as_its_tutorial_says(page: str, tmp_path: Path) -> None:
     with following(tmp_path, with_pip(tmp_path), models_folder() / SMOLLM2) as reader:
         follow(reader, page, CHOSEN)

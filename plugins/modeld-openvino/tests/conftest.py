@@ -13,7 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 import random_gguf
-from driver import Driver, opened
+from openvino_driver import Driver, opened
 
 from tests.support.hosting.leaks import no_worker_stays
 

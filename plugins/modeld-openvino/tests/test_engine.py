@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import random_gguf
-from driver import ENDLESS, Driver, ask, chat, opened
+from openvino_driver import ENDLESS, Driver, ask, chat, opened
 from random_gguf import END, MODEL, USER
 
 from modeld import Done, FinishReason, GenerateRequest, Message, Sampling

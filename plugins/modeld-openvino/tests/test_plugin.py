@@ -14,11 +14,11 @@ import msgspec
 import openvino_folder
 import pytest
 import random_gguf
-from driver import ask, opened
 from modeld_openvino import shape
 from modeld_openvino.folder import OpenVinoFolder
 from modeld_openvino.options import OpenVinoOptions
 from modeld_openvino.plugin import OpenVino
+from openvino_driver import ask, opened
 
 from modeld import ModelSpec, Options
 from modeld.builtin.gguf.folder import GgufFolder

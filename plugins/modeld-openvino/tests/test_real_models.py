@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from driver import GREEDY, Driver, ask, chat, opened
 from modeld_openvino.options import OpenVinoOptions
 from modeld_openvino.plugin import OpenVino
+from openvino_driver import GREEDY, Driver, ask, chat, opened
 
 from modeld import Done, FinishReason, ModelSpec
 from modeld.builtin.gguf.folder import GgufFolder
