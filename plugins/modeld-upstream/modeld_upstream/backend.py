@@ -18,6 +18,7 @@ from modeld import (
     Settings,
 )
 from modeld_upstream.kinds import (
+    ANY,
     GENERIC,
     LLAMA_SERVER,
     LM_STUDIO,
@@ -31,7 +32,7 @@ from modeld_upstream.limits import Limits
 from modeld_upstream.options import UpstreamOptions
 from modeld_upstream.servers import UpstreamServer
 from modeld_upstream.spawning.ports import Ports
-from modeld_upstream.specs import format_of, model_of, server_of, serves
+from modeld_upstream.specs import format_of, model_of, server_of
 
 
 class Upstream(Backend):
@@ -51,8 +52,11 @@ class Upstream(Backend):
         return spec.format == self.name and server_of(spec) in self._servers
 
     def capabilities(self, spec: ModelSpec, options: Options) -> frozenset[Capability]:  # noqa: ARG002
-        """Return what the settings say of the server, or it of the model, or its kind."""
-        return serves(spec, self._servers[server_of(spec)])
+        """Return what the settings say of the server, or what it can be told of at all."""
+        server = self._servers[server_of(spec)]
+        if server.capabilities is None and spec.offers is not None:
+            return server.kind_of_server.capabilities | ANY  # of which the model has what it offers
+        return server.serves
 
     def advice(self, missing: Capability, spec: ModelSpec, options: Options) -> str:  # noqa: ARG002
         """Return how the operator would say that the server does serve it."""

@@ -9,6 +9,10 @@ from msgspec import Meta
 
 from modeld import Options
 
+Slots = Annotated[int, Meta(ge=1, le=256)]
+Context = Annotated[int, Meta(ge=8, le=1 << 24)]
+MemoryMb = Annotated[int, Meta(ge=0, le=1 << 30)]
+
 
 class UpstreamOptions(Options, frozen=True, kw_only=True):
     """Options of the upstream backends.
@@ -19,15 +23,13 @@ class UpstreamOptions(Options, frozen=True, kw_only=True):
     it is loaded what its processes hold, which tells nothing of GPUs.
     """
 
-    slots: Annotated[
-        int, Meta(ge=1, le=256, description="how many requests the server is sent at once")
-    ] = 4
+    slots: Annotated[Slots, Meta(description="how many requests the server is sent at once")] = 4
     context: Annotated[
-        Annotated[int, Meta(ge=8, le=1 << 24)] | None,
+        Context | None,
         Meta(description="most tokens of one request; what {ctx} in a command stands for"),
     ] = None
     memory_mb: Annotated[
-        Annotated[int, Meta(ge=0, le=1 << 30)] | None,
+        MemoryMb | None,
         Meta(
             description="what the model takes of the memory budget, in MiB; unless set, the size of"
             " its file, then what its processes hold"

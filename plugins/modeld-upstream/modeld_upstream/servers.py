@@ -14,6 +14,7 @@ from modeld import PluginSettings, Secret
 from modeld.capabilities import Capability
 from modeld.errors import ConfigurationError
 from modeld_upstream.kinds import ANY, KINDS, Kind, KindName
+from modeld_upstream.options import Context, MemoryMb, Slots
 from modeld_upstream.spawning.command import fault_of_command
 
 FIRST_PORT: Final = 20_000
@@ -39,6 +40,9 @@ class UpstreamServer(PluginSettings, frozen=True, kw_only=True):
     files: tuple[Annotated[str, Meta(min_length=1)], ...] = ()
     prefix: Annotated[str, Meta(max_length=128)] = ""
     capabilities: Annotated[tuple[Capability, ...], Meta(min_length=1)] | None = None
+    slots: Slots | None = None
+    context: Context | None = None
+    memory_mb: MemoryMb | None = None
     key_file: str = ""
     key_env: str = ""
     health: Annotated[str, Meta(pattern=r"^(/.*)?$")] = ""
@@ -74,6 +78,12 @@ class UpstreamServer(PluginSettings, frozen=True, kw_only=True):
         if self.capabilities is None:
             return self.kind_of_server.capabilities
         return frozenset(self.capabilities)
+
+    @property
+    def options(self) -> dict[str, int]:
+        """The options that all its models have, where the settings do not say otherwise."""
+        said = {"slots": self.slots, "context": self.context, "memory_mb": self.memory_mb}
+        return {name: value for name, value in said.items() if value is not None}
 
     @property
     def health_path(self) -> str:

@@ -9,15 +9,14 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from modeld import Capability, ModelSpec
+from modeld import ModelSpec
 from modeld.values import FileStamp
-from modeld_upstream.kinds import ANY, Kind
+from modeld_upstream.kinds import ANY, MODELD, Kind
 from modeld_upstream.servers import UpstreamServer
 from modeld_upstream.wire.documents import ModelDocument
 
 SERVER: Final = "upstream.server"
 MODEL: Final = "upstream.model"
-CAPABILITIES: Final = "upstream.capabilities"
 
 
 def format_of(kind: Kind) -> str:
@@ -35,15 +34,6 @@ def model_of(spec: ModelSpec) -> str:
     return str(spec.metadata.get(MODEL, spec.path))
 
 
-def serves(spec: ModelSpec, server: UpstreamServer) -> frozenset[Capability]:
-    """Return what a model can be asked for: as the settings say, or the server, or its kind."""
-    listed = spec.metadata.get(CAPABILITIES)
-    if server.capabilities is not None or not isinstance(listed, list):
-        return server.serves
-    possible = server.kind_of_server.capabilities | ANY
-    return frozenset(each for each in possible if each.value in listed)
-
-
 def named(server: UpstreamServer, model: str, source: str) -> ModelSpec:
     """Return a model that a server has by a name."""
     return ModelSpec(
@@ -52,6 +42,7 @@ def named(server: UpstreamServer, model: str, source: str) -> ModelSpec:
         path=server.url or model,
         format=format_of(server.kind_of_server),
         metadata={SERVER: server.name, MODEL: model},
+        options=server.options,
         source=source,
     )
 
@@ -59,9 +50,8 @@ def named(server: UpstreamServer, model: str, source: str) -> ModelSpec:
 def listed(server: UpstreamServer, model: ModelDocument, source: str) -> ModelSpec:
     """Return a model that a server lists, with what it says of it."""
     spec = named(server, model.id, source)
-    if server.kind == "modeld" and isinstance(model.capabilities, list):
-        words = [str(word) for word in model.capabilities]
-        spec = replace(spec, metadata={**spec.metadata, CAPABILITIES: words})
+    if server.kind == "modeld" and server.capabilities is None:
+        spec = replace(spec, offers=_known(model.capabilities))
     context = model.max_model_len
     return replace(spec, context_length=context) if context and context > 0 else spec
 
@@ -74,6 +64,7 @@ def filed(server: UpstreamServer, file: Path, source: str) -> ModelSpec:
         path=str(file),
         format=format_of(server.kind_of_server),
         metadata={SERVER: server.name},
+        options=server.options,
         source=source,
     )
     try:
@@ -87,6 +78,13 @@ def filed(server: UpstreamServer, file: Path, source: str) -> ModelSpec:
         mtime_ns=stat.st_mtime_ns,
     )
     return replace(spec, size_bytes=size_bytes, stamp=stamp)
+
+
+def _known(words: object) -> tuple[str, ...] | None:
+    """Return what another modeld says of a model, as far as this one has the words."""
+    if not isinstance(words, list):
+        return None
+    return tuple(each.value for each in MODELD.capabilities | ANY if each.value in words)
 
 
 def _parts(file: Path) -> Sequence[Path]:

@@ -31,11 +31,11 @@ def test_servers_share_one_budget(tmp_path: Path) -> None:
         folders = [tmp_path / name for name in ("a", "b")]
         for folder in folders:
             folder.mkdir()
-        servers = [server(folder, name=folder.name, models=(folder.name,)) for folder in folders]
-        options = {"*": {"memory_mb": 100}}
-        async with service(
-            *servers, memory_budget_mb=150, min_residence_s=0, models=options
-        ) as all_:
+        servers = [
+            server(folder, name=folder.name, models=(folder.name,), memory_mb=100)
+            for folder in folders
+        ]
+        async with service(*servers, memory_budget_mb=150, min_residence_s=0) as all_:
             assert text_of(await asked(all_, "a")) == "Hello"
             (instance,) = (await all_.status()).instances
             assert (instance.model_id, instance.held_bytes) == ("a", 100 << 20)

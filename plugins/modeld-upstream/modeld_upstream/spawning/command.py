@@ -59,6 +59,6 @@ def filled(command: str, filling: Filling) -> list[str]:
     parts = shlex.split(command)
     if filling.context is None and any("ctx" in _HOLE.findall(part) for part in parts):
         raise ConfigurationError(
-            "the command has {ctx}: set the option context of the model", field="models"
+            "the command has {ctx}: set context, for the server or for the model", field="models"
         )
     return [_HOLE.sub(lambda hole: values[hole[1]], part) for part in parts]

@@ -21,6 +21,6 @@ def test_what_is_filled_in_stays_one_argument() -> None:
 
 def test_a_context_that_nobody_has_set_is_asked_for() -> None:
     unset = Filling(model="m", port=9, context=None, slots=2)
-    with pytest.raises(ConfigurationError, match="set the option context"):
+    with pytest.raises(ConfigurationError, match="set context"):
         filled("serve {port} -c {ctx}", unset)
     assert filled("serve {port}", unset) == ["serve", "9"]
