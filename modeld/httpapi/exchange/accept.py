@@ -76,7 +76,12 @@ class Formatters:
 
 
 def names(accept: str, media_type: str) -> bool:
-    """Return whether an ``Accept`` header has this media type itself, and no wildcard for it."""
+    """Return whether an ``Accept`` header has this media type itself, and no wildcard for it.
+
+    One that is too long to be looked through has none.
+    """
+    if accept.count(",") >= MAX_RANGES:
+        return False
     return any(name == media_type and quality > 0 for name, quality in _parse(accept))
 
 

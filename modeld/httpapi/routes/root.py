@@ -32,9 +32,10 @@ class PageForBrowsers(Route):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Return what any route returns to a browser, and no match for a program."""
-        if not names(Headers(scope=scope).get("accept", ""), "text/html"):
+        match, child = super().matches(scope)  # first, as it is cheap and nearly always fails
+        if match is Match.NONE or not names(Headers(scope=scope).get("accept", ""), "text/html"):
             return Match.NONE, {}
-        return super().matches(scope)
+        return match, child
 
 
 def divided(

@@ -14,8 +14,14 @@ from modeld.settings import Settings
 from tests.support.http.fake_service import FakeService, ask, make_app
 
 CHROME = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
-PROGRAMS = [{}, {"accept": "*/*"}, {"accept": "application/json"}, {"accept": "text/html;q=0"}]
-"""What Ollama's command, curl and Ollama's other clients send, and who wants no HTML."""
+PROGRAMS = [
+    {},
+    {"accept": "*/*"},
+    {"accept": "application/json"},
+    {"accept": "text/html;q=0"},
+    {"accept": "text/html" + ",a/b" * 100},
+]
+"""What curl and Ollama's clients send, and what no browser does."""
 
 ALONE = Settings(block_plugins=("dashboard",))
 
