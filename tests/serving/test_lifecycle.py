@@ -20,10 +20,10 @@ from modeld.events import (
 )
 from modeld.serving.state.cooldown import FIRST_S
 from modeld.status import EvictionReason, InstanceState
+from modeld.testing.virtual_time import now_s, run_virtually, settle
 from tests.support.serving.desk import state_of
 from tests.support.serving.fakes import MIB, FakeBackend, FakeEngine
 from tests.support.serving.stage import a_stage
-from modeld.testing.virtual_time import now_s, run_virtually, settle
 
 
 def test_a_load_is_announced_and_so_is_its_end() -> None:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from modeld.errors import LoadFailedError
 from modeld.serving.state.model_entry import ModelEntry
+from modeld.testing.virtual_time import run_virtually, settle
 from tests.support.serving.fakes import MIB, FakeBackend, FakeEngine
 from tests.support.serving.stage import Stage, a_stage
-from modeld.testing.virtual_time import run_virtually, settle
 
 ESTIMATED_MB = {"a": 100, "b": 100, "c": 30, "d": 30, "e": 60}
 MEASURED_MB = {"a": (0, 180), "b": (100, 180), "c": (0, 30), "d": (30, 110), "e": (0, 200)}

@@ -11,9 +11,9 @@ from modeld.serving.pool import log
 from modeld.serving.state.cooldown import FIRST_S
 from modeld.serving.state.memory_need import RETRY_S
 from modeld.serving.state.model_entry import ModelEntry
+from modeld.testing.virtual_time import run_virtually, settle
 from tests.support.serving.fakes import MIB, an_entry
 from tests.support.serving.stage import Stage, a_stage
-from modeld.testing.virtual_time import run_virtually, settle
 
 
 def unmeasured(stage: Stage, model: str = "a", size_mb: int = 100, depth: int = 32) -> ModelEntry:

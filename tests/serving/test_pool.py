@@ -10,11 +10,11 @@ import pytest
 from modeld.errors import LoadFailedError, QueueFullError, WaitTimeoutError
 from modeld.events import ModelEvicted
 from modeld.status import EvictionReason, InstanceState
+from modeld.testing.virtual_time import now_s, run_virtually, settle
 from tests.serving.scheduling.test_policy_faults import Whim
 from tests.support.serving.desk import state_of
 from tests.support.serving.fakes import MIB, FakeEngine
 from tests.support.serving.stage import a_stage
-from modeld.testing.virtual_time import now_s, run_virtually, settle
 
 
 def test_a_lease_gives_the_engine_and_takes_it_back() -> None:

@@ -9,9 +9,9 @@ from modeld.errors import DrainingError
 from modeld.events import ModelEvicted
 from modeld.serving.lifecycle import END_GRACE_S
 from modeld.serving.loader import KILLED_S
+from modeld.testing.virtual_time import now_s, run_virtually, settle
 from tests.support.serving.fakes import MIB, FakeEngine
 from tests.support.serving.stage import Client, Stage, a_stage
-from modeld.testing.virtual_time import now_s, run_virtually, settle
 
 
 def test_a_drain_sends_those_who_wait_away_and_lets_those_who_run_finish() -> None:

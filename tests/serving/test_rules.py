@@ -12,10 +12,10 @@ from modeld.events import ModelEvicted, ModelLoading, WorkerExited
 from modeld.serving.contained_engine import CLOSE_LIMIT_S
 from modeld.serving.state.cooldown import FIRST_S
 from modeld.status import EvictionReason, InstanceState
+from modeld.testing.virtual_time import now_s, run_virtually, settle
 from tests.support.serving.desk import state_of
 from tests.support.serving.fakes import MIB
 from tests.support.serving.stage import a_stage
-from modeld.testing.virtual_time import now_s, run_virtually, settle
 
 
 async def step_until(holds: Callable[[], bool]) -> None:

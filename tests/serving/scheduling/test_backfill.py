@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from modeld.errors import WaitTimeoutError
 from modeld.serving.scheduling.backfill import LONG
+from modeld.testing.virtual_time import now_s, run_virtually
 from tests.serving.scheduling.test_fairness_over_time import LOAD_S, MAX_OVERTAKE_S, Crowd
 from tests.support.serving.stage import Stage, a_stage
-from modeld.testing.virtual_time import now_s, run_virtually
 
 SLOTS = 4
 SHORT_S = 0.5

@@ -11,6 +11,7 @@ from modeld.events import ModelEvicted
 from modeld.requests import KeepAliveSeconds
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.status import EvictionReason, InstanceState
+from modeld.testing.virtual_time import now_s, run_virtually, settle
 from tests.support.serving.counter import a_counter, a_shelf, until
 from tests.support.serving.desk import (
     Desk,
@@ -26,7 +27,6 @@ from tests.support.serving.desk import (
 from tests.support.serving.fakes import an_entry
 from tests.support.serving.sources import Shelf, a_spec
 from tests.support.serving.stage import Stage, a_stage
-from modeld.testing.virtual_time import now_s, run_virtually, settle
 
 NewDesk = Callable[..., Desk]
 

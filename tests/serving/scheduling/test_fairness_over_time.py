@@ -10,9 +10,9 @@ import pytest
 from modeld import Backend, Engine, EngineHost, ModelSpec, Options
 from modeld.events import ModelLoaded
 from modeld.serving.state.model_entry import ModelEntry
+from modeld.testing.virtual_time import now_s, run_virtually
 from tests.support.serving.fakes import FakeEngine
 from tests.support.serving.stage import Stage, a_stage
-from modeld.testing.virtual_time import now_s, run_virtually
 
 pytestmark = pytest.mark.usefixtures("unmeasured")
 
