@@ -78,7 +78,10 @@ def test_without_a_model_nothing_is_loaded(rig, capsys):
     assert "--model" in rows["a_load_returns_an_engine"]["why"]
 
 
-@pytest.mark.parametrize("arguments", [["no-such-plugin"], ["lru", "--model", "/no/such/file"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["no-such-plugin"], ["lru", "--model", "/no/such/file"], ["lru", "--prompt"]],
+)
 def test_what_is_not_there_is_wrong_usage(arguments, capsys):
     assert main(["check", *arguments]) == ExitCode.USAGE
     assert arguments[-1] in capsys.readouterr().err
@@ -93,7 +96,8 @@ def test_a_file_that_no_source_finds_is_wrong_usage(rig, tmp_path, capsys):
 
 def test_a_backend_is_checked_with_a_model(rig, tmp_path, capsys):
     file = write_gguf(tmp_path / "rigged.gguf", "rig")
-    main(["check", "rig", "--model", str(file), "--json"])
+    main(["check", "rig", "--model", str(file), "--prompt", "one two three", "--json"])
     rows = {row["check"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows["a_load_returns_an_engine"]["verdict"] == "passed"
     assert rows["a_generation_ends_once"]["verdict"] == "passed"
+    assert "said only 3 pieces of text to 'one two three'" in rows["usage_is_counted"]["why"]

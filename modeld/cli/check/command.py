@@ -42,9 +42,14 @@ class Checked:
     type=click.Path(path_type=Path),
     help="the model to check a backend with; without it nothing is loaded",
 )
+@click.option(
+    "--prompt", metavar="TEXT", help="what that model goes on with, for six words or more"
+)
 @click.option("--json", "as_json", is_flag=True, help="print a JSON array instead of a table")
 @settings_options(*_SETTINGS)
-def command(*, plugin: str, model: Path | None, as_json: bool, **given: Any) -> int:
+def command(
+    *, plugin: str, model: Path | None, prompt: str | None, as_json: bool, **given: Any
+) -> int:
     """Check that PLUGIN keeps to the contracts of what it brings.
 
     Each check passed or failed, was disclaimed (the plugin declares that it does not do this, and
@@ -60,13 +65,15 @@ def command(*, plugin: str, model: Path | None, as_json: bool, **given: Any) -> 
       modeld check my-plugin --json | jq -r '.[] | select(.verdict == "failed") | .why'
     """
     settings = resolved(given).settings
+    if prompt is not None and model is None:
+        raise click.UsageError("--prompt needs a --model that goes on with it")
     if model is not None:
         settings = replace(settings, models_dir=str(model.expanduser().absolute().parent))
     logs.configure(settings, sys.stderr)
     # The kit imports the web stack, as the server does; help and completion need none.
     from modeld.cli.check.subjects import subjects_of  # noqa: PLC0415
 
-    found = subjects_of(plugin, settings, model)
+    found = subjects_of(plugin, settings, model, prompt)
     checked = [*_broken(plugin, settings), *_checked(found)]
     click.echo(_as_json(checked) if as_json else _as_table(checked))
     return 1 if any(each.outcome.verdict == "failed" for each in checked) else 0
