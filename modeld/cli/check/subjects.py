@@ -42,6 +42,11 @@ class Subject:
     name: str
     contract: Contract
 
+    @property
+    def runs_code_of_runtimes(self) -> bool:
+        """Whether what it runs may be native code, which can end the process."""
+        return isinstance(self.contract, BackendContract) and self.contract.model is not None
+
 
 def subjects_of(
     plugin: str, settings: Settings, model: Path | None, prompt: str | None
