@@ -92,13 +92,18 @@ def check(*after: str) -> Callable[[Body], Callable[[Contract], None]]:
     return decorate
 
 
-def run(contract: Contract, names: Sequence[str] | None = None) -> Iterator[Outcome]:
-    """Yield what came of each check, one after the other, without pytest."""
-    useless: dict[str, str] = {}
+def run(
+    contract: Contract, names: Sequence[str] | None = None, failed: Sequence[str] = ()
+) -> Iterator[Outcome]:
+    """Yield what came of each check, one after the other, without pytest.
+
+    ``names`` are those to run, ``failed`` are others that are known to have failed.
+    """
+    useless = {name: name for name in failed}
     for name in contract.checks() if names is None else names:
         found: _Check = getattr(type(contract), name).check
-        if failed := [each for each in found.after if each in useless]:
-            useless[name] = useless[failed[0]]
+        if missing := [each for each in found.after if each in useless]:
+            useless[name] = useless[missing[0]]
             why = f"{useless[name].removeprefix(PREFIX).replace('_', ' ')}: this comes first"
             yield Outcome(check=name, verdict="untested", why=why)
             continue

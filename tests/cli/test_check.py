@@ -24,6 +24,27 @@ def modeld_register_eviction_policies():
 """
 
 
+FATAL = """
+import os
+import signal
+
+from modeld import Backend, hookimpl
+
+class Fatal(Backend):
+    name = "fatal"
+
+    def can_load(self, spec):
+        return spec.family == "fatal"
+
+    async def load(self, spec, options, host):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+@hookimpl
+def modeld_register_backends():
+    return [Fatal()]
+"""
+
+
 @pytest.fixture
 def loser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installed plugin whose policy chooses too little."""
@@ -70,6 +91,24 @@ def test_a_plugin_that_is_broken_has_failed(monkeypatch, tmp_path, capsys):
     assert "No module named 'no_such_module_of_a_plugin'" in capsys.readouterr().out
 
 
+def test_a_backend_that_ends_its_process_fails_that_check_and_the_others_go_on(
+    monkeypatch, tmp_path, capsys
+):
+    info = tmp_path / "modeld_fatal-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: modeld-fatal\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[modeld]\nfatal = modeld_fatal\n")
+    (tmp_path / "modeld_fatal.py").write_text(FATAL)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file = write_gguf(tmp_path / "fatal.gguf", "fatal")
+    assert main(["check", "fatal", "--model", str(file), "--json"]) == ExitCode.FAILED
+    rows = {row["check"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["a_load_returns_an_engine"]["verdict"] == "failed"
+    assert "the process died of SIGKILL" in rows["a_load_returns_an_engine"]["why"]
+    assert rows["the_estimate_is_quick"]["verdict"] == "passed"
+    assert list(rows)[-1] == "memory_comes_back"
+
+
 def test_without_a_model_nothing_is_loaded(rig, capsys):
     assert main(["check", "rig", "--json"]) == ExitCode.OK
     rows = {row["check"]: row for row in json.loads(capsys.readouterr().out)}
@@ -78,7 +117,10 @@ def test_without_a_model_nothing_is_loaded(rig, capsys):
     assert "--model" in rows["a_load_returns_an_engine"]["why"]
 
 
-@pytest.mark.parametrize("arguments", [["no-such-plugin"], ["lru", "--model", "/no/such/file"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["no-such-plugin"], ["lru", "--model", "/no/such/file"], ["lru", "--prompt"]],
+)
 def test_what_is_not_there_is_wrong_usage(arguments, capsys):
     assert main(["check", *arguments]) == ExitCode.USAGE
     assert arguments[-1] in capsys.readouterr().err
@@ -93,7 +135,8 @@ def test_a_file_that_no_source_finds_is_wrong_usage(rig, tmp_path, capsys):
 
 def test_a_backend_is_checked_with_a_model(rig, tmp_path, capsys):
     file = write_gguf(tmp_path / "rigged.gguf", "rig")
-    main(["check", "rig", "--model", str(file), "--json"])
+    main(["check", "rig", "--model", str(file), "--prompt", "one two three", "--json"])
     rows = {row["check"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows["a_load_returns_an_engine"]["verdict"] == "passed"
     assert rows["a_generation_ends_once"]["verdict"] == "passed"
+    assert "said only 3 pieces of text to 'one two three'" in rows["usage_is_counted"]["why"]

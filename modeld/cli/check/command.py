@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections import Counter
@@ -20,6 +21,7 @@ from modeld.settings import Settings
 from modeld.terminal import progress, rows_as_text
 
 if TYPE_CHECKING:
+    from modeld.cli.check.apart import Order
     from modeld.cli.check.subjects import Subject
     from modeld.testing.contract import Outcome
 
@@ -42,14 +44,19 @@ class Checked:
     type=click.Path(path_type=Path),
     help="the model to check a backend with; without it nothing is loaded",
 )
+@click.option(
+    "--prompt", metavar="TEXT", help="what that model goes on with, for six words or more"
+)
 @click.option("--json", "as_json", is_flag=True, help="print a JSON array instead of a table")
 @settings_options(*_SETTINGS)
-def command(*, plugin: str, model: Path | None, as_json: bool, **given: Any) -> int:
+def command(
+    *, plugin: str, model: Path | None, prompt: str | None, as_json: bool, **given: Any
+) -> int:
     """Check that PLUGIN keeps to the contracts of what it brings.
 
     Each check passed or failed, was disclaimed (the plugin declares that it does not do this, and
-    it is refused) or is untested (something was not given, or an earlier check failed). The engines
-    of a backend run in this process.
+    it is refused) or is untested (something was not given, or an earlier check failed). A backend
+    is checked in a process of its own, with its engines in threads of that.
 
     Exit codes: 0 no check failed, 1 one did, 2 there is no such plugin or model.
 
@@ -60,25 +67,32 @@ def command(*, plugin: str, model: Path | None, as_json: bool, **given: Any) -> 
       modeld check my-plugin --json | jq -r '.[] | select(.verdict == "failed") | .why'
     """
     settings = resolved(given).settings
+    if prompt is not None and model is None:
+        raise click.UsageError("--prompt needs a --model that goes on with it")
     if model is not None:
         settings = replace(settings, models_dir=str(model.expanduser().absolute().parent))
     logs.configure(settings, sys.stderr)
     # The kit imports the web stack, as the server does; help and completion need none.
+    from modeld.cli.check.apart import Order  # noqa: PLC0415
     from modeld.cli.check.subjects import subjects_of  # noqa: PLC0415
 
-    found = subjects_of(plugin, settings, model)
-    checked = [*_broken(plugin, settings), *_checked(found)]
+    order = Order(plugin=plugin, settings=settings, model=model, prompt=prompt)
+    found = subjects_of(plugin, settings, model, prompt)
+    checked = [*_broken(plugin, settings), *_checked(found, order)]
     click.echo(_as_json(checked) if as_json else _as_table(checked))
     return 1 if any(each.outcome.verdict == "failed" for each in checked) else 0
 
 
-def _checked(subjects: Sequence[Subject]) -> Iterator[Checked]:
+def _checked(subjects: Sequence[Subject], order: Order) -> Iterator[Checked]:
+    from modeld.cli.check.apart import run_apart  # noqa: PLC0415
     from modeld.testing.contract import run  # noqa: PLC0415
 
     for subject in subjects:
         names = subject.contract.checks()
+        checks = dataclasses.replace(order, subject=subject.name, checks=tuple(names))
+        outcomes = run_apart(checks) if subject.runs_code_of_runtimes else run(subject.contract)
         with progress(f"checking {subject.name}") as show:
-            for number, outcome in enumerate(run(subject.contract), start=1):
+            for number, outcome in enumerate(outcomes, start=1):
                 show(number / len(names))
                 yield Checked(subject=subject.name, outcome=outcome)
 

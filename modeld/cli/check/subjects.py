@@ -43,8 +43,15 @@ class Subject:
     name: str
     contract: Contract
 
+    @property
+    def runs_code_of_runtimes(self) -> bool:
+        """Whether what it runs may be native code, which can end the process."""
+        return isinstance(self.contract, BackendContract) and self.contract.model is not None
 
-def subjects_of(plugin: str, settings: Settings, model: Path | None) -> list[Subject]:
+
+def subjects_of(
+    plugin: str, settings: Settings, model: Path | None, prompt: str | None
+) -> list[Subject]:
     """Return what an installed plugin brings.
 
     Raises:
@@ -53,7 +60,11 @@ def subjects_of(plugin: str, settings: Settings, model: Path | None) -> list[Sub
     status_of(plugin, settings)
     host = PluginHost.discover(settings)
     spec = None if model is None else _spec_of(model, host)
-    return [*_things(plugin, host, spec), *_of_application(plugin, settings, spec)]
+    found = [*_things(plugin, host, spec), *_of_application(plugin, settings, spec)]
+    for subject in found:
+        if prompt is not None and "prompt" in subject.contract.subjects:
+            _with(subject.contract, prompt=prompt)
+    return found
 
 
 def status_of(plugin: str, settings: Settings) -> PluginStatus:
