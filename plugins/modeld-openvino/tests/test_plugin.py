@@ -62,12 +62,13 @@ def test_it_takes_openvino_models_and_the_gguf_files_that_openvino_reads_right(
         ({"context": 33, "device": "GPU.1"}, 33, 48),
     ],
 )
-def test_the_cache_has_whole_blocks_for_the_context(
+def test_the_cache_has_whole_blocks_for_the_context_of_each_slot(
     options: dict[str, object], context: int, cache: int
 ) -> None:
-    spec, made = msgspec.structs.replace(gguf(), context_length=256), OpenVinoOptions(**options)
+    spec = msgspec.structs.replace(gguf(), context_length=256)
+    made = OpenVinoOptions(slots=3, **options)
     assert OpenVino().context(spec, made) == context
-    assert shape.blocks(spec, made) * made.block_tokens == cache
+    assert shape.blocks(spec, made) * made.block_tokens == 3 * cache
 
 
 def test_without_a_known_length_the_context_is_the_default() -> None:
@@ -82,10 +83,10 @@ def test_options_have_ranges(wrong: dict[str, object]) -> None:
 
 @pytest.mark.parametrize("cache_type", ["u8", "f16"])
 def test_the_caches_size_is_known_beforehand(tiny: Path, cache_type: str) -> None:
-    options = OpenVinoOptions(slots=1, cache_type=cache_type)
+    options = OpenVinoOptions(slots=2, cache_type=cache_type)
     (spec,) = asyncio.run(GgufFolder(str(tiny.parent)).list_models())
     said = OpenVino().estimate(spec, options)
-    with opened(tiny, slots=1, cache_type=cache_type) as driver:
+    with opened(tiny, slots=2, cache_type=cache_type) as driver:
         made_bytes = driver.engine._pipeline.get_metrics().cache_size_in_bytes
         assert said.kv_bytes == made_bytes
         assert 0 < driver.engine.held_bytes < said.total_bytes + 64 * MIB
