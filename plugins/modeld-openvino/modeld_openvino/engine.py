@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -53,7 +53,8 @@ class OpenVinoEngine(StepEngine):
         self._vocabulary = vocabulary
         self._template = ChatTemplate(pipeline.get_tokenizer(), vocabulary)
         self._context = context
-        self._generations: dict[int, Generation] = {}
+        self._new: dict[int, Callable[[], Generation]] = {}
+        self._running: dict[int, Generation] = {}
         self._responses: dict[int, AnyUnaryResponse] = {}
 
     @classmethod
@@ -97,11 +98,11 @@ class OpenVinoEngine(StepEngine):
             NotSupportedError: it is of another kind.
             ModeldError: something in it is missing or out of range; ``field`` says what.
         """
-        if len(self._generations) + len(self._responses) >= self.slots:
+        if len(self._new) + len(self._running) + len(self._responses) >= self.slots:
             raise RuntimeError(f"all {self.slots} slots are taken")
         match request:
             case GenerateRequest():
-                self._generations[request_id] = self._begin(request_id, request)
+                self._new[request_id] = self._prepared(request_id, request)
             case TokenizeRequest():
                 self._responses[request_id] = self._tokenized(request)
             case DetokenizeRequest():
@@ -118,38 +119,52 @@ class OpenVinoEngine(StepEngine):
         """Let OpenVINO compute one step, and return what came of it."""
         produced: list[Produced] = list(self._responses.items())
         self._responses.clear()
-        if not self._generations:
+        self._take_in()
+        if not self._running:
             return produced
         self._pipeline.step()
-        for request_id, generation in list(self._generations.items()):
+        for request_id, generation in list(self._running.items()):
             produced += [(request_id, chunk) for chunk in generation.take()]
             if generation.ended:
-                del self._generations[request_id]
+                del self._running[request_id]
         self._forget_ended()
         return produced
 
     def cancel(self, request_id: int) -> None:
         """Forget a request and give back its part of the cache."""
         self._responses.pop(request_id, None)
-        generation = self._generations.pop(request_id, None)
+        self._new.pop(request_id, None)
+        generation = self._running.pop(request_id, None)
         if generation is not None:
             generation.cancel()
             self._forget_ended()
 
     def close(self) -> None:
         """Give back the model."""
-        self._generations.clear()
+        self._running.clear()
         del self._pipeline
+
+    def _take_in(self) -> None:
+        """Hand the new requests to OpenVINO.
+
+        Not before the step: a step in which it can compute nothing ends all requests that it has.
+        What a cancelled one holds is free after the next step only, and with nobody else running
+        a new one could be without room in that.
+        """
+        for request_id, begin in self._new.items():
+            self._running[request_id] = begin()
+        self._new.clear()
 
     def _forget_ended(self) -> None:
         """Let OpenVINO give back what cancelled requests hold, where no step would follow.
 
         It does so in its next step, which computes nothing where there is nothing else to do.
         """
-        if not self._generations and self._pipeline.has_non_finished_requests():
+        if not self._running and self._pipeline.has_non_finished_requests():
             self._pipeline.step()
 
-    def _begin(self, request_id: int, request: GenerateRequest) -> Generation:
+    def _prepared(self, request_id: int, request: GenerateRequest) -> Callable[[], Generation]:
+        """Check a request, and return what hands it to OpenVINO."""
         prompt = self._prompt(request)
         config = self._pipeline.get_config()
         config.apply_chat_template = False
@@ -158,8 +173,12 @@ class OpenVinoEngine(StepEngine):
         configure(config, request.sampling)
         specials = self._vocabulary.specials
         stop_tokens = {specials[text]: text for text in request.stop if text in specials}
-        handle = self._pipeline.add_request(request_id, _tensor(prompt), config)
-        return Generation(handle, request, len(prompt), self._vocabulary, stop_tokens)
+
+        def begin() -> Generation:
+            handle = self._pipeline.add_request(request_id, _tensor(prompt), config)
+            return Generation(handle, request, len(prompt), self._vocabulary, stop_tokens)
+
+        return begin
 
     def _prompt(self, request: GenerateRequest) -> Sequence[int]:
         """Return the tokens of a request's prompt.

@@ -36,8 +36,14 @@ class OpenVinoFolder(RegistrySource):
         self._follow_links = follow_links
 
     async def list_models(self) -> Sequence[ModelSpec]:
-        """Return all models in the order of their ids; none where there is no such folder."""
+        """Return all models in the order of their ids.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
         root = self._root.expanduser().absolute()
+        with os.scandir(root):  # `os.walk` passes over a folder that cannot be read
+            pass
         return sorted(
             (self._spec(folder, root) for folder in self._folders(root)), key=lambda spec: spec.id
         )

@@ -58,9 +58,10 @@ class Generation:
             return
         self._tokens += 1
         text, stop = self._stops.push(self._decoder.decode(self._vocabulary.text_bytes(token)))
+        if stop is None and token in self._stop_tokens:
+            text, stop = text + self._stops.rest(), self._stop_tokens[token]
         if text:
             yield Token(text=text)
-        stop = stop or self._stop_tokens.get(token)
         if stop is not None:
             yield self._end(FinishReason.STOP, stop)
             self.cancel()

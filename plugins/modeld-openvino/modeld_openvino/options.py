@@ -17,8 +17,8 @@ BLOCK_TOKENS: Final = {"CPU": 32, "GPU": 16}
 class OpenVinoOptions(Options, frozen=True, kw_only=True):
     """Options of the OpenVINO backend. ``None`` leaves the choice to what is said there.
 
-    ``context`` is the size of the KV cache in tokens. All requests of the model share it, and one
-    request alone may fill it. When they need more than there is, OpenVINO preempts the youngest.
+    The KV cache has room for ``slots`` requests of ``context`` tokens each, so that none waits for
+    the memory of another.
     """
 
     slots: Annotated[
@@ -27,8 +27,8 @@ class OpenVinoOptions(Options, frozen=True, kw_only=True):
     context: Annotated[
         Annotated[int, Meta(ge=32, le=1 << 24)] | None,
         Meta(
-            description="tokens of all running requests together, and the most for one of them;"
-            " the model's trained length, but no more than 4096, unless set"
+            description="most tokens of one request, for each of the slots; the model's trained"
+            " length, but no more than 4096, unless set"
         ),
     ] = None
     batch: Annotated[

@@ -75,7 +75,7 @@ class OpenVino(Backend):
         return _CAPABILITIES
 
     def context(self, spec: ModelSpec, options: Options) -> int:
-        """Return the tokens of the cache, which one request alone may fill."""
+        """Return the tokens that each slot has room for."""
         assert isinstance(options, OpenVinoOptions)
         return shape.context(spec, options)
 

@@ -50,8 +50,8 @@ def context(spec: ModelSpec, options: OpenVinoOptions) -> int:
 
 
 def blocks(spec: ModelSpec, options: OpenVinoOptions) -> int:
-    """Return how many blocks the cache has to hold the context."""
-    return -(-context(spec, options) // options.block_tokens)
+    """Return how many blocks the cache has: enough for every slot to fill its context."""
+    return options.slots * -(-context(spec, options) // options.block_tokens)
 
 
 def estimate(spec: ModelSpec, options: OpenVinoOptions) -> MemoryEstimate:

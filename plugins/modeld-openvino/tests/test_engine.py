@@ -48,13 +48,10 @@ class TestGenerations:
         assert [response.text for response in driver.run(*requests)] == alone
         assert len(set(alone)) == 3
 
-    def test_requests_that_need_more_than_the_cache_has_are_all_served(
-        self, driver: Driver
-    ) -> None:
-        requests = [ask(prompt * 20, max_tokens=60) for prompt in "abc"]
-        alone = [driver.read(request).text for request in requests]
-        together = driver.run(*requests)
-        assert [response.text for response in together] == alone
+    def test_all_slots_may_fill_their_contexts_at_once(self, driver: Driver) -> None:
+        for response in driver.run(*(ask(prompt * 60) for prompt in "abc")):
+            assert isinstance(response.end, Done)
+            assert response.end.usage.total_tokens == 96
         assert driver.is_idle
 
     def test_a_stop_text_ends_it_and_is_not_shown(self, driver: Driver) -> None:
@@ -229,13 +226,40 @@ class TestLeaving:
         stays, leaves = ask("stays", max_tokens=20), ask("leaves" * 10)
         alone = driver.read(stays).text
         staying = driver.submit(stays)
-        for _ in range(8):  # each takes two thirds of the cache
+        for _ in range(8):
             leaving = driver.submit(leaves)
             driver.step()
             driver.engine.cancel(leaving)
         while driver.responses[staying].end is None:
             driver.step()
         assert driver.responses[staying].text == alone
+
+    @pytest.mark.parametrize("steps", range(1, 20, 3))
+    def test_older_ones_that_leave_with_full_contexts_end_nobody_else(
+        self, driver: Driver, steps: int
+    ) -> None:
+        leaving = [driver.submit(ask(prompt * 70)) for prompt in "ab"]
+        staying = driver.submit(ask("c" * 30))
+        for _ in range(steps):
+            driver.step()
+        ids = [staying]
+        for request_id in leaving:  # what they held is not free before the next step
+            driver.engine.cancel(request_id)
+            ids.append(driver.submit(ask("d" * 90)))
+        while any(driver.responses[request_id].end is None for request_id in ids):
+            driver.step()
+        assert all(isinstance(driver.responses[each].end, Done) for each in ids)
+
+    def test_all_may_leave_for_others_between_two_steps(self, driver: Driver) -> None:
+        leaving = [driver.submit(ask(prompt * 90)) for prompt in "abc"]
+        driver.step()
+        ids = []
+        for request_id in leaving:
+            driver.engine.cancel(request_id)
+            ids.append(driver.submit(ask("d" * 90)))
+        while any(driver.responses[request_id].end is None for request_id in ids):
+            driver.step()
+        assert all(isinstance(driver.responses[each].end, Done) for each in ids)
 
     def test_no_more_than_the_slots_are_taken(self, driver: Driver) -> None:
         ids = [driver.submit(ask("hello")) for _ in range(3)]

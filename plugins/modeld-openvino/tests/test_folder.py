@@ -75,8 +75,9 @@ def test_links_are_followed_once_and_only_where_that_is_set(tmp_path: Path) -> N
     assert [spec.id for spec in found(models, follow_links=False)] == ["own"]
 
 
-def test_a_folder_that_is_not_there_has_no_models(tmp_path: Path) -> None:
-    assert found(tmp_path / "none") == []
+def test_a_folder_that_cannot_be_read_is_an_error_and_no_empty_list(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        found(tmp_path / "none")
 
 
 def test_a_folders_numbers_are_those_of_its_configuration(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 
 Their vocabulary has one token for each byte, as byte-level BPE spells it, one for ``th``, and three
 special ones.
-What they write makes no sense, but it depends on the whole prompt.
+What they write makes no sense, but it depends on the whole prompt. The likeliest token is never a
+part of a character.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ def write(path: Path, *, template: str | None = TEMPLATE, without: str = "") -> 
 
     def add(name: str, *shape: int) -> None:
         values = random.normal(0, 1 / np.sqrt(shape[-1]), shape)
+        if name == "output":
+            values[FIRST_BYTE + 0x80 : FIRST_BYTE + 0x100] = 0
         if name != without:
             writer.add_tensor(f"{name}.weight", values.astype(np.float16))
 
