@@ -17,6 +17,7 @@ HELPERS = {
     "__init__.py",
     "backend_choice.py",
     "contributions.py",
+    "error_kinds.py",
     "installed_plugin.py",
     "plugin_guard.py",
     "plugin_hooks.py",
