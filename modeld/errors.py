@@ -9,19 +9,13 @@ in the log. ``retryable`` says whether the same request may succeed later withou
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import ClassVar, Final, TypeAlias
+from typing import ClassVar, Final
+
+from modeld.error_kinds import OwnKind, fault_of_kind
 
 MOST_LEARNED: Final = 256
 """How many kinds of errors are taken over from workers; more are internal errors."""
-
-_CODE: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-_STATUSES: Final = range(400, 600)
-
-OwnKind: TypeAlias = tuple[str, int | None, bool]
-"""What makes a plugin's kind of error known elsewhere: the code of the kind of modeld's that it is
-derived from, its own status if it has one, and whether it is retryable."""
 
 
 class ModeldError(Exception):
@@ -292,9 +286,12 @@ def error_from_code(
 
 
 _CORE: Final = frozenset(_tree(ModeldError))
-_OWNERS: Final[Mapping[str, type[ModeldError]]] = {cls.code: cls for cls in _tree(ModeldError)} | {
-    ModeldError.code: ModeldError
+_OWNERS: Final[Mapping[str, type[ModeldError]]] = {
+    **{cls.code: cls for cls in _tree(ModeldError)},
+    ModeldError.code: ModeldError,
 }
+"""The kinds of modeld's own by their codes."""
+
 _learned: Final[list[type[ModeldError]]] = []
 """The kinds of errors whose classes are in workers only; nobody else would hold them."""
 
@@ -306,7 +303,7 @@ def _learn(code: str, own: OwnKind | None) -> type[ModeldError] | None:
     family, status, retryable = own
     base = _OWNERS.get(family)
     # Before the class is made, because it would be in the tree even if it were refused.
-    if base is None or _fault_of_code(code, base) or _fault_of_status(status, code):
+    if base is None or fault_of_kind(base, code, status, _OWNERS):
         return None
     members = {"code": code, "status": status, "retryable": retryable}
     cls = type("PluginError", (base,), {**members, "__module__": "modeld_plugin"})
@@ -315,24 +312,5 @@ def _learn(code: str, own: OwnKind | None) -> type[ModeldError] | None:
 
 
 def _check_own(cls: type[ModeldError]) -> None:
-    own = vars(cls)
-    fault = _fault_of_code(own["code"], cls) if "code" in own else None
-    if fault := fault or _fault_of_status(own.get("status"), cls.code):
+    if fault := fault_of_kind(cls, cls.code, vars(cls).get("status"), _OWNERS):
         raise TypeError(f"{cls.__name__}: {fault}")
-
-
-def _fault_of_code(code: object, cls: type[ModeldError]) -> str | None:
-    if not (isinstance(code, str) and _CODE.fullmatch(code)):
-        return f"the code {code!r} is not small letters, digits and _"
-    owner = _OWNERS.get(code)
-    if owner is not None and not issubclass(cls, owner):
-        return f"the code {code!r} is that of {owner.__name__}"
-    return None
-
-
-def _fault_of_status(status: object, code: str) -> str | None:
-    if status is None:
-        return None
-    if type(status) is not int or status not in _STATUSES:
-        return f"the status {status!r} is not one of HTTP from 400 to 599"
-    return "it has a status and no code of its own; give it one" if code in _OWNERS else None

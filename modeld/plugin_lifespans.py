@@ -51,7 +51,10 @@ class PluginLifespans:
             ]
             self._entered += lifespans
             try:
-                await asyncio.gather(*(each.enter(self._timeout_s) for each in lifespans))
+                entering = (each.enter(self._timeout_s) for each in lifespans)
+                ends = await asyncio.gather(*entering, return_exceptions=True)
+                if error := next((end for end in ends if end is not None), None):
+                    raise error
                 self._is_started = True
             finally:
                 if not self._is_started:  # the next start begins anew

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, TypeAlias
 
-from modeld.errors import ModeldError, OwnKind, own_kind
+from modeld.error_kinds import OwnKind
+from modeld.errors import ModeldError, own_kind
 from modeld.messages import ToolCall
 from modeld.requests import (
     AnyUnaryRequest,

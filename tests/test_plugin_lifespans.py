@@ -243,11 +243,13 @@ def test_one_that_hangs_at_its_beginning_is_given_up() -> None:
 
 @pytest.mark.parametrize("kind", [ConfigurationError, StartError])
 def test_a_plugin_may_say_that_nothing_must_go_on(kind: type[Exception]) -> None:
-    app = app_of(host(strict=Opens(raises(kind("no licence")))))
+    good = Opens()
+    app = app_of(host(good=good, strict=Groups(nothing, begin=raises(kind("no licence")))))
 
     async def main() -> None:
         with pytest.raises(kind, match="no licence"):
             await app.start()
+        assert good.journal == ["begun", "ended"]
         await app.aclose()
 
     asyncio.run(main())

@@ -17,6 +17,7 @@ HELPERS = {
     "__init__.py",
     "backend_choice.py",
     "contributions.py",
+    "error_kinds.py",
     "guarded_policy.py",
     "installed_plugin.py",
     "plugin_faults.py",

@@ -14,7 +14,8 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from modeld.errors import ModeldError, OwnKind, own_kind
+from modeld.error_kinds import OwnKind
+from modeld.errors import ModeldError, own_kind
 from modeld.hosting.channel.vectors import Vectors
 from modeld.requests import AnyRequest
 from modeld.responses import RerankResponse, StepChunk, TextResponse, TokenizeResponse
