@@ -72,13 +72,15 @@ class TestBrokenPlugins:
     @pytest.mark.parametrize(
         ("member", "value", "why"),
         [
+            ("options_type", 5, "not a subclass of Options as its options_type"),
+            ("options_type", Sampling, "not a subclass of Options as its options_type"),
             ("sampling_type", Sampling, "not a subclass of BackendSampling as its sampling_type"),
             ("sampling_type", 5, "not a subclass of BackendSampling as its sampling_type"),
             ("sampling_type", Undescribed, "sampling_type of backend 'odd': 'x' has no descr"),
             ("unserved_sampling", ("top_kk",), "'top_kk', which is not a name in unserved_samp"),
         ],
     )
-    def test_sampling_that_is_declared_wrongly_is_found(
+    def test_options_and_sampling_that_are_declared_wrongly_are_found(
         self, member: str, value: object, why: str
     ) -> None:
         backend = Thing("odd")

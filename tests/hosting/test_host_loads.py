@@ -38,6 +38,18 @@ def test_progress_of_a_load_is_passed_on(kind: str) -> None:
     run(main())
 
 
+def test_progress_that_is_no_part_of_a_load_is_told_as_one() -> None:
+    async def main() -> None:
+        async with a_hosting() as owner:
+            told: list[float] = []
+            host = owner.engine_host(told.append)
+            for fraction in (-1.0, float("nan"), 0.25, float("inf"), 7.0):
+                host.progress(fraction)
+            assert told == [0.0, 0.0, 0.25, 1.0, 1.0]
+
+    run(main())
+
+
 LOAD_FAULTS: dict[str, list[Any]] = {
     "process": ["SIGKILL", "SIGSEGV", "exit 0", "exit 3", "raise", "SystemExit", "garbage", "huge"],
     "thread": ["raise", "SystemExit"],
