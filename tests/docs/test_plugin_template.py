@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""examples/plugin-template works as its README says: copied, renamed, installed, tested, checked."""
+"""examples/plugin-template works as its README says: copied, renamed, installed and checked."""
 
 from __future__ import annotations
 
