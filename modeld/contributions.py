@@ -123,7 +123,12 @@ def _contribution(hook: str, thing: Any, plugin: str, number: int) -> Contributi
 def _route_contribution(route: Any) -> Contribution:
     bare = route.route if isinstance(route, PublicRoute) else route
     expect(hasattr(bare, "matches"), bare, "a Starlette route")
-    return "route", str(getattr(bare, "path", None) or bare), route
+    return "route", route_name(bare), route
+
+
+def route_name(route: object) -> str:
+    """Return what a plugin's route is known by: its path, or what it is where it has none."""
+    return str(getattr(route, "path", None) or route)
 
 
 def _dialect_contribution(dialect: Any) -> Contribution:

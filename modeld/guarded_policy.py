@@ -37,6 +37,8 @@ class GuardedPolicy(EvictionPolicy):
 
     def choose(self, candidates: Sequence[Candidate], needed_bytes: int) -> Sequence[Candidate]:
         """Return candidates that hold enough together, or none; it raises nothing."""
+        if self._has_hung and self._fallback is None:
+            return []
         if self._fallback is None or self._policy is self._fallback:
             return self._attempt(self._policy, candidates, needed_bytes, "nobody is evicted") or []
         if not self._has_hung:

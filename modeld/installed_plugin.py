@@ -147,6 +147,9 @@ class InstalledPlugin:
             table = table_of(self.name, declared)
         except ValueError as exc:
             raise PluginFault(f"its settings cannot be used: {exc}") from exc
+        if self.name in {name for row in TABLE for name in row.names}:
+            said = f"{self.name!r} is a setting of modeld itself, under which they would stand"
+            raise PluginFault(f"its settings cannot be used: {said}")
         own = {variable for row in TABLE for variable in row.variables}
         for row in table.rows:
             if row.variable in own:

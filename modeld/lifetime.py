@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from modeld.errors import DrainingError, StartError
+from modeld.hosting.daemon_threads import in_daemon_thread
 from modeld.interfaces import ModelService
 from modeld.plugins import PluginHost
 from modeld.serving.service import LocalService
@@ -83,7 +84,10 @@ class Lifetime:
                 await self._plugins.aclose()
 
     async def _start(self) -> None:
-        await self._plugins.start(self._service)
+        # The local one enters them itself, once it has the memory budget: who is refused that
+        # opens nothing.
+        if not isinstance(self._service, LocalService):
+            await self._plugins.start(self._service, in_daemon_thread)
         await self._service.start()
 
     def _note_start(self, starting: asyncio.Task[None]) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Final
+from functools import partial
+from typing import Final, TypeAlias
 
 from modeld.errors import ConfigurationError, StartError
 from modeld.installed_plugin import InstalledPlugin
@@ -18,6 +19,10 @@ LEAVE_LIMIT_S: Final = 5.0
 """How long all plugins together have to close what they have opened."""
 
 log = logging.getLogger("modeld.plugins")
+
+
+Beside: TypeAlias = Callable[[Callable[[], "list[Lifespan]"]], "Awaitable[list[Lifespan]]"]
+"""Runs a function on a thread, and returns its result to the event loop."""
 
 
 class PluginLifespans:
@@ -33,8 +38,10 @@ class PluginLifespans:
         self._is_started = False
         self._closing: asyncio.Task[None] | None = None
 
-    async def start(self, plugins: Iterable[InstalledPlugin], service: ModelService) -> None:
-        """Enter all lifespans, at once; a second call does nothing.
+    async def start(
+        self, plugins: Iterable[InstalledPlugin], service: ModelService, beside: Beside
+    ) -> bool:
+        """Enter all lifespans, at once; return whether this call has done so, and none before.
 
         A plugin whose lifespan cannot be entered is listed with the reason, and all else goes on.
 
@@ -43,12 +50,9 @@ class PluginLifespans:
         """
         async with self._starting:
             if self._is_started or self._closing is not None:
-                return
-            lifespans = [
-                Lifespan(plugin, manager)
-                for plugin in plugins
-                if (manager := plugin.brought_lifespan(service)) is not None
-            ]
+                return False
+            # ``beside`` the event loop: a hook that hangs must hold up nobody else on it.
+            lifespans = await beside(partial(_lifespans, tuple(plugins), service))
             self._entered += lifespans
             try:
                 entering = (each.enter(self._timeout_s) for each in lifespans)
@@ -59,6 +63,7 @@ class PluginLifespans:
             finally:
                 if not self._is_started:  # the next start begins anew
                     await self._leave()
+            return True
 
     async def aclose(self) -> None:
         """Leave all lifespans, at once. May be called twice; there is no start after it."""
@@ -70,6 +75,11 @@ class PluginLifespans:
         entered, self._entered = self._entered, []
         if entered:
             await asyncio.gather(*(each.leave(LEAVE_LIMIT_S) for each in entered))
+
+
+def _lifespans(plugins: Sequence[InstalledPlugin], service: ModelService) -> list[Lifespan]:
+    found = ((plugin, plugin.brought_lifespan(service)) for plugin in plugins)
+    return [Lifespan(plugin, manager) for plugin, manager in found if manager is not None]
 
 
 class Lifespan:

@@ -40,9 +40,9 @@ from modeld.interfaces import (
     RegistrySource,
 )
 from modeld.plugin_faults import PluginFaults
-from modeld.plugin_guard import PluginFault, described
+from modeld.plugin_guard import PluginFault, described, shown
 from modeld.plugin_hooks import PluginHooks
-from modeld.plugin_lifespans import PluginLifespans
+from modeld.plugin_lifespans import Beside, PluginLifespans
 from modeld.plugin_tables import check_distinct, unused
 from modeld.sampling import SamplingParameter, merged, parameters_of
 from modeld.settings import Settings
@@ -209,16 +209,19 @@ class PluginHost:
         if built is None:
             return build_local()
         if not isinstance(built, ModelService):
-            raise ConfigurationError(f"modeld_build_service returned {built!r}, not a ModelService")
+            said = f"modeld_build_service returned {shown(built)}, not a ModelService"
+            raise ConfigurationError(said)
         return built
 
-    async def start(self, service: ModelService) -> None:
+    async def start(self, service: ModelService, beside: Beside) -> bool:
         """Enter the plugins' lifespans, before the first request; a second call does nothing.
+
+        Returns whether this was the first. ``beside`` runs the hooks on a thread.
 
         Raises:
             ConfigurationError, StartError: as a plugin raised it, which says that none may go on.
         """
-        await self._lifespans.start(self._plugins.values(), service)
+        return await self._lifespans.start(self._plugins.values(), service, beside)
 
     async def aclose(self) -> None:
         """Leave the plugins' lifespans, after the last engine is closed. May be called twice."""

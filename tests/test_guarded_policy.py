@@ -154,6 +154,15 @@ def test_a_policy_that_hangs_is_not_asked_again() -> None:
     ]
 
 
+def test_where_no_other_is_there_one_that_hangs_is_not_asked_again_either() -> None:
+    gate = threading.Event()
+    guarded = Guarded(gate.wait, limit_s=0.05)
+    assert guarded.choose() == []
+    assert guarded.choose() == []
+    gate.set()
+    assert guarded.policy.asked == 1
+
+
 def test_the_default_policy_runs_on_no_thread_of_its_own() -> None:
     threads: list[str] = []
 

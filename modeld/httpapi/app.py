@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from modeld.contributions import route_name
 from modeld.errors import ConfigurationError
 from modeld.httpapi.access.cors import AllowedOrigins, Cors
 from modeld.httpapi.access.gate import Gate, GatedRoute, OtherMethods
@@ -221,7 +222,7 @@ class ModeldApp:
             public=public,
             needs_service=not public,
             changes_state=True,  # nobody knows, so a request that is no read is never kept quiet
-            blame=partial(self.plugins.faults.note, "route", _template(route)),
+            blame=partial(self.plugins.faults.note, "route", route_name(route)),
         )
 
     def _wrapped(self, app: ASGIApp) -> ASGIApp:

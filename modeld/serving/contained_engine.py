@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from modeld.errors import InternalError, WorkerCrashedError
+from modeld.errors import DrainingError, InternalError, ModeldError, WorkerCrashedError
 from modeld.hosting import last_words
 from modeld.hosting.hang_watch import HangWatch
 from modeld.hosting.hosted import RESPONSES, HostedEngine
@@ -76,6 +76,8 @@ class ContainedEngine(Engine):
         self._backend = backend
         self._note = note
         self._told: set[str] = set()
+        self._running: set[OwnGeneration] = set()
+        self._is_closing = False
         self._ids = itertools.count(1)
         loop = asyncio.get_running_loop()
         self._died: asyncio.Future[WorkerCrashedError] = loop.create_future()
@@ -127,6 +129,7 @@ class ContainedEngine(Engine):
             PluginFault: it did not close well or in time.
         """
         self._watch.stop()
+        self._is_closing = True
         call = PluginCall(self._name("aclose"), self._engine.aclose)
         try:
             is_closed = await call.wait(CLOSE_LIMIT_S)
@@ -167,30 +170,37 @@ class ContainedEngine(Engine):
     ) -> AsyncGenerator[Chunk, None]:
         request_id, name = self._begun(), self._name("generate")
         own = OwnGeneration(name, generate, self._watch, request_id, self._note_bad_end)
-        self._died.add_done_callback(lambda _died: own.wake())
+        self._running.add(own)
         is_done = False
         try:
             while not is_done:
-                chunk = self._chunk(await own.next(self._died))
+                chunk = self._chunk(await own.next(self._why_ended))
                 is_done = isinstance(chunk, Done)
                 yield chunk
         finally:
+            self._running.discard(own)
             await self._leave(request_id, own.call, cancel=not is_done)
 
     async def _submitted(self, request: AnyUnaryRequest) -> object:
         request_id = self._begun()
         call = PluginCall(self._name("submit"), lambda: self._engine.submit(request))
         try:
-            if not await call.wait_or(self._died):
-                raise self._died.result()
+            if not await call.wait_or(self._died) and (ended := self._why_ended()):
+                raise ended
             return call.result()
         finally:
             await self._leave(request_id, call, cancel=True)
 
+    def _why_ended(self) -> ModeldError | None:
+        """Return why no request goes on: the engine has died, or is closed."""
+        if self._is_closing:
+            return DrainingError("the server is shutting down")
+        return self._died.result() if self._died.done() else None
+
     def _begun(self) -> int:
         """Return the id of a request that is watched from now on."""
-        if self._died.done():
-            raise self._died.result()
+        if ended := self._why_ended():
+            raise ended
         request_id = next(self._ids)
         self._watch.started(request_id)
         return request_id
@@ -254,6 +264,8 @@ class ContainedEngine(Engine):
             self._watch.stop()
             error.cause = cause
             self._died.set_result(error)
+            for own in self._running:
+                own.wake()
 
     def _called(self, hook: str, call: Callable[[], T], default: T) -> T:
         """Return what the engine says, or the default and, the first time, a line in the log."""

@@ -6,15 +6,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
+
+import msgspec
 
 from modeld.errors import DrainingError, LoadFailedError
 from modeld.hosting.daemon_threads import submit
 from modeld.serving.state.model_entry import ModelEntry
-from modeld.values import FileStamp, ModelSpec
+from modeld.values import ModelSpec
 
 LIMIT_S: Final = 10.0
 """How long a backend may look at what the options of models name."""
+
+_Key: TypeAlias = tuple[str, bytes]
 
 
 class EntryMaker:
@@ -31,7 +35,7 @@ class EntryMaker:
     ) -> None:
         self._make = make
         self._note_hang = note_hang
-        self._making: dict[tuple[str, FileStamp | None], asyncio.Future[ModelEntry]] = {}
+        self._making: dict[_Key, asyncio.Future[ModelEntry]] = {}
 
     async def make(self, spec: ModelSpec) -> ModelEntry:
         """Return a new entry for the model.
@@ -41,7 +45,7 @@ class EntryMaker:
             DrainingError: this was closed meanwhile.
             ModeldError: as ``make`` raised it.
         """
-        key = spec.id, spec.stamp
+        key = spec.id, msgspec.json.encode(spec.version)  # options cannot be hashed
         making = self._making.get(key)
         if making is None:
             # A daemon thread: a disk that never answers must not hold up the exit either.
@@ -54,7 +58,8 @@ class EntryMaker:
             return making.result()
         self._note_hang(spec)
         raise LoadFailedError(
-            f"a file that the options of model {spec.id!r} name does not answer",
+            f"model {spec.id!r} is not ready to load: its backend, or a file that its options"
+            " name, does not answer",
             retry_after_s=LIMIT_S,
         )
 
@@ -63,7 +68,7 @@ class EntryMaker:
         for making in self._making.values():
             making.cancel()
 
-    def _forget(self, key: tuple[str, FileStamp | None], made: asyncio.Future[ModelEntry]) -> None:
+    def _forget(self, key: _Key, made: asyncio.Future[ModelEntry]) -> None:
         del self._making[key]
         if not made.cancelled():
             made.exception()  # those who wanted to know it may all have left

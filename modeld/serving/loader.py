@@ -77,7 +77,7 @@ class Loader:
         try:
             if await _ended(call, silence):
                 engine = await contained(call.result(), host, backend.name, self._note)
-                await self._check_slots(engine, entry)
+                _check_slots(engine, entry)
                 return engine
         except PluginFault as exc:
             await _abandon(call, host)
@@ -137,22 +137,6 @@ class Loader:
                 async with asyncio.timeout(KILLED_S):
                     await engine.wait_exited()
 
-    async def _check_slots(self, engine: Engine, entry: ModelEntry) -> None:
-        """Refuse an engine that works on fewer requests at once than the model's options ask for.
-
-        Raises:
-            ConfigurationError: it does; the engine is closed.
-        """
-        wanted = entry.options.slots
-        if wanted is None or engine.slots >= wanted:
-            return
-        await self.close(entry, engine)
-        raise ConfigurationError(
-            f"the option slots is {wanted}, and an engine of backend {entry.backend.name!r} works"
-            f" on {engine.slots} at once; set it to {engine.slots} at most, or leave it out",
-            field="models",
-        )
-
     async def _close_unused(self, host: LoadingHost, backend: str, engine: object) -> None:
         """Close what a load has returned that was given up, or whose engine cannot be used."""
         if isinstance(engine, Engine):
@@ -161,6 +145,22 @@ class Loader:
             except Exception as exc:  # noqa: BLE001  (a plugin's fault must not stop the server)
                 what = f"an engine of backend {backend!r} that is not used did not close"
                 self._note("backend", backend, f"{what}: {said(exc)}", exc)
+
+
+def _check_slots(engine: Engine, entry: ModelEntry) -> None:
+    """Refuse an engine that works on fewer requests at once than the model's options ask for.
+
+    Raises:
+        ConfigurationError: it does.
+    """
+    wanted = entry.options.slots
+    if wanted is None or engine.slots >= wanted:
+        return
+    raise ConfigurationError(
+        f"the option slots is {wanted}, and an engine of backend {entry.backend.name!r} works"
+        f" on {engine.slots} at once; set it to {engine.slots} at most, or leave it out",
+        field="models",
+    )
 
 
 def estimate(backend: Backend, spec: ModelSpec, options: Options) -> int:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
-from modeld.errors import InternalError, WorkerCrashedError
+from modeld.errors import InternalError, ModeldError
 from modeld.hosting.hang_watch import HangWatch
 from modeld.plugin_guard import PluginCall, is_ours
 from modeld.responses import Chunk, Done
@@ -43,19 +43,19 @@ class OwnGeneration:
         self.call = PluginCall(what, self._run)
         self.call.when_over(self._news.set)
 
-    async def next(self, died: asyncio.Future[WorkerCrashedError]) -> object:
+    async def next(self, why_ended: Callable[[], ModeldError | None]) -> object:
         """Return the next chunk, whatever the engine has yielded for one.
 
         Raises:
             InternalError: there is none.
-            Exception: what the generator has raised, or how the engine has ``died``.
+            Exception: what the generator has raised, or why the engine has ended.
         """
         while not self._chunks:
             if self.call.is_over:
                 self.call.result()
                 raise InternalError(f"{self._what} ended without a Done")
-            if died.done():
-                raise died.result()
+            if ended := why_ended():
+                raise ended
             self._news.clear()
             await self._news.wait()
         self._taken.set()

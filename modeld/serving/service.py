@@ -79,6 +79,7 @@ class LocalService(ModelService):
         machine = machine or Machine()
         self._capacity = read_capacity(machine)
         self._budget_lock = BudgetLock(settings, machine)
+        self._has_entered = False
         limit = settings.budget_bytes
         self._scheduler = ModelScheduler(
             Ledger(limit - settings.margin_bytes if limit is not None else None, self._capacity),
@@ -115,7 +116,7 @@ class LocalService(ModelService):
             if self._state is not ServiceState.STARTING:
                 return
             self._budget_lock.acquire()
-            await self._plugins.start(self)
+            self._has_entered = await self._plugins.start(self, in_daemon_thread)
             await self._registry.refresh()
             await self._entries.check_options()
             await in_daemon_thread(self._entries.tell_of_models)
@@ -156,13 +157,16 @@ class LocalService(ModelService):
         await asyncio.shield(self._closing)  # whoever is cancelled here, the rest is still closed
 
     async def _close(self) -> None:
-        # Who waits for an entry or a scan is refused first, so that nobody comes to a closed pool.
-        await self._tasks.aclose()
-        self._entries.close()
-        await self._registry.aclose()
-        await self._pool.aclose()
-        await self._plugins.aclose()
-        self._budget_lock.release()
+        try:
+            # Who waits for an entry or a scan is refused first: nobody comes to a closed pool.
+            await self._tasks.aclose()
+            self._entries.close()
+            await self._registry.aclose()
+            await self._pool.aclose()
+            if self._has_entered:  # else they are left by whoever has entered them
+                await self._plugins.aclose()
+        finally:
+            self._budget_lock.release()
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
         """Wait for the model and a slot, then yield what the engine produces."""

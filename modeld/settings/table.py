@@ -193,7 +193,7 @@ class Settings(Value, frozen=True, kw_only=True):
 
     def of(self, declared: type[P]) -> P:
         """Return the settings of the plugin that declares this class; the defaults unless set."""
-        return next((each for each in self.plugins if isinstance(each, declared)), declared())
+        return next((each for each in self.plugins if type(each) is declared), declared())
 
     @property
     def budget_bytes(self) -> int | None:

@@ -309,7 +309,7 @@ def test_the_queue_and_the_budget_are_those_of_every_door() -> None:
     ("prompt", "error", "message"),
     [
         ("REFUSE", InvalidRequestError, "not this"),
-        ("one BUG", InternalError, "failed with ZeroDivisionError: a bug"),
+        ("one BUG", InternalError, "raised ZeroDivisionError: a bug"),
     ],
 )
 def test_what_goes_wrong_is_of_the_tree_of_errors(

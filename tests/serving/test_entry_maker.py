@@ -76,7 +76,7 @@ def test_nobody_waits_for_ever_and_who_comes_later_finds_the_disk_back(
         async with a_counter(a_shelf()) as counter:
             with a_disk(counter) as disk:
                 for _ in range(3):
-                    with pytest.raises(LoadFailedError, match="'a' name does not answer") as caught:
+                    with pytest.raises(LoadFailedError, match="'a' is not ready to load") as caught:
                         await counter.ask("hi")
                     assert caught.value.retry_after_s == 0.01
                 assert disk.asked == ["a"]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from modeld import Chunk, Done, Engine, FinishReason, GenerateRequest, Settings, Token, Usage
-from modeld.errors import WorkerCrashedError
+from modeld.errors import DrainingError, WorkerCrashedError
 from modeld.hosting.loading import LoadingHost
 from modeld.hosting.worker.thread import WorkerThread
 from modeld.plugin_faults import PluginFaults
@@ -19,7 +20,7 @@ from modeld.plugin_guard import PluginFault
 from modeld.requests import AnyUnaryRequest, TokenizeRequest
 from modeld.responses import AnyUnaryResponse, TokenizeResponse
 from modeld.serving.contained_engine import contained
-from modeld.serving.own_generation import AHEAD
+from modeld.serving.own_generation import AHEAD, OwnGeneration
 from tests.support.hosting.leaks import PATIENCE_S, run, until
 
 DONE = Done(finish_reason=FinishReason.STOP, usage=Usage())
@@ -99,6 +100,40 @@ async def behind_the_wall(
 async def taken(engine: Engine) -> list[Chunk]:
     async with aclosing(engine.generate(HELLO)) as chunks:
         return [chunk async for chunk in chunks]
+
+
+def test_nothing_is_kept_of_a_generation_that_is_over() -> None:
+    """A prompt may be long, and an engine lives for weeks."""
+
+    async def main() -> None:
+        script = Script()
+        async with behind_the_wall(script) as engine:
+            assert await taken(engine) == [DONE]
+            gc.collect()
+            assert not [each for each in gc.get_objects() if type(each) is OwnGeneration]
+
+    run(main())
+
+
+def test_a_request_that_runs_while_its_engine_is_closed_is_told_so() -> None:
+    async def main() -> None:
+        script = Script()
+        script.steps = script.stubborn
+        script.response = script.never
+        async with behind_the_wall(script, cancel_timeout_s=0.2) as engine:
+            asking = asyncio.create_task(engine.submit(TokenizeRequest(text="x")))
+            chunks = engine.generate(HELLO)
+            await anext(chunks)
+            script.may_go_on = asyncio.Event()  # it goes on though it is closed
+            await engine.aclose()
+            with pytest.raises(DrainingError):
+                await anext(chunks)
+            with pytest.raises(DrainingError):
+                await asking
+            with pytest.raises(DrainingError):
+                await taken(engine)
+
+    run(main())
 
 
 @pytest.mark.parametrize("steps", ["halting", "stubborn"])

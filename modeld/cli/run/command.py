@@ -23,11 +23,11 @@ from modeld.cli.run.sampling_options import SamplingCommand, sampling, sampling_
 from modeld.cli.run.session import Session
 from modeld.events import Event, ModelLoading, ModelLoadProgress
 from modeld.interfaces import Observer
+from modeld.lifetime import assembled
 from modeld.plugins import PluginHost
 from modeld.pythonapi.waiting import next_of
 from modeld.requests import GenerateRequest
 from modeld.serving.models.registry import SCAN_LIMIT_S
-from modeld.serving.service import LocalService
 from modeld.settings import Settings
 from modeld.terminal import progress
 
@@ -160,7 +160,8 @@ def _converse(
     """Load the model and print what it makes of the prompt; without one, hold a chat."""
     display = LoadingDisplay()
     plugins = PluginHost.discover(settings, extra={display.name: display})
-    with Session(LocalService(settings, plugins)) as session:
+    lifetime = assembled(settings, plugins)
+    with Session(lifetime.service, lifetime) as session:
         loaded = display.wait(session.load(request.model))
         model = loaded or request.model
         conversation = Conversation(session, replace(request, model=model), system)

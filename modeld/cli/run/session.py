@@ -9,25 +9,27 @@ from types import TracebackType
 from typing import Self
 
 from modeld.interfaces import ModelService
+from modeld.lifetime import Lifetime
 from modeld.pythonapi.loop_thread import LoopThread
 from modeld.requests import GenerateRequest
 from modeld.responses import Chunk
 
 
 class Session:
-    """Starts a service on entering and ends it on leaving.
+    """Starts a service on entering and ends it on leaving, by its lifetime where it has one.
 
     The main thread stays free to wait for a person, and that is where Ctrl-C arrives; the service
     goes on meanwhile.
     """
 
-    def __init__(self, service: ModelService) -> None:
+    def __init__(self, service: ModelService, lifetime: Lifetime | None = None) -> None:
         self._service = service
-        self._loop = LoopThread(service.aclose)
+        self._start = service.start if lifetime is None else lifetime.start
+        self._loop = LoopThread(service.aclose if lifetime is None else lifetime.aclose)
 
     def __enter__(self) -> Self:
         try:
-            self._loop.call(self._service.start())
+            self._loop.call(self._start())
         except Exception:
             self._loop.close()
             raise

@@ -43,11 +43,12 @@ class ModelIndex:
                     self._sources[spec.id] = source
         self._aliases: dict[str, str] = {}
         by_id = {model: self._with_aliases(spec, by_id) for model, spec in by_id.items()}
+        self._listed = by_id
+        by_id = {model: undescribed(spec) for model, spec in by_id.items()}
         self.specs = tuple(by_id[model] for model in sorted(by_id))
         self.usable = tuple(spec.id for spec in self.specs if spec.problem is None)
         self.devices = frozenset(spec.stamp.device for spec in self.specs if spec.stamp)
         self._by_id = by_id
-        self._listed = by_id
         # Strings alone, because a sort keeps the interpreter's lock, and that of tuples for longer.
         self._by_key = {_compared(name): name for name in (*self._aliases, *by_id)}
         self._from_start = sorted(self._by_key)
@@ -65,9 +66,7 @@ class ModelIndex:
 
     def describe(self, described: Callable[[ModelSpec], ModelSpec]) -> None:
         """Fill in what backends say of the models that can be used."""
-        by_id = {
-            spec.id: undescribed(spec) if spec.problem else described(spec) for spec in self.specs
-        }
+        by_id = {spec.id: spec if spec.problem else described(spec) for spec in self.specs}
         self.specs = tuple(by_id.values())
         self.usable = tuple(spec.id for spec in self.specs if spec.problem is None)
         self._by_id = by_id
@@ -126,7 +125,8 @@ class ModelIndex:
 
 def undescribed(spec: ModelSpec) -> ModelSpec:
     """Return a model of which no backend says anything."""
-    return replace(spec, capabilities=(), context=None)
+    says_nothing = not spec.capabilities and spec.context is None
+    return spec if says_nothing else replace(spec, capabilities=(), context=None)
 
 
 def _compared(model: str) -> str:

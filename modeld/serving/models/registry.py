@@ -83,6 +83,7 @@ class Registry:
         self._described = described
         self._note = note
         self._describing: asyncio.Future[None] | None = None
+        self._describing_again: asyncio.Task[None] | None = None
 
     def specs(self) -> Sequence[ModelSpec]:
         """Return all models, sorted by id, the unusable ones with their problem.
@@ -126,7 +127,8 @@ class Registry:
 
     async def aclose(self) -> None:
         """End what is under way. A source that does not let itself be ended is left behind."""
-        tasks = [*self._asked.values(), *([self._scan] if self._scan is not None else [])]
+        others = (self._scan, self._describing_again)
+        tasks = [*self._asked.values(), *(task for task in others if task is not None)]
         for task in tasks:
             task.cancel()
         if tasks:
@@ -314,6 +316,21 @@ class Registry:
             describing.result()
         else:
             log.error("the backends have not said what the models can be asked for: one hangs")
+            describing.add_done_callback(partial(self._note_described, index))
+
+    def _note_described(self, index: ModelIndex, described: asyncio.Future[None]) -> None:
+        """Take over what was said late, and ask for the models that came meanwhile."""
+        if described.cancelled() or described.exception() is not None:
+            return
+        if index is self._index:
+            self.on_scanned()  # some may turn out to be of no use
+        else:
+            self._describing_again = _task(self._describe_again())
+
+    async def _describe_again(self) -> None:
+        async with self._indexing:
+            await self._describe(self._index)
+        self.on_scanned()
 
     def _newer(self, lists: Mapping[str, Sequence[ModelSpec]]) -> ModelIndex:
         """Return the index of these lists; the one at hand where it has the same models."""

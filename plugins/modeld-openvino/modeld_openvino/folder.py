@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from modeld import ModelSpec, RegistrySource
+from modeld.errors import ConfigurationError
 from modeld.values import FileStamp, MetadataValue
 from modeld_openvino import shape
 
@@ -39,11 +40,17 @@ class OpenVinoFolder(RegistrySource):
         """Return all models in the order of their ids.
 
         Raises:
-            OSError: the folder cannot be read.
+            ConfigurationError: the folder cannot be read.
         """
         root = self._root.expanduser().absolute()
-        with os.scandir(root):  # `os.walk` passes over a folder that cannot be read
-            pass
+        try:
+            with os.scandir(root):  # `os.walk` passes over a folder that cannot be read
+                pass
+        except OSError as exc:
+            reason = (exc.strerror or str(exc)).lower()
+            raise ConfigurationError(
+                f"the models folder {self._root} cannot be read: {reason}", field="models_dir"
+            ) from exc
         return sorted(
             (self._spec(folder, root) for folder in self._folders(root)), key=lambda spec: spec.id
         )

@@ -12,6 +12,7 @@ from modeld_openvino.folder import OpenVinoFolder
 from openvino_folder import CONFIG
 
 from modeld import ModelSpec
+from modeld.errors import ConfigurationError
 
 FILES = (
     "openvino_model.xml",
@@ -76,7 +77,7 @@ def test_links_are_followed_once_and_only_where_that_is_set(tmp_path: Path) -> N
 
 
 def test_a_folder_that_cannot_be_read_is_an_error_and_no_empty_list(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ConfigurationError, match="cannot be read"):
         found(tmp_path / "none")
 
 

@@ -314,7 +314,12 @@ class MuteError(Exception):
         (OSError("/\udce9"), r"/\udce9"),
     ],
 )
-def test_what_a_source_must_not_say_is_its_fault_alone(listed: Any, why: str) -> None:
+def test_what_a_source_must_not_say_is_its_fault_alone(
+    listed: Any, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The log has its traceback, in which half a character stands as it is: no test report may.
+    monkeypatch.setattr(logging.getLogger("modeld"), "propagate", False)
+
     class Wrong(Shelf):
         async def list_models(self) -> Sequence[ModelSpec]:
             if isinstance(listed, Exception):
