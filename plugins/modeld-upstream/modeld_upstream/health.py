@@ -34,7 +34,7 @@ async def until_started(
 
     Raises:
         WorkerCrashedError: it has ended.
-        LoadFailedError: it stalls or takes too long; the message has its last lines.
+        LoadFailedError: it stalls or takes too long; ``log_tail`` has its last lines.
     """
     clock = asyncio.get_running_loop().time
     while (failure := process.failure()) is None:
@@ -48,7 +48,8 @@ async def until_started(
         try:
             start.check(clock())
         except LoadFailedError as exc:
-            raise LoadFailedError(f"{exc.message}{process.output.told()}") from exc
+            exc.log_tail = process.output.tail()
+            raise
         await process.ended_within(POLL_S)
     raise failure
 

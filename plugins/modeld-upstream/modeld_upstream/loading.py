@@ -160,6 +160,7 @@ async def _served_by(process: ServerProcess, port: int, wanted: Wanted) -> Upstr
 def _ended(crash: WorkerCrashedError, port: int) -> Exception:
     """Return the failure of a start whose server has ended."""
     error = LoadFailedError(crash.message)
+    error.log_tail = crash.log_tail
     return error if is_free(port) else _PortTakenError(error)
 
 
