@@ -23,6 +23,9 @@ from modeld.errors import (
     QueueFullError,
     WorkerCrashedError,
 )
+from modeld.requests import EmbedRequest
+
+EMBED = EmbedRequest(inputs=("a",))
 
 
 def refusal(status: int, body: object = b"", **headers: str) -> ModeldError:
@@ -261,6 +264,29 @@ def test_a_server_that_has_forgotten_one_request_serves_the_others() -> None:
                 await first
             assert engine.failure() is None
             second.cancel()
+
+    asyncio.run(main())
+
+
+def test_a_server_that_has_forgotten_one_embedding_makes_the_others() -> None:
+    forgotten = asyncio.Event()
+
+    async def respond(_asked: Asked, connection: Connection) -> None:
+        if not forgotten.is_set():
+            forgotten.set()
+            await connection.left.wait()
+            return
+        await connection.whole(200, {"data": [{"index": 0, "embedding": [1.0]}]})
+
+    async def main() -> None:
+        async with scripted(respond) as server, attached(server.url, stall_timeout_s=1.0) as engine:
+            first = asyncio.create_task(engine.submit(EMBED))
+            await forgotten.wait()
+            while not first.done():
+                await engine.submit(EMBED)
+            with pytest.raises(UpstreamStalledError, match="nothing for 1 s"):
+                await first
+            assert engine.failure() is None
 
     asyncio.run(main())
 
