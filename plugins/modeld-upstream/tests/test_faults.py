@@ -9,13 +9,17 @@ from typing import Any
 
 import pytest
 from attached import CHAT, attached, generated, text_of
-from modeld_upstream.errors import UpstreamError, UpstreamRefusedError, UpstreamStalledError
+from modeld_upstream.errors import (
+    UpstreamError,
+    UpstreamLostError,
+    UpstreamRefusedError,
+    UpstreamStalledError,
+)
 from scripted_server import Asked, Connection, Scripted, delta, ended, hello, scripted
 
 from modeld import Engine, Token
 from modeld.errors import (
     InvalidRequestError,
-    LoadFailedError,
     ModeldError,
     ModelNotFoundError,
     NotSupportedError,
@@ -332,9 +336,9 @@ def test_a_page_instead_of_a_stream_is_no_generation() -> None:
     assert "text/html" in failing(respond)[1].message
 
 
-def test_a_server_that_cannot_be_reached_fails_the_load() -> None:
+def test_a_server_that_is_down_is_no_fault_of_the_plugin() -> None:
     async def main() -> None:
-        with pytest.raises(LoadFailedError, match="cannot be reached"):
+        with pytest.raises(UpstreamLostError, match="cannot be reached"):
             async with attached("http://127.0.0.1:9/v1", retry_for_s=0):
                 pass
 
