@@ -46,9 +46,10 @@ class Wanted:
     progress: Progress
 
     @property
-    def declared_bytes(self) -> int:
-        """What the operator says that the model holds."""
-        return (self.options.memory_mb or 0) << 20
+    def declared_bytes(self) -> int | None:
+        """What the operator says that the model holds, if anything; it may be nothing."""
+        memory_mb = self.options.memory_mb
+        return None if memory_mb is None else memory_mb << 20
 
 
 async def attached(wanted: Wanted) -> UpstreamEngine:
@@ -70,7 +71,7 @@ async def attached(wanted: Wanted) -> UpstreamEngine:
         server,
         wanted.model,
         slots=wanted.options.slots,
-        held_bytes=wanted.declared_bytes,
+        held_bytes=wanted.declared_bytes or 0,
     )
 
 
@@ -143,7 +144,9 @@ async def _served_by(process: ServerProcess, port: int, wanted: Wanted) -> Upstr
     try:
         start = limits.start_of(server, asyncio.get_running_loop().time())
         await until_started(client, server, process, start, wanted.progress)
-        held = wanted.declared_bytes or await asyncio.to_thread(held_bytes, process.pid)
+        held = wanted.declared_bytes
+        if held is None:
+            held = await asyncio.to_thread(held_bytes, process.pid)
     except BaseException:
         await client.aclose()
         raise

@@ -48,6 +48,15 @@ def test_servers_share_one_budget(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_a_started_server_that_is_said_to_take_nothing_takes_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with service(server(tmp_path, memory_mb=0), memory_budget_mb=1) as all_:
+            await asked(all_, "m")
+            assert [each.held_bytes for each in (await all_.status()).instances] == [0]
+
+    asyncio.run(main())
+
+
 def test_a_server_that_is_down_has_failed_whether_its_model_is_in_use_or_not() -> None:
     async def main() -> None:
         down = UpstreamServer(
