@@ -188,8 +188,8 @@ class UpstreamClient:
                     self._url(path), data=content, headers=headers, allow_redirects=False
                 )
             except _LOST as exc:
-                if _never_began(exc) and self._is_alive():
-                    wait_s = retries.after_failure(random.random())  # noqa: S311  (no secret)
+                if self._is_alive():
+                    wait_s = _wait_s(retries, exc)
                 if wait_s is None:
                     raise self._failed(exc) from exc
             else:
@@ -278,17 +278,17 @@ def _check_type(server: str, response: aiohttp.ClientResponse) -> None:
         )
 
 
-def _never_began(exc: Exception) -> bool:
-    """Return whether a server has not begun to respond, so that to try again repeats nothing.
-
-    A connection that was kept may have been closed by the server just before it was used.
-    """
-    if isinstance(exc, aiohttp.ClientSSLError):
-        return False
-    return isinstance(
-        exc,
-        aiohttp.ClientOSError | aiohttp.ServerDisconnectedError | aiohttp.ConnectionTimeoutError,
-    )
+def _wait_s(retries: Retries, exc: Exception) -> float | None:
+    """Return the seconds until the next try of a request that has no response, if there is one."""
+    match exc:
+        case aiohttp.ClientSSLError():
+            return None
+        case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
+            return retries.after_failure(random.random())  # noqa: S311  (no secret)
+        case aiohttp.ClientOSError() | aiohttp.ServerDisconnectedError():
+            return retries.after_disconnect()
+        case _:
+            return None
 
 
 def _said(exc: Exception) -> str:

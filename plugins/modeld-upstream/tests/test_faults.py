@@ -141,6 +141,12 @@ def test_what_has_not_begun_is_tried_again(
     assert len(tried(first, hello).posted) == 2
 
 
+def test_a_request_that_a_server_dies_of_is_not_sent_again_and_again() -> None:
+    _, error, server = failing(slams)
+    assert isinstance(error, UpstreamError)
+    assert len(server.posted) == 2
+
+
 def test_a_connection_that_was_closed_meanwhile_costs_nothing() -> None:
     async def closes(asked: Asked, connection: Connection) -> None:
         await hello(asked, connection)
