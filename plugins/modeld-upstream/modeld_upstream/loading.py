@@ -15,7 +15,7 @@ from modeld_upstream.engine import UpstreamEngine
 from modeld_upstream.health import until_reached, until_started
 from modeld_upstream.limits import Limits
 from modeld_upstream.options import UpstreamOptions
-from modeld_upstream.servers import UpstreamServer
+from modeld_upstream.servers import MODELS, UpstreamServer
 from modeld_upstream.spawning.command import Filling, filled
 from modeld_upstream.spawning.memory import held_bytes
 from modeld_upstream.spawning.ports import HOST, Ports, is_free
@@ -101,6 +101,8 @@ async def reached(server: UpstreamServer, limits: Limits) -> Finding:
         return Finding(subject=subject, level="error", message=exc.message, fix="set another key")
     try:
         status, _ = await client.get(server.health_path)
+        if status < 500 and status not in {401, 403} and server.health_path != MODELS:
+            status, _ = await client.get(MODELS)  # that alone says whether url and key are right
     except ModeldError as exc:
         fix = "start it, or set its url to where it is"
         return Finding(subject=subject, level="warning", message=exc.message, fix=fix)
@@ -110,6 +112,10 @@ async def reached(server: UpstreamServer, limits: Limits) -> Finding:
     if status in {401, 403}:
         fix = "set its key_file or key_env"
         return Finding(subject=subject, level="error", message=said, fix=fix)
+    if status == 404:
+        said = f"it has no list of models at {server.url}{MODELS}"
+        fix = "see to its url, which mostly ends in /v1; or it has no list, then all is well"
+        return Finding(subject=subject, level="warning", message=said, fix=fix)
     return Finding(subject=subject, level="ok", message=said)
 
 

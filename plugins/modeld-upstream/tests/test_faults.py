@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from attached import CHAT, attached, generated, text_of
 from modeld_upstream.errors import (
+    UpstreamAddressError,
     UpstreamError,
     UpstreamLostError,
     UpstreamRefusedError,
@@ -76,7 +77,7 @@ def test_a_wrong_key_is_the_operators_fault_and_not_the_clients(status: int) -> 
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        (404, ModelNotFoundError),
+        (404, UpstreamAddressError),
         (422, InvalidRequestError),
         (429, QueueFullError),
         (500, UpstreamError),
@@ -86,6 +87,33 @@ def test_a_wrong_key_is_the_operators_fault_and_not_the_clients(status: int) -> 
 )
 def test_each_status_has_its_error(status: int, kind: type[ModeldError]) -> None:
     assert type(refusal(status, b"words of its own")) is kind
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"error": {"message": "no", "code": "model_not_found"}},
+        {"error": {"message": "no", "param": "model", "code": None}},
+        {"object": "error", "message": "The model `m` does not exist.", "code": 404},
+        {"error": {"message": 'model "m" not found, try pulling it first', "code": None}},
+    ],
+)
+def test_a_model_that_a_server_does_not_know_is_not_found(said: object) -> None:
+    assert type(refusal(404, said)) is ModelNotFoundError
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"detail": "Not Found"},
+        {"error": {"message": "File Not Found", "type": "not_found_error", "code": 404}},
+        {"error": "Cannot POST /model/chat/completions"},
+    ],
+)
+def test_an_address_that_a_server_does_not_know_is_the_operators_to_mend(said: object) -> None:
+    error = refusal(404, said)
+    assert error.code == "upstream_failed"
+    assert "see to its url" in error.message
 
 
 def test_a_response_that_says_when_to_come_back_is_passed_on() -> None:
