@@ -29,7 +29,7 @@ from tests.support.gguf.real_models import SMOLLM2, models_folder
 pytestmark = pytest.mark.model
 
 SERVER = Path(__file__).parent / "support" / "llama_server.py"
-COMMAND = shlex.join([sys.executable, str(SERVER)]) + " {model} {port} {ctx} {slots}"
+COMMAND = shlex.join([sys.executable, str(SERVER)]) + " {model} {port} {ctx_total} {slots}"
 PROMPT = GenerateRequest(
     prompt="The capital of France is", max_tokens=8, sampling=Sampling(temperature=0)
 )
