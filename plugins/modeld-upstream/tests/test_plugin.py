@@ -101,3 +101,22 @@ def test_the_doctor_says_which_servers_respond() -> None:
         assert all(each.level == "ok" or each.fix for each in found)
 
     asyncio.run(main())
+
+
+def test_the_doctor_says_where_caches_cannot_be_kept_apart() -> None:
+    async def main() -> None:
+        servers = [
+            UpstreamServer(name=kind, kind=kind, command="serve {port}", models=("m",))
+            for kind in KINDS
+        ]
+        for is_salted in (True, False):
+            found = [
+                finding
+                for backend in backends_of(servers, Settings(cache_per_key=is_salted))
+                for finding in await backend.diagnose(None, UpstreamOptions(), None)  # type: ignore[arg-type]
+            ]
+            kinds = [each for each in KINDS if each not in {"vllm", "modeld"}] if is_salted else []
+            assert [each.subject for each in found] == [f"server {kind}" for kind in kinds]
+            assert all("cache_per_key off" in each.fix for each in found)
+
+    asyncio.run(main())
