@@ -20,6 +20,7 @@ from modeld import (
 from modeld_upstream.kinds import (
     ANY,
     GENERIC,
+    KINDS,
     LLAMA_SERVER,
     LM_STUDIO,
     MODELD,
@@ -45,6 +46,7 @@ class Upstream(Backend):
         self.name = format_of(self.kind)
         self._servers: Mapping[str, UpstreamServer] = {each.name: each for each in servers}
         self._limits = Limits.of(settings)
+        self._is_salted = settings.cache_per_key
         self._ports = ports
 
     def can_load(self, spec: ModelSpec) -> bool:
@@ -83,13 +85,14 @@ class Upstream(Backend):
         options: Options,  # noqa: ARG002
         host: EngineHost,  # noqa: ARG002
     ) -> Sequence[Finding]:
-        """Look whether the servers that run elsewhere can be reached."""
+        """Look whether the servers that run elsewhere can be reached, and what each refuses."""
         if spec is not None:
             return ()
         from modeld_upstream.loading import reached  # noqa: PLC0415  (brings aiohttp)
 
         attached = [each for each in self._servers.values() if each.url]
-        return [await reached(each, self._limits) for each in attached]
+        unsalted = [_unsalted(each) for each in self._servers.values() if self._refuses(each)]
+        return [*[await reached(each, self._limits) for each in attached], *unsalted]
 
     async def load(self, spec: ModelSpec, options: Options, host: EngineHost) -> Engine:
         """Reach the model's server, or start it."""
@@ -107,6 +110,22 @@ class Upstream(Backend):
         if server.url:
             return await loading.attached(wanted)
         return await loading.started(wanted, self._ports)
+
+    def _refuses(self, server: UpstreamServer) -> bool:
+        """Return whether every generation is refused, for each has a salt."""
+        generates = server.serves & {Capability.TEXT, Capability.CHAT}
+        return self._is_salted and bool(generates) and not self.kind.shares_by_salt
+
+
+def _unsalted(server: UpstreamServer) -> Finding:
+    able = " or ".join(name for name, kind in KINDS.items() if kind.shares_by_salt)
+    return Finding(
+        subject=f"server {server.name}",
+        level="warning",
+        message="its generations are refused: with cache_per_key each has a cache_salt, which the"
+        f" kind {server.kind} does not take",
+        fix=f"set its kind, if it is {able}, or turn cache_per_key off",
+    )
 
 
 class GenericServer(Upstream):

@@ -65,6 +65,9 @@ class UpstreamClient:
         self.stall_timeout_s = stall_timeout_s
         self._retry_for_s = retry_for_s
         self._is_alive = is_alive
+        self.heard_s = 0.0
+        """When a response to a request has last begun or gone on, by the event loop's clock."""
+
         self._open = OpenRequests()
         self._finishing: set[asyncio.Task[None]] = set()
         headers = {"User-Agent": "modeld-upstream", "Accept-Encoding": "identity"}
@@ -106,6 +109,7 @@ class UpstreamClient:
             splitter = EventSplitter()
             with self._open.reading(response):
                 async for received in response.content.iter_any():
+                    self._hear()
                     for event in splitter.feed(received):
                         has_ended = event == END
                         yield event
@@ -131,6 +135,7 @@ class UpstreamClient:
         try:
             with self._open.reading(response):
                 content = await _bounded(response, MAX_BODY_BYTES)
+            self._hear()
         except _LOST as exc:
             raise self._failed(exc) from exc
         finally:
@@ -183,11 +188,12 @@ class UpstreamClient:
                     self._url(path), data=content, headers=headers, allow_redirects=False
                 )
             except _LOST as exc:
-                if _never_began(exc) and self._is_alive():
-                    wait_s = retries.after_failure(random.random())  # noqa: S311  (no secret)
+                if self._is_alive():
+                    wait_s = _wait_s(retries, exc)
                 if wait_s is None:
                     raise self._failed(exc) from exc
             else:
+                self._hear()
                 if response.status == 200:
                     return response
                 error, said_s = await self._refusal(response)
@@ -209,6 +215,9 @@ class UpstreamClient:
         said_s = retry_after_s(response.headers)
         error = error_of(self.name, response.status, told(content), retry_after_s=said_s)
         return error, said_s
+
+    def _hear(self) -> None:
+        self.heard_s = asyncio.get_running_loop().time()
 
     def _url(self, path: str) -> str:
         if path.startswith("//"):
@@ -269,17 +278,17 @@ def _check_type(server: str, response: aiohttp.ClientResponse) -> None:
         )
 
 
-def _never_began(exc: Exception) -> bool:
-    """Return whether a server has not begun to respond, so that to try again repeats nothing.
-
-    A connection that was kept may have been closed by the server just before it was used.
-    """
-    if isinstance(exc, aiohttp.ClientSSLError):
-        return False
-    return isinstance(
-        exc,
-        aiohttp.ClientOSError | aiohttp.ServerDisconnectedError | aiohttp.ConnectionTimeoutError,
-    )
+def _wait_s(retries: Retries, exc: Exception) -> float | None:
+    """Return the seconds until the next try of a request that has no response, if there is one."""
+    match exc:
+        case aiohttp.ClientSSLError():
+            return None
+        case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
+            return retries.after_failure(random.random())  # noqa: S311  (no secret)
+        case aiohttp.ClientOSError() | aiohttp.ServerDisconnectedError():
+            return retries.after_disconnect()
+        case _:
+            return None
 
 
 def _said(exc: Exception) -> str:

@@ -56,7 +56,9 @@ class UpstreamEngine(Engine):
         self._process = process
         self._is_closing = False
         self._running = 0
-        self._sign_s = 0.0
+        self._due_s = 0.0
+        """Since when something is due from the server without a break."""
+
         self._heartbeat = Heartbeat(server.name, self._is_well, server.health_interval_s)
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
@@ -69,7 +71,6 @@ class UpstreamEngine(Engine):
             aclosing(self._client.events(path, body, request.request_id)) as events,
         ):
             async for event in events:
-                self._sign_s = asyncio.get_running_loop().time()
                 if event == END:
                     is_complete = True
                     break
@@ -128,13 +129,14 @@ class UpstreamEngine(Engine):
         if self._is_closing or self.failure() is not None:
             raise self._ending()
         if not self._running:
-            self._sign_s = asyncio.get_running_loop().time()  # nothing was due before
+            self._due_s = asyncio.get_running_loop().time()
         self._running += 1
         try:
             yield
         except UpstreamStalledError as exc:
             # Where other requests go on, it is this one alone that the server has forgotten.
-            silence_s = asyncio.get_running_loop().time() - self._sign_s
+            sign_s = max(self._due_s, self._client.heard_s)
+            silence_s = asyncio.get_running_loop().time() - sign_s
             if silence_s >= self._client.stall_timeout_s * NEARLY:
                 self._heartbeat.give_up(f"hangs: nothing has come from it for {silence_s:.3g} s")
             raise self._ending(exc) from exc

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -27,6 +28,8 @@ MAX_TEXT: Final = 500
 
 _TOO_LONG_CODES: Final = frozenset({"context_length_exceeded", "exceed_context_size_error"})
 _TOO_LONG_WORDS: Final = ("maximum context length", "context size", "context length")
+_UNKNOWN_CODE: Final = "model_not_found"
+_MODEL: Final = re.compile(r"(?<![\w/])model\b", re.IGNORECASE)
 _MEMBERS: Final = {
     "max_completion_tokens": "max_tokens",
     "response_format": "json_schema",
@@ -50,6 +53,10 @@ class UpstreamLostError(UpstreamError):
 
 class UpstreamStalledError(UpstreamLostError):
     """The server has sent nothing for too long."""
+
+
+class UpstreamAddressError(UpstreamError):
+    """The server has nothing where it was asked."""
 
 
 class UpstreamRefusedError(InternalError):
@@ -113,8 +120,12 @@ def error_of(
             error = UpstreamRefusedError(
                 f"server {server!r} does not let modeld in ({text}); see to its key_file or key_env"
             )
-        case 404:
+        case 404 if _is_model_unknown(said):
             error = ModelNotFoundError(named, field="model")
+        case 404:
+            error = UpstreamAddressError(
+                f"server {server!r} has no such address ({text}); see to its url"
+            )
         case 405 | 501:
             error = NotSupportedError(named)
         case 429:
@@ -150,6 +161,13 @@ def _is_too_long(said: Told) -> bool:
     if {said.code, said.kind} & _TOO_LONG_CODES:
         return True
     return any(words in said.message.lower() for words in _TOO_LONG_WORDS)
+
+
+def _is_model_unknown(said: Told) -> bool:
+    """Return whether it is the model that a server does not know, and not the address."""
+    if _UNKNOWN_CODE in {said.code, said.kind} or said.field == "model":
+        return True
+    return _MODEL.search(said.message) is not None
 
 
 def _short(text: str) -> str:

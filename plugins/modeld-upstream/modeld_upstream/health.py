@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from modeld.errors import LoadFailedError
 from modeld_upstream.client import UpstreamClient
-from modeld_upstream.errors import UpstreamError, error_of, told
+from modeld_upstream.errors import UpstreamError, UpstreamLostError, error_of, told
 from modeld_upstream.servers import UpstreamServer
 from modeld_upstream.spawning.process import ServerProcess
 from modeld_upstream.spawning.readiness import Start
@@ -34,7 +34,7 @@ async def until_started(
 
     Raises:
         WorkerCrashedError: it has ended.
-        LoadFailedError: it stalls or takes too long; the message has its last lines.
+        LoadFailedError: it stalls or takes too long; ``log_tail`` has its last lines.
     """
     clock = asyncio.get_running_loop().time
     while (failure := process.failure()) is None:
@@ -48,7 +48,8 @@ async def until_started(
         try:
             start.check(clock())
         except LoadFailedError as exc:
-            raise LoadFailedError(f"{exc.message}{process.output.told()}") from exc
+            exc.log_tail = process.output.tail()
+            raise
         await process.ended_within(POLL_S)
     raise failure
 
@@ -59,7 +60,8 @@ async def until_reached(
     """Wait until a server that runs elsewhere responds; one that starts may take its time.
 
     Raises:
-        LoadFailedError: it cannot be reached, stalls or takes too long.
+        UpstreamLostError: it cannot be reached.
+        LoadFailedError: it stalls or takes too long.
         UpstreamRefusedError: it does not let modeld in.
     """
     clock = asyncio.get_running_loop().time
@@ -71,7 +73,7 @@ async def until_reached(
         if status is not None and status < 500:
             return
         if status is None and clock() >= until_s:
-            raise LoadFailedError(said.decode())
+            raise UpstreamLostError(said.decode(), retry_after_s=1.0)
         if start.note(status, 0, clock()):
             progress(0.0)
         start.check(clock())

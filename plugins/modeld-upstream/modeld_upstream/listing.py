@@ -7,7 +7,7 @@ import msgspec
 
 from modeld_upstream.client import UpstreamClient
 from modeld_upstream.errors import UpstreamError, error_of, told
-from modeld_upstream.servers import UpstreamServer
+from modeld_upstream.servers import MODELS, UpstreamServer
 from modeld_upstream.wire.documents import ModelDocument, ModelListDocument
 
 
@@ -26,7 +26,7 @@ async def models_of(server: UpstreamServer, timeout_s: float) -> list[ModelDocum
         retry_for_s=0,
     )
     try:
-        status, content = await client.get("/models", timeout_s)
+        status, content = await client.get(MODELS, timeout_s)
     finally:
         await client.aclose()
     if status != 200:

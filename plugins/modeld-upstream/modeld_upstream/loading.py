@@ -15,7 +15,7 @@ from modeld_upstream.engine import UpstreamEngine
 from modeld_upstream.health import until_reached, until_started
 from modeld_upstream.limits import Limits
 from modeld_upstream.options import UpstreamOptions
-from modeld_upstream.servers import UpstreamServer
+from modeld_upstream.servers import MODELS, UpstreamServer
 from modeld_upstream.spawning.command import Filling, filled
 from modeld_upstream.spawning.memory import held_bytes
 from modeld_upstream.spawning.ports import HOST, Ports, is_free
@@ -46,9 +46,10 @@ class Wanted:
     progress: Progress
 
     @property
-    def declared_bytes(self) -> int:
-        """What the operator says that the model holds."""
-        return (self.options.memory_mb or 0) << 20
+    def declared_bytes(self) -> int | None:
+        """What the operator says that the model holds, if anything; it may be nothing."""
+        memory_mb = self.options.memory_mb
+        return None if memory_mb is None else memory_mb << 20
 
 
 async def attached(wanted: Wanted) -> UpstreamEngine:
@@ -70,7 +71,7 @@ async def attached(wanted: Wanted) -> UpstreamEngine:
         server,
         wanted.model,
         slots=wanted.options.slots,
-        held_bytes=wanted.declared_bytes,
+        held_bytes=wanted.declared_bytes or 0,
     )
 
 
@@ -100,6 +101,8 @@ async def reached(server: UpstreamServer, limits: Limits) -> Finding:
         return Finding(subject=subject, level="error", message=exc.message, fix="set another key")
     try:
         status, _ = await client.get(server.health_path)
+        if status < 500 and status not in {401, 403} and server.health_path != MODELS:
+            status, _ = await client.get(MODELS)  # that alone says whether url and key are right
     except ModeldError as exc:
         fix = "start it, or set its url to where it is"
         return Finding(subject=subject, level="warning", message=exc.message, fix=fix)
@@ -109,6 +112,10 @@ async def reached(server: UpstreamServer, limits: Limits) -> Finding:
     if status in {401, 403}:
         fix = "set its key_file or key_env"
         return Finding(subject=subject, level="error", message=said, fix=fix)
+    if status == 404:
+        said = f"it has no list of models at {server.url}{MODELS}"
+        fix = "see to its url, which mostly ends in /v1; or it has no list, then all is well"
+        return Finding(subject=subject, level="warning", message=said, fix=fix)
     return Finding(subject=subject, level="ok", message=said)
 
 
@@ -143,7 +150,9 @@ async def _served_by(process: ServerProcess, port: int, wanted: Wanted) -> Upstr
     try:
         start = limits.start_of(server, asyncio.get_running_loop().time())
         await until_started(client, server, process, start, wanted.progress)
-        held = wanted.declared_bytes or await asyncio.to_thread(held_bytes, process.pid)
+        held = wanted.declared_bytes
+        if held is None:
+            held = await asyncio.to_thread(held_bytes, process.pid)
     except BaseException:
         await client.aclose()
         raise
@@ -160,6 +169,7 @@ async def _served_by(process: ServerProcess, port: int, wanted: Wanted) -> Upstr
 def _ended(crash: WorkerCrashedError, port: int) -> Exception:
     """Return the failure of a start whose server has ended."""
     error = LoadFailedError(crash.message)
+    error.log_tail = crash.log_tail
     return error if is_free(port) else _PortTakenError(error)
 
 

@@ -46,6 +46,7 @@ class OpenRequests:
     def end(self) -> None:
         """End all."""
         for wait in self._waits:
-            wait.reschedule(asyncio.get_running_loop().time())
+            if not wait.expired():  # else it ends already, and cannot be told so again
+                wait.reschedule(asyncio.get_running_loop().time())
         for response in self._responses:
             response.close()

@@ -18,6 +18,7 @@ class Retries:
     def __init__(self, within_s: float) -> None:
         self._left_s = within_s
         self._next_s = FIRST_WAIT_S
+        self._has_reconnected = False
 
     def after_refusal(
         self, status: int, retry_after_s: float | None, chance: float
@@ -33,6 +34,17 @@ class Retries:
         if status not in _BUSY and status != _TOO_MANY:
             return None
         return self._wait_s(chance, retry_after_s or 0.0)
+
+    def after_disconnect(self) -> float | None:
+        """Return the same for a request whose connection was lost before a response began.
+
+        The server may have closed a connection that was kept, just before it was used again: once
+        more, at once. Or the request may be what it dies of, so never more than that.
+        """
+        if self._has_reconnected:
+            return None
+        self._has_reconnected = True
+        return 0.0
 
     def after_failure(self, chance: float) -> float | None:
         """Return the same for a request that has never reached the server."""

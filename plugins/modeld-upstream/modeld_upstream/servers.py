@@ -19,6 +19,9 @@ from modeld_upstream.spawning.command import fault_of_command
 
 FIRST_PORT: Final = 20_000
 LAST_PORT: Final = 20_999
+MODELS: Final = "/models"
+"""Where a server lists its models, below its base URL."""
+
 MAX_KEY_BYTES: Final = 16 << 10
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
@@ -91,7 +94,7 @@ class UpstreamServer(PluginSettings, frozen=True, kw_only=True):
         if self.health:
             return f"/{self.health}"
         root_health = self.kind_of_server.root_health
-        return f"/{root_health}" if root_health else "/models"
+        return f"/{root_health}" if root_health else MODELS
 
     def key(self) -> str | None:
         """Return the key for the server, read anew each time; ``None`` if it needs none.

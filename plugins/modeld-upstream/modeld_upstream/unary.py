@@ -26,7 +26,7 @@ from modeld.responses import (
     TokenizeResponse,
 )
 from modeld_upstream.client import UpstreamClient
-from modeld_upstream.errors import UpstreamError
+from modeld_upstream.errors import UpstreamAddressError, UpstreamError
 from modeld_upstream.kinds import KINDS, KindName
 from modeld_upstream.servers import UpstreamServer
 from modeld_upstream.wire.bodies import template
@@ -55,7 +55,7 @@ async def submitted(
     path, body = _asked(request, server.kind, model)
     try:
         content = await client.post(path, body, request.request_id)
-    except ModelNotFoundError as exc:
+    except (ModelNotFoundError, UpstreamAddressError) as exc:
         # The model is there, or nobody would have come so far.
         raise NotSupportedError(exc.message) from exc
     match request:

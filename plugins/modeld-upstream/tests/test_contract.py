@@ -18,7 +18,7 @@ from modeld.testing import BackendContract, SourceContract
 from tests.support.gguf.real_models import SMOLLM2, models_folder
 
 SERVER = Path(__file__).parent / "support" / "llama_server.py"
-COMMAND = shlex.join([sys.executable, str(SERVER)]) + " {model} {port} {ctx} {slots}"
+COMMAND = shlex.join([sys.executable, str(SERVER)]) + " {model} {port} {ctx_total} {slots}"
 HERE = UpstreamServer(
     name="here",
     kind="llama-server",

@@ -9,13 +9,18 @@ from typing import Any
 
 import pytest
 from attached import CHAT, attached, generated, text_of
-from modeld_upstream.errors import UpstreamError, UpstreamRefusedError, UpstreamStalledError
+from modeld_upstream.errors import (
+    UpstreamAddressError,
+    UpstreamError,
+    UpstreamLostError,
+    UpstreamRefusedError,
+    UpstreamStalledError,
+)
 from scripted_server import Asked, Connection, Scripted, delta, ended, hello, scripted
 
 from modeld import Engine, Token
 from modeld.errors import (
     InvalidRequestError,
-    LoadFailedError,
     ModeldError,
     ModelNotFoundError,
     NotSupportedError,
@@ -23,6 +28,9 @@ from modeld.errors import (
     QueueFullError,
     WorkerCrashedError,
 )
+from modeld.requests import EmbedRequest
+
+EMBED = EmbedRequest(inputs=("a",))
 
 
 def refusal(status: int, body: object = b"", **headers: str) -> ModeldError:
@@ -69,7 +77,7 @@ def test_a_wrong_key_is_the_operators_fault_and_not_the_clients(status: int) -> 
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        (404, ModelNotFoundError),
+        (404, UpstreamAddressError),
         (422, InvalidRequestError),
         (429, QueueFullError),
         (500, UpstreamError),
@@ -79,6 +87,33 @@ def test_a_wrong_key_is_the_operators_fault_and_not_the_clients(status: int) -> 
 )
 def test_each_status_has_its_error(status: int, kind: type[ModeldError]) -> None:
     assert type(refusal(status, b"words of its own")) is kind
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"error": {"message": "no", "code": "model_not_found"}},
+        {"error": {"message": "no", "param": "model", "code": None}},
+        {"object": "error", "message": "The model `m` does not exist.", "code": 404},
+        {"error": {"message": 'model "m" not found, try pulling it first', "code": None}},
+    ],
+)
+def test_a_model_that_a_server_does_not_know_is_not_found(said: object) -> None:
+    assert type(refusal(404, said)) is ModelNotFoundError
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"detail": "Not Found"},
+        {"error": {"message": "File Not Found", "type": "not_found_error", "code": 404}},
+        {"error": "Cannot POST /model/chat/completions"},
+    ],
+)
+def test_an_address_that_a_server_does_not_know_is_the_operators_to_mend(said: object) -> None:
+    error = refusal(404, said)
+    assert error.code == "upstream_failed"
+    assert "see to its url" in error.message
 
 
 def test_a_response_that_says_when_to_come_back_is_passed_on() -> None:
@@ -132,6 +167,12 @@ def test_what_has_not_begun_is_tried_again(
     first: Callable[[Asked, Connection], Awaitable[None]],
 ) -> None:
     assert len(tried(first, hello).posted) == 2
+
+
+def test_a_request_that_a_server_dies_of_is_not_sent_again_and_again() -> None:
+    _, error, server = failing(slams)
+    assert isinstance(error, UpstreamError)
+    assert len(server.posted) == 2
 
 
 def test_a_connection_that_was_closed_meanwhile_costs_nothing() -> None:
@@ -265,6 +306,29 @@ def test_a_server_that_has_forgotten_one_request_serves_the_others() -> None:
     asyncio.run(main())
 
 
+def test_a_server_that_has_forgotten_one_embedding_makes_the_others() -> None:
+    forgotten = asyncio.Event()
+
+    async def respond(_asked: Asked, connection: Connection) -> None:
+        if not forgotten.is_set():
+            forgotten.set()
+            await connection.left.wait()
+            return
+        await connection.whole(200, {"data": [{"index": 0, "embedding": [1.0]}]})
+
+    async def main() -> None:
+        async with scripted(respond) as server, attached(server.url, stall_timeout_s=1.0) as engine:
+            first = asyncio.create_task(engine.submit(EMBED))
+            await forgotten.wait()
+            while not first.done():
+                await engine.submit(EMBED)
+            with pytest.raises(UpstreamStalledError, match="nothing for 1 s"):
+                await first
+            assert engine.failure() is None
+
+    asyncio.run(main())
+
+
 def test_a_server_that_responds_to_nothing_else_while_it_serves_is_not_gone() -> None:
     begun, go_on = asyncio.Event(), asyncio.Event()
 
@@ -306,9 +370,9 @@ def test_a_page_instead_of_a_stream_is_no_generation() -> None:
     assert "text/html" in failing(respond)[1].message
 
 
-def test_a_server_that_cannot_be_reached_fails_the_load() -> None:
+def test_a_server_that_is_down_is_no_fault_of_the_plugin() -> None:
     async def main() -> None:
-        with pytest.raises(LoadFailedError, match="cannot be reached"):
+        with pytest.raises(UpstreamLostError, match="cannot be reached"):
             async with attached("http://127.0.0.1:9/v1", retry_for_s=0):
                 pass
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from modeld_upstream.backend import BACKENDS, GenericServer, backends_of
+from modeld_upstream.backend import BACKENDS, backends_of
 from modeld_upstream.kinds import KINDS
 from modeld_upstream.options import UpstreamOptions
 from modeld_upstream.servers import UpstreamServer, UpstreamSettings
@@ -82,18 +82,41 @@ def test_the_doctor_says_which_servers_respond() -> None:
         async with scripted(hello) as there:
             servers = [
                 UpstreamServer(name="there", url=there.url),
+                UpstreamServer(name="astray", url=there.url.removesuffix("/v1"), kind="vllm"),
                 UpstreamServer(name="down", url=URL),
                 UpstreamServer(name="keyless", url=URL, key_file="/nowhere"),
                 UpstreamServer(name="here", command="serve {port}", models=("m",)),
             ]
-            (backend,) = backends_of(servers, Settings())
-            assert isinstance(backend, GenericServer)
-            found = await backend.diagnose(None, UpstreamOptions(), None)  # type: ignore[arg-type]
+            found = [
+                finding
+                for backend in backends_of(servers, Settings())
+                for finding in await backend.diagnose(None, UpstreamOptions(), None)  # type: ignore[arg-type]
+            ]
         assert [(each.subject, each.level) for each in found] == [
             ("server there", "ok"),
             ("server down", "warning"),
             ("server keyless", "error"),
+            ("server astray", "warning"),
         ]
         assert all(each.level == "ok" or each.fix for each in found)
+
+    asyncio.run(main())
+
+
+def test_the_doctor_says_where_caches_cannot_be_kept_apart() -> None:
+    async def main() -> None:
+        servers = [
+            UpstreamServer(name=kind, kind=kind, command="serve {port}", models=("m",))
+            for kind in KINDS
+        ]
+        for is_salted in (True, False):
+            found = [
+                finding
+                for backend in backends_of(servers, Settings(cache_per_key=is_salted))
+                for finding in await backend.diagnose(None, UpstreamOptions(), None)  # type: ignore[arg-type]
+            ]
+            kinds = [each for each in KINDS if each not in {"vllm", "modeld"}] if is_salted else []
+            assert [each.subject for each in found] == [f"server {kind}" for kind in kinds]
+            assert all("cache_per_key off" in each.fix for each in found)
 
     asyncio.run(main())

@@ -29,7 +29,7 @@ from tests.support.gguf.real_models import SMOLLM2, models_folder
 pytestmark = pytest.mark.model
 
 SERVER = Path(__file__).parent / "support" / "llama_server.py"
-COMMAND = shlex.join([sys.executable, str(SERVER)]) + " {model} {port} {ctx} {slots}"
+COMMAND = shlex.join([sys.executable, str(SERVER)]) + " {model} {port} {ctx_total} {slots}"
 PROMPT = GenerateRequest(
     prompt="The capital of France is", max_tokens=8, sampling=Sampling(temperature=0)
 )
@@ -189,13 +189,17 @@ def test_a_server_is_started_for_its_model_and_ends_with_it() -> None:
     asyncio.run(main())
 
 
-def test_a_file_that_is_no_model_fails_in_the_servers_words(tmp_path: Path) -> None:
+def test_a_file_that_is_no_model_fails_and_the_servers_words_are_in_the_status(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "no.gguf").write_bytes(b"no model")
     broken = replace(here(), files=(str(tmp_path / "no.gguf"),))
 
     async def main() -> None:
         async with service(broken, models={"*": {"context": 512}}) as all_:
-            with pytest.raises(LoadFailedError, match=r"exit 1 \(.*"):
+            with pytest.raises(LoadFailedError, match=r"exit 1$"):
                 await asked(all_, "no.gguf")
+            (instance,) = (await all_.status()).instances
+            assert "no.gguf" in " ".join(instance.log_tail)
 
     asyncio.run(main())

@@ -16,6 +16,11 @@ def test_the_wait_grows_and_ends() -> None:
     assert waits == [0.25, 0.5, 1.0, 2.0, 4.0, None]
 
 
+def test_a_lost_connection_is_replaced_once_and_at_once() -> None:
+    retries = Retries(within_s=0)
+    assert [retries.after_disconnect() for _ in range(2)] == [0.0, None]
+
+
 @pytest.mark.parametrize("status", [400, 401, 404, 500, 504])
 def test_other_refusals_stand(status: int) -> None:
     assert Retries(10).after_refusal(status, 1.0, 0.5) is None

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from attached import text_of
 from launching import number, server, until_gone
+from modeld_upstream.errors import UpstreamError
 from modeld_upstream.servers import UpstreamServer
 from scripted_server import Asked, Connection, hello, scripted
 from serving import asked, service
@@ -43,6 +44,28 @@ def test_servers_share_one_budget(tmp_path: Path) -> None:
             await until_gone(number(folders[0]))
             assert [each.model_id for each in (await all_.status()).instances] == ["b"]
         await until_gone(number(folders[1]))
+
+    asyncio.run(main())
+
+
+def test_a_started_server_that_is_said_to_take_nothing_takes_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with service(server(tmp_path, memory_mb=0), memory_budget_mb=1) as all_:
+            await asked(all_, "m")
+            assert [each.held_bytes for each in (await all_.status()).instances] == [0]
+
+    asyncio.run(main())
+
+
+def test_a_server_that_is_down_has_failed_whether_its_model_is_in_use_or_not() -> None:
+    async def main() -> None:
+        down = UpstreamServer(
+            name="down", url="http://127.0.0.1:9/v1", models=("m",), retry_for_s=0
+        )
+        async with service(down) as all_:
+            for _ in range(2):  # the second in the time after a failed load
+                with pytest.raises(UpstreamError, match="cannot be reached"):
+                    await asked(all_, "m")
 
     asyncio.run(main())
 

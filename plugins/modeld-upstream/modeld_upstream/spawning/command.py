@@ -11,14 +11,17 @@ from typing import Final
 
 from modeld.errors import ConfigurationError
 
-HOLES: Final = ("model", "port", "ctx", "slots")
+HOLES: Final = ("model", "port", "ctx", "ctx_total", "slots")
 
 _HOLE: Final = re.compile(r"\{([a-z_]+)\}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Filling:
-    """What goes into a command. ``context`` is for ``{ctx}`` and may be unknown."""
+    """What goes into a command. ``context`` is for ``{ctx}`` and may be unknown.
+
+    ``{ctx_total}`` is that of all slots, for servers whose slots share one context.
+    """
 
     model: str
     port: int
@@ -50,15 +53,21 @@ def filled(command: str, filling: Filling) -> list[str]:
     Raises:
         ConfigurationError: the command wants a context that nobody has set.
     """
-    values: Mapping[str, str] = {
+    values: dict[str, str] = {
         "model": filling.model,
         "port": str(filling.port),
         "slots": str(filling.slots),
-        "ctx": "" if filling.context is None else str(filling.context),
     }
-    parts = shlex.split(command)
-    if filling.context is None and any("ctx" in _HOLE.findall(part) for part in parts):
+    if filling.context is not None:
+        values["ctx"] = str(filling.context)
+        values["ctx_total"] = str(filling.context * filling.slots)
+    return [_HOLE.sub(lambda hole: _value(hole[1], values), part) for part in shlex.split(command)]
+
+
+def _value(hole: str, values: Mapping[str, str]) -> str:
+    if hole not in values:
         raise ConfigurationError(
-            "the command has {ctx}: set context, for the server or for the model", field="models"
+            f"the command has {{{hole}}}: set context, for the server or for the model",
+            field="models",
         )
-    return [_HOLE.sub(lambda hole: values[hole[1]], part) for part in parts]
+    return values[hole]

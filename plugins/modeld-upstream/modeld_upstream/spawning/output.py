@@ -8,7 +8,6 @@ from collections import deque
 from typing import Final
 
 KEPT_LINES: Final = 20
-TOLD_LINES: Final = 3
 MAX_LINE_BYTES: Final = 500
 
 log = logging.getLogger("modeld.upstream")
@@ -41,11 +40,6 @@ class Output:
         """Return the last lines, oldest first."""
         last = self._rest.decode(errors="replace").strip()
         return (*self._lines, last)[-KEPT_LINES:] if last else tuple(self._lines)
-
-    def told(self) -> str:
-        """Return the very last lines for the end of an error's message, if there are any."""
-        tail = "; ".join(self.tail()[-TOLD_LINES:])
-        return f" ({tail})" if tail else ""
 
     def _take(self, line: bytes) -> None:
         text = line[:MAX_LINE_BYTES].decode(errors="replace").strip()

@@ -138,7 +138,8 @@ class ServerProcess(asyncio.SubprocessProtocol):
             return
         code = self._transport.get_returncode() or 0
         why = f"signal {_signal_name(-code)}" if code < 0 else f"exit {code}"
-        error = WorkerCrashedError(f"the model's server ended: {why}{self.output.told()}")
+        error = WorkerCrashedError(f"the model's server ended: {why}")
+        error.log_tail = self.output.tail()
         error.cause = CLOSED if self._is_closing else "signal" if code < 0 else "exit"
         error.retry_after_s = 1.0
         self.exited.set_result(error)

@@ -119,7 +119,11 @@ def _cache(request: GenerateRequest, kind: Kind) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     if request.cache_salt:
         if not kind.shares_by_salt:
-            raise _uncached("cache_salt", "keep the caches of callers apart")
+            raise _uncached(
+                "cache_salt",
+                "keep the caches of callers apart; leave it out, or where cache_per_key adds it,"
+                " let the operator set the server's kind or turn that off",
+            )
         fields["cache_salt"] = request.cache_salt
     if not request.cache_prompt:
         if not kind.may_skip_cache:

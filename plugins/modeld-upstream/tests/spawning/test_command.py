@@ -19,8 +19,15 @@ def test_what_is_filled_in_stays_one_argument() -> None:
     ]
 
 
+def test_a_context_that_all_slots_share_is_theirs_together() -> None:
+    assert filled("serve {port} -c {ctx_total} -np {slots}", FILLING)[2:] == [
+        *("-c", "1024", "-np", "2")
+    ]
+
+
 def test_a_context_that_nobody_has_set_is_asked_for() -> None:
     unset = Filling(model="m", port=9, context=None, slots=2)
-    with pytest.raises(ConfigurationError, match="set context"):
-        filled("serve {port} -c {ctx}", unset)
+    for hole in ("{ctx}", "{ctx_total}"):
+        with pytest.raises(ConfigurationError, match=f"{hole}: set context"):
+            filled(f"serve {{port}} -c {hole}", unset)
     assert filled("serve {port}", unset) == ["serve", "9"]

@@ -89,7 +89,7 @@ class Scripted:
 
 @asynccontextmanager
 async def scripted(respond: Respond) -> AsyncIterator[Scripted]:
-    """Serve with ``respond`` what is posted; everything else is fine."""
+    """Serve with ``respond`` what is posted. It is well and lists a model."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -128,7 +128,8 @@ async def _serve_one(
     served.asked.append(asked)
     connection = Connection(writer)
     if method == "GET":
-        await connection.whole(200, {"data": [SOME_MODEL]})
+        is_there = path in {"/v1/models", "/health", "/healthz"}
+        await connection.whole(200 if is_there else 404, {"data": [SOME_MODEL]})
         return
     watch = asyncio.create_task(_watch(reader, connection.left))
     try:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from modeld import GenerateRequest, Message, Sampling
 from modeld.capabilities import Capability
-from modeld.errors import InvalidRequestError, ModeldError
+from modeld.errors import InvalidRequestError, ModeldError, NotSupportedError
 from modeld.messages import (
     AudioPart,
     ImagePart,
@@ -208,6 +208,11 @@ def test_caches_are_kept_apart_or_the_request_is_refused() -> None:
     assert body(uncached, "llama-server")["cache_prompt"] is False
     assert refused(salted) == "cache_salt"
     assert refused(uncached, "vllm") == "cache_prompt"
+
+
+def test_a_salt_of_modelds_own_is_refused_in_words_for_the_operator() -> None:
+    with pytest.raises(NotSupportedError, match="where cache_per_key adds it"):
+        body(replace(CHAT, cache_salt="ann"), "generic")
 
 
 def test_going_on_with_the_last_message_has_the_fields_of_each_kind() -> None:
