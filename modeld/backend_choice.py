@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Which backend loads a model: that of its settings, a plugin's choice, or the first that can."""
+"""Which backend loads a model: that of its settings or its source, a plugin's, or the first."""
 
 from __future__ import annotations
 
@@ -28,18 +28,20 @@ def choose_backend(
     faults: PluginFaults,
     rows: ModelOptions,
 ) -> Backend:
-    """Return what the last row for the model names, or what ``modeld_choose_backend`` chooses.
+    """Return what the last row for the model names, or its source in ``options["backend"]``.
 
-    Where neither does, it is the first backend that agrees.
+    Where neither does, it is what ``modeld_choose_backend`` chooses, or else the first backend that
+    agrees.
 
     Raises:
         ConfigurationError: a row names a backend that is not there; ``field`` is ``models``.
         BackendUnavailableError: none is installed, or none can load this model.
     """
-    if backends and (named := _named(spec, backends, rows)) is not None:
+    if backends and (found := _named(spec, backends, rows)) is not None:
+        named, who = found
         if not _can_load(named, spec, faults.note):
             raise BackendUnavailableError(
-                f"the settings give {spec.id!r} to the backend {named.name!r}, which cannot load it"
+                f"{who} {spec.id!r} to the backend {named.name!r}, which cannot load it"
                 f" (format {spec.format!r}, family {spec.family!r})"
             )
         return named
@@ -60,20 +62,22 @@ def choose_backend(
     )
 
 
-def _named(spec: ModelSpec, backends: Mapping[str, Backend], rows: ModelOptions) -> Backend | None:
-    """Return the backend that the settings name for a model, the last row winning, or its source.
+def _named(
+    spec: ModelSpec, backends: Mapping[str, Backend], rows: ModelOptions
+) -> tuple[Backend, str] | None:
+    """Return the backend that the last row for a model names, or else its source, and who it is.
 
     Raises:
         ConfigurationError: a row names one that is not there.
         BackendUnavailableError: its source does, and no row names another.
     """
     given = spec.options.get("backend")
-    found = backends.get(given) if isinstance(given, str) else None
+    found, who = backends.get(given) if isinstance(given, str) else None, "its source gives"
     for pattern, row in rows.items():
         name = row.get("backend")
         if name is None or not fnmatchcase(spec.id, pattern):
             continue
-        found = backends.get(name) if isinstance(name, str) else None
+        found, who = backends.get(name) if isinstance(name, str) else None, "the settings give"
         if found is None:
             hint = nearest(str(name), list(backends)) or f"; there are {', '.join(backends)}"
             raise ConfigurationError(
@@ -81,9 +85,9 @@ def _named(spec: ModelSpec, backends: Mapping[str, Backend], rows: ModelOptions)
             )
     if found is None and given is not None:
         raise BackendUnavailableError(
-            f"its source gives {spec.id!r} to the backend {given!r}, which is not installed"
+            f"{who} {spec.id!r} to the backend {given!r}, which is not installed"
         )
-    return found
+    return None if found is None else (found, who)
 
 
 def _ask(

@@ -116,8 +116,9 @@ def modeld_lifespan(  # type: ignore[empty-body]
 ) -> AbstractAsyncContextManager[object]:
     """Return what this plugin has open while the service runs, as an async context manager.
 
-    It is entered before the first request and left after the last engine is closed. Called once,
-    when the service starts; a command that serves nothing does not call it.
+    It is entered before the first request and left after the last engine is closed. Called once for
+    each start of the service, again after one that failed; a command that serves nothing does not
+    call it.
     """
 
 
@@ -125,8 +126,9 @@ def modeld_lifespan(  # type: ignore[empty-body]
 def modeld_choose_backend(spec: ModelSpec, backends: Sequence[Backend]) -> Backend | None:
     """Choose the backend for a model; ``None`` leaves the choice to others.
 
-    Called at the start, at a model's first request and when its file has changed. Without a choice
-    the first backend whose ``can_load`` agrees is taken.
+    Called at the start, at a model's first request and when its file has changed, unless the
+    settings or the model's source (``options["backend"]``) name the backend. Without a choice the
+    first backend whose ``can_load`` agrees is taken.
     """
 
 

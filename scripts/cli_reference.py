@@ -30,7 +30,7 @@ from that variable or from the file that `--config` names. This page is written 
 `scripts/cli_reference.py` from the commands themselves.
 
 Commands that [plugins](plugins.md) bring stand after the built-in ones. `modeld bench` is one:
-`pip install "modeld[bench]"` brings it.
+[Measuring](../how-to/benchmarking.md) says how it is installed.
 """
 
 _EXITS: Final[Mapping[ExitCode, str]] = {

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from modeld import (
     Backend,
@@ -124,3 +125,14 @@ class TestNamingABackendInTheSettings:
         host = bare(Thing("a", loads=True), Thing("b"), models={"*": {"backend": "b"}})
         with pytest.raises(BackendUnavailableError, match="to the backend 'b', which cannot load"):
             host.choose_backend(SPEC)
+
+    def test_the_source_names_one_too_and_is_told_when_that_cannot_load_it(self) -> None:
+        spec = replace(SPEC, options={"backend": "b"})
+        sound = bare(Thing("a", loads=True), Thing("b", loads=True))
+        assert sound.choose_backend(spec).name == "b"
+        with pytest.raises(BackendUnavailableError, match="its source gives 'smol' to the backend"):
+            bare(Thing("a", loads=True), Thing("b")).choose_backend(spec)
+        with pytest.raises(BackendUnavailableError, match="the settings give 'smol' to the"):
+            bare(Thing("a"), Thing("b", loads=True), models={"*": {"backend": "a"}}).choose_backend(
+                spec
+            )

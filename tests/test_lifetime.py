@@ -9,6 +9,7 @@ from modeld.errors import ConfigurationError, DrainingError, StartError
 from modeld.lifetime import Lifetime
 from modeld.plugins import PluginHost
 from modeld.settings import Settings
+from tests.support.hosting.leaks import until
 from tests.support.http.fake_service import FakeService
 
 
@@ -65,8 +66,7 @@ def test_closing_ends_a_start_in_progress() -> None:
         service.start_gate = asyncio.Event()
         lifetime = Lifetime(service, PluginHost(Settings()))
         caller = asyncio.create_task(lifetime.start())
-        while not service.calls:  # the plugins are asked first, on a thread
-            await asyncio.sleep(0)
+        await until(lambda: bool(service.calls))  # the plugins are asked first, on a thread
         await lifetime.aclose()
         with pytest.raises(DrainingError, match="closed while it started"):
             await caller

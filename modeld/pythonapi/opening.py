@@ -43,7 +43,8 @@ def open(  # noqa: A001  (modeld.open is what it is called by)
 
     Settings come from keywords, then from the environment, then from the file that is named or
     that ``MODELD_CONFIG`` names, as for ``modeld serve``; or all of them are given as one value.
-    Without ``plugins`` all that are installed take part. Two in one process share nothing.
+    Without ``plugins`` all that are installed take part. Two in one process share nothing but the
+    machine's memory: where both have a budget, each needs ``share_machine``.
 
     Raises:
         ConfigurationError: the settings or the plugins cannot be used.

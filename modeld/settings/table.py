@@ -37,7 +37,7 @@ class Settings(Value, frozen=True, kw_only=True):
     cache_per_key: Annotated[
         bool,
         Meta(
-            description="let no request to /infer use prompts that were cached for another API key"
+            description="let no request of any API use prompts that were cached for another API key"
         ),
     ] = False
     trusted_hosts: Annotated[

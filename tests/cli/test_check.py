@@ -45,14 +45,43 @@ def modeld_register_backends():
 """
 
 
+SOURCES = """
+import sys
+import threading
+
+from modeld import RegistrySource, hookimpl
+
+class Exits(RegistrySource):
+    name = "exits"
+
+    async def list_models(self):
+        sys.exit(0)
+
+class Hangs(RegistrySource):
+    name = "hangs"
+
+    async def list_models(self):
+        threading.Event().wait()
+
+@hookimpl
+def modeld_register_sources():
+    return [Exits(), Hangs()]
+"""
+
+
+def installed(folder: Path, name: str, code: str) -> None:
+    """Install a plugin of one module in a folder."""
+    info = folder / f"modeld_{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: modeld-{name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[modeld]\n{name} = modeld_{name}\n")
+    (folder / f"modeld_{name}.py").write_text(code)
+
+
 @pytest.fixture
 def loser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installed plugin whose policy chooses too little."""
-    info = tmp_path / "modeld_loser-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: modeld-loser\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[modeld]\nloser = modeld_loser\n")
-    (tmp_path / "modeld_loser.py").write_text(LOSER)
+    installed(tmp_path, "loser", LOSER)
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
@@ -94,11 +123,7 @@ def test_a_plugin_that_is_broken_has_failed(monkeypatch, tmp_path, capsys):
 def test_a_backend_that_ends_its_process_fails_that_check_and_the_others_go_on(
     monkeypatch, tmp_path, capsys
 ):
-    info = tmp_path / "modeld_fatal-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: modeld-fatal\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[modeld]\nfatal = modeld_fatal\n")
-    (tmp_path / "modeld_fatal.py").write_text(FATAL)
+    installed(tmp_path, "fatal", FATAL)
     monkeypatch.syspath_prepend(str(tmp_path))
     file = write_gguf(tmp_path / "fatal.gguf", "fatal")
     assert main(["check", "fatal", "--model", str(file), "--json"]) == ExitCode.FAILED
@@ -140,3 +165,22 @@ def test_a_backend_is_checked_with_a_model(rig, tmp_path, capsys):
     assert rows["a_load_returns_an_engine"]["verdict"] == "passed"
     assert rows["a_generation_ends_once"]["verdict"] == "passed"
     assert "said only 3 pieces of text to 'one two three'" in rows["usage_is_counted"]["why"]
+
+
+def test_what_other_plugins_sources_do_is_told_and_ends_nothing(rig, tmp_path, monkeypatch, capsys):
+    installed(tmp_path, "aa", SOURCES)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("MODELD_SOURCE_TIMEOUT_S", "1")
+    file = write_gguf(tmp_path / "rigged.gguf", "rig")
+    assert main(["check", "lru", "--model", str(file), "--json"]) == ExitCode.OK
+    out, err = capsys.readouterr()
+    assert json.loads(out)
+    assert "source 'exits' cannot be asked and is left out: PluginFault: SystemExit" in err
+    assert "source 'hangs' took longer than 1 s" in err
+
+
+def test_an_import_that_exits_is_shown_as_any_other_failure(monkeypatch, tmp_path, capsys):
+    installed(tmp_path, "gone", "import sys\nsys.exit(0)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert main(["check", "gone", "--log-level", "off"]) == ExitCode.FAILED
+    assert "SystemExit" in capsys.readouterr().out

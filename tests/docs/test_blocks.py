@@ -142,7 +142,7 @@ def commands(program: str) -> list[tuple[str, list[str]]]:
     """Return the lines of all shell blocks that run a program, with the words after its name."""
     line = re.compile(rf"^(?:[A-Z_]+=\S+ )?{program} ?(.*)$", re.MULTILINE)
     return [
-        (f"{block.where}: {words}", shlex.split(words, comments=True))
+        (f"{block.where}: {words}", shlex.split(words.partition(" | ")[0], comments=True))
         for block in blocks("sh")
         for words in line.findall(block.text)
     ]
@@ -155,7 +155,8 @@ def test_every_command_and_flag_exists() -> None:
     for where, (name, *words) in found:
         command = cli.get_command(context, name)
         assert command is not None, where
-        known = {flag for param in command.params for flag in (*param.opts, *param.secondary_opts)}
+        params = command.get_params(context)
+        known = {flag for param in params for flag in (*param.opts, *param.secondary_opts)}
         assert {word for word in words if word.startswith("-")} <= known, where
 
 

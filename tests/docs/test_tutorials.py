@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Set
 from pathlib import Path
@@ -14,7 +13,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.docs.pages import PAGES, Block
-from tests.support.docs.tutorial import Reader, assert_shown, changed, following, steps
+from tests.support.docs.tutorial import (
+    Reader,
+    assert_shown,
+    changed,
+    following,
+    steps,
+    with_pip,
+)
 from tests.support.gguf.real_models import SMOLLM2, models_folder
 
 FIRST_RESPONSE = "tutorials/first-response.md"
@@ -46,16 +52,6 @@ def follow(reader: Reader, page: str, unstable: Set[str] = frozenset()) -> None:
         reader.follow(step, unstable=unstable)
     total_s = sum(seconds for _, seconds in reader.seconds)
     print(f"{page}: {len(reader.seconds)} steps, {total_s:.1f} s")
-
-
-def with_pip(tmp_path: Path) -> dict[str, str]:
-    """Return the variables under which pip installs beside the test's own packages."""
-    installed = str(tmp_path / "installed")
-    pip = {"TARGET": installed, "NO_DEPS": "1", "NO_INDEX": "1", "UPGRADE": "1"}
-    pip |= {"NO_BUILD_ISOLATION": "0", "DISABLE_PIP_VERSION_CHECK": "1"}
-    environ = {f"PIP_{name}": value for name, value in pip.items()}
-    environ["PYTHONPATH"] = os.pathsep.join((installed, os.environ.get("PYTHONPATH", "")))
-    return environ
 
 
 def test_the_first_plugin_is_made_as_the_tutorial_says(tmp_path: Path) -> None:

@@ -251,6 +251,21 @@ class IgnoresCancellation(Toy):
         return await super().load(spec, options, host)
 
 
+@fails("test_nothing_is_left_of_a_load_that_was_cancelled")
+class ForgetsHalfALoad(Toy):
+    """Frees what it took where it is cancelled at once, and not later."""
+
+    async def load(self, spec: ModelSpec, options: Options, host: EngineHost) -> Engine:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        try:
+            await asyncio.sleep(0.02)
+        except asyncio.CancelledError:
+            threading.Thread(target=threading.Event().wait, daemon=True).start()
+            raise
+        return await super().load(spec, options, host)
+
+
 @fails("test_nothing_is_left_of_a_model_that_was_closed")
 class KeepsItsFileOpen(ToyEngine):
     kept: list[Any] = []

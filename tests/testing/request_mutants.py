@@ -14,6 +14,7 @@ from modeld import (
     Capability,
     Chunk,
     Done,
+    Failed,
     FinishReason,
     GenerateRequest,
     ModelSpec,
@@ -22,7 +23,12 @@ from modeld import (
     Token,
     Usage,
 )
-from modeld.errors import InvalidRequestError, PromptTooLongError, WorkerCrashedError
+from modeld.errors import (
+    DrainingError,
+    InvalidRequestError,
+    PromptTooLongError,
+    WorkerCrashedError,
+)
 from modeld.messages import ToolChoice
 from modeld.requests import (
     AnyRequest,
@@ -41,7 +47,15 @@ from modeld.responses import (
     TokenizeResponse,
 )
 from tests.testing.backend_mutants import MUTANTS, fails, planned
-from tests.testing.toys import CONTEXT, FAILING, Toy, ToyEngine, ToyOwnEngine, prompt_of
+from tests.testing.toys import (
+    CONTEXT,
+    FAILING,
+    Toy,
+    ToyEngine,
+    ToyOwnEngine,
+    prompt_of,
+    response_to,
+)
 
 __all__ = ["DONE", "MUTANTS", "fails"]
 
@@ -157,6 +171,16 @@ class EndsWell(ToyEngine):
         super().submit(request_id, request)
 
 
+@fails("test_an_error_after_the_first_token_ends_its_request")
+class SpeaksOn(ToyEngine):
+    def submit(self, request_id: int, request: AnyRequest) -> None:
+        if isinstance(request, GenerateRequest) and request.prompt == FAILING.prompt:
+            failed = Failed(code="invalid_request", message="it was told to fail")
+            self.plans[request_id] = [Token(text=" a"), failed, Token(text=" boat")]
+            return
+        super().submit(request_id, request)
+
+
 @fails("test_a_killed_process_is_an_error_of_its_requests")
 class TakesDeathForAnEnd(ToyOwnEngine):
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
@@ -194,6 +218,7 @@ class WaitsForClients(ToyOwnEngine):
 
     def __init__(self, held_bytes: int, slots: int, process: Process) -> None:
         super().__init__(held_bytes, slots, process)
+        self.is_asked_to_close = False
         self.all_served = asyncio.Event()
         self.all_served.set()
 
@@ -202,14 +227,47 @@ class WaitsForClients(ToyOwnEngine):
         try:
             async for chunk in super().generate(request):
                 yield chunk
-                if request.max_tokens == 4096:
+                if self.is_asked_to_close:
                     await asyncio.Event().wait()
         finally:
             self.all_served.set()
 
     async def aclose(self) -> None:
+        self.is_asked_to_close = True
         await self.all_served.wait()
         await super().aclose()
+
+
+@fails("test_an_engine_closes_while_it_runs")
+class IsDoneWhenClosed(ToyOwnEngine):
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
+        has_begun = False
+        try:
+            async for chunk in super().generate(request):
+                has_begun = True
+                yield chunk
+        except DrainingError:
+            if not has_begun:
+                raise
+            yield DONE
+
+
+@fails("test_an_engine_closes_while_it_runs")
+class BlamesItsProcess(ToyOwnEngine):
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
+        has_begun = False
+        try:
+            async for chunk in super().generate(request):
+                has_begun = True
+                yield chunk
+        except DrainingError as exc:
+            raise WorkerCrashedError("its process is gone") if has_begun else exc from exc
+
+
+@fails("test_a_closed_engine_takes_no_unary_request")
+class RespondsAfterwards(ToyOwnEngine):
+    async def submit(self, request: AnyUnaryRequest) -> AnyUnaryResponse:
+        return response_to(request)
 
 
 @fails("test_a_closed_engine_serves_nothing")

@@ -338,10 +338,14 @@ class ToyOwnEngine(Engine):
                 line = await self.process.stdout.readline()
             except OSError:
                 line = b""
+            if not line and self.is_closed:
+                raise DrainingError("it is closed")
             if not line:
                 raise WorkerCrashedError("its process is gone")
 
     async def submit(self, request: AnyUnaryRequest) -> AnyUnaryResponse:
+        if self.is_closed:
+            raise DrainingError("it is closed")
         return response_to(request)
 
     async def aclose(self) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -15,12 +16,15 @@ import msgspec
 
 from modeld import ModelService, ModelSpec, create_app
 from modeld.contributions import DIALECTS_HOOK, ROUTES_HOOK
-from modeld.errors import ConfigurationError, ModeldError
+from modeld.errors import ConfigurationError
 from modeld.expectation import nearest
+from modeld.hosting.daemon_threads import in_daemon_loop
 from modeld.installed_plugin import GROUP
 from modeld.interfaces import Backend, PluginKind, RegistrySource
+from modeld.plugin_guard import PluginFault, described, guarded
 from modeld.plugins import PluginHost
 from modeld.serving.models.options import options_for
+from modeld.serving.models.source_list import models_of
 from modeld.settings import Settings
 from modeld.testing.backend.contract import BackendContract
 from modeld.testing.contract import Contract
@@ -34,6 +38,8 @@ from modeld.testing.source import SourceContract
 from modeld.values import PluginStatus
 
 SERVICE_HOOK = "modeld_build_service"
+
+log = logging.getLogger("modeld.plugins")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +117,7 @@ def _with(contract: Contract, **subjects: object) -> Contract:
 
 def _of_application(plugin: str, settings: Settings, spec: ModelSpec | None) -> Iterator[Subject]:
     """Yield what is asked for when an application is assembled."""
-    implementation = _implementation(plugin)
+    implementation = _implementation(plugin, settings.plugin_timeout_s)
     if hasattr(implementation, ROUTES_HOOK):
         yield Subject(name="routes", contract=_with(RoutesContract(), plugin=implementation))
     if hasattr(implementation, DIALECTS_HOOK):
@@ -133,12 +139,12 @@ class _InstalledService(ServiceContract):
         return self._make()
 
 
-def _implementation(plugin: str) -> object:
+def _implementation(plugin: str, limit_s: float) -> object:
     """Return what the entry point names, or nothing where it cannot be imported."""
     (entry,) = entry_points(group=GROUP, name=plugin)
     try:
-        return entry.load()
-    except Exception:  # noqa: BLE001  (its status says so)
+        return guarded("import", entry.load, limit_s)
+    except PluginFault:  # its status says so
         return None
 
 
@@ -163,12 +169,8 @@ def _spec_of(model: Path, host: PluginHost) -> ModelSpec:
     path = model.expanduser().resolve()
     if not path.exists():
         raise click.UsageError(f"--model: there is no {model}")
-    for source in host.sources.values():
-        try:
-            specs = asyncio.run(_listed(source))
-        except ModeldError:
-            continue
-        for spec in specs:
+    for name, source in host.sources.items():
+        for spec in _listed(name, source, host.settings.source_timeout_s):
             if Path(spec.path).resolve() == path:
                 if spec.problem is not None:
                     raise click.UsageError(f"--model: {model} cannot be used: {spec.problem}")
@@ -176,5 +178,12 @@ def _spec_of(model: Path, host: PluginHost) -> ModelSpec:
     raise click.UsageError(f"--model: no installed source takes {model} for a model")
 
 
-async def _listed(source: RegistrySource) -> Sequence[ModelSpec]:
-    return await source.list_models()
+def _listed(name: str, source: RegistrySource, limit_s: float) -> Sequence[ModelSpec]:
+    """Return the models of a source, or none where it fails or takes too long, which is logged."""
+    try:
+        return asyncio.run(asyncio.wait_for(in_daemon_loop(lambda: models_of(source)), limit_s))
+    except TimeoutError:
+        log.warning("source %r took longer than %g s; it is left out", name, limit_s)
+    except Exception as exc:  # noqa: BLE001  (whatever a plugin raises; `models_of` sees to exits)
+        log.warning("source %r cannot be asked and is left out: %s", name, described(exc))
+    return ()

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from modeld.testing.backend.capabilities import CapabilityChecks
+from modeld.testing.backend.closing import ClosingChecks
 from modeld.testing.backend.declarations import DeclarationChecks
 from modeld.testing.backend.generating import GenerationChecks
-from modeld.testing.backend.leaving import ClosingChecks, LeavingChecks
+from modeld.testing.backend.leaving import LeavingChecks
 from modeld.testing.backend.lives import LifeChecks
 from modeld.testing.backend.loading import LoadingChecks
 from modeld.testing.backend.sampling import SamplingChecks

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Clients that leave, requests that fail, and ends of whole engines."""
+"""Clients that leave, and requests that fail."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Final
 
 from modeld import Engine, Failed, GenerateRequest, StepEngine
@@ -15,11 +15,11 @@ from modeld.requests import AnyRequest
 from modeld.responses import PIECES
 from modeld.testing.backend.driven import DrivenEngine
 from modeld.testing.backend.generating import ENDS, REPEATS
-from modeld.testing.backend.loading import LOADED
 from modeld.testing.backend.subject import BackendSubject, collect
 from modeld.testing.contract import DisclaimedError, UntestedError, assert_that, check
 
 LEAVES: Final = "test_leaving_after_the_first_token_stops_the_work"
+FAILS_ALONE: Final = "test_a_failing_request_fails_alone"
 MANY_STEPS: Final = 5_000
 
 
@@ -162,6 +162,31 @@ class LeavingChecks(BackendSubject):
                 raise AssertionError("the request that fails ended as if it had been served")
             await self._serves_on(engine, before, "failed")
 
+    @check(REPEATS, FAILS_ALONE)
+    async def test_an_error_after_the_first_token_ends_its_request(self) -> None:
+        """Nothing more comes of this request, and one that runs beside it is served whole."""
+        if self.failing is None:
+            raise UntestedError("give the contract a request that fails, as `failing`")
+        if not isinstance(self.failing, GenerateRequest):
+            raise DisclaimedError("the request that fails is none for text")
+        async with self.loaded() as engine:
+            before = (await collect(engine, self.request())).text
+            beside = [collect(engine, self.request())] if engine.slots > 1 else []
+            said, found = await asyncio.gather(
+                _said_by(engine, self.failing), asyncio.gather(*beside)
+            )
+            if not said:
+                raise DisclaimedError("the request that fails does so before its first token")
+            assert_that(
+                all(each.text == before for each in found),
+                "a request that ran beside one that failed was not served whole",
+            )
+            await self._serves_on(engine, before, "failed after its first token")
+            strays = engine.strays if isinstance(engine, DrivenEngine) else []
+            assert_that(
+                not strays, f"step returned {'; '.join(strays)}; nothing follows what has failed"
+            )
+
     @check(ENDS)
     async def test_a_killed_process_is_an_error_of_its_requests(self) -> None:
         """Where the model runs in a process of its own, its death is no end of a generation."""
@@ -197,46 +222,23 @@ class LeavingChecks(BackendSubject):
         )
 
 
-class ClosingChecks(BackendSubject):
-    """Ends of whole engines."""
-
-    @check(LOADED)
-    async def test_an_engine_closes_twice(self) -> None:
-        """The second time nothing happens."""
-        async with self.loaded() as engine:
-            await engine.aclose()
-            await engine.aclose()
-
-    @check(ENDS)
-    async def test_an_engine_closes_while_it_runs(self) -> None:
-        """A request that runs then fails with an error, and does not end as if it were done."""
-        async with self.loaded() as engine:
-            chunks = engine.generate(self.request(max_tokens=4096))
-            await anext(chunks)
-            closing = asyncio.ensure_future(engine.aclose())
-            with suppress(ModeldError, StopAsyncIteration):
-                while isinstance(await anext(chunks), PIECES):
-                    pass
-            await chunks.aclose()
-            await closing
-
-    @check(ENDS)
-    async def test_a_closed_engine_serves_nothing(self) -> None:
-        """It raises an error, and does not wait for what cannot come."""
-        async with self.loaded() as engine:
-            await engine.aclose()
-            try:
-                await collect(engine, self.request(max_tokens=1))
-            except ModeldError:
-                return
-            raise AssertionError("a closed engine has served a request; raise DrainingError")
-
-
 async def _served(engine: Engine, request: AnyRequest) -> None:
     if isinstance(request, GenerateRequest):
         await collect(engine, request)
     else:
         await engine.submit(request)
+
+
+async def _said_by(engine: Engine, failing: GenerateRequest) -> int:
+    """Return how many pieces came of a request before it failed."""
+    said = 0
+    try:
+        async with aclosing(engine.generate(failing)) as chunks:
+            async for _ in chunks:
+                said += 1
+    except ModeldError:
+        pass
+    return said
 
 
 def _step_engine(engine: Engine) -> DrivenEngine:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Awaitable
 from typing import Final
 
 from modeld import Engine
@@ -31,18 +33,13 @@ class LifeChecks(BackendSubject):
 
     @check(LOADED, CLEAN)
     async def test_nothing_is_left_of_a_load_that_was_cancelled(self) -> None:
-        """A task that is cancelled while it loads frees what it took."""
-        async with nothing_left("a load that was cancelled"):
-            host = DrivingHost()
-            load = asyncio.ensure_future(self.backend.load(self.spec, self.typed_options, host))
-            await asyncio.sleep(0)
-            load.cancel()
-            await asyncio.wait([load])
-            if not load.cancelled() and load.exception() is None:  # it was quicker
-                engine = load.result()
-                if engine not in host.engines:
-                    await engine.aclose()
-            await host.aclose()
+        """A task that is cancelled while it loads frees what it took, early and half-way."""
+        began_s = time.monotonic()
+        async with self.loaded():
+            whole_s = time.monotonic() - began_s
+        await self._cancel_load(_turns(1))
+        await self._cancel_load(_turns(8))
+        await self._cancel_load(asyncio.sleep(whole_s / 2))
 
     @check(LOADED, ENDS)
     async def test_memory_comes_back(self) -> None:
@@ -62,9 +59,28 @@ class LifeChecks(BackendSubject):
             " memory back in close, and keep nothing of an engine outside it",
         )
 
+    async def _cancel_load(self, until: Awaitable[None]) -> None:
+        async with nothing_left("a load that was cancelled"):
+            host = DrivingHost()
+            load = asyncio.ensure_future(self.backend.load(self.spec, self.typed_options, host))
+            await until
+            load.cancel()
+            await asyncio.wait([load])
+            if not load.cancelled() and load.exception() is None:  # it was quicker
+                engine = load.result()
+                if engine not in host.engines:
+                    await engine.aclose()
+            await host.aclose()
+
     async def _some_work(self, engine: Engine) -> None:
         try:
             request = self.request(max_tokens=4)
         except DisclaimedError:
             return
         await collect(engine, request)
+
+
+async def _turns(number: int) -> None:
+    """Let the event loop go round some times."""
+    for _ in range(number):
+        await asyncio.sleep(0)

@@ -73,10 +73,10 @@ class BackendSubject(Contract):
     ``backend`` is the plugin's, ``model`` a file that it loads, or a ``ModelSpec`` as its source
     makes it. ``options`` are those of that model, as the settings have them. To ``prompt`` the
     model says some words. ``failing`` is a request that the engine refuses or fails, if there is
-    one. An estimate may be off by the factor ``estimate_within``. The limits allow for a busy
-    machine: ``quick_s`` is for calls on the event loop, ``estimate_s`` for an estimate, ``step_s``
-    for a step, ``kept_bytes`` for what a process may grow by over some lives of the model, beyond a
-    tenth of it each.
+    one; one that fails after its first token tells more. An estimate may be off by the factor
+    ``estimate_within``. The limits allow for a busy machine: ``quick_s`` is for calls on the event
+    loop, ``estimate_s`` for an estimate, ``step_s`` for a step, ``kept_bytes`` for what a process
+    may grow by over some lives of the model, beyond a tenth of it each.
     """
 
     subjects: ClassVar[tuple[str, ...]] = ("backend", "model", "options", "prompt", "failing")

@@ -91,9 +91,12 @@ class OpenVinoFolder(RegistrySource):
             return replace(spec, problem=f"{', '.join(missing)} missing beside {NETWORK}")
         try:
             config = _config_of(folder / "config.json")
-            status, weights = (folder / NETWORK).stat(), (folder / WEIGHTS).stat()
         except (OSError, ValueError) as exc:
             return replace(spec, problem=f"config.json cannot be read: {exc}")
+        try:
+            status, weights = (folder / NETWORK).stat(), (folder / WEIGHTS).stat()
+        except OSError as exc:
+            return replace(spec, problem=f"its files cannot be read: {exc}")
         length = config.get("max_position_embeddings")
         return replace(
             spec,

@@ -13,6 +13,7 @@ from openvino_folder import CONFIG
 
 from modeld import ModelSpec
 from modeld.errors import ConfigurationError
+from modeld.values import MetadataValue
 
 FILES = (
     "openvino_model.xml",
@@ -64,6 +65,22 @@ def test_a_broken_configuration_is_the_models_problem(tmp_path: Path, config: st
     assert broken.problem is not None
     assert broken.problem.startswith("config.json cannot be read: ")
     assert sound.problem is None
+
+
+def test_one_whose_weights_have_gone_meanwhile_says_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = a_model(tmp_path / "a")
+
+    def read(_path: Path) -> dict[str, MetadataValue]:
+        (folder / "openvino_model.bin").unlink()
+        return {}
+
+    monkeypatch.setattr("modeld_openvino.folder._config_of", read)
+    (spec,) = found(tmp_path)
+    assert spec.problem is not None
+    assert spec.problem.startswith("its files cannot be read: ")
+    assert "openvino_model.bin" in spec.problem
 
 
 def test_links_are_followed_once_and_only_where_that_is_set(tmp_path: Path) -> None:

@@ -228,6 +228,16 @@ def _free_port() -> int:
         return port
 
 
+def with_pip(tmp_path: Path) -> dict[str, str]:
+    """Return the variables under which pip installs beside the test's own packages."""
+    installed = str(tmp_path / "installed")
+    pip = {"TARGET": installed, "NO_DEPS": "1", "NO_INDEX": "1", "UPGRADE": "1"}
+    pip |= {"NO_BUILD_ISOLATION": "0", "DISABLE_PIP_VERSION_CHECK": "1"}
+    environ = {f"PIP_{name}": value for name, value in pip.items()}
+    environ["PYTHONPATH"] = os.pathsep.join((installed, os.environ.get("PYTHONPATH", "")))
+    return environ
+
+
 @contextmanager
 def following(
     place: Path, environ: Mapping[str, str], model: Path | None = None
