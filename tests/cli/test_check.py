@@ -2,12 +2,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import pytest
 
 from modeld.cli.main import ExitCode, main
 from tests.support.gguf.tiny_gguf import write_gguf
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tracker_ends() -> Iterator[None]:
+    """End what multiprocessing starts beside the first process and keeps until its own exit."""
+    yield
+    resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
+
 
 LOSER = """
 from modeld import EvictionPolicy, hookimpl
