@@ -48,16 +48,26 @@ class InstalledPlugin:
     """A plugin whose faults stay its own.
 
     ``distribution`` and ``version`` are empty for one that the application has passed in. ``table``
-    has its settings, once it was imported and if it has any.
+    has its settings, once it was imported and if it has any. Unless it ``is_logged``, what is wrong
+    with it is in its status alone.
     """
 
-    def __init__(self, name: str, distribution: str, version: str, hooks: PluginHooks) -> None:
+    def __init__(
+        self,
+        name: str,
+        distribution: str,
+        version: str,
+        hooks: PluginHooks,
+        *,
+        is_logged: bool = True,
+    ) -> None:
         self.name = name
         self.distribution = distribution
         self.provides: list[str] = []
         self.table: PluginTable | None = None
         self._version = version
         self._hooks = hooks
+        self._is_logged = is_logged
         self._state: Literal["active", "broken", "blocked"] = "active"
         self._reasons: list[str] = []
 
@@ -137,7 +147,8 @@ class InstalledPlugin:
     def leave_out(self, reason: str) -> None:
         """Note that something that it brings is not used, while the rest of it is."""
         self._reasons.append(reason)
-        log.warning("plugin %r: %s", self.name, reason)
+        if self._is_logged:
+            log.warning("plugin %r: %s", self.name, reason)
 
     def _declared_settings(self) -> PluginTable | None:
         declared = self._hooks.of_plugin(self.name, SETTINGS_HOOK)
@@ -171,7 +182,8 @@ class InstalledPlugin:
     def _break(self, reason: str) -> None:
         self._state, self._reasons, self.table = "broken", [reason], None
         self._hooks.unregister(self.name)
-        log.warning("plugin %r is left out: %s", self.name, reason)
+        if self._is_logged:
+            log.warning("plugin %r is left out: %s", self.name, reason)
 
 
 def _instance(plugin: object) -> object:

@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 
 from modeld.errors import ConfigurationError
 from modeld.installed_plugin import InstalledPlugin, entries, entries_of_others
@@ -24,13 +22,12 @@ def find_tables(settings: Settings) -> PluginTables:
     """
     hooks = PluginHooks(settings)
     found = {}
-    with _silent():
-        for entry in entries_of_others():
-            found[entry.name] = plugin = InstalledPlugin(entry.name, "", "", hooks)
-            if entry.name in settings.block_plugins:
-                plugin.block()
-            else:
-                plugin.brought(entry.load, ())
+    for entry in entries_of_others():
+        found[entry.name] = plugin = InstalledPlugin(entry.name, "", "", hooks, is_logged=False)
+        if entry.name in settings.block_plugins:
+            plugin.block()
+        else:
+            plugin.brought(entry.load, ())
     check_distinct(found.values())
     in_use = [name for name, each in found.items() if each.status().state == "active"]
     return PluginTables(
@@ -88,13 +85,3 @@ def _why(plugin: InstalledPlugin) -> str:
     if status.state == "blocked":
         return "block_plugins leaves the plugin out"
     return f"the plugin is broken: {status.reason}"
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    log = logging.getLogger("modeld.plugins")
-    was_disabled, log.disabled = log.disabled, True
-    try:
-        yield
-    finally:
-        log.disabled = was_disabled
