@@ -66,8 +66,9 @@ class PluginHost:
     ``sampling`` has what the backends declare for requests, beyond what all of them know.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, is_logged: bool = True) -> None:
         self.settings = settings
+        self._is_logged = is_logged
         self.backends: dict[str, Backend] = {}
         self.sources: dict[str, RegistrySource] = {}
         self.eviction_policies: dict[str, EvictionPolicy] = {}
@@ -126,12 +127,13 @@ class PluginHost:
     def discover_sampling(cls, settings: Settings) -> tuple[SamplingParameter, ...]:
         """Return what the backends of other distributions declare; modeld itself brings none.
 
-        For those who need no more: it is quicker, since it leaves the built-in plugins alone.
+        For those who need no more: it is quicker, since it leaves the built-in plugins alone. What
+        is wrong with a plugin is not logged.
 
         Raises:
             ConfigurationError: as :meth:`discover` raises it for these plugins.
         """
-        host = cls(settings)
+        host = cls(settings, is_logged=False)
         for entry in entries_of_others():
             # Nothing else: an observer, say, may start a thread as soon as it is asked for.
             host._add(entry.name, entry.load, entry, hooks=("modeld_register_backends",))
@@ -254,7 +256,9 @@ class PluginHost:
     ) -> None:
         dist = entry.dist if entry is not None else None
         distribution, version = (dist.name, dist.version) if dist else ("", "")
-        plugin = InstalledPlugin(name, distribution, version, self._hooks)
+        plugin = InstalledPlugin(
+            name, distribution, version, self._hooks, is_logged=self._is_logged
+        )
         if name in self._plugins:
             other = self._plugins[name].distribution
             raise ConfigurationError(

@@ -7,7 +7,6 @@ of them the model takes is for the service to say, which knows the model's backe
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
@@ -94,14 +93,10 @@ def _declared() -> tuple[SamplingParameter, ...]:
         settings = read_settings()
     except ConfigurationError:
         settings = Settings()
-    log = logging.getLogger("modeld.plugins")
-    was_disabled, log.disabled = log.disabled, True
     try:
         return PluginHost.discover_sampling(settings)
     except ConfigurationError:
         return ()
-    finally:
-        log.disabled = was_disabled
 
 
 def _click_type(kind: inspect.Type) -> click.ParamType[Any]:
