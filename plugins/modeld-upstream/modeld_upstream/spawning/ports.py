@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 from typing import Final
 
@@ -23,7 +24,10 @@ class Ports:
         Raises:
             LoadFailedError: all are taken.
         """
-        for port in range(first, last + 1):
+        # Not from the first on: another process that looks at this moment would find the same, and
+        # some servers share a port without a word.
+        ports = range(first, last + 1)
+        for port in random.sample(ports, len(ports)):
             if port not in self._claimed and is_free(port):
                 self._claimed.add(port)
                 return port
