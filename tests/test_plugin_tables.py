@@ -131,6 +131,22 @@ def test_a_plugin_with_a_wrong_table_is_left_out(declared: object, reason: str) 
     assert (status.state, status.reason, status.provides) == ("broken", reason, ())
 
 
+def test_a_plugin_with_the_name_of_a_setting_has_no_settings_of_its_own() -> None:
+    """What stands under that name in a file is modeld's, and must go on being read."""
+    status = status_of(discover({"models": Takes(Waiting)}), "models")
+    assert status.state == "broken"
+    assert "'models' is a setting of modeld itself" in (status.reason or "")
+
+
+def test_settings_are_those_of_the_very_class_that_asks() -> None:
+    class Special(ShelfSettings, frozen=True):
+        """Another plugin's, made from the first one's."""
+
+    settings = Settings(plugins=(Special(most=9),))
+    assert settings.of(Special).most == 9
+    assert settings.of(ShelfSettings) == ShelfSettings()
+
+
 def test_a_setting_that_would_be_one_of_modelds_own_is_refused() -> None:
     status = status_of(discover({"max": Takes(Waiting)}), "max")
     assert status.reason == (

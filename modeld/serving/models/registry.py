@@ -84,6 +84,7 @@ class Registry:
         self._note = note
         self._describing: asyncio.Future[None] | None = None
         self._describing_again: asyncio.Task[None] | None = None
+        self._is_closed = False
 
     def specs(self) -> Sequence[ModelSpec]:
         """Return all models, sorted by id, the unusable ones with their problem.
@@ -127,6 +128,7 @@ class Registry:
 
     async def aclose(self) -> None:
         """End what is under way. A source that does not let itself be ended is left behind."""
+        self._is_closed = True
         others = (self._scan, self._describing_again)
         tasks = [*self._asked.values(), *(task for task in others if task is not None)]
         for task in tasks:
@@ -320,7 +322,7 @@ class Registry:
 
     def _note_described(self, index: ModelIndex, described: asyncio.Future[None]) -> None:
         """Take over what was said late, and ask for the models that came meanwhile."""
-        if described.cancelled() or described.exception() is not None:
+        if described.cancelled() or described.exception() is not None or self._is_closed:
             return
         if index is self._index:
             self.on_scanned()  # some may turn out to be of no use

@@ -298,6 +298,31 @@ def test_models_are_listed_though_a_backend_never_says_what_they_can_be_asked_fo
     asyncio.run(main())
 
 
+def test_models_that_came_while_a_backend_hung_are_described_once_it_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("modeld.serving.models.registry.DESCRIBE_LIMIT_S", 0.05)
+    may_say = threading.Event()
+
+    def described(spec: ModelSpec) -> ModelSpec:
+        may_say.wait(10)
+        return replace(spec, capabilities=("text",))
+
+    async def main() -> None:
+        shelf = Shelf(replace(a_spec("a"), capabilities=("chat",)))
+        registry = Registry([shelf], described=described)
+        await registry.refresh()
+        shelf.specs.append(a_spec("b"))
+        await registry.refresh()
+        said = {spec.capabilities for spec in registry.specs()}
+        assert said == {()}, "what a source says there is not used"
+        may_say.set()
+        await until(lambda: {spec.capabilities for spec in registry.specs()} == {("text",)})
+        await registry.aclose()
+
+    asyncio.run(main())
+
+
 class MuteError(Exception):
     def __str__(self) -> str:
         raise RuntimeError("no words")
