@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-only
 """What holds for all tests."""
 
-import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +9,9 @@ import pytest
 from hypothesis import settings
 
 from tests.support import measurement
-from tests.support.hosting.leaks import no_worker_stays
+from tests.support.everywhere import loggers_stay, no_worker_stays, own_budget, own_runtime_folder
 
-__all__ = ["no_worker_stays"]
+__all__ = ["loggers_stay", "no_worker_stays", "own_budget", "own_runtime_folder"]
 
 # The scripts have tests too; they are no package, and import each other as they are started.
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
@@ -20,23 +19,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 # A busy machine makes any example slow; the time limit of a whole test is pytest's.
 settings.register_profile("modeld", deadline=None)
 settings.load_profile("modeld")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def own_runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The processes of these tests have memory budgets of their own, whoever else runs tests."""
-    with pytest.MonkeyPatch.context() as environ:
-        folder = tmp_path_factory.mktemp("runtime")
-        environ.setenv("XDG_RUNTIME_DIR", str(folder))
-        yield folder
-
-
-@pytest.fixture(autouse=True)
-def own_budget(own_runtime_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test has a machine of its own, as far as the lock of the budget goes."""
-    folder = own_runtime_folder / str(next(_numbers))
-    folder.mkdir()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +29,6 @@ def unmeasured() -> Iterator[None]:
 
 
 HERE = Path(__file__).parent
-_numbers = itertools.count()
 ONCE = (
     "deploy",
     "docs",

@@ -10,5 +10,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 from tests.cli.conftest import quiet_environment
+from tests.support.everywhere import loggers_stay, no_worker_stays, own_budget, own_runtime_folder
 
-__all__ = ["quiet_environment"]
+__all__ = [
+    "loggers_stay",
+    "no_worker_stays",
+    "own_budget",
+    "own_runtime_folder",
+    "quiet_environment",
+]

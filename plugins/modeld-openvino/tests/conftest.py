@@ -15,9 +15,9 @@ sys.path.insert(0, str(Path(__file__).parent / "support"))
 import random_gguf
 from openvino_driver import Driver, opened
 
-from tests.support.hosting.leaks import no_worker_stays
+from tests.support.everywhere import loggers_stay, no_worker_stays, own_budget, own_runtime_folder
 
-__all__ = ["no_worker_stays"]
+__all__ = ["loggers_stay", "no_worker_stays", "own_budget", "own_runtime_folder"]
 
 
 @pytest.fixture(scope="session")
