@@ -44,7 +44,7 @@ if TYPE_CHECKING:
         StepEngine,
     )
     from modeld.messages import Message
-    from modeld.plugin_tables import read_settings
+    from modeld.plugins.tables import read_settings
     from modeld.pythonapi.blocking import BlockingModels
     from modeld.pythonapi.models import Models
     from modeld.pythonapi.opening import open, open_blocking  # noqa: A004  (always modeld.open)
@@ -104,7 +104,7 @@ __all__ = [
 
 _HOMES = (
     *("errors", "values", "messages", "requests", "responses", "commands", "hookspecs"),
-    *("interfaces", "settings", "capabilities", "generation", "route_context", "plugin_tables"),
+    *("interfaces", "settings", "capabilities", "generation", "route_context", "plugins.tables"),
     *("pythonapi.opening", "httpapi.app"),
 )
 """The modules that bring the names, the web stack last."""

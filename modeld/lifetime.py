@@ -11,7 +11,7 @@ import asyncio
 from modeld.errors import DrainingError, StartError
 from modeld.hosting.daemon_threads import in_daemon_thread
 from modeld.interfaces import ModelService
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from modeld.serving.service import LocalService
 from modeld.settings import Settings
 

@@ -90,7 +90,7 @@ BOXES: Final = (
     (15, 485, 580, 90, "process"),
     (30, 511, 550, 52, "plugin", "the backend's engine",
      "plugins/modeld-llama-cpp/: batches, sampling, constraints, llama.cpp"),
-    (625, 120, 205, 307, "plugin", "plugins", "modeld/plugins.py finds them"),
+    (625, 120, 205, 307, "plugin", "plugins", "modeld/plugins/ finds them"),
     (625, 485, 205, 90, "core", "known to all of them", "modeld/values.py, requests.py,",
      "responses.py, errors.py,", "events.py, settings.py,", "interfaces.py for plugins"),
 )  # fmt: skip

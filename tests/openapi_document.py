@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from modeld import Settings
 from modeld.httpapi.app import create_app
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 
 FILE = Path(__file__).parents[1] / "docs" / "reference" / "openapi.json"
 COMMAND = ".venv/bin/python -m tests.openapi_document"

@@ -7,7 +7,7 @@ import pytest
 
 from modeld import Command, Settings, hookimpl
 from modeld.commands import BUILT_IN
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from tests.support.plugins.some_plugins import Brings, Thing, discover, status_of
 
 

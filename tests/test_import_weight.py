@@ -26,7 +26,7 @@ def loaded_by(statement: str) -> set[str]:
         "modeld.hosting.worker.main",
         "modeld.hosting.host",
         "modeld.serving.service",
-        "modeld.plugins",
+        "modeld.plugins.host",
         "modeld.settings",
         "modeld.pythonapi.opening",
     ],

@@ -7,7 +7,7 @@ import pytest
 
 from modeld.errors import ConfigurationError, DrainingError, StartError
 from modeld.lifetime import Lifetime
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from modeld.settings import Settings
 from tests.support.hosting.leaks import until
 from tests.support.http.fake_service import FakeService

@@ -18,7 +18,7 @@ from modeld.cli.params import SettingsCommand, resolved, settings_options
 from modeld.doctor.inventory import loadable_of
 from modeld.machine.files import Machine
 from modeld.machine.memory import Capacity, read_capacity
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from modeld.serving.models.capabilities import described
 from modeld.serving.models.registry import Registry
 from modeld.settings import Settings

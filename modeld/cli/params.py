@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from modeld.errors import ConfigurationError
-from modeld.plugin_tables import find_tables
+from modeld.plugins.tables import find_tables
 from modeld.settings import (
     NO_TABLES,
     TABLE,

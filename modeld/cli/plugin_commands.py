@@ -14,9 +14,9 @@ import click
 from modeld.commands import Command
 from modeld.errors import ConfigurationError, InternalError
 from modeld.expectation import nearest
-from modeld.plugin_guard import described
-from modeld.plugin_tables import read_settings
-from modeld.plugins import PluginHost
+from modeld.plugins.guard import described
+from modeld.plugins.host import PluginHost
+from modeld.plugins.tables import read_settings
 from modeld.settings import Settings
 from modeld.values import PluginStatus
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from modeld.cli import logs
 from modeld.cli.params import SettingsCommand, resolved, settings_options
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from modeld.settings import Settings
 from modeld.terminal import rows_as_text
 from modeld.values import PluginStatus

@@ -18,7 +18,7 @@ import click
 from modeld.cli import logs
 from modeld.cli.output import OutputError
 from modeld.cli.params import SettingsCommand, as_yaml, resolved, settings_options
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from modeld.settings import Settings
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from modeld.errors import ModeldError
 from modeld.expectation import nearest
 from modeld.hosting.host import Hosting
 from modeld.interfaces import Backend
-from modeld.plugin_guard import described, is_ours
+from modeld.plugins.guard import described, is_ours
 from modeld.sizes import size_text
 from modeld.values import Finding, ModelSpec, Options
 

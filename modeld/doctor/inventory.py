@@ -11,7 +11,7 @@ from typing import Final
 from modeld.errors import InternalError, ModeldError
 from modeld.hosting.host import Hosting
 from modeld.interfaces import Backend
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from modeld.serving.loader import estimate
 from modeld.serving.models.options import options_of
 from modeld.serving.models.registry import Registry

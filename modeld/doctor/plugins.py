@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from modeld.doctor.report import error, ok, warning
 from modeld.errors import ConfigurationError
 from modeld.expectation import nearest
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from modeld.values import Finding, PluginStatus
 
 

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from modeld.plugin_guard import PluginFault, guarded
+from modeld.plugins.guard import PluginFault, guarded
 from modeld.values import Finding, JsonValue
 
 LIMIT_S: Final = 10.0

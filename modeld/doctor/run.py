@@ -33,8 +33,8 @@ from modeld.errors import ConfigurationError
 from modeld.hosting.host import hosting
 from modeld.machine.files import Machine
 from modeld.machine.memory import Memory, read_capacity, read_memory
-from modeld.plugin_guard import PluginFault, guarded
-from modeld.plugins import PluginHost
+from modeld.plugins.guard import PluginFault, guarded
+from modeld.plugins.host import PluginHost
 from modeld.settings import Resolved, Settings
 from modeld.values import Finding
 

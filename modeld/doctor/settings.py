@@ -15,7 +15,7 @@ from modeld.errors import ConfigurationError
 from modeld.httpapi.access.keys import Keys
 from modeld.httpapi.app import create_app
 from modeld.httpapi.server.address import TcpAddress, UnixAddress, check_exposure, parse_addr
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from modeld.settings import Resolved, Settings
 from modeld.values import Finding, JsonValue
 

@@ -12,8 +12,8 @@ from modeld.hosting.process.warm_workers import WarmImport, WarmWorkers
 from modeld.hosting.process.worker_process import WorkerProcess
 from modeld.hosting.worker.thread import WorkerThread
 from modeld.interfaces import Backend, ReportProgress
-from modeld.plugin_faults import NoteFault, only_logged
-from modeld.plugin_guard import called, shown
+from modeld.plugins.faults import NoteFault, only_logged
+from modeld.plugins.guard import called, shown
 from modeld.settings import Settings
 
 

@@ -13,7 +13,6 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from modeld.contributions import route_name
 from modeld.errors import ConfigurationError
 from modeld.httpapi.access.cors import AllowedOrigins, Cors
 from modeld.httpapi.access.gate import Gate, GatedRoute, OtherMethods
@@ -44,8 +43,9 @@ from modeld.httpapi.routes.swagger import swagger_operation, swagger_route
 from modeld.httpapi.server.loop_lag import LoopLagWatch
 from modeld.interfaces import ModelService, PublicRoute
 from modeld.lifetime import assembled
-from modeld.plugin_tables import read_settings
-from modeld.plugins import PluginHost
+from modeld.plugins.contributions import route_name
+from modeld.plugins.host import PluginHost
+from modeld.plugins.tables import read_settings
 from modeld.pythonapi.models import Models as PythonApi
 from modeld.settings import Settings
 

@@ -10,8 +10,8 @@ from typing import overload
 from modeld.errors import ConfigurationError
 from modeld.expectation import nearest
 from modeld.lifetime import assembled
-from modeld.plugin_tables import find_tables
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
+from modeld.plugins.tables import find_tables
 from modeld.pythonapi.blocking import BlockingModels
 from modeld.pythonapi.models import Models
 from modeld.settings import TABLE, Settings, resolve

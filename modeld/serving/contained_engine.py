@@ -16,8 +16,8 @@ from modeld.hosting.hang_watch import HangWatch
 from modeld.hosting.hosted import RESPONSES, HostedEngine
 from modeld.hosting.loading import LoadingHost
 from modeld.interfaces import Engine
-from modeld.plugin_faults import NoteFault, raised
-from modeld.plugin_guard import PluginCall, PluginFault, called, described, shown, whole
+from modeld.plugins.faults import NoteFault, raised
+from modeld.plugins.guard import PluginCall, PluginFault, called, described, shown, whole
 from modeld.requests import AnyUnaryRequest, EmbedRequest, GenerateRequest
 from modeld.responses import (
     PIECES,

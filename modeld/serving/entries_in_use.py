@@ -19,8 +19,8 @@ from modeld.errors import (
 from modeld.hosting.daemon_threads import submit
 from modeld.interfaces import Backend
 from modeld.machine.memory import Capacity
-from modeld.plugin_faults import fault_in
-from modeld.plugins import PluginHost
+from modeld.plugins.faults import fault_in
+from modeld.plugins.host import PluginHost
 from modeld.serving.entry_maker import LIMIT_S, EntryMaker, in_time
 from modeld.serving.loader import estimate
 from modeld.serving.models.capabilities import capabilities

@@ -13,8 +13,8 @@ from modeld.events import Event, ModelEvicted, ModelLoaded, ModelLoadFailed, Wor
 from modeld.hosting import last_words
 from modeld.hosting.tasks import TaskSet
 from modeld.interfaces import Engine
-from modeld.plugin_faults import NoteFault, is_fault, only_logged, raised
-from modeld.plugin_guard import described
+from modeld.plugins.faults import NoteFault, is_fault, only_logged, raised
+from modeld.plugins.guard import described
 from modeld.serving.loader import Loader
 from modeld.serving.scheduling import refusals
 from modeld.serving.scheduling.decision import Close, Death, Decision

@@ -17,8 +17,8 @@ from modeld.hosting.host import Hosting
 from modeld.hosting.loading import LoadingHost
 from modeld.hosting.pauses import Silence
 from modeld.interfaces import Backend, Engine
-from modeld.plugin_faults import NoteFault, only_logged
-from modeld.plugin_guard import PluginCall, PluginFault, called, described, said, shown, whole
+from modeld.plugins.faults import NoteFault, only_logged
+from modeld.plugins.guard import PluginCall, PluginFault, called, described, said, shown, whole
 from modeld.serving.contained_engine import ContainedEngine, contained
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry

@@ -10,7 +10,7 @@ from typing import Final
 
 from modeld.errors import InternalError, ModeldError
 from modeld.hosting.hang_watch import HangWatch
-from modeld.plugin_guard import PluginCall, is_ours
+from modeld.plugins.guard import PluginCall, is_ours
 from modeld.responses import Chunk, Done
 
 AHEAD: Final = 16

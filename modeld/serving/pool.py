@@ -21,7 +21,7 @@ from modeld.events import Event
 from modeld.hosting.host import Hosting
 from modeld.hosting.tasks import TaskSet
 from modeld.interfaces import Engine
-from modeld.plugin_faults import NoteFault, only_logged
+from modeld.plugins.faults import NoteFault, only_logged
 from modeld.requests import KeepAliveSeconds
 from modeld.serving.lifecycle import Lifecycle
 from modeld.serving.loader import Loader

@@ -22,7 +22,7 @@ from modeld.hosting.tasks import TaskSet
 from modeld.interfaces import ModelService
 from modeld.machine.files import Machine
 from modeld.machine.memory import read_capacity
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from modeld.requests import (
     AnyUnaryRequest,
     ApplyTemplateRequest,

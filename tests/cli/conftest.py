@@ -1,30 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-only
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.gguf.gguf_corpus import write_model
+from tests.support.log_state import own_log
+
+__all__ = ["own_log"]
 
 RIG = Path(__file__).parent.parent / "support" / "worker_rig"
 
 
 @pytest.fixture(autouse=True)
-def quiet_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def quiet_environment(monkeypatch: pytest.MonkeyPatch, own_log: None) -> None:
     """No settings from outside, and the log as it was, after each test."""
     for name in ("MODELD_CONFIG", "MODELD_MODELS_DIR", "MODELD_ADDR"):
         monkeypatch.delenv(name, raising=False)
-    ours, root = logging.getLogger("modeld"), logging.getLogger()
-    before = list(root.handlers), root.level, ours.level
-    logging.getLogger("uvicorn.error").setLevel(logging.NOTSET)  # servers in this process set it
-    yield
-    root.handlers[:], level, our_level = before
-    root.setLevel(level)
-    ours.setLevel(our_level)
-    logging.captureWarnings(capture=False)
 
 
 @pytest.fixture

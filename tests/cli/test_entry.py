@@ -87,7 +87,7 @@ def test_ctrl_c_before_a_command_has_begun_is_quiet(command, module, monkeypatch
 @pytest.mark.parametrize(
     ("args", "module"),
     [
-        (["serve", "--addr", ":0"], "modeld.plugins"),
+        (["serve", "--addr", ":0"], "modeld.plugins.host"),
         (["serve", "--addr", ":0"], "modeld.httpapi.app"),
         (["serve", "--addr", ":0"], "uvicorn"),
         (["serve", "--addr", ":0"], "modeld.builtin.lru"),

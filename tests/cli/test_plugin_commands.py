@@ -129,7 +129,7 @@ def test_a_blocked_plugin_brings_no_command(monkeypatch):
 
 
 def test_a_command_that_an_extra_brings_is_named_with_it(monkeypatch, capsys):
-    monkeypatch.setattr("modeld.installed_plugin.entry_points", lambda group: [])
+    monkeypatch.setattr("modeld.plugins.installed_plugin.entry_points", lambda group: [])
     assert main(["bench", "http://127.0.0.1:1"]) == ExitCode.USAGE
     said = "modeld bench is not installed; `pip install modeld[bench]` brings it"
     assert said in capsys.readouterr().err

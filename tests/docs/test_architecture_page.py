@@ -13,19 +13,7 @@ import pytest
 from tests.support.docs.pages import ROOT, blocks, rows, section
 
 RULES = 15
-HELPERS = {
-    "__init__.py",
-    "backend_choice.py",
-    "contributions.py",
-    "error_kinds.py",
-    "guarded_policy.py",
-    "installed_plugin.py",
-    "plugin_faults.py",
-    "plugin_guard.py",
-    "plugin_hooks.py",
-    "plugin_lifespans.py",
-    "plugin_tables.py",
-}
+HELPERS = {"__init__.py", "error_kinds.py"}
 
 
 def shown() -> list[tuple[int, list[str]]]:

@@ -13,7 +13,7 @@ from modeld.doctor.models import (
     check_files,
 )
 from modeld.hosting.host import ThreadHosting, hosting
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from modeld.settings import Settings
 from tests.support.doctor.another_machine import bad, only, stocked
 from tests.support.gguf.gguf_corpus import write_model

@@ -13,7 +13,7 @@ import pytest
 from modeld import EngineHost, Finding, ModelSpec, Options
 from modeld.doctor import run
 from modeld.doctor.run import DoctorOptions, diagnose
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from modeld.settings import Settings, resolve
 from modeld.terminal import silence
 from tests.support.doctor.another_machine import by_subject, machine

@@ -15,7 +15,7 @@ from modeld.doctor.settings import (
 )
 from modeld.errors import ConfigurationError
 from modeld.httpapi.app import create_app
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from modeld.settings import Settings, resolve
 from tests.support.doctor.another_machine import bad, only
 

@@ -17,7 +17,7 @@ from starlette.middleware import Middleware
 from modeld import Candidate, MemoryEstimate, Settings, Token, hookimpl
 from modeld.errors import ConfigurationError, InvalidRequestError
 from modeld.httpapi.app import ModeldApp
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from modeld.serving import entry_maker
 from modeld.serving.service import LocalService
 from modeld.serving.state.cooldown import Cooldown

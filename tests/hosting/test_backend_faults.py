@@ -36,7 +36,7 @@ from modeld.errors import (
     WorkerCrashedError,
 )
 from modeld.httpapi.routes.status import _document
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from modeld.requests import (
     AnyUnaryRequest,
     ApplyTemplateRequest,

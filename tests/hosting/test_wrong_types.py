@@ -14,7 +14,7 @@ import pytest
 from modeld import GenerateRequest, Message, Sampling, Settings, Token
 from modeld.errors import InvalidRequestError
 from modeld.hosting.channel.frames import Submit, command_reader, encode
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from modeld.requests import EmbedRequest, TokenizeRequest
 from modeld.serving.service import LocalService
 from tests.support.gguf.tiny_gguf import write_gguf

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from modeld.errors import ConfigurationError
 from modeld.httpapi.app import ModeldApp, create_app
 from modeld.httpapi.exchange.exchange import MAX_QUERY_FIELDS
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from modeld.serving.service import LocalService
 from modeld.settings import Settings
 from tests.support.http.fake_service import (

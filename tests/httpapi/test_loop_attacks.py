@@ -29,7 +29,7 @@ from modeld.errors import NotSupportedError
 from modeld.httpapi.access.gate import GatedRoute
 from modeld.httpapi.app import ModeldApp, create_app
 from modeld.interfaces import Engine, EngineHost, RegistrySource
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from modeld.requests import (
     AnyUnaryRequest,
     ApplyTemplateRequest,

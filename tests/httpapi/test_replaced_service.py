@@ -10,7 +10,7 @@ from contextlib import aclosing
 from modeld import Chunk, GenerateRequest, ModelService, Settings, create_app, hookimpl
 from modeld.events import Event, RequestFinished, RequestStarted
 from modeld.interfaces import Observer
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from tests.support.http.fake_service import FakeService, client_of
 from tests.support.serving.counter import Notebook
 

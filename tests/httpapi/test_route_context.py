@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
 from modeld import PublicRoute, Settings, create_app, hookimpl, route_context_of
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 
 
 async def tell(request: Request) -> JSONResponse:

@@ -15,8 +15,8 @@ from modeld import Chunk, Done, Engine, FinishReason, GenerateRequest, Settings,
 from modeld.errors import DrainingError, WorkerCrashedError
 from modeld.hosting.loading import LoadingHost
 from modeld.hosting.worker.thread import WorkerThread
-from modeld.plugin_faults import PluginFaults
-from modeld.plugin_guard import PluginFault
+from modeld.plugins.faults import PluginFaults
+from modeld.plugins.guard import PluginFault
 from modeld.requests import AnyUnaryRequest, TokenizeRequest
 from modeld.responses import AnyUnaryResponse, TokenizeResponse
 from modeld.serving.contained_engine import contained

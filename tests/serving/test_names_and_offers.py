@@ -13,7 +13,7 @@ import pytest
 from modeld import ModelSpec, RegistrySource, Settings, hookimpl
 from modeld.errors import InvalidModelError, NotSupportedError
 from modeld.events import RequestFinished, RequestStarted
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from modeld.requests import TokenizeRequest
 from modeld.serving.service import LocalService
 from tests.support.serving.counter import a_counter

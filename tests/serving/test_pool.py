@@ -9,8 +9,8 @@ import pytest
 
 from modeld.errors import LoadFailedError, QueueFullError, WaitTimeoutError
 from modeld.events import ModelEvicted
-from modeld.guarded_policy import GuardedPolicy
-from modeld.plugin_faults import only_logged
+from modeld.plugins.faults import only_logged
+from modeld.plugins.guarded_policy import GuardedPolicy
 from modeld.status import EvictionReason, InstanceState
 from modeld.testing.virtual_time import now_s, run_virtually, settle
 from tests.serving.scheduling.test_policy_faults import Whim

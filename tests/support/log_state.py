@@ -36,3 +36,16 @@ def loggers_stay() -> Iterator[None]:
     logging.disable(disabled)
     assert not changed, f"loggers are left changed: {changed}"
     assert was_disabled == disabled, "logging is left disabled"
+
+
+@pytest.fixture
+def own_log() -> Iterator[None]:
+    """Let a test run commands in this process, which set up the log, and undo that."""
+    ours, root = logging.getLogger("modeld"), logging.getLogger()
+    before = list(root.handlers), root.level, ours.level
+    logging.getLogger("uvicorn.error").setLevel(logging.NOTSET)  # servers in this process set it
+    yield
+    root.handlers[:], level, our_level = before
+    root.setLevel(level)
+    ours.setLevel(our_level)
+    logging.captureWarnings(capture=False)

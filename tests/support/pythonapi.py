@@ -8,7 +8,7 @@ from typing import Any
 import modeld
 from modeld import BlockingModels, Models, Settings
 from modeld.interfaces import ModelService
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from tests.support.http.fake_service import FakePlugin
 from tests.support.serving.counter import Counter, a_shelf
 

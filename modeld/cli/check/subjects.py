@@ -15,14 +15,14 @@ import click
 import msgspec
 
 from modeld import ModelService, ModelSpec, create_app
-from modeld.contributions import DIALECTS_HOOK, ROUTES_HOOK
 from modeld.errors import ConfigurationError
 from modeld.expectation import nearest
 from modeld.hosting.daemon_threads import in_daemon_loop
-from modeld.installed_plugin import GROUP
 from modeld.interfaces import Backend, PluginKind, RegistrySource
-from modeld.plugin_guard import PluginFault, described, guarded
-from modeld.plugins import PluginHost
+from modeld.plugins.contributions import DIALECTS_HOOK, ROUTES_HOOK
+from modeld.plugins.guard import PluginFault, described, guarded
+from modeld.plugins.host import PluginHost
+from modeld.plugins.installed_plugin import GROUP
 from modeld.serving.models.options import options_for
 from modeld.serving.models.source_list import models_of
 from modeld.settings import Settings

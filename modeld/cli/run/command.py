@@ -24,7 +24,7 @@ from modeld.cli.run.session import Session
 from modeld.events import Event, ModelLoading, ModelLoadProgress
 from modeld.interfaces import Observer
 from modeld.lifetime import assembled
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from modeld.pythonapi.waiting import next_of
 from modeld.requests import GenerateRequest
 from modeld.serving.models.registry import SCAN_LIMIT_S

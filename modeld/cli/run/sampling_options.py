@@ -15,8 +15,8 @@ from msgspec import inspect
 
 from modeld.cli.params import Number, SettingsCommand
 from modeld.errors import ConfigurationError
-from modeld.plugin_tables import read_settings
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
+from modeld.plugins.tables import read_settings
 from modeld.requests import Sampling
 from modeld.sampling import COMMON, SamplingParameter, is_pairs
 from modeld.settings import Settings

@@ -14,7 +14,7 @@ from modeld.errors import WorkerCrashedError
 from modeld.hosting.channel.frames import Prepare, Prepared, Report
 from modeld.hosting.process.worker_process import WorkerProcess
 from modeld.hosting.tasks import TaskSet
-from modeld.plugin_faults import NoteFault, only_logged
+from modeld.plugins.faults import NoteFault, only_logged
 
 REFILL_DELAY_S = 1.0
 """How long after a take the next warm worker is started: the load that took one

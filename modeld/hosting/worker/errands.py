@@ -13,7 +13,7 @@ from modeld.errors import LoadFailedError, ModeldError
 from modeld.hosting import last_words
 from modeld.hosting.channel.frames import Call, Load, Loaded, Returned, encode
 from modeld.interfaces import ReportProgress, StepEngine
-from modeld.plugin_guard import PluginFault, described, whole
+from modeld.plugins.guard import PluginFault, described, whole
 from modeld.values import ModelSpec
 
 Errand: TypeAlias = Load | Call

@@ -44,7 +44,7 @@ from modeld.hosting.worker import errands
 from modeld.hosting.worker.errands import Errand
 from modeld.hosting.worker.stepping import Inbox, Stepper
 from modeld.interfaces import StepEngine
-from modeld.plugin_guard import described
+from modeld.plugins.guard import described
 
 EXIT_ENGINE_FAILED = 1
 EXIT_CHANNEL_BROKEN = 4

@@ -34,7 +34,7 @@ from modeld.hosting.channel.frames import (
 )
 from modeld.hosting.channel.vectors import Vectors
 from modeld.interfaces import StepEngine
-from modeld.plugin_guard import described, shown
+from modeld.plugins.guard import described, shown
 from modeld.responses import (
     PIECES,
     AnyUnaryResponse,

@@ -28,7 +28,7 @@ from modeld.hosting.worker import errands
 from modeld.hosting.worker.errands import Errand
 from modeld.hosting.worker.stepping import Inbox, Stepper
 from modeld.interfaces import StepEngine
-from modeld.plugin_guard import described
+from modeld.plugins.guard import described
 
 CLOSE_GRACE_S = 5.0
 

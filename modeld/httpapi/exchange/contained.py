@@ -15,7 +15,7 @@ from starlette.websockets import WebSocketDisconnect
 from modeld.errors import ConfigurationError, InternalError, ModeldError
 from modeld.httpapi.exchange.disconnect import ClientLeft
 from modeld.httpapi.exchange.exchange import exchange_of
-from modeld.plugin_guard import PluginFault, called, described, is_ours
+from modeld.plugins.guard import PluginFault, called, described, is_ours
 
 Blame: TypeAlias = Callable[[str, BaseException | None], None]
 """Notes a fault of one thing that a plugin has brought, with what it has raised."""

@@ -9,7 +9,7 @@ from typing import NoReturn, TypeVar
 from modeld.dialects import Encoder, StreamEncoder, WholeEncoder
 from modeld.errors import InternalError, ModeldError
 from modeld.httpapi.exchange.contained import Blame, refuse
-from modeld.plugin_guard import shown
+from modeld.plugins.guard import shown
 from modeld.responses import Done, Piece
 
 T = TypeVar("T")

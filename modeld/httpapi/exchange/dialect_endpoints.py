@@ -38,7 +38,7 @@ from modeld.httpapi.exchange.json_body import read_body
 from modeld.httpapi.exchange.sending import send_whole
 from modeld.httpapi.exchange.streaming import Delivery
 from modeld.interfaces import ModelService, PluginKind
-from modeld.plugin_faults import NoteFault, only_logged
+from modeld.plugins.faults import NoteFault, only_logged
 from modeld.requests import AnyUnaryRequest
 from modeld.responses import (
     RESPONSES,

@@ -30,8 +30,8 @@ from modeld.httpapi.exchange.addresses import Addresses
 from modeld.httpapi.exchange.disconnect import ClientLeft
 from modeld.httpapi.exchange.exchange import CLIENT_LEFT, exchange_of
 from modeld.httpapi.exchange.sending import send_whole
-from modeld.plugin_faults import NoteFault, only_logged
-from modeld.plugin_guard import PluginFault, called, described, expect, is_ours
+from modeld.plugins.faults import NoteFault, only_logged
+from modeld.plugins.guard import PluginFault, called, described, expect, is_ours
 
 STATUS: Mapping[str, int] = {
     "invalid_request": 400,

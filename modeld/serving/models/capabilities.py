@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from modeld.capabilities import Capability
 from modeld.errors import LoadFailedError, ModeldError
 from modeld.interfaces import Backend
-from modeld.plugin_faults import fault_in
-from modeld.plugin_guard import PluginFault, called, shown
-from modeld.plugins import PluginHost
+from modeld.plugins.faults import fault_in
+from modeld.plugins.guard import PluginFault, called, shown
+from modeld.plugins.host import PluginHost
 from modeld.serving.models.model_index import undescribed
 from modeld.serving.models.options import fault_of_given, options_of
 from modeld.settings import Settings

@@ -12,7 +12,7 @@ import msgspec
 from modeld.errors import ConfigurationError, InvalidModelError, LoadFailedError
 from modeld.expectation import misfit, nearest
 from modeld.interfaces import Backend
-from modeld.plugin_guard import PluginFault, called
+from modeld.plugins.guard import PluginFault, called
 from modeld.settings import ModelOptions
 from modeld.values import JsonValue, ModelSpec, Options
 

@@ -19,8 +19,8 @@ from modeld.errors import (
 )
 from modeld.hosting.daemon_threads import in_daemon_loop, in_daemon_thread, submit
 from modeld.interfaces import RegistrySource
-from modeld.plugin_faults import NoteFault, only_logged
-from modeld.plugin_guard import described, is_ours, said
+from modeld.plugins.faults import NoteFault, only_logged
+from modeld.plugins.guard import described, is_ours, said
 from modeld.serving.models.file_stamps import FileStamps
 from modeld.serving.models.model_index import ModelIndex, undescribed
 from modeld.serving.models.source_list import models_of

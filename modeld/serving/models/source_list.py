@@ -10,7 +10,7 @@ import msgspec
 
 from modeld.capabilities import Capability
 from modeld.interfaces import RegistrySource
-from modeld.plugin_guard import PluginFault, described, shown
+from modeld.plugins.guard import PluginFault, described, shown
 from modeld.values import ModelSpec
 
 MOST_LISTED: Final = 1_000_000

@@ -48,7 +48,7 @@ class EvictionPlanner:
     and nobody waits for them. Busy ones are victims of whoever is next, when their term is over:
     they have served for ``max_overtake_s`` divided by the number of models that wait for memory.
     They finish what runs. Pinned models are nobody's victims. ``policy`` is believed: what it
-    chooses are candidates, and enough (:class:`~modeld.guarded_policy.GuardedPolicy`).
+    chooses are candidates, and enough (:class:`~modeld.plugins.guarded_policy.GuardedPolicy`).
     """
 
     def __init__(

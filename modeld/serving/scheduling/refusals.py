@@ -11,7 +11,7 @@ from modeld.errors import (
     WaitTimeoutError,
     error_from_code,
 )
-from modeld.plugin_guard import described
+from modeld.plugins.guard import described
 from modeld.serving.state.budget import Ledger
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry

@@ -19,7 +19,7 @@ from typing import assert_never
 
 from modeld.errors import ModeldError, QueueFullError, WorkerCrashedError
 from modeld.interfaces import Engine, EvictionPolicy
-from modeld.plugin_guard import shown
+from modeld.plugins.guard import shown
 from modeld.serving.scheduling import refusals
 from modeld.serving.scheduling.absent import Absent, Totals
 from modeld.serving.scheduling.backfill import opens_s

@@ -9,13 +9,14 @@ from pathlib import Path
 # So that tests find the modules of support/.
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
-from tests.cli.conftest import quiet_environment
+from tests.cli.conftest import own_log, quiet_environment
 from tests.support.everywhere import loggers_stay, no_worker_stays, own_budget, own_runtime_folder
 
 __all__ = [
     "loggers_stay",
     "no_worker_stays",
     "own_budget",
+    "own_log",
     "own_runtime_folder",
     "quiet_environment",
 ]

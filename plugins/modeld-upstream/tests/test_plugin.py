@@ -20,7 +20,7 @@ from scripted_server import hello, scripted
 
 from modeld import ModelSpec, Settings
 from modeld.errors import ConfigurationError
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from modeld.settings import PluginTables, resolve, table_of
 from tests.support.plugins.some_plugins import discover, status_of
 

@@ -19,7 +19,7 @@ from modeld.errors import QueueFullError, error_codes
 from modeld.httpapi.openapi.failures import REFUSALS
 from modeld.httpapi.routes.infer_body import InferBody
 from modeld.httpapi.server import request_head
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from modeld.settings import Settings
 from modeld.values import ModelSpec
 from tests.httpapi.routes.test_status import BUSY

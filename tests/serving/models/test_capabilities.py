@@ -10,7 +10,7 @@ import pytest
 from modeld import Backend, Engine, EngineHost, ModelSpec, Options, Settings, hookimpl
 from modeld.capabilities import Capability
 from modeld.errors import LoadFailedError, ModeldError, NotSupportedError
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from modeld.serving.models.capabilities import capabilities, context, described
 
 SPEC = ModelSpec(id="a", name="a", path="/a", format="toy", capabilities=("magic",), context=1)

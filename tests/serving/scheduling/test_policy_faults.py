@@ -9,8 +9,8 @@ import pytest
 
 from modeld import Candidate, EvictionPolicy
 from modeld.errors import BudgetExceededError
-from modeld.guarded_policy import GuardedPolicy
-from modeld.plugin_faults import only_logged
+from modeld.plugins.faults import only_logged
+from modeld.plugins.guarded_policy import GuardedPolicy
 from modeld.status import InstanceState
 from tests.support.serving.desk import Desk, drained, error_of, state_of
 from tests.support.serving.fakes import MIB, Oldest

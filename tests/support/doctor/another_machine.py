@@ -12,7 +12,7 @@ from typing import Any
 from modeld.doctor import inventory
 from modeld.doctor.inventory import Inventory, Loadable
 from modeld.machine.files import Machine
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from modeld.settings import Settings
 from modeld.values import Finding, ModelSpec, Options
 from tests.support.plugins.some_plugins import Thing

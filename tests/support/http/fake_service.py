@@ -18,7 +18,7 @@ from modeld.errors import ModeldError
 from modeld.events import Event
 from modeld.httpapi.app import ModeldApp, create_app
 from modeld.interfaces import ModelService
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from modeld.settings import Settings
 from modeld.testing.fake_service import FakeService
 from modeld.testing.scripted import DONE, GENERATION, Step

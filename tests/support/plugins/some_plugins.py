@@ -15,7 +15,7 @@ from modeld import (
     Settings,
     hookimpl,
 )
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from modeld.values import PluginStatus
 
 ZOO = Path(__file__).parent / "zoo"

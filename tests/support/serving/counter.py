@@ -28,7 +28,7 @@ from modeld.capabilities import Capability
 from modeld.errors import InvalidRequestError, WorkerCrashedError
 from modeld.events import Event
 from modeld.machine.files import Machine
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from modeld.requests import AnyUnaryRequest, RerankRequest, TokenizeRequest
 from modeld.responses import AnyUnaryResponse, RerankResponse, TokenizeResponse
 from modeld.serving.service import LocalService

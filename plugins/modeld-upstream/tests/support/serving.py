@@ -22,7 +22,7 @@ from modeld import (
     create_app,
     hookimpl,
 )
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 
 
 class With:

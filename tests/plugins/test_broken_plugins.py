@@ -19,7 +19,7 @@ from modeld import (
     hookimpl,
     hookspecs,
 )
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from tests.support.plugins.some_plugins import Brings, Thing, discover, status_of
 
 

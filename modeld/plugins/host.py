@@ -16,19 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
-from modeld.backend_choice import choose_backend
 from modeld.commands import Command
-from modeld.contributions import (
-    COMMANDS_HOOK,
-    DISCOVERY_HOOKS,
-    Contribution,
-    why_taken,
-)
 from modeld.errors import ConfigurationError
 from modeld.events import Event
 from modeld.expectation import nearest
-from modeld.guarded_policy import GuardedPolicy
-from modeld.installed_plugin import InstalledPlugin, entries, entries_of_others
 from modeld.interfaces import (
     Backend,
     EvictionPolicy,
@@ -39,11 +30,20 @@ from modeld.interfaces import (
     PublicRoute,
     RegistrySource,
 )
-from modeld.plugin_faults import PluginFaults
-from modeld.plugin_guard import PluginFault, described, shown
-from modeld.plugin_hooks import PluginHooks
-from modeld.plugin_lifespans import Beside, PluginLifespans
-from modeld.plugin_tables import check_distinct, unused
+from modeld.plugins.backend_choice import choose_backend
+from modeld.plugins.contributions import (
+    COMMANDS_HOOK,
+    DISCOVERY_HOOKS,
+    Contribution,
+    why_taken,
+)
+from modeld.plugins.faults import PluginFaults
+from modeld.plugins.guard import PluginFault, described, shown
+from modeld.plugins.guarded_policy import GuardedPolicy
+from modeld.plugins.hooks import PluginHooks
+from modeld.plugins.installed_plugin import InstalledPlugin, entries, entries_of_others
+from modeld.plugins.lifespans import Beside, PluginLifespans
+from modeld.plugins.tables import check_distinct, unused
 from modeld.sampling import SamplingParameter, merged, parameters_of
 from modeld.settings import Settings
 from modeld.values import ModelSpec, PluginStatus

@@ -13,7 +13,7 @@ from msgspec import Meta
 import modeld
 from modeld import PluginSettings, Settings, hookimpl
 from modeld.errors import ConfigurationError
-from modeld.plugin_tables import find_tables
+from modeld.plugins.tables import find_tables
 from modeld.settings import PluginTables, resolve
 from tests.support.plugins.shelf import (
     ShelfPlugin,

@@ -28,8 +28,8 @@ from modeld import (
 )
 from modeld.errors import ConfigurationError
 from modeld.events import Event, ModelLoading
-from modeld.installed_plugin import GROUP
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
+from modeld.plugins.installed_plugin import GROUP
 from tests.support.plugins.some_plugins import ZOO, Brings, Elsewhere, Thing, discover, status_of
 
 
@@ -189,7 +189,7 @@ class TestByEntryPoint:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         entry = EntryPoint("eager", f"{__name__}:Eager", GROUP)
-        monkeypatch.setattr("modeld.installed_plugin.entry_points", lambda group: [entry])
+        monkeypatch.setattr("modeld.plugins.installed_plugin.entry_points", lambda group: [entry])
         monkeypatch.setattr(Eager, "asked", [])
         assert PluginHost.discover_sampling(Settings()) == ()
         assert Eager.asked == ["backends"]

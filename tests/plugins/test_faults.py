@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from modeld.errors import InvalidModelError, LoadFailedError, WorkerCrashedError
-from modeld.plugin_faults import (
+from modeld.plugins.faults import (
     LOGGED_AGAIN_S,
     MOST_KEPT,
     PluginFaults,
@@ -15,7 +15,7 @@ from modeld.plugin_faults import (
     only_logged,
     raised,
 )
-from modeld.plugin_guard import PluginFault
+from modeld.plugins.guard import PluginFault
 from modeld.values import FaultStatus
 
 OWNERS = {("backend", "x"): "mine", ("source", "y"): "mine", ("backend", "z"): "other"}

@@ -13,8 +13,8 @@ import pluggy
 from modeld.errors import BackendUnavailableError, ConfigurationError
 from modeld.expectation import nearest
 from modeld.interfaces import Backend
-from modeld.plugin_faults import NoteFault, PluginFaults
-from modeld.plugin_guard import described, shown
+from modeld.plugins.faults import NoteFault, PluginFaults
+from modeld.plugins.guard import described, shown
 from modeld.settings import ModelOptions
 from modeld.values import ModelSpec
 

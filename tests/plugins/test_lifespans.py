@@ -17,7 +17,7 @@ from starlette.routing import Route
 from modeld import ModelService, Settings, create_app, hookimpl
 from modeld.cli.main import main as command
 from modeld.errors import ConfigurationError, StartError
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from modeld.serving.service import LocalService
 from tests.support.hosting.leaks import until
 from tests.support.plugins.some_plugins import Elsewhere, status_of
@@ -279,7 +279,7 @@ def test_a_start_that_has_failed_begins_anew() -> None:
 def test_one_that_hangs_at_its_end_is_cancelled(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("modeld.plugin_lifespans.LEAVE_LIMIT_S", 0.05)
+    monkeypatch.setattr("modeld.plugins.lifespans.LEAVE_LIMIT_S", 0.05)
     app = app_of(host(hangs=Opens(end=for_ever)))
 
     async def main() -> None:
@@ -358,6 +358,7 @@ def test_what_is_no_lifespan_is_left_out(returned: object, said: str) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.usefixtures("own_log")
 def test_a_command_that_serves_nothing_starts_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -366,7 +367,7 @@ def test_a_command_that_serves_nothing_starts_nothing(
     async def start(_self: object, *_: object) -> None:
         started.append(_self)
 
-    monkeypatch.setattr("modeld.plugin_lifespans.PluginLifespans.start", start)
+    monkeypatch.setattr("modeld.plugins.lifespans.PluginLifespans.start", start)
     for name in ("models", "plugins", "version"):
         command([name])
     assert not started

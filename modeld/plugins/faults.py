@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from modeld.errors import InternalError, LoadFailedError, ModeldError, WorkerCrashedError
 from modeld.interfaces import PluginKind
-from modeld.plugin_guard import PluginFault
+from modeld.plugins.guard import PluginFault
 from modeld.values import FaultStatus
 
 MOST_KEPT: Final = 20

@@ -16,7 +16,7 @@ from modeld.interfaces import (
     PublicRoute,
     RegistrySource,
 )
-from modeld.plugin_guard import PluginFault, described, expect
+from modeld.plugins.guard import PluginFault, described, expect
 from modeld.requests import BackendSampling
 from modeld.sampling import COMMON, parameters_of
 from modeld.values import Options

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from modeld.errors import LoadFailedError
-from modeld.plugin_guard import (
+from modeld.plugins.guard import (
     HungFault,
     PluginCall,
     PluginFault,

@@ -13,8 +13,8 @@ import pytest
 
 from modeld import Candidate, EvictionPolicy
 from modeld.builtin.lru import LeastRecentlyUsed
-from modeld.guarded_policy import GuardedPolicy
-from modeld.plugin_faults import PluginFaults
+from modeld.plugins.faults import PluginFaults
+from modeld.plugins.guarded_policy import GuardedPolicy
 
 
 def candidate(model: str, last_used_s: float, held_bytes: int = 10) -> Candidate:

@@ -11,9 +11,9 @@ from functools import partial
 from typing import Final, TypeAlias
 
 from modeld.errors import ConfigurationError, StartError
-from modeld.installed_plugin import InstalledPlugin
 from modeld.model_service import ModelService
-from modeld.plugin_guard import GIVE_UP_S, described
+from modeld.plugins.guard import GIVE_UP_S, described
+from modeld.plugins.installed_plugin import InstalledPlugin
 
 LEAVE_LIMIT_S: Final = 5.0
 """How long all plugins together have to close what they have opened."""

@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 
 from modeld.errors import ConfigurationError
-from modeld.installed_plugin import InstalledPlugin, entries, entries_of_others
-from modeld.plugin_hooks import PluginHooks
+from modeld.plugins.hooks import PluginHooks
+from modeld.plugins.installed_plugin import InstalledPlugin, entries, entries_of_others
 from modeld.settings import PluginTables, Settings, resolve
 
 

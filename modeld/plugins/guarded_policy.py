@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from modeld.interfaces import Candidate, EvictionPolicy
-from modeld.plugin_faults import NoteFault
-from modeld.plugin_guard import HungFault, PluginFault, called, guarded, shown
+from modeld.plugins.faults import NoteFault
+from modeld.plugins.guard import HungFault, PluginFault, called, guarded, shown
 
 LIMIT_S: Final = 1.0
 """How long a policy may take. The event loop waits for it, so it must not take long twice."""

@@ -15,7 +15,7 @@ from modeld import (
     hookimpl,
 )
 from modeld.errors import BackendUnavailableError, ConfigurationError
-from modeld.plugins import PluginHost
+from modeld.plugins.host import PluginHost
 from modeld.settings import ModelOptions
 from tests.support.plugins.some_plugins import Brings, Thing, discover
 

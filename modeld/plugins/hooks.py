@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pluggy
 
 from modeld import hookspecs
-from modeld.plugin_guard import PluginFault, guarded
+from modeld.plugins.guard import PluginFault, guarded
 from modeld.settings import Settings
 
 T = TypeVar("T")

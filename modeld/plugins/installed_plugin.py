@@ -9,7 +9,9 @@ from contextlib import AbstractAsyncContextManager
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final, Literal
 
-from modeld.contributions import (
+from modeld.hookspecs import PROJECT
+from modeld.interfaces import ModelService
+from modeld.plugins.contributions import (
     DIALECTS_HOOK,
     LIFESPAN_HOOK,
     ROUTES_HOOK,
@@ -20,10 +22,8 @@ from modeld.contributions import (
     dialect_contribution,
     route_contribution,
 )
-from modeld.hookspecs import PROJECT
-from modeld.interfaces import ModelService
-from modeld.plugin_guard import PluginFault, described, shown
-from modeld.plugin_hooks import PluginHooks
+from modeld.plugins.guard import PluginFault, described, shown
+from modeld.plugins.hooks import PluginHooks
 from modeld.sampling import SamplingParameter
 from modeld.settings import TABLE, PluginTable, table_of
 from modeld.values import PluginStatus
