@@ -18,12 +18,12 @@ from modeld.httpapi.access.cors import AllowedOrigins, Cors
 from modeld.httpapi.access.gate import Gate, GatedRoute, OtherMethods
 from modeld.httpapi.access.keys import CacheSalt, Keys
 from modeld.httpapi.access.origins import Origins
-from modeld.httpapi.exchange.accept import Formatters
 from modeld.httpapi.exchange.addresses import Addresses
 from modeld.httpapi.exchange.contained import Contained, ContainedMiddleware
 from modeld.httpapi.exchange.dialect_endpoints import Kit
 from modeld.httpapi.exchange.exchange import AccessLog
 from modeld.httpapi.exchange.problems import Problems
+from modeld.httpapi.exchange.reading.accept import Formatters
 from modeld.httpapi.openapi.document import OpenApi
 from modeld.httpapi.openapi.parameters import SHARED
 from modeld.httpapi.routes.health import Health

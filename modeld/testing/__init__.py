@@ -11,20 +11,20 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # what type checkers take for true; the module typing takes its time
 if TYPE_CHECKING:
-    from modeld.testing.application import ObligingService, make_app, serving
     from modeld.testing.backend.contract import BackendContract
-    from modeld.testing.client import Received, ask
     from modeld.testing.contract import Contract, Outcome, run
-    from modeld.testing.dialect import DialectContract
-    from modeld.testing.fake_service import FakeService
-    from modeld.testing.formatter import FormatterContract
-    from modeld.testing.observer import ObserverContract
-    from modeld.testing.policy import EvictionPolicyContract
-    from modeld.testing.routes import RoutesContract
-    from modeld.testing.scripted import ScriptedBackend, ScriptedEngine
-    from modeld.testing.service import ServiceContract
-    from modeld.testing.source import SourceContract
-    from modeld.testing.virtual_time import Clock, run_virtually, settle
+    from modeld.testing.contracts.dialect import DialectContract
+    from modeld.testing.contracts.formatter import FormatterContract
+    from modeld.testing.contracts.observer import ObserverContract
+    from modeld.testing.contracts.policy import EvictionPolicyContract
+    from modeld.testing.contracts.routes import RoutesContract
+    from modeld.testing.contracts.service import ServiceContract
+    from modeld.testing.contracts.source import SourceContract
+    from modeld.testing.doubles.application import ObligingService, make_app, serving
+    from modeld.testing.doubles.client import Received, ask
+    from modeld.testing.doubles.fake_service import FakeService
+    from modeld.testing.doubles.scripted import ScriptedBackend, ScriptedEngine
+    from modeld.testing.doubles.virtual_time import Clock, run_virtually, settle
 
 __all__ = [
     "BackendContract",
@@ -52,8 +52,10 @@ __all__ = [
 ]
 
 _HOMES = (
-    *("contract", "backend.contract", "source", "policy", "formatter", "observer", "service"),
-    *("scripted", "fake_service", "client", "virtual_time", "dialect", "routes", "application"),
+    *("contract", "backend.contract"),
+    *(f"contracts.{name}" for name in ("source", "policy", "formatter", "observer", "service")),
+    *(f"doubles.{name}" for name in ("scripted", "fake_service", "client", "virtual_time")),
+    *("contracts.dialect", "contracts.routes", "doubles.application"),
 )
 """The modules that bring the names, the web stack last."""
 

@@ -14,7 +14,7 @@ from modeld.builtin.plain_json import PlainJson
 from modeld.builtin.prometheus import PrometheusPlugin
 from modeld.builtin.sse import ServerSentEvents
 from modeld.dialects import Dialect
-from modeld.httpapi.exchange.accept import Formatters
+from modeld.httpapi.exchange.reading.accept import Formatters
 from modeld.httpapi.routes.native import Native
 from modeld.testing import (
     DialectContract,

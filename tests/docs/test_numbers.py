@@ -18,7 +18,8 @@ from modeld.builtin.gguf import files as gguf_files
 from modeld.dialects import chat_fields
 from modeld.hosting.channel import frames
 from modeld.hosting.process import launch, native_log
-from modeld.httpapi.exchange import body_shape, exchange
+from modeld.httpapi.exchange import exchange
+from modeld.httpapi.exchange.reading import body_shape
 from modeld.httpapi.server import capacity, protocol, refusals, request_head, server
 from modeld.serving.models import registry
 from modeld.serving.state import cooldown, model_queue

@@ -42,8 +42,8 @@ from modeld.responses import (
     TokenLogprobs,
     ToolCallDelta,
 )
-from modeld.testing.fake_service import FakeService
-from modeld.testing.scripted import USAGE
+from modeld.testing.doubles.fake_service import FakeService
+from modeld.testing.doubles.scripted import USAGE
 from modeld.values import ModelSpec
 from tests.support.pythonapi import local, scripted
 from tests.support.serving.counter import PATIENCE_S, until, until_running

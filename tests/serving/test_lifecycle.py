@@ -20,7 +20,7 @@ from modeld.events import (
 )
 from modeld.serving.state.cooldown import FIRST_S
 from modeld.status import EvictionReason, InstanceState
-from modeld.testing.virtual_time import now_s, run_virtually, settle
+from modeld.testing.doubles.virtual_time import now_s, run_virtually, settle
 from tests.support.serving.desk import state_of
 from tests.support.serving.fakes import MIB, FakeBackend, FakeEngine
 from tests.support.serving.stage import a_stage

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from modeld.errors import LoadFailedError
 from modeld.serving.state.model_entry import ModelEntry
-from modeld.testing.virtual_time import run_virtually, settle
+from modeld.testing.doubles.virtual_time import run_virtually, settle
 from tests.support.serving.fakes import MIB, FakeBackend, FakeEngine
 from tests.support.serving.stage import Stage, a_stage
 

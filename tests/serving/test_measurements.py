@@ -10,7 +10,7 @@ from modeld.events import ModelEvicted, ModelLoaded, ModelLoadFailed
 from modeld.serving.state.cooldown import FIRST_S
 from modeld.serving.state.memory_need import RETRY_S
 from modeld.serving.state.model_entry import ModelEntry
-from modeld.testing.virtual_time import run_virtually, settle
+from modeld.testing.doubles.virtual_time import run_virtually, settle
 from tests.support.serving.fakes import MIB, an_entry
 from tests.support.serving.stage import Stage, a_stage
 

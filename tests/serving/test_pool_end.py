@@ -9,7 +9,7 @@ from modeld.errors import DrainingError
 from modeld.events import ModelEvicted
 from modeld.serving.lifecycle import END_GRACE_S
 from modeld.serving.loader import KILLED_S
-from modeld.testing.virtual_time import now_s, run_virtually, settle
+from modeld.testing.doubles.virtual_time import now_s, run_virtually, settle
 from tests.support.serving.fakes import MIB, FakeEngine
 from tests.support.serving.stage import Client, Stage, a_stage
 

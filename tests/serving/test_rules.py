@@ -12,7 +12,7 @@ from modeld.events import ModelEvicted, ModelLoading, WorkerExited
 from modeld.serving.contained_engine import CLOSE_LIMIT_S
 from modeld.serving.state.cooldown import FIRST_S
 from modeld.status import EvictionReason, InstanceState
-from modeld.testing.virtual_time import now_s, run_virtually, settle
+from modeld.testing.doubles.virtual_time import now_s, run_virtually, settle
 from tests.support.serving.desk import state_of
 from tests.support.serving.fakes import MIB
 from tests.support.serving.stage import a_stage

@@ -28,7 +28,7 @@ from modeld.requests import AnyUnaryRequest, KeepAliveSeconds
 from modeld.responses import AnyUnaryResponse, EmbedResponse, Usage
 from modeld.status import Readiness, ServiceStatus
 from modeld.testing import ServiceContract
-from modeld.testing.application import NEEDED
+from modeld.testing.doubles.application import NEEDED
 from modeld.values import PluginStatus
 from tests.testing.toys import SimpleToy, spec_of, write_toy
 

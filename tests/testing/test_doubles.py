@@ -23,9 +23,9 @@ from modeld.testing import (
     run_virtually,
     serving,
 )
-from modeld.testing.client import Leaving
+from modeld.testing.doubles.client import Leaving
+from modeld.testing.doubles.virtual_time import EverybodyWaitsError, now_s
 from modeld.testing.leftovers import nothing_left
-from modeld.testing.virtual_time import EverybodyWaitsError, now_s
 from tests.testing.test_backend_contract import Quick
 
 REQUEST = GenerateRequest(prompt="Hi")

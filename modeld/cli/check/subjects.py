@@ -28,13 +28,13 @@ from modeld.serving.models.source_list import models_of
 from modeld.settings import Settings
 from modeld.testing.backend.contract import BackendContract
 from modeld.testing.contract import Contract
-from modeld.testing.dialect import DialectContract
-from modeld.testing.formatter import FormatterContract
-from modeld.testing.observer import ObserverContract
-from modeld.testing.policy import EvictionPolicyContract
-from modeld.testing.routes import RoutesContract
-from modeld.testing.service import ServiceContract
-from modeld.testing.source import SourceContract
+from modeld.testing.contracts.dialect import DialectContract
+from modeld.testing.contracts.formatter import FormatterContract
+from modeld.testing.contracts.observer import ObserverContract
+from modeld.testing.contracts.policy import EvictionPolicyContract
+from modeld.testing.contracts.routes import RoutesContract
+from modeld.testing.contracts.service import ServiceContract
+from modeld.testing.contracts.source import SourceContract
 from modeld.values import PluginStatus
 
 SERVICE_HOOK = "modeld_build_service"

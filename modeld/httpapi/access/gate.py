@@ -16,7 +16,7 @@ from modeld.httpapi.access.keys import CacheSalt, Keys
 from modeld.httpapi.access.origins import Origins, is_reading
 from modeld.httpapi.exchange.contained import Blame, Contained
 from modeld.httpapi.exchange.exchange import UNMATCHED, exchange_of
-from modeld.httpapi.exchange.query import check_query
+from modeld.httpapi.exchange.reading.query import check_query
 from modeld.route_context import RouteContext, attach
 
 

@@ -34,7 +34,7 @@ from modeld.httpapi.exchange.contained_encoder import contained
 from modeld.httpapi.exchange.disconnect import run_guarded, watch_client
 from modeld.httpapi.exchange.exchange import exchange_of
 from modeld.httpapi.exchange.formatted import FormattedStream, FormattedWhole
-from modeld.httpapi.exchange.json_body import read_body
+from modeld.httpapi.exchange.reading.json_body import read_body
 from modeld.httpapi.exchange.sending import send_whole
 from modeld.httpapi.exchange.streaming import Delivery
 from modeld.interfaces import ModelService, PluginKind

@@ -22,8 +22,8 @@ from modeld.errors import (
 )
 from modeld.httpapi.exchange.disconnect import run_guarded, watch_client
 from modeld.httpapi.exchange.exchange import exchange_of
-from modeld.httpapi.exchange.json_body import read_no_body
 from modeld.httpapi.exchange.json_response import LongDocument, document
+from modeld.httpapi.exchange.reading.json_body import read_no_body
 from modeld.httpapi.routes.model_list import EXAMPLE, LIST_EXAMPLE, ModelList, written
 from modeld.httpapi.routes.operations import Operation
 from modeld.interfaces import ModelService

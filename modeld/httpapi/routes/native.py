@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from modeld.dialects import Dialect, DialectRoute, WholeResponse
 from modeld.errors import ModeldError
-from modeld.httpapi.exchange.accept import Formatters
 from modeld.httpapi.exchange.problems import ErrorBody, native_error
+from modeld.httpapi.exchange.reading.accept import Formatters
 from modeld.httpapi.routes.infer import infer_route
 from modeld.httpapi.routes.unary import unary_routes
 from modeld.sampling import SamplingParameter

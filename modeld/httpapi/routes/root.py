@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
-from modeld.httpapi.exchange.accept import names
+from modeld.httpapi.exchange.reading.accept import names
 from modeld.httpapi.routes.operations import Operation
 from modeld.interfaces import PublicRoute
 

@@ -19,7 +19,7 @@ from modeld.responses import FinishReason, TokenizeResponse, ToolCallDelta
 from modeld.testing.backend.generating import ENDS
 from modeld.testing.backend.subject import BackendSubject, Generation, collect
 from modeld.testing.contract import DisclaimedError, UntestedError, assert_that, check
-from modeld.testing.media import a_sound, an_image
+from modeld.testing.contracts.media import a_sound, an_image
 
 SCHEMA = {
     "type": "object",

@@ -13,8 +13,8 @@ from modeld import BackendSampling, Capability, MemoryEstimate, ModelSpec, Optio
 from modeld.sampling import COMMON, parameters_of
 from modeld.testing.backend.subject import BackendSubject, check_whole_number
 from modeld.testing.contract import assert_that, check
-from modeld.testing.naming import check_name
-from modeld.testing.timing import quickest
+from modeld.testing.contracts.naming import check_name
+from modeld.testing.contracts.timing import quickest
 
 FOREIGN: Final = ModelSpec(
     id="nobodys.zzz",

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import msgspec
 
-from modeld_upstream.client import UpstreamClient
-from modeld_upstream.errors import UpstreamError, error_of, told
+from modeld_upstream.connection.client import UpstreamClient
+from modeld_upstream.connection.errors import UpstreamError, error_of, told
 from modeld_upstream.servers import MODELS, UpstreamServer
 from modeld_upstream.wire.documents import ModelDocument, ModelListDocument
 

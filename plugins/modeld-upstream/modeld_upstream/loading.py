@@ -10,9 +10,9 @@ from typing import Final, TypeAlias
 
 from modeld import Finding
 from modeld.errors import LoadFailedError, ModeldError, WorkerCrashedError
-from modeld_upstream.client import UpstreamClient
-from modeld_upstream.engine import UpstreamEngine
-from modeld_upstream.health import until_reached, until_started
+from modeld_upstream.connection.client import UpstreamClient
+from modeld_upstream.connection.engine import UpstreamEngine
+from modeld_upstream.connection.health import until_reached, until_started
 from modeld_upstream.limits import Limits
 from modeld_upstream.options import UpstreamOptions
 from modeld_upstream.servers import MODELS, UpstreamServer

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from attached import CHAT, attached, generated, text_of
-from modeld_upstream.errors import (
+from modeld_upstream.connection.errors import (
     UpstreamAddressError,
     UpstreamError,
     UpstreamLostError,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from attached import attached, end_of, generated, text_of
 from modeld_upstream.backend import backends_of
-from modeld_upstream.errors import UpstreamError
+from modeld_upstream.connection.errors import UpstreamError
 from modeld_upstream.kinds import ANY, MODELD
 from modeld_upstream.options import UpstreamOptions
 from modeld_upstream.servers import UpstreamServer

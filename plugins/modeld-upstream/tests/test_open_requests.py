@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from modeld_upstream.open_requests import OpenRequests
+from modeld_upstream.connection.open_requests import OpenRequests
 
 
 def test_what_ends_already_may_be_ended_again() -> None:

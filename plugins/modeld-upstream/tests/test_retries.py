@@ -6,8 +6,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from modeld_upstream.errors import retry_after_s
-from modeld_upstream.retries import Retries
+from modeld_upstream.connection.errors import retry_after_s
+from modeld_upstream.connection.retries import Retries
 
 
 def test_the_wait_grows_and_ends() -> None:

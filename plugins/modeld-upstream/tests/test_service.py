@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from attached import text_of
 from launching import number, server, until_gone
-from modeld_upstream.errors import UpstreamError
+from modeld_upstream.connection.errors import UpstreamError
 from modeld_upstream.servers import UpstreamServer
 from scripted_server import Asked, Connection, hello, scripted
 from serving import asked, service

@@ -7,7 +7,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from modeld_upstream.errors import UpstreamError
+from modeld_upstream.connection.errors import UpstreamError
 from modeld_upstream.servers import UpstreamServer
 from modeld_upstream.source import UpstreamModels
 from modeld_upstream.specs import model_of, server_of

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from attached import attached
-from modeld_upstream.errors import UpstreamError
+from modeld_upstream.connection.errors import UpstreamError
 from scripted_server import Asked, Connection, scripted
 
 from modeld.errors import ModeldError, NotSupportedError

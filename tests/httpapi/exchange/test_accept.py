@@ -7,7 +7,7 @@ from modeld.builtin.ndjson import Ndjson
 from modeld.builtin.plain_json import PlainJson
 from modeld.builtin.sse import ServerSentEvents
 from modeld.errors import ConfigurationError, NotAcceptableError
-from modeld.httpapi.exchange.accept import MAX_RANGES, Formatters
+from modeld.httpapi.exchange.reading.accept import MAX_RANGES, Formatters
 
 FORMATTERS = Formatters([ServerSentEvents(), PlainJson(), Ndjson()])
 

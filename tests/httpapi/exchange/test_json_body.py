@@ -20,8 +20,9 @@ from modeld.errors import (
     ModeldError,
     UnsupportedMediaTypeError,
 )
-from modeld.httpapi.exchange import json_body
-from modeld.httpapi.exchange.body_shape import (
+from modeld.httpapi.exchange.disconnect import ClientLeft
+from modeld.httpapi.exchange.reading import json_body
+from modeld.httpapi.exchange.reading.body_shape import (
     MAX_CONTAINERS,
     MAX_DIGITS,
     MAX_MEMBERS,
@@ -31,8 +32,7 @@ from modeld.httpapi.exchange.body_shape import (
     SHORT_BYTES,
     BodyShape,
 )
-from modeld.httpapi.exchange.disconnect import ClientLeft
-from modeld.httpapi.exchange.json_body import decode, parse, read_body, read_no_body
+from modeld.httpapi.exchange.reading.json_body import decode, parse, read_body, read_no_body
 from modeld.httpapi.routes.infer_body import InferBody
 from modeld.httpapi.routes.unary_bodies import DetokenizeBody, EmbedBody, RerankBody
 

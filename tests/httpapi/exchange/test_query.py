@@ -7,7 +7,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from modeld.errors import InvalidRequestError
-from modeld.httpapi.exchange.query import check_query
+from modeld.httpapi.exchange.reading.query import check_query
 from tests.support.http.fake_service import FakeService, ask, make_app
 
 KNOWN = ("limit", "after", "log")

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from modeld import BackendSampling
 from modeld.dialects.sampling_fields import SamplingFields, with_parameters
 from modeld.errors import InvalidRequestError
-from modeld.httpapi.exchange.json_body import parse
+from modeld.httpapi.exchange.reading.json_body import parse
 from modeld.httpapi.routes.infer_body import InferBody
 from modeld.requests import Sampling
 from modeld.sampling import parameters_of

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modeld.errors import InvalidRequestError
-from modeld.httpapi.exchange.json_body import parse
+from modeld.httpapi.exchange.reading.json_body import parse
 from modeld.httpapi.routes.unary_bodies import (
     ApplyTemplateBody,
     DetokenizeBody,

@@ -9,7 +9,7 @@ import os
 import pytest
 
 from modeld.httpapi.server.open_files import NOTE_EVERY_S, LoopFaults
-from modeld.testing.virtual_time import run_virtually
+from modeld.testing.doubles.virtual_time import run_virtually
 
 
 def test_that_no_connection_can_be_accepted_is_one_line_now_and_then(

@@ -9,7 +9,7 @@ import pytest
 from modeld.events import ConnectionRefused, Event
 from modeld.httpapi.server.refusals import LINES_PER_SECOND, Refusals
 from modeld.httpapi.server.request_head import invalid
-from modeld.testing.virtual_time import run_virtually
+from modeld.testing.doubles.virtual_time import run_virtually
 
 
 def test_a_flood_of_refusals_is_counted_in_full_and_logged_in_part(

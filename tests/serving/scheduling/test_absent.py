@@ -16,7 +16,7 @@ from modeld.serving.scheduling.scheduler import ModelScheduler
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.ticket import Running, Ticket
 from modeld.status import EvictionReason
-from modeld.testing.virtual_time import run_virtually
+from modeld.testing.doubles.virtual_time import run_virtually
 from tests.support.serving.desk import Desk, drained, error_of, reason_of, runs
 from tests.support.serving.fakes import FakeBackend, FakeEngine, a_scheduler, an_entry
 from tests.support.serving.stage import a_stage

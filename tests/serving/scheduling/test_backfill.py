@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from modeld.errors import WaitTimeoutError
 from modeld.serving.scheduling.backfill import LONG
-from modeld.testing.virtual_time import now_s, run_virtually
+from modeld.testing.doubles.virtual_time import now_s, run_virtually
 from tests.serving.scheduling.test_fairness_over_time import LOAD_S, MAX_OVERTAKE_S, Crowd
 from tests.support.serving.stage import Stage, a_stage
 

@@ -11,7 +11,7 @@ from modeld.events import ModelEvicted
 from modeld.requests import KeepAliveSeconds
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.status import EvictionReason, InstanceState
-from modeld.testing.virtual_time import now_s, run_virtually, settle
+from modeld.testing.doubles.virtual_time import now_s, run_virtually, settle
 from tests.support.serving.counter import a_counter, a_shelf, until
 from tests.support.serving.desk import (
     Desk,

@@ -10,7 +10,7 @@ import pytest
 from modeld import Backend, Engine, EngineHost, ModelSpec, Options
 from modeld.events import ModelLoaded
 from modeld.serving.state.model_entry import ModelEntry
-from modeld.testing.virtual_time import now_s, run_virtually
+from modeld.testing.doubles.virtual_time import now_s, run_virtually
 from tests.support.serving.fakes import FakeEngine
 from tests.support.serving.stage import Stage, a_stage
 

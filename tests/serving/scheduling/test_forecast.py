@@ -13,7 +13,7 @@ from modeld.serving.scheduling.forecast import UNKNOWN_LOAD_S, remaining_s
 from modeld.serving.state.cooldown import FIRST_S
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.status import EvictionReason, InstanceState
-from modeld.testing.virtual_time import now_s, run_virtually
+from modeld.testing.doubles.virtual_time import now_s, run_virtually
 from tests.serving.scheduling.test_fairness_over_time import LOAD_S, Crowd
 from tests.support.serving.desk import Desk, instance_of, state_of
 from tests.support.serving.fakes import MIB

@@ -20,8 +20,8 @@ from modeld.httpapi.app import ModeldApp, create_app
 from modeld.interfaces import ModelService
 from modeld.plugins.host import PluginHost
 from modeld.settings import Settings
-from modeld.testing.fake_service import FakeService
-from modeld.testing.scripted import DONE, GENERATION, Step
+from modeld.testing.doubles.fake_service import FakeService
+from modeld.testing.doubles.scripted import DONE, GENERATION, Step
 
 __all__ = ["DONE", "GENERATION", "FakeService", "Step"]
 

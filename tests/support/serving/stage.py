@@ -12,7 +12,7 @@ from modeld.events import Event
 from modeld.hosting.loading import LoadingHost
 from modeld.serving.pool import Pool
 from modeld.serving.state.model_entry import ModelEntry
-from modeld.testing.virtual_time import now_s, settle
+from modeld.testing.doubles.virtual_time import now_s, settle
 from tests.support.serving.fakes import (
     MIB,
     FakeBackend,

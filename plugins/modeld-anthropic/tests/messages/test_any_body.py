@@ -15,7 +15,7 @@ from modeld_anthropic.messages.body import CountTokensBody, MessagesBody
 
 from modeld.dialects import Call
 from modeld.errors import InvalidRequestError
-from modeld.httpapi.exchange.json_body import parse
+from modeld.httpapi.exchange.reading.json_body import parse
 from tests.support.http.fake_service import FakeService
 
 CALL = Call(

@@ -19,7 +19,7 @@ from modeld.responses import (
     ToolCallDelta,
     Usage,
 )
-from modeld_upstream.errors import UpstreamError, error_of, status_in, told_by
+from modeld_upstream.connection.errors import UpstreamError, error_of, status_in, told_by
 from modeld_upstream.wire.documents import (
     CallDocument,
     ChoiceDocument,

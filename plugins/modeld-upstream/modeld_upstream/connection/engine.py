@@ -12,13 +12,13 @@ from modeld import Chunk, Engine, GenerateRequest
 from modeld.errors import DrainingError, ModeldError, WorkerCrashedError
 from modeld.requests import AnyUnaryRequest
 from modeld.responses import AnyUnaryResponse
-from modeld_upstream.client import UpstreamClient
-from modeld_upstream.errors import UpstreamLostError, UpstreamStalledError
-from modeld_upstream.health import is_well
-from modeld_upstream.heartbeat import Heartbeat
+from modeld_upstream.connection.client import UpstreamClient
+from modeld_upstream.connection.errors import UpstreamLostError, UpstreamStalledError
+from modeld_upstream.connection.health import is_well
+from modeld_upstream.connection.heartbeat import Heartbeat
+from modeld_upstream.connection.unary import submitted
 from modeld_upstream.servers import UpstreamServer
 from modeld_upstream.spawning.process import CLOSED, ServerProcess
-from modeld_upstream.unary import submitted
 from modeld_upstream.wire.bodies import generation
 from modeld_upstream.wire.events import END
 from modeld_upstream.wire.generation import Generation

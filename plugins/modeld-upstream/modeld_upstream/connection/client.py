@@ -13,7 +13,7 @@ import aiohttp
 import msgspec
 
 from modeld.errors import ModeldError
-from modeld_upstream.errors import (
+from modeld_upstream.connection.errors import (
     UpstreamError,
     UpstreamLostError,
     UpstreamStalledError,
@@ -21,8 +21,8 @@ from modeld_upstream.errors import (
     retry_after_s,
     told,
 )
-from modeld_upstream.open_requests import OpenRequests
-from modeld_upstream.retries import Retries
+from modeld_upstream.connection.open_requests import OpenRequests
+from modeld_upstream.connection.retries import Retries
 from modeld_upstream.wire.events import END, EventSplitter, TooLongError
 
 KEEP_IDLE_S: Final = 4.0

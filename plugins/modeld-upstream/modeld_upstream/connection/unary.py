@@ -25,8 +25,8 @@ from modeld.responses import (
     TextResponse,
     TokenizeResponse,
 )
-from modeld_upstream.client import UpstreamClient
-from modeld_upstream.errors import UpstreamAddressError, UpstreamError
+from modeld_upstream.connection.client import UpstreamClient
+from modeld_upstream.connection.errors import UpstreamAddressError, UpstreamError
 from modeld_upstream.kinds import KINDS, KindName
 from modeld_upstream.servers import UpstreamServer
 from modeld_upstream.wire.bodies import template

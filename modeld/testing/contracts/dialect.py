@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from modeld import Done, FinishReason, Token
 from modeld.dialects import Dialect, DialectRoute, PlainRoute, WholeResponse
 from modeld.errors import QueueFullError, WorkerCrashedError, error_codes, error_from_code
-from modeld.testing.application import MODEL, ObligingService, serving
-from modeld.testing.client import Leaving, ask
 from modeld.testing.contract import assert_that, check
-from modeld.testing.dialect_subject import DialectSubject, Example
-from modeld.testing.naming import check_name
-from modeld.testing.scripted import USAGE, Step
+from modeld.testing.contracts.dialect_subject import DialectSubject, Example
+from modeld.testing.contracts.naming import check_name
+from modeld.testing.doubles.application import MODEL, ObligingService, serving
+from modeld.testing.doubles.client import Leaving, ask
+from modeld.testing.doubles.scripted import USAGE, Step
 
 BRINGS: Final = "test_it_brings_dialects"
 SERVES: Final = "test_examples_are_served"

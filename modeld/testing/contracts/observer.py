@@ -28,9 +28,9 @@ from modeld.events import (
 )
 from modeld.status import EvictionReason
 from modeld.testing.contract import Contract, assert_that, check
+from modeld.testing.contracts.naming import check_name
+from modeld.testing.contracts.timing import quickest
 from modeld.testing.leftovers import nothing_left
-from modeld.testing.naming import check_name
-from modeld.testing.timing import quickest
 
 MANY: Final = 2_000
 KEPT_BYTES: Final = 8 << 20

@@ -21,9 +21,14 @@ from modeld.errors import (
     UnsupportedMediaTypeError,
 )
 from modeld.expectation import nearest
-from modeld.httpapi.exchange.body_shape import MAX_NESTING, BodyShape, checked_shape, is_too_deep
 from modeld.httpapi.exchange.disconnect import ClientLeft
-from modeld.httpapi.exchange.repeated_names import repeated_name
+from modeld.httpapi.exchange.reading.body_shape import (
+    MAX_NESTING,
+    BodyShape,
+    checked_shape,
+    is_too_deep,
+)
+from modeld.httpapi.exchange.reading.repeated_names import repeated_name
 
 _LONG_BYTES = 64 << 10
 """A longer body is counted, decoded, searched and checked in a turn of the event loop each."""

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from modeld.errors import LoadFailedError
-from modeld_upstream.client import UpstreamClient
-from modeld_upstream.errors import UpstreamError, UpstreamLostError, error_of, told
+from modeld_upstream.connection.client import UpstreamClient
+from modeld_upstream.connection.errors import UpstreamError, UpstreamLostError, error_of, told
 from modeld_upstream.servers import UpstreamServer
 from modeld_upstream.spawning.process import ServerProcess
 from modeld_upstream.spawning.readiness import Start

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from modeld import Candidate, EvictionPolicy
 from modeld.testing.contract import Contract, assert_that, check
-from modeld.testing.naming import check_name
-from modeld.testing.timing import quickest
+from modeld.testing.contracts.naming import check_name
+from modeld.testing.contracts.timing import quickest
 
 MANY: Final = 2_000
 CHOOSES: Final = "test_victims_are_candidates"

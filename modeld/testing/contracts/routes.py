@@ -12,10 +12,10 @@ from typing import Any, ClassVar, Final
 from modeld import ModelSpec, PublicRoute, Settings
 from modeld.errors import ConfigurationError, DrainingError
 from modeld.status import ServiceStatus
-from modeld.testing.application import ObligingService, make_app, serving
-from modeld.testing.client import Leaving, ask
 from modeld.testing.contract import Contract, DisclaimedError, assert_that, check
-from modeld.testing.hooks import things
+from modeld.testing.contracts.hooks import things
+from modeld.testing.doubles.application import ObligingService, make_app, serving
+from modeld.testing.doubles.client import Leaving, ask
 from modeld.testing.leftovers import nothing_left
 from modeld.testing.loop_watch import check_free_loop
 

@@ -14,8 +14,8 @@ import msgspec
 
 from modeld import ModelSpec, RegistrySource
 from modeld.testing.contract import Contract, DisclaimedError, UntestedError, assert_that, check
+from modeld.testing.contracts.naming import check_name
 from modeld.testing.leftovers import nothing_left
-from modeld.testing.naming import check_name
 from modeld.values import FileStamp
 
 LONGEST_ID: Final = 512

@@ -11,10 +11,10 @@ from msgspec.structs import replace
 
 from modeld import Settings
 from modeld.dialects import Dialect, DialectRoute, GenerationRoute, PlainRoute
-from modeld.testing.application import MODEL, ObligingService, serving
-from modeld.testing.client import Leaving, Received, ask
 from modeld.testing.contract import Contract, DisclaimedError, UntestedError
-from modeld.testing.hooks import things
+from modeld.testing.contracts.hooks import things
+from modeld.testing.doubles.application import MODEL, ObligingService, serving
+from modeld.testing.doubles.client import Leaving, Received, ask
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from importlib.metadata import entry_points
 from typing import Any, Final
 
 from modeld import ModeldApp, ModelService, ModelSpec, Settings, create_app, hookimpl
-from modeld.testing.fake_service import FakeService
-from modeld.testing.scripted import Step, sound_response
+from modeld.testing.doubles.fake_service import FakeService
+from modeld.testing.doubles.scripted import Step, sound_response
 
 NEEDED: Final = frozenset({"lru", "ndjson", "sse", "plain-json"})
 """The installed plugins that every application needs."""

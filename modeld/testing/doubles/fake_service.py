@@ -11,7 +11,7 @@ from modeld.errors import ModelNotFoundError
 from modeld.requests import AnyUnaryRequest, GenerateRequest, KeepAliveSeconds
 from modeld.responses import AnyUnaryResponse, Chunk, TextResponse
 from modeld.status import Readiness, ServiceState, ServiceStatus
-from modeld.testing.scripted import GENERATION, Step, play
+from modeld.testing.doubles.scripted import GENERATION, Step, play
 from modeld.values import PluginStatus
 
 

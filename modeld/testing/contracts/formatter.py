@@ -13,7 +13,7 @@ from modeld.errors import InternalError, WorkerCrashedError
 from modeld.messages import ToolCall
 from modeld.responses import LikelyToken, ReasoningToken, TokenLogprobs, ToolCallDelta
 from modeld.testing.contract import Contract, assert_that, check
-from modeld.testing.naming import check_name
+from modeld.testing.contracts.naming import check_name
 
 LIKELY: Final = LikelyToken(id=1, piece=b"\xf0\x9f", logprob=-0.5)
 PROBABLE: Final = (TokenLogprobs(chosen=LIKELY, top=(LIKELY,)),)

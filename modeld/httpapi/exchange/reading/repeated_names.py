@@ -12,7 +12,7 @@ import json
 from collections import Counter
 from typing import Any, Final, TypeAlias
 
-from modeld.httpapi.exchange.body_shape import BodyShape
+from modeld.httpapi.exchange.reading.body_shape import BodyShape
 
 Location: TypeAlias = tuple[int | str, ...]
 
