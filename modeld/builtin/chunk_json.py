@@ -65,7 +65,9 @@ class _Failure(Value, frozen=True, kw_only=True, omit_defaults=True):
 def encode_chunk(chunk: Chunk) -> bytes:
     """Return one chunk as a JSON object without any line end in it."""
     if type(chunk) is Token and not chunk.logprobs:  # nearly all are, and a match takes longer
-        return b'{"token":' + json_text(chunk.text) + b"}"
+        text = chunk.text
+        # As `json_text` does it, whose call costs each token as much as the rest of this.
+        return b'{"token":' + (_encode(text) if text.isascii() else json_text(text)) + b"}"
     match chunk:
         case Token(text=text, logprobs=logprobs):
             return json_line({"token": text} | _with(logprobs))

@@ -27,6 +27,7 @@ class HangWatch:
         self._on_hang = on_hang
         self._clock = clock
         self._tick: asyncio.TimerHandle | None = None
+        self._has_news = False
         self._is_stopped = False
 
     @property
@@ -44,8 +45,8 @@ class HangWatch:
         self._watchdog.ended(request_id)
 
     def progress(self) -> None:
-        """Note a sign of life."""
-        self._watchdog.progress(self._clock())
+        """Note a sign of life. It counts from the next look on: there is one for every frame."""
+        self._has_news = True
 
     def cancelling(self, request_id: int) -> None:
         """Note that a request is to be given up."""
@@ -69,7 +70,11 @@ class HangWatch:
 
     def _check(self) -> None:
         self._tick = None
-        why = self._watchdog.check(self._clock())
+        now_s = self._clock()
+        if self._has_news:
+            self._has_news = False
+            self._watchdog.progress(now_s)
+        why = self._watchdog.check(now_s)
         if why is not None:
             self._on_hang(why)
         elif self._watchdog.needed:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TypeAlias, TypeVar
 
 from modeld.dialects import Encoder, StreamEncoder, WholeEncoder
 from modeld.errors import InternalError, ModeldError
@@ -14,8 +14,10 @@ from modeld.responses import Done, Piece
 
 T = TypeVar("T")
 
+ContainedEncoder: TypeAlias = "ContainedStream | ContainedWhole"
 
-def contained(encoder: object, what: str, blame: Blame) -> Encoder:
+
+def contained(encoder: object, what: str, blame: Blame) -> ContainedEncoder:
     """Return an encoder that may be relied on, around one that a plugin has made.
 
     Raises:
@@ -30,28 +32,38 @@ def contained(encoder: object, what: str, blame: Blame) -> Encoder:
     raise InternalError(message)
 
 
-class ContainedStream(StreamEncoder):
-    """Passes on what an encoder writes."""
+class ContainedStream:
+    """Passes on what an encoder writes.
+
+    ``piece`` is the encoder's own method: a call around it would cost every token as much as the
+    rest of its way. Whoever calls it has :meth:`refuse` and :meth:`check` deal with the outcome.
+    """
 
     def __init__(self, encoder: StreamEncoder, what: str, blame: Blame) -> None:
         self._encoder = encoder
         self._what = what
         self._blame = blame
-        self._piece = encoder.piece
+        self.piece = encoder.piece
         self.media_type, self.headers = _head(encoder, what, blame)
 
-    def piece(self, index: int, piece: Piece) -> bytes:
-        """Return a part of a generation."""
-        # Not by way of a function, which would cost every token as much as this does.
-        try:
-            body = self._piece(index, piece)
-        except ModeldError:
-            raise
-        except BaseException as exc:  # noqa: BLE001  (a plugin's SystemExit is its fault, not ours)
-            refuse(self._what, exc, self._blame)
+    def refuse(self, exc: BaseException) -> NoReturn:
+        """Blame the plugin for what ``piece`` has raised.
+
+        Raises:
+            ModeldError: always.
+        """
+        if isinstance(exc, ModeldError):
+            raise exc
+        refuse(self._what, exc, self._blame)
+
+    def check(self, body: object) -> None:
+        """Blame the plugin if this is no bytes.
+
+        Raises:
+            InternalError: it is not.
+        """
         if not isinstance(body, bytes):
             _refuse_body(body, self._what, self._blame)
-        return body
 
     def done(self, index: int, done: Done) -> bytes:
         """Return the good end of one generation."""
@@ -69,7 +81,7 @@ class ContainedStream(StreamEncoder):
         return _bytes(lambda: self._encoder.failure(error, status), self._what, self._blame)
 
 
-class ContainedWhole(WholeEncoder):
+class ContainedWhole:
     """Passes on what an encoder writes in one piece."""
 
     def __init__(self, encoder: WholeEncoder, what: str, blame: Blame) -> None:

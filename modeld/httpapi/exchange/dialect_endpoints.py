@@ -30,7 +30,7 @@ from modeld.dialects import (
     Wanted,
 )
 from modeld.errors import InternalError
-from modeld.httpapi.exchange.contained_encoder import contained
+from modeld.httpapi.exchange.contained_encoder import ContainedEncoder, contained
 from modeld.httpapi.exchange.disconnect import run_guarded, watch_client
 from modeld.httpapi.exchange.exchange import exchange_of
 from modeld.httpapi.exchange.formatted import FormattedStream, FormattedWhole
@@ -97,7 +97,7 @@ class GenerationEndpoint:
         generations = [kit.service.generate(each) for each in requests]
         await delivery.run(generations, receive, requests[0].timeout_s)
 
-    def _contained(self, encoder: Encoder) -> Encoder:
+    def _contained(self, encoder: Encoder) -> ContainedEncoder:
         """Return an encoder whose faults are those of the plugin that has written it."""
         kind: PluginKind = "dialect"
         name = self._dialect

@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from starlette.types import Receive, Send
 
 from modeld.deadline import within
-from modeld.dialects import Encoder, StreamEncoder, WholeEncoder
 from modeld.errors import (
     ClientTooSlowError,
     InternalError,
@@ -20,6 +19,11 @@ from modeld.errors import (
     RequestTimeoutError,
 )
 from modeld.generation import Whole
+from modeld.httpapi.exchange.contained_encoder import (
+    ContainedEncoder,
+    ContainedStream,
+    ContainedWhole,
+)
 from modeld.httpapi.exchange.disconnect import ClientLeft, run_guarded, watch_client
 from modeld.httpapi.exchange.exchange import Exchange
 from modeld.httpapi.exchange.merging import Merged
@@ -48,7 +52,7 @@ class Delivery:
     """
 
     def __init__(
-        self, exchange: Exchange, encoder: Encoder, send: Send, *, write_timeout_s: float
+        self, exchange: Exchange, encoder: ContainedEncoder, send: Send, *, write_timeout_s: float
     ) -> None:
         self._exchange = exchange
         self._encoder = encoder
@@ -97,7 +101,7 @@ class Delivery:
             ends = await self._pass_on_in_time(generations, timeout_s)
         except Exception as exc:
             encoder = self._encoder
-            if self._is_writing or not self._started or not isinstance(encoder, StreamEncoder):
+            if self._is_writing or not self._started or not isinstance(encoder, ContainedStream):
                 raise  # the send failed, not the work; or there is still time for a real status
             error = as_error(exc, self._exchange.request_id)
             self._exchange.outcome = error.code
@@ -122,7 +126,7 @@ class Delivery:
     async def _pass_on(self, source: Merged, count: int) -> list[Done]:
         """Take every chunk and return the ends, so that the last is sent when all is given back."""
         encoder = self._encoder
-        if isinstance(encoder, StreamEncoder):
+        if isinstance(encoder, ContainedStream):
             ends = await self._stream(encoder, source, count)
         else:
             ends = await self._gather(encoder, source, count)
@@ -131,7 +135,9 @@ class Delivery:
         self._last = next(reversed(ends))
         return [ends[index] for index in range(count)]
 
-    async def _stream(self, encoder: StreamEncoder, source: Merged, count: int) -> dict[int, Done]:
+    async def _stream(
+        self, encoder: ContainedStream, source: Merged, count: int
+    ) -> dict[int, Done]:
         """Send every piece as it comes, and all ends but the last."""
         # Local names, for an attribute costs each token more than the rest of the loop.
         send, piece, chunks = self._send, encoder.piece, source.chunks
@@ -140,7 +146,12 @@ class Delivery:
         async for chunk in chunks:
             taken += 1
             if not isinstance(chunk, Done):
-                body = piece(source.index, chunk)
+                try:
+                    body = piece(source.index, chunk)
+                except BaseException as exc:  # noqa: BLE001  (a plugin's SystemExit is its fault)
+                    encoder.refuse(exc)
+                if type(body) is not bytes:
+                    encoder.check(body)
             else:
                 ends[source.index] = chunk
                 is_last = len(ends) == count
@@ -158,7 +169,7 @@ class Delivery:
         self._chunks = taken
         return ends
 
-    async def _gather(self, encoder: WholeEncoder, source: Merged, count: int) -> dict[int, Done]:
+    async def _gather(self, encoder: ContainedWhole, source: Merged, count: int) -> dict[int, Done]:
         """Keep every piece, and put all of a generation into its end."""
         wholes = [_Whole(index, encoder) for index in range(count)]
         ends: dict[int, Done] = {}
@@ -175,13 +186,13 @@ class Delivery:
     async def _encoded(self, ends: Sequence[Done]) -> bytes:
         """Return what is left to be sent: the last end of a stream, or all in one piece."""
         encoder = self._encoder
-        if isinstance(encoder, StreamEncoder):
+        if isinstance(encoder, ContainedStream):
             return await self._end(encoder, self._last, ends[self._last]) + encoder.last()
         if sum(map(_size, ends)) < _CHARACTERS_PER_PIECE:
             return encoder.whole(ends)
         return await asyncio.to_thread(encoder.whole, ends)
 
-    async def _end(self, encoder: StreamEncoder, index: int, done: Done) -> bytes:
+    async def _end(self, encoder: ContainedStream, index: int, done: Done) -> bytes:
         """Return an end as bytes, made beside the event loop where it is long."""
         if _size(done) < _CHARACTERS_PER_PIECE:
             return encoder.done(index, done)
@@ -252,7 +263,7 @@ class Delivery:
 class _Whole:
     """A generation that is sent in one piece, as it comes; its encoder is told of each part."""
 
-    def __init__(self, index: int, encoder: WholeEncoder) -> None:
+    def __init__(self, index: int, encoder: ContainedWhole) -> None:
         self._index = index
         self._encoder = encoder
         self._whole = Whole(MOST_WHOLE)

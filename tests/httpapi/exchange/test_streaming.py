@@ -23,6 +23,7 @@ from modeld.errors import (
     WorkerCrashedError,
 )
 from modeld.httpapi.exchange import streaming
+from modeld.httpapi.exchange.contained_encoder import contained
 from modeld.httpapi.exchange.disconnect import ClientLeft
 from modeld.httpapi.exchange.exchange import Exchange
 from modeld.httpapi.exchange.formatted import encoder_of
@@ -85,7 +86,7 @@ async def deliver(
     write_timeout_s: float = 60.0,
 ) -> Exchange:
     seen = exchange()
-    encoder = encoder_of(formatter or Ndjson())
+    encoder = contained(encoder_of(formatter or Ndjson()), "the encoder", lambda _what, _exc: None)
     delivery = Delivery(seen, encoder, wire.send, write_timeout_s=write_timeout_s)
     await delivery.run([chunks], wire.receive, timeout_s)
     return seen
