@@ -102,6 +102,10 @@ async def taken(engine: Engine) -> list[Chunk]:
         return [chunk async for chunk in chunks]
 
 
+def generations() -> list[OwnGeneration]:
+    return [each for each in gc.get_objects() if type(each) is OwnGeneration]
+
+
 def test_nothing_is_kept_of_a_generation_that_is_over() -> None:
     """A prompt may be long, and an engine lives for weeks."""
 

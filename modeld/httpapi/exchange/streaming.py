@@ -8,17 +8,14 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final
 
-from msgspec.structs import replace
 from starlette.types import Receive, Send
 
 from modeld.deadline import within
 from modeld.errors import (
     ClientTooSlowError,
     InternalError,
-    InvalidRequestError,
     RequestTimeoutError,
 )
-from modeld.generation import Whole
 from modeld.httpapi.exchange.contained_encoder import (
     ContainedEncoder,
     ContainedStream,
@@ -26,15 +23,13 @@ from modeld.httpapi.exchange.contained_encoder import (
 )
 from modeld.httpapi.exchange.disconnect import ClientLeft, run_guarded, watch_client
 from modeld.httpapi.exchange.exchange import Exchange
+from modeld.httpapi.exchange.gathered import Gathered
 from modeld.httpapi.exchange.merging import Merged
 from modeld.httpapi.exchange.problems import as_error, status_of
-from modeld.responses import Chunk, Done, Piece, TokenLogprobs
+from modeld.responses import Chunk, Done
 
 PIECE_BYTES: Final = 16 << 10
 """Most that is sent at once: to take it within ``write_timeout_s`` is all that a client must do."""
-
-MOST_WHOLE: Final = 64 << 20
-"""Longest generation that can be had in one piece, in characters."""
 
 _CHUNKS_PER_TURN = 32
 _CHARACTERS_PER_PIECE = 1 << 16
@@ -171,7 +166,7 @@ class Delivery:
 
     async def _gather(self, encoder: ContainedWhole, source: Merged, count: int) -> dict[int, Done]:
         """Keep every piece, and put all of a generation into its end."""
-        wholes = [_Whole(index, encoder) for index in range(count)]
+        wholes = [Gathered(index, encoder) for index in range(count)]
         ends: dict[int, Done] = {}
         async for chunk in source.chunks:
             self._chunks += 1
@@ -257,42 +252,6 @@ class Delivery:
             stuck = stuck + 1 if self._is_writing and self._writes == before else 0
         raise ClientTooSlowError(
             f"the client took nothing of its response for {self._write_timeout_s:g} s"
-        )
-
-
-class _Whole:
-    """A generation that is sent in one piece, as it comes; its encoder is told of each part."""
-
-    def __init__(self, index: int, encoder: ContainedWhole) -> None:
-        self._index = index
-        self._encoder = encoder
-        self._whole = Whole(MOST_WHOLE)
-        self._logprobs: list[TokenLogprobs] = []
-
-    def add(self, piece: Piece) -> None:
-        """Keep a piece.
-
-        Raises:
-            InvalidRequestError: the generation is too long to be sent in one piece.
-        """
-        self._encoder.note(self._index, piece)
-        self._whole.add(piece)
-        if self._whole.is_too_long:
-            raise InvalidRequestError(
-                f"the response has more than {MOST_WHOLE} characters, the most that can be sent in"
-                " one piece; ask for a stream, or set max_tokens",
-                field="stream",
-            )
-        self._logprobs += piece.logprobs
-
-    def completed(self, done: Done) -> Done:
-        """Return the end with the probabilities of all tokens, and with all texts."""
-        return replace(
-            done,
-            content=self._whole.content or done.content,
-            reasoning=self._whole.reasoning or done.reasoning,
-            tool_calls=self._whole.tool_calls or done.tool_calls,
-            logprobs=(*self._logprobs, *done.logprobs),
         )
 
 

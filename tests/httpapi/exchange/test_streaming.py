@@ -22,7 +22,7 @@ from modeld.errors import (
     RequestTimeoutError,
     WorkerCrashedError,
 )
-from modeld.httpapi.exchange import streaming
+from modeld.httpapi.exchange import gathered
 from modeld.httpapi.exchange.contained_encoder import contained
 from modeld.httpapi.exchange.disconnect import ClientLeft
 from modeld.httpapi.exchange.exchange import Exchange
@@ -531,7 +531,7 @@ def test_a_whole_response_has_the_text_that_its_end_does_not_repeat() -> None:
 def test_a_whole_response_that_is_too_long_is_refused_and_its_work_ended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(streaming, "MOST_WHOLE", 3)
+    monkeypatch.setattr(gathered, "MOST_WHOLE", 3)
 
     async def go() -> None:
         service = FakeService(*[Token(text="ab")] * 5, DONE)
