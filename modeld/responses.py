@@ -22,11 +22,17 @@ from modeld.values import Value
 
 
 class FinishReason(StrEnum):
-    """Why a generation ended well."""
+    """Why a generation ended well; a filter that has cut it off is a server's behind a backend."""
 
     STOP = "stop"
     LENGTH = "length"
     TOOL_CALLS = "tool_calls"
+    CONTENT_FILTER = "content_filter"
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the model had more to say."""
+        return self in (FinishReason.LENGTH, FinishReason.CONTENT_FILTER)
 
 
 class Usage(Value, frozen=True, kw_only=True):

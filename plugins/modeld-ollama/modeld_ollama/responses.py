@@ -64,7 +64,7 @@ class OllamaCosts(BaseModel):
     """How a generation has ended and what it cost: in the last line, or the only object."""
 
     done: bool = Field(description="true in the last line and in a single object")
-    done_reason: Literal["stop", "length", "load", "unload"] | None = Field(
+    done_reason: Literal["stop", "length", "content_filter", "load", "unload"] | None = Field(
         None,
         description="stop: the model, a stop text or a call of a tool ended it; length: num_predict"
         " or the context did; load, unload: nothing was to be generated",

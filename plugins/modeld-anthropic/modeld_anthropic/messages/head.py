@@ -14,6 +14,7 @@ _REASONS: Final[Mapping[FinishReason, str]] = {
     FinishReason.STOP: "end_turn",
     FinishReason.LENGTH: "max_tokens",
     FinishReason.TOOL_CALLS: "tool_use",
+    FinishReason.CONTENT_FILTER: "refusal",
 }
 
 

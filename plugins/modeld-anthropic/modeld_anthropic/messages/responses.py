@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from modeld_anthropic.errors import AnthropicErrorDetail
 from modeld_anthropic.usage import AnthropicUsage
 
-StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use"]
+StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal"]
 
 
 class AnthropicText(BaseModel):
@@ -50,7 +50,8 @@ class AnthropicMessage(BaseModel):
     content: list[AnthropicBlock]
     stop_reason: StopReason | None = Field(
         description="end_turn: the model ended it; max_tokens: that or the context did;"
-        " stop_sequence: one of them did; tool_use: it ended with calls"
+        " stop_sequence: one of them did; tool_use: it ended with calls;"
+        " refusal: a filter of the server behind the model did"
     )
     stop_sequence: str | None = Field(description="the one of `stop_sequences` that ended it")
     usage: AnthropicUsage

@@ -165,6 +165,7 @@ ENDS = [
     (DONE, "end_turn", None),
     (Done(finish_reason=FinishReason.LENGTH, usage=USAGE), "max_tokens", None),
     (CALLED, "tool_use", None),
+    (Done(finish_reason=FinishReason.CONTENT_FILTER, usage=USAGE), "refusal", None),
     (Done(finish_reason=FinishReason.STOP, usage=USAGE, stop_text="!"), "stop_sequence", "!"),
     (Done(finish_reason=FinishReason.TOOL_CALLS, usage=USAGE, stop_text="!"), "tool_use", None),
 ]

@@ -116,7 +116,7 @@ class OllamaStream(StreamEncoder):
         if done.logprobs:
             end = {"logprobs": token_logprobs(done.logprobs), **end}
         members = json_line(end)[1:]
-        cut = done.finish_reason is FinishReason.LENGTH
+        cut = done.finish_reason.is_cut
         calls = self._whole_calls(self._gatherer.end(), cut=cut)
         return calls + self._line(self._shape.text % b'""') + b"," + members + b"\n"
 
@@ -155,7 +155,7 @@ class OllamaObject(WholeEncoder):
         parts: dict[str, Any] = {"content": json_long_text(done.content or "")}
         if done.reasoning:
             parts["thinking"] = json_long_text(done.reasoning)
-        cut = done.finish_reason is FinishReason.LENGTH
+        cut = done.finish_reason.is_cut
         if calls := written_calls(done.tool_calls or (), writing.call, cut=cut):
             parts["tool_calls"] = calls
         document = {
@@ -172,8 +172,9 @@ class OllamaObject(WholeEncoder):
 
 def ending(done: Done, stopwatch: Stopwatch) -> dict[str, Any]:
     """Return why a generation has ended, how long it took and what it cost."""
-    length = done.finish_reason is FinishReason.LENGTH
-    return {"done_reason": "length" if length else "stop", **_costs(done.usage, stopwatch)}
+    calls = done.finish_reason is FinishReason.TOOL_CALLS  # Ollama has no word for it
+    reason = FinishReason.STOP if calls else done.finish_reason
+    return {"done_reason": reason, **_costs(done.usage, stopwatch)}
 
 
 def _costs(usage: Usage, stopwatch: Stopwatch) -> dict[str, int]:

@@ -94,7 +94,9 @@ def test_a_text_in_one_piece() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "word"), [("stop", "stop"), ("length", "length"), ("tool_calls", "stop")]
+    ("reason", "word"),
+    [(each.value, each.value) for each in FinishReason if each is not FinishReason.TOOL_CALLS]
+    + [("tool_calls", "stop")],
 )
 def test_why_it_has_ended(reason: str, word: str) -> None:
     done = Done(finish_reason=FinishReason(reason), usage=Usage())

@@ -27,7 +27,7 @@ class ResponseOutputItem(BaseModel):
     id: str
     type: Literal["reasoning", "message", "function_call"]
     status: Literal["in_progress", "completed", "incomplete"] = Field(
-        description="incomplete: max_output_tokens or the context ended it"
+        description="incomplete: max_output_tokens, the context or a filter has cut it off"
     )
     role: Literal["assistant"] | None = Field(None, description="of a message")
     content: list[ResponseTextPart] | None = Field(
@@ -72,7 +72,7 @@ class ResponseFailure(BaseModel):
 class ResponseIncomplete(BaseModel):
     """Why a response is not complete."""
 
-    reason: Literal["max_output_tokens"] = Field(
+    reason: Literal["max_output_tokens", "content_filter"] = Field(
         description="also where the context has no room for more"
     )
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from modeld.dialects import JSON, StreamEncoder, WholeEncoder
 from modeld.errors import ModeldError
 from modeld.messages import Message, ToolCall
-from modeld.responses import Done, FinishReason, Piece, TokenLogprobs, ToolCallDelta
+from modeld.responses import Done, Piece, TokenLogprobs, ToolCallDelta
 from modeld_openai.errors import blamed
 from modeld_openai.events import EVENTS, json_text, named_event
 from modeld_openai.logprobs import ContentLogprobs
@@ -114,8 +114,7 @@ class ResponseStream(StreamEncoder):
         document = _encode(self._frame.ended(self._output(), done))
         if self._keep is not None:
             self._keep(document, self._said())
-        late = done.finish_reason is FinishReason.LENGTH
-        name = "response.incomplete" if late else "response.completed"
+        name = "response.incomplete" if done.finish_reason.is_cut else "response.completed"
         return written + self._written((name, {"response": msgspec.Raw(document)}))
 
     def failure(self, error: ModeldError, status: int) -> bytes:

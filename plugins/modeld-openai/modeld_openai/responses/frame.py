@@ -38,9 +38,10 @@ class Frame:
         return self._state("in_progress", ())
 
     def ended(self, output: Sequence[Document], done: Done) -> Document:
-        """Return the response as it has ended well, or has become too long."""
-        if done.finish_reason is FinishReason.LENGTH:
-            details = {"reason": "max_output_tokens"}
+        """Return the response as it has ended well, or has been cut off."""
+        if done.finish_reason.is_cut:
+            is_long = done.finish_reason is FinishReason.LENGTH
+            details = {"reason": "max_output_tokens" if is_long else "content_filter"}
             state = self._state("incomplete", output) | {"incomplete_details": details}
         else:
             state = self._state("completed", output) | {"completed_at": int(time.time())}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from modeld.messages import ToolCall
-from modeld.responses import Done, FinishReason, TokenLogprobs
+from modeld.responses import Done, TokenLogprobs
 from modeld_openai.events import json_long_text
 from modeld_openai.logprobs import chat_logprobs
 
@@ -73,7 +73,7 @@ def call_item(name: str, status: Status, call: ToolCall) -> Document:
 
 def last_status(done: Done) -> Status:
     """Return how a generation's last item has ended; all others are completed."""
-    return "incomplete" if done.finish_reason is FinishReason.LENGTH else "completed"
+    return "incomplete" if done.finish_reason.is_cut else "completed"
 
 
 def items_of(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from modeld_openai.responses.documents import OpenAIResponse
 from openai_calls import RESPONSES, post
 
@@ -23,6 +24,7 @@ from tests.support.http.fake_service import FakeService
 USAGE = Usage(prompt_tokens=9, completion_tokens=4, cached_tokens=5, reasoning_tokens=2)
 DONE = Done(finish_reason=FinishReason.STOP, usage=USAGE)
 LONG = Done(finish_reason=FinishReason.LENGTH, usage=USAGE)
+FILTERED = Done(finish_reason=FinishReason.CONTENT_FILTER, usage=USAGE)
 TOOL = {"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": False}
 
 
@@ -136,10 +138,13 @@ def test_thinking_text_and_calls_are_items_in_this_order():
     assert document["status"] == "completed"
 
 
-def test_what_has_become_too_long_is_incomplete_and_so_is_its_last_item():
-    document = whole(ReasoningToken(text="hm"), Token(text="a"), LONG)
+@pytest.mark.parametrize(
+    ("end", "reason"), [(LONG, "max_output_tokens"), (FILTERED, "content_filter")]
+)
+def test_what_is_cut_off_is_incomplete_and_so_is_its_last_item(end, reason):
+    document = whole(ReasoningToken(text="hm"), Token(text="a"), end)
     assert document["status"] == "incomplete"
-    assert document["incomplete_details"] == {"reason": "max_output_tokens"}
+    assert document["incomplete_details"] == {"reason": reason}
     assert document["completed_at"] is None
     assert [item["status"] for item in document["output"]] == ["completed", "incomplete"]
 

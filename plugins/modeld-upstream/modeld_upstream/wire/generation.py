@@ -7,7 +7,6 @@ from typing import Final
 
 import msgspec
 
-from modeld.errors import InvalidRequestError
 from modeld.requests import GenerateRequest
 from modeld.responses import (
     Done,
@@ -36,6 +35,7 @@ _REASONS: Final = {
     "length": FinishReason.LENGTH,
     "tool_calls": FinishReason.TOOL_CALLS,
     "function_call": FinishReason.TOOL_CALLS,
+    "content_filter": FinishReason.CONTENT_FILTER,
 }
 """Other words are a server's own for that the model has ended."""
 
@@ -84,13 +84,8 @@ class Generation:
         """Return the end of the generation, after the last event.
 
         Raises:
-            InvalidRequestError: a filter of the server has ended it.
             UpstreamError: the server has given it up.
         """
-        if self._reason == "content_filter":
-            raise InvalidRequestError(
-                f"server {self._server!r}: its content filter has ended the generation"
-            )
         if self._reason in _FAILED:
             raise UpstreamError(f"server {self._server!r} has given the generation up")
         reason = _REASONS.get(self._reason or "", FinishReason.STOP)
