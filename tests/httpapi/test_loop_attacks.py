@@ -13,7 +13,15 @@ import asyncio
 import gc
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+    Set,
+)
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,12 +141,17 @@ APP = an_app(Path("/nowhere"))
 BODIES = {operation.path: operation.body for operation in APP._operations() if operation.body}
 
 
-def methods(route: GatedRoute) -> Sequence[str]:
-    return sorted(getattr(route.route, "methods", None) or {"GET"})
+def methods(route: GatedRoute) -> Set[str]:
+    # HEAD is served as GET is.
+    return {*(getattr(route.route, "methods", None) or {"GET"})} - {"HEAD"}
 
 
+TEMPLATES = {route.template for route in APP.routes}
 ROUTES = sorted(
-    {(method, route.template) for route in APP.routes for method in methods(route)} - {("HEAD", "")}
+    (method, route.template)
+    for route in APP.routes
+    if f"/v1{route.template}" not in TEMPLATES  # the same route, under another address
+    for method in methods(route)
 )
 
 

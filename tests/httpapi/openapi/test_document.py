@@ -19,11 +19,10 @@ from modeld.errors import QueueFullError, error_codes
 from modeld.httpapi.openapi.failures import REFUSALS
 from modeld.httpapi.routes.infer_body import InferBody
 from modeld.httpapi.server import request_head
-from modeld.plugins.host import PluginHost
 from modeld.settings import Settings
 from modeld.values import ModelSpec
 from tests.httpapi.routes.test_status import BUSY
-from tests.support.http.fake_service import FakeService, ask, client_of, make_app
+from tests.support.http.fake_service import FakeService, ask, client_of, dialects, make_app
 
 EVERY_STATUS = {"200", "400", "403", "404", "406", "408", "413", "414", "415", "422", "429", "431"}
 EVERY_STATUS |= {"500", "503", "504", "507"}
@@ -34,14 +33,6 @@ def document() -> dict[str, Any]:
     app = make_app(FakeService(), Settings(block_plugins=dialects()))
     described: dict[str, Any] = ask(app, "GET", "/openapi.json").json()
     return described
-
-
-def dialects() -> tuple[str, ...]:
-    """Return the installed plugins that bring wire formats, which have such tests of their own."""
-    plugins = PluginHost.discover(Settings())
-    plugins.dialects()
-    provided = {status.name: " ".join(status.provides) for status in plugins.statuses()}
-    return tuple(name for name, provides in provided.items() if "dialect " in provides)
 
 
 def resolved(document: dict[str, Any], node: Any) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
@@ -17,7 +18,7 @@ from starlette.websockets import WebSocket
 
 from modeld.interfaces import PublicRoute
 from modeld.settings import Settings
-from tests.support.http.fake_service import FakeService, ask, make_app
+from tests.support.http.fake_service import FakeService, ask, dialects, make_app
 
 
 async def plain(request: Request) -> Response:
@@ -81,6 +82,7 @@ class Counter(HTTPEndpoint):
 
 
 def document(*routes: Any, settings: Settings | None = None, **headers: str) -> dict[str, Any]:
+    settings = replace(settings or Settings(), block_plugins=dialects())
     app = make_app(FakeService(), settings, routes=list(routes))
     described: dict[str, Any] = ask(app, "GET", "/openapi.json", headers=headers).json()
     OpenAPIV31SpecValidator(described).validate()

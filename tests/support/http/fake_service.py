@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Any
 
 import httpx
@@ -95,6 +96,15 @@ def app_of(
     settings = settings or Settings()
     plugins = PluginHost.discover(settings, {"fake": plugin})
     return create_app(settings, plugins, trusted_hosts=trusted_hosts)
+
+
+@lru_cache
+def dialects() -> tuple[str, ...]:
+    """Return the installed plugins that bring wire formats, which have such tests of their own."""
+    plugins = PluginHost.discover(Settings())
+    plugins.dialects()
+    provided = {status.name: " ".join(status.provides) for status in plugins.statuses()}
+    return tuple(name for name, provides in provided.items() if "dialect " in provides)
 
 
 @asynccontextmanager
