@@ -12,6 +12,7 @@ BUILT_IN: Final[Mapping[str, str]] = {
     "serve": "Serve models over HTTP until SIGTERM or Ctrl-C.",
     "run": "Generate text from PROMPT with MODEL in this terminal, without a server.",
     "models": "List the models that can be served.",
+    "plan": "Say what a request for each MODEL would bring about, and do nothing of it.",
     "plugins": "List the installed plugins, the broken ones with the reason.",
     "check": "Check that PLUGIN keeps to the contracts of what it brings.",
     "doctor": "Find what is wrong with this machine and these settings, and say the fix.",

@@ -6,9 +6,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 
+from modeld.errors import NotSupportedError
 from modeld.requests import AnyUnaryRequest, GenerateRequest, KeepAliveSeconds
 from modeld.responses import AnyUnaryResponse, Chunk
-from modeld.status import Readiness, ServiceStatus
+from modeld.status import ModelPlan, Readiness, ServiceStatus
 from modeld.values import ModelSpec, PluginStatus
 
 
@@ -76,6 +77,15 @@ class ModelService(ABC):
     @abstractmethod
     async def pin(self, model: str, *, pinned: bool) -> None:
         """Set whether a model stays in memory when others need its bytes; load nothing."""
+
+    async def plan(self, model: str) -> ModelPlan:  # noqa: ARG002  (for those who override it)
+        """Return what a request for a model would bring about if it came now, and change nothing.
+
+        Raises:
+            NotSupportedError: this service cannot tell; the default says so.
+            ModeldError: there is no such model, or it cannot be used.
+        """
+        raise NotSupportedError("this service does not plan")
 
     @abstractmethod
     async def status(self) -> ServiceStatus:

@@ -24,6 +24,11 @@ def size_of(text: str, unit_bytes: int) -> int | None:
     return int(size) if size.denominator == 1 else None
 
 
+def whole_mib(size_bytes: int) -> int:
+    """Return a size in MiB, rounded up, so that what is held never looks smaller than it is."""
+    return -(-size_bytes >> 20)
+
+
 def size_text(size_bytes: int) -> str:
     """Return a size in the unit that keeps it short, like ``93.8 MiB``."""
     size, units = float(size_bytes), iter(("B", "KiB", "MiB", "GiB"))

@@ -95,3 +95,39 @@ class Readiness(Value, frozen=True, kw_only=True):
 
     ready: bool
     reason: str
+
+
+class PlanOutcome(StrEnum):
+    """What a request for a model would bring about if it came now."""
+
+    RESIDENT = "resident"
+    LOADING = "loading"
+    LOADS = "loads"
+    EVICTS = "evicts"
+    WAITS = "waits"
+    REFUSED = "refused"
+    NEVER = "never"
+
+
+class ModelPlan(Value, frozen=True, kw_only=True):
+    """What a request for one model would bring about if it came now.
+
+    ``resident``: the model is in memory; ``loading``: it is on its way there; ``loads``: its load
+    would begin at once; ``evicts``: once the models in ``evicts`` have left; ``waits``: others must
+    finish first, or the model itself is leaving; ``refused``: the request would be refused now, and
+    may be served later; ``never``: it is refused however long one waits.
+
+    ``needed_bytes`` is what a load reserves. ``short_bytes`` is how much of that is not free now,
+    or, with ``never``, how much more it is than there will ever be. ``wait_s`` is the forecast of
+    when the request would be served, ``None`` where nobody can say. ``reason`` is the code of the
+    error that the request would get, and ``message`` its words.
+    """
+
+    model: str
+    outcome: PlanOutcome
+    needed_bytes: int
+    short_bytes: int = 0
+    evicts: tuple[str, ...] = ()
+    wait_s: float | None = None
+    reason: str | None = None
+    message: str | None = None

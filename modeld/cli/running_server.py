@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What a server that runs says of its plugins."""
+"""What a server that runs says of its plugins and plans."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from typing import Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -18,12 +18,21 @@ from modeld.values import PluginStatus, Value
 TIMEOUT_S: Final = 10.0
 """How long a server may take to say it; one that is busy with models says it at once."""
 
+PLAN_TIMEOUT_S: Final = 120.0
+"""How long it may take to plan: it may have to measure the models first."""
+
 MOST_BYTES: Final = 16 << 20
 _SHOWN: Final = 200
 
+T = TypeVar("T")
 
-class _List(Value, frozen=True, kw_only=True):
+
+class _Plugins(Value, frozen=True, kw_only=True):
     plugins: tuple[PluginStatus, ...]
+
+
+class _Plans(Value, frozen=True, kw_only=True):
+    plans: tuple[dict[str, Any], ...]
 
 
 def plugins_of(url: str, api_key_file: str) -> Sequence[PluginStatus]:
@@ -33,26 +42,49 @@ def plugins_of(url: str, api_key_file: str) -> Sequence[PluginStatus]:
         ConfigurationError: the address is none, or the file has no key.
         ModeldError: the server cannot be asked, or has refused.
     """
+    return _asked(url, api_key_file, "plugins", _Plugins).plugins
+
+
+def plans_of(url: str, api_key_file: str, models: Sequence[str]) -> Sequence[dict[str, Any]]:
+    """Return what requests for these models would bring about at the server at ``url``.
+
+    Raises:
+        ConfigurationError: the address is none, or the file has no key.
+        ModeldError: the server cannot be asked, or has refused.
+    """
+    body = msgspec.json.encode({"models": models})
+    return _asked(url, api_key_file, "plan", _Plans, body).plans
+
+
+def _asked(
+    url: str,
+    api_key_file: str,
+    path: str,
+    kind: type[T],
+    body: bytes | None = None,
+) -> T:
+    timeout_s = TIMEOUT_S if body is None else PLAN_TIMEOUT_S
     address = urlsplit(url)
     if address.scheme not in {"http", "https"} or not address.hostname:
         raise ConfigurationError(f"--server: {url!r} is no address like http://127.0.0.1:8080")
-    headers = {"Accept": "application/json"}
+    headers = {"Accept": "application/json", "Content-Type": "application/json"}
     if api_key_file:
         headers["Authorization"] = f"Bearer {keys_in(api_key_file)[0].decode('latin-1')}"
     try:
         connection = (HTTPSConnection if address.scheme == "https" else HTTPConnection)(
-            address.hostname, address.port, timeout=TIMEOUT_S
+            address.hostname, address.port, timeout=timeout_s
         )
-        connection.request("GET", f"{address.path.rstrip('/')}/plugins", headers=headers)
+        method = "GET" if body is None else "POST"
+        connection.request(method, f"{address.path.rstrip('/')}/{path}", body, headers)
         response = connection.getresponse()
-        status, body = response.status, response.read(MOST_BYTES)
+        status, document = response.status, response.read(MOST_BYTES)
         connection.close()
     except (OSError, HTTPException, ValueError) as exc:
-        raise ModeldError(f"{url} cannot be asked for its plugins: {exc}") from exc
+        raise ModeldError(f"{url} cannot be asked for its {path}: {exc}") from exc
     if status != 200:
-        said = visible(body[:_SHOWN].decode(errors="replace"))
-        raise ModeldError(f"{url} has refused to list its plugins: {status}: {said}")
+        said = visible(document[:_SHOWN].decode(errors="replace"))
+        raise ModeldError(f"{url} has refused to say its {path}: {status}: {said}")
     try:
-        return msgspec.json.decode(body, type=_List).plugins
+        return msgspec.json.decode(document, type=kind)
     except msgspec.DecodeError as exc:
-        raise ModeldError(f"{url} has listed no plugins: {exc}") from exc
+        raise ModeldError(f"{url} has not said its {path}: {exc}") from exc

@@ -36,6 +36,7 @@ from modeld.httpapi.routes.operations import (
     query_names,
     served_path,
 )
+from modeld.httpapi.routes.plans import Plans
 from modeld.httpapi.routes.plugins import Plugins
 from modeld.httpapi.routes.root import divided
 from modeld.httpapi.routes.status import Status
@@ -182,6 +183,7 @@ class ModeldApp:
     def _operations(self) -> tuple[Operation, ...]:
         return (
             *Models(self.service).operations(),
+            *Plans(self.service, self.settings.max_body_bytes).operations(),
             *Status(self.service).operations(),
             *Health(self.service, self._keys).operations(),
             *Plugins(self.service).operations(),

@@ -21,7 +21,7 @@ from modeld.pythonapi.options import (
     TokenizeOptions,
 )
 from modeld.responses import Chunk, EmbedResponse, RerankResponse, TokenizeResponse
-from modeld.status import ServiceStatus
+from modeld.status import ModelPlan, ServiceStatus
 from modeld.values import ModelSpec
 
 
@@ -142,6 +142,10 @@ class BlockingModels:
     def pin(self, model: str, *, pinned: bool = True) -> None:
         """Set whether a model stays in memory when others need its bytes; load nothing."""
         self._loop.call(self._models.pin(model, pinned=pinned))
+
+    def plan(self, model: str) -> ModelPlan:
+        """Return what a request for a model would bring about if it came now; nothing happens."""
+        return self._loop.call(self._models.plan(model))
 
     def status(self) -> ServiceStatus:
         """Return what is loaded, what it holds, and what the budget is."""

@@ -43,7 +43,7 @@ from modeld.responses import (
     TokenizeResponse,
 )
 from modeld.sampling import SamplingParameter
-from modeld.status import ServiceStatus
+from modeld.status import ModelPlan, ServiceStatus
 from modeld.values import ModelSpec
 
 R = TypeVar("R", bound=AnyUnaryResponse)
@@ -200,6 +200,11 @@ class Models:
         """Set whether a model stays in memory when others need its bytes; load nothing."""
         await self._start()
         await self._service.pin(model, pinned=pinned)
+
+    async def plan(self, model: str) -> ModelPlan:
+        """Return what a request for a model would bring about if it came now; nothing happens."""
+        await self._start()
+        return await self._service.plan(model)
 
     async def status(self) -> ServiceStatus:
         """Return what is loaded, what it holds, and what the budget is."""

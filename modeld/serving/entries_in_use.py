@@ -87,6 +87,19 @@ class EntriesInUse:
             if self._registry.known(spec.id).version == made.spec.version:
                 return self._put(made)
 
+    async def looked_up(self, model: str, check_open: Callable[[], None]) -> ModelEntry:
+        """Return the entry that a request would use, which does not come into use by that.
+
+        Raises:
+            ModeldError: as :meth:`find` raises it.
+        """
+        check_open()
+        spec = await (self._named(model) if model else self._unnamed())
+        entry = self._entries.get(spec.id)
+        if entry is not None and entry.spec.version == spec.version:
+            return entry
+        return await self._maker.make(spec)
+
     def drop_vanished(self) -> None:
         """Let go of the models that no source has any more, or whose file cannot be used now."""
         for entry in list(self._entries.values()):  # the pool may forget some meanwhile

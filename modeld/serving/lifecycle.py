@@ -19,6 +19,7 @@ from modeld.serving.loader import Loader
 from modeld.serving.scheduling import refusals
 from modeld.serving.scheduling.decision import Close, Death, Decision
 from modeld.serving.scheduling.scheduler import ModelScheduler
+from modeld.serving.state.cooldown import FIRST_S
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.memory_need import RETRY_S, MemoryNeed
 from modeld.serving.state.model_entry import ModelEntry
@@ -81,6 +82,33 @@ class Lifecycle:
                 assert_never(leaving)
         self._gone(entry, instance, leaving.reason)
 
+    async def measure_for_plan(self, entry: ModelEntry) -> None:
+        """Settle what a model needs, for who only wants to know it.
+
+        Raises:
+            ModeldError: it cannot be measured, and so not be loaded.
+        """
+        need = entry.need
+        need.begin_measuring()
+        try:
+            need.settle(await self._loader.measure(entry))
+        except asyncio.CancelledError:
+            need.reopen(self._clock())
+            raise
+        except Exception as exc:
+            need.reopen(self._clock() + RETRY_S)
+            if self._is_unloadable(need, exc):
+                need.reopen(self._clock())
+                raise refusals.load_failed(entry, exc, FIRST_S) from exc
+        finally:
+            self._scheduler.touch(entry)  # who waits for the model has waited for this too
+            self._decide()
+
+    def _is_unloadable(self, need: MemoryNeed, exc: Exception) -> bool:
+        """Return whether what a measurement has failed with says that a load would fail too."""
+        is_unusable = isinstance(exc, ModeldError) and not exc.retryable
+        return is_unusable or not self._scheduler.ledger.can_ever_hold(need.size_bytes)
+
     async def _measure(self, entry: ModelEntry, need: MemoryNeed) -> None:
         """Settle this need; if the file changes meanwhile, the entry has another one by then."""
         try:
@@ -97,8 +125,7 @@ class Lifecycle:
         need.reopen(now_s + RETRY_S)
         if entry.need is not need:
             return
-        is_unusable = isinstance(exc, ModeldError) and not exc.retryable
-        if is_unusable or not self._scheduler.ledger.can_ever_hold(need.size_bytes):
+        if self._is_unloadable(need, exc):
             need.reopen(now_s)  # the cool-down is what it waits for
             self._on_failure(entry, exc)
         else:

@@ -26,10 +26,11 @@ from modeld.requests import KeepAliveSeconds
 from modeld.serving.lifecycle import Lifecycle
 from modeld.serving.loader import Loader
 from modeld.serving.scheduling import refusals
+from modeld.serving.scheduling.rehearsal import rehearse
 from modeld.serving.scheduling.scheduler import ModelScheduler
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.ticket import Ended, Queued, Running, Ticket
-from modeld.status import EvictionReason
+from modeld.status import EvictionReason, ModelPlan
 
 log = logging.getLogger("modeld.pool")
 
@@ -81,6 +82,7 @@ class Pool:
         self._wake: asyncio.TimerHandle | None = None
         self._refusal: ModeldError | None = None
         self._changed = asyncio.Event()
+        self._measuring = asyncio.Lock()
 
     @property
     def warm_workers(self) -> int:
@@ -219,6 +221,22 @@ class Pool:
             self.drain(entry, EvictionReason.UNLOAD_REQUESTED)
             # Those that were there, and not whatever is there: who waits may load the model anew.
             await self._until(lambda: not any(each in entry.instances for each in leaving))
+
+    async def plan(self, entry: ModelEntry) -> ModelPlan:
+        """Return what a request for the model would bring about now, and change nothing.
+
+        ``entry`` is one in use, or one that was made for this. Where its estimate leaves open
+        whether the model fits, it is measured first, as it would be before a load.
+        """
+        while True:
+            rehearsed = rehearse(self.scheduler, entry, self._clock())
+            if not rehearsed.is_open:
+                return rehearsed.plan
+            need = entry.need
+            async with self._measuring:  # one at a time, for each takes a worker
+                if not need.is_being_measured:
+                    await self._lifecycle.measure_for_plan(entry)
+            await self._until(lambda need=need: not need.is_being_measured)  # type: ignore[misc]
 
     def pin(self, entry: ModelEntry, *, pinned: bool) -> None:
         """Keep the model in memory whoever needs the bytes, once it is there; or no longer."""

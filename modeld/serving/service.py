@@ -44,7 +44,7 @@ from modeld.serving.scheduling.scheduler import ModelScheduler
 from modeld.serving.state.budget import Ledger
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.settings import Settings
-from modeld.status import Readiness, ServiceState, ServiceStatus
+from modeld.status import ModelPlan, Readiness, ServiceState, ServiceStatus
 from modeld.validation import (
     check_served,
     checked_own_sampling,
@@ -270,6 +270,10 @@ class LocalService(ModelService):
         if entry is None and not pinned:
             return
         self._pool.pin(entry or await self._entry(model), pinned=pinned)
+
+    async def plan(self, model: str) -> ModelPlan:
+        """Return what a request for a model would bring about now, and change nothing."""
+        return await self._pool.plan(await self._entries.looked_up(model, self._check_running))
 
     async def status(self) -> ServiceStatus:
         """Return a snapshot of everything."""

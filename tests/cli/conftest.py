@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.cli.told_server import server
 from tests.support.gguf.gguf_corpus import write_model
 from tests.support.log_state import own_log
 
-__all__ = ["own_log"]
+__all__ = ["own_log", "server"]
 
 RIG = Path(__file__).parent.parent / "support" / "worker_rig"
 

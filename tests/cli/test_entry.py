@@ -34,6 +34,7 @@ SHORT = {
     "serve": ["serve", "--show-config"],
     "run": ["run", "模型.gguf", "from → to"],
     "models": ["models"],
+    "plan": ["plan", "模型.gguf"],
     "plugins": ["plugins"],
     "check": ["check", "lru"],
     "doctor": ["doctor", "--no-measure"],

@@ -47,6 +47,7 @@ def test_every_verb_waits_for_its_outcome() -> None:
         models.load("m", keep_alive_s=3)
         models.pin("m")
         models.unload("m")
+        assert models.plan("m").outcome == "loads"
         assert models.status() == service.snapshot
     assert service.calls == ["start", "refresh", "load m for 3", "pin m", "unload m", "aclose"]
 

@@ -160,6 +160,7 @@ def test_the_models_are_listed_loaded_pinned_and_unloaded() -> None:
             await models.pin("m")
             await models.pin("m", pinned=False)
             await models.unload("m")
+            assert (await models.plan("m")).outcome == "loads"
             assert await models.status() == service.snapshot
             with pytest.raises(ModelNotFoundError):
                 await models.load("n")

@@ -16,6 +16,7 @@ from modeld.errors import InvalidRequestError
 from modeld.httpapi.exchange.json_response import document
 from modeld.httpapi.routes.operations import Operation
 from modeld.interfaces import ModelService
+from modeld.sizes import whole_mib
 from modeld.status import InstanceState, InstanceStatus, ServiceState, ServiceStatus
 
 USUAL_LIMIT: Final = 100
@@ -183,10 +184,10 @@ def _document(status: ServiceStatus, page: Sequence[InstanceStatus]) -> StatusDo
         state=status.state,
         instances=[_item(instance) for instance in page],
         instances_total=len(status.instances),
-        budget_mb=_mib(status.budget_bytes or 0),
-        held_mb=_mib(status.held_bytes),
-        used_est_mb=_mib(status.held_bytes),
-        margin_mb=_mib(status.margin_bytes),
+        budget_mb=whole_mib(status.budget_bytes or 0),
+        held_mb=whole_mib(status.held_bytes),
+        used_est_mb=whole_mib(status.held_bytes),
+        margin_mb=whole_mib(status.margin_bytes),
         error=status.error,
         last_error=status.last_error,
         loads_total=status.loads_total,
@@ -207,8 +208,8 @@ def _item(instance: InstanceStatus) -> InstanceItem:
         model_id=instance.model_id,
         state=instance.state,
         last_used_unix=instance.last_used_unix,
-        held_mb=_mib(instance.held_bytes),
-        est_vram_mb=_mib(instance.held_bytes),
+        held_mb=whole_mib(instance.held_bytes),
+        est_vram_mb=whole_mib(instance.held_bytes),
         queue_len=instance.queue_len,
         inflight=instance.inflight,
         max_queue_depth=instance.max_queue_depth,
@@ -222,8 +223,3 @@ def _item(instance: InstanceStatus) -> InstanceItem:
         last_error=instance.last_error,
         log_tail=list(instance.log_tail),
     )
-
-
-def _mib(size_bytes: int) -> int:
-    """Return a size in MiB, rounded up, so that what is held never looks smaller than it is."""
-    return -(-size_bytes >> 20)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -66,7 +65,7 @@ class EvictionPlanner:
         self.min_residence_s = min_residence_s
         self._max_overtake_s = max_overtake_s
         self._contended_since_s = math.inf
-        self._ranks = itertools.count()
+        self._next_rank = 0
 
     @property
     def term_s(self) -> float:
@@ -247,7 +246,8 @@ class EvictionPlanner:
         every decision, and each would take a part of what the other counts on.
         """
         if not entry.has_claim:
-            entry.claim_rank = next(self._ranks)
+            entry.claim_rank = self._next_rank
+            self._next_rank += 1
 
 
 def _held_bytes(evictable: Iterable[_Evictable]) -> int:

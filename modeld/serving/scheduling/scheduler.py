@@ -62,6 +62,7 @@ class ModelScheduler:
         max_overtake_s: float,
     ) -> None:
         self.ledger = ledger
+        self.policy = policy
         self.entries: dict[str, ModelEntry] = {}
         self._index = EntryIndex()
         self._absent = Absent(self.entries)

@@ -10,7 +10,7 @@ from modeld import ModelService, ModelSpec
 from modeld.errors import ModelNotFoundError
 from modeld.requests import AnyUnaryRequest, GenerateRequest, KeepAliveSeconds
 from modeld.responses import AnyUnaryResponse, Chunk, TextResponse
-from modeld.status import Readiness, ServiceState, ServiceStatus
+from modeld.status import ModelPlan, PlanOutcome, Readiness, ServiceState, ServiceStatus
 from modeld.testing.doubles.scripted import GENERATION, Step, play
 from modeld.values import PluginStatus
 
@@ -130,6 +130,11 @@ class FakeService(ModelService):
         """Note that it was called."""
         self._known(model)
         self.calls.append(f"{'pin' if pinned else 'unpin'} {model}")
+
+    async def plan(self, model: str) -> ModelPlan:
+        """Return that it would be loaded at once."""
+        self._known(model)
+        return ModelPlan(model=model, outcome=PlanOutcome.LOADS, needed_bytes=1 << 20, wait_s=1.0)
 
     async def status(self) -> ServiceStatus:
         """Return ``snapshot``."""

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Tries out on a copy of the scheduler what a request would bring about.
+
+A second set of rules that only looks would say something else than what then happens, sooner or
+later. So the scheduler itself decides, on a copy of what it knows, and nobody carries it out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+from modeld.errors import ModeldError, ModelExceedsBudgetError
+from modeld.serving.scheduling.decision import Decision
+from modeld.serving.scheduling.scheduler import ModelScheduler
+from modeld.serving.state import phases
+from modeld.serving.state.budget import Ledger
+from modeld.serving.state.model_entry import ModelEntry
+from modeld.serving.state.phases import Draining, Leaving, Ready
+from modeld.serving.state.ticket import Running, Ticket
+from modeld.status import EvictionReason, ModelPlan, PlanOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """A plan; it is ``open`` while a measurement may still say that the model needs less."""
+
+    plan: ModelPlan
+    is_open: bool
+
+
+class _Unheard:
+    """Stands in a copy for the future of a request, so that nobody is woken."""
+
+    def __init__(self) -> None:
+        self.error: ModeldError | None = None
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, running: Running) -> None:
+        """Tell nobody."""
+
+    def set_exception(self, error: ModeldError) -> None:
+        self.error = error
+
+
+def rehearse(scheduler: ModelScheduler, entry: ModelEntry, now_s: float) -> Rehearsed:
+    """Return what a request for a model would bring about at ``now_s``, and change nothing.
+
+    ``entry`` is the scheduler's own, or one that was made for the model as its file is now.
+    """
+    trial, tried = _copied(scheduler, entry)
+    known = trial.entries.get(tried.spec.id)
+    if known is not None and known is not tried:
+        known.renew(tried)
+        trial.drain(known, EvictionReason.FILE_CHANGED)
+        tried = known
+    free_bytes = trial.ledger.free_bytes
+    forecast_s = trial.forecast_s(tried, now_s)
+    future: Any = _Unheard()
+    ticket = Ticket(now_s, future)
+    try:
+        trial.join(tried, ticket, now_s)
+    except ModeldError as exc:
+        return Rehearsed(_refused(tried, exc, trial.ledger), is_open=False)
+    decision = trial.decide(now_s)
+    if future.error is not None:
+        return Rehearsed(_refused(tried, future.error, trial.ledger), is_open=False)
+    outcome = _outcome(tried, ticket, decision)
+    evicts = outcome is PlanOutcome.EVICTS
+    is_there = outcome in (PlanOutcome.RESIDENT, PlanOutcome.LOADING)
+    short_bytes = 0 if is_there else max(0, tried.need.size_bytes - free_bytes)
+    plan = ModelPlan(
+        model=tried.spec.id,
+        outcome=outcome,
+        needed_bytes=tried.need.size_bytes,
+        short_bytes=int(short_bytes),
+        evicts=tuple(sorted(each.spec.id for each in tried.victims)) if evicts else (),
+        wait_s=0.0 if isinstance(ticket.phase, Running) else forecast_s,
+    )
+    return Rehearsed(plan, is_open=tried.need.is_being_measured)
+
+
+def _outcome(entry: ModelEntry, ticket: Ticket, decision: Decision) -> PlanOutcome:
+    """Return where a request stands that has joined and about which was decided."""
+    if any(load.entry is entry for load in decision.loads):
+        return PlanOutcome.LOADS
+    staying = [each for each in entry.instances if not isinstance(each.phase, Leaving)]
+    if isinstance(ticket.phase, Running) or any(isinstance(e.phase, Ready) for e in staying):
+        return PlanOutcome.RESIDENT
+    if staying:
+        return PlanOutcome.LOADING
+    # Claimed by one that grows, they go for what is loaded already.
+    return PlanOutcome.EVICTS if entry.victims and not entry.instances else PlanOutcome.WAITS
+
+
+def _refused(entry: ModelEntry, error: ModeldError, ledger: Ledger) -> ModelPlan:
+    needed_bytes = entry.need.size_bytes
+    is_final = isinstance(error, ModelExceedsBudgetError)
+    limits = [ledger.limit_bytes, ledger.capacity.size_bytes]
+    most = min((limit for limit in limits if limit is not None), default=math.inf)
+    return ModelPlan(
+        model=entry.spec.id,
+        outcome=PlanOutcome.NEVER if is_final else PlanOutcome.REFUSED,
+        needed_bytes=needed_bytes,
+        short_bytes=int(max(0, needed_bytes - most)) if is_final else 0,
+        wait_s=error.retry_after_s,
+        reason=error.code,
+        message=error.message,
+    )
+
+
+def _copied(scheduler: ModelScheduler, entry: ModelEntry) -> tuple[ModelScheduler, ModelEntry]:
+    """Return a scheduler that knows the same, and the entry in it; nothing is carried over back.
+
+    What no decision changes is shared: specs, engines, backends, and models that are absent, of
+    which there may be hundreds.
+    """
+    memo: dict[int, Any] = {id(scheduler.policy): scheduler.policy}
+    for each in {*scheduler.entries.values(), entry}:
+        if each is not entry and each.has_nothing_left:
+            memo[id(each)] = each
+            continue
+        memo.update((id(shared), shared) for shared in _unchanging(each))
+        memo.update((id(ticket.granted), _Unheard()) for ticket in _tickets(each))
+    return deepcopy((scheduler, entry), memo)
+
+
+def _tickets(entry: ModelEntry) -> Iterator[Ticket]:
+    """Yield the requests that an entry knows, those too that are over and have anchored a drain."""
+    yield from entry.queue.waiting
+    yield from entry.queue.running
+    for instance in entry.instances:
+        if isinstance(instance.phase, Draining):
+            yield from instance.phase.anchors
+
+
+def _unchanging(entry: ModelEntry) -> Iterator[object]:
+    """Yield what an entry has that no decision changes."""
+    yield from (entry.spec, entry.backend, entry.options, entry.capabilities)
+    for instance in entry.instances:
+        yield instance.spec
+        yield from phases.engines(instance.phase)
