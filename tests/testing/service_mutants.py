@@ -26,7 +26,7 @@ from modeld import (
 from modeld.errors import InternalError, ModeldError, ModelNotFoundError
 from modeld.requests import AnyUnaryRequest, KeepAliveSeconds
 from modeld.responses import AnyUnaryResponse, EmbedResponse, Usage
-from modeld.status import Readiness, ServiceStatus
+from modeld.status import ModelPlan, Readiness, ServiceStatus
 from modeld.testing import ServiceContract
 from modeld.testing.doubles.application import NEEDED
 from modeld.values import PluginStatus
@@ -109,6 +109,9 @@ class Wrapped(ModelService):
     async def pin(self, model: str, *, pinned: bool) -> None:
         await self.inner.pin(model, pinned=pinned)
 
+    async def plan(self, model: str) -> ModelPlan:
+        return await self.inner.plan(model)
+
     async def status(self) -> ServiceStatus:
         return await self.inner.status()
 
@@ -164,6 +167,24 @@ class ForgetsOnRefresh(Wrapped):
 class CountsInText(Wrapped):
     async def status(self) -> ServiceStatus:
         return replace(await super().status(), uptime_s="long")
+
+
+@fails("test_a_plan_is_what_then_happens")
+class LoadsToPlan(Wrapped):
+    async def plan(self, model: str) -> ModelPlan:
+        plan = await super().plan(model)
+        await self.load(model)
+        return plan
+
+
+@fails("test_a_plan_is_what_then_happens")
+class PlansOnce(Wrapped):
+    planned: ModelPlan | None = None
+
+    async def plan(self, model: str) -> ModelPlan:
+        plan = await super().plan(model)
+        self.planned = self.planned or plan
+        return self.planned
 
 
 @fails("test_reads_load_nothing")

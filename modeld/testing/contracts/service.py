@@ -21,7 +21,7 @@ from modeld.errors import (
 )
 from modeld.requests import EmbedRequest, TokenizeRequest
 from modeld.responses import PIECES
-from modeld.status import Readiness, ServiceStatus
+from modeld.status import ModelPlan, Readiness, ServiceStatus
 from modeld.testing.contract import Contract, DisclaimedError, assert_that, check
 from modeld.testing.leftovers import nothing_left
 from modeld.values import PluginStatus
@@ -152,6 +152,28 @@ class ServiceContract(Contract):
                     InvalidRequestError, partial(_all, service, request), f"a wrong {field}"
                 )
                 assert_that(exc.field == field, f"a wrong {field} was refused as {exc.field!r}")
+
+    @check(STARTS)
+    async def test_a_plan_is_what_then_happens(self) -> None:
+        """It names the model, loads nothing, and after a load the model is in memory."""
+        async with self.started() as service:
+            try:
+                plan = await service.plan(self.model)
+            except NotSupportedError as exc:
+                raise DisclaimedError("the service does not plan") from exc
+            _check_value("plan", plan, ModelPlan)
+            assert_that(plan.model == self.model, f"the plan is for {plan.model!r}")
+            loads = (await service.status()).loads_total
+            assert_that(loads == 0, "a plan has loaded the model; nothing may happen by it")
+            await _expect(
+                ModelNotFoundError, lambda: service.plan(NOBODY), "plan of a model there is not"
+            )
+            await service.load(self.model)
+            outcome = (await service.plan(self.model)).outcome
+            assert_that(
+                outcome in {"resident", "loading"},
+                f"the plan for a loaded model is {outcome!r}, not 'resident'",
+            )
 
     @check(STARTS)
     async def test_what_the_model_does_not_declare_is_refused(self) -> None:
