@@ -198,3 +198,21 @@ def test_a_start_that_failed_is_tried_again_with_the_budget_it_has() -> None:
         free()
 
     asyncio.run(main())
+
+
+def test_a_close_that_fails_gives_the_budget_back_all_the_same() -> None:
+    async def main() -> None:
+        counter = Counter(a_shelf(), memory_budget_mb=150)
+        await counter.service.start()
+
+        async def fail() -> None:
+            await close()
+            raise OSError("a plugin's lifespan broke")
+
+        close = counter.service._pool.aclose
+        counter.service._pool.aclose = fail  # type: ignore[method-assign]
+        with pytest.raises(OSError, match="lifespan"):
+            await counter.service.aclose()
+        free()
+
+    asyncio.run(main())

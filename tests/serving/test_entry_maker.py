@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from msgspec.structs import replace
 
 from modeld import Done, MemoryEstimate, ModelSpec, Options
 from modeld.errors import DrainingError, InvalidRequestError, LoadFailedError
 from modeld.serving import entry_maker
+from modeld.serving.state.model_entry import ModelEntry
 from tests.support.serving.counter import Counter, SpeakerBackend, a_counter, a_shelf, until
+from tests.support.serving.fakes import an_entry
 from tests.support.serving.sources import Files
 
 
@@ -178,3 +181,30 @@ def test_a_disk_that_does_not_answer_does_not_forbid_the_start(
     with caplog.at_level(logging.ERROR):
         asyncio.run(main())
     assert "the options of the models name a file that does not answer" in caplog.text
+
+
+def test_an_entry_is_made_anew_for_other_options_while_the_old_one_is_made() -> None:
+    """Else the request for the new version would get what was made for the old one."""
+
+    async def main() -> None:
+        async with a_counter(a_shelf()) as counter:
+            made: list[object] = []
+            may_go_on = threading.Event()
+
+            def make(spec: ModelSpec) -> ModelEntry:
+                may_go_on.wait()
+                made.append(spec.options)
+                return an_entry(counter.backend, spec.id)
+
+            maker = entry_maker.EntryMaker(make)
+            spec = ModelSpec(id="a", name="a", path="a", options={"context": 1})
+            other = replace(spec, options={"context": 2})
+            asked = [asyncio.ensure_future(maker.make(each)) for each in (spec, spec, other)]
+            await asyncio.sleep(0)
+            may_go_on.set()
+            first, again, fresh = await asyncio.gather(*asked)
+            assert first is again
+            assert fresh is not first
+            assert sorted(map(str, made)) == ["{'context': 1}", "{'context': 2}"]
+
+    asyncio.run(main())
