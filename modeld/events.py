@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from modeld.status import EvictionReason
+from modeld.status import EvictionReason, PlanOutcome
 from modeld.values import Value
 
 
@@ -72,17 +72,22 @@ class RequestRefused(Value, frozen=True, kw_only=True, tag=True):
 
 
 class RequestStarted(Value, frozen=True, kw_only=True, tag=True):
-    """A request has a slot, after ``queue_wait_s`` in its model's queue."""
+    """A request has a slot, after ``queue_wait_s`` in its model's queue.
+
+    ``placement`` is where it stood as it came, in the words of a plan: the model was ``resident``,
+    say, or others had to leave first.
+    """
 
     request_id: str
     model: str
     queue_wait_s: float
+    placement: PlanOutcome = PlanOutcome.RESIDENT
 
 
 class RequestFinished(Value, frozen=True, kw_only=True, tag=True):
     """A request that had started is over.
 
-    ``outcome`` is ``stop``, ``length``, ``answered`` (a unary one), ``cancelled`` or an error code.
+    ``outcome`` is a finish reason, ``answered`` (a unary one), ``cancelled`` or an error code.
     ``gaps_s`` holds the times between successive tokens in seconds, the first 8,192 of them;
     ``first_token_s`` counts from the request's arrival.
     """

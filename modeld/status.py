@@ -36,7 +36,8 @@ class InstanceStatus(Value, frozen=True, kw_only=True):
     ``held_bytes`` is the larger of the estimate and what was measured after the load.
     ``last_used_unix`` is in seconds; 0 means never. A ``pinned`` model makes room for no other.
     ``expires_in_s`` is in how many seconds it leaves memory if nobody uses it from now on; ``None``
-    if it stays.
+    if it stays. ``reason`` is why a model that leaves does so, or the code of the error that one
+    has failed with that is not tried for a while.
     The tokens are those since the start; ``completion_tokens_total`` grows while requests run.
     """
 
@@ -54,6 +55,7 @@ class InstanceStatus(Value, frozen=True, kw_only=True):
     loads_total: int = 0
     prompt_tokens_total: int = 0
     completion_tokens_total: int = 0
+    reason: str | None = None
     last_error: str | None = None
     log_tail: tuple[str, ...] = ()
 

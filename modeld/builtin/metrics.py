@@ -33,7 +33,8 @@ from modeld.events import (
     RequestStarted,
     WorkerExited,
 )
-from modeld.status import EvictionReason
+from modeld.responses import FinishReason
+from modeld.status import EvictionReason, PlanOutcome
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 EXIT_CAUSES = ("signal", "exit", "stall", "garbage", "closed")
@@ -49,6 +50,15 @@ REFUSALS = (
     ("503", "too_many_connections"),
 )
 """What is refused while it is read: the status and the reason."""
+
+PLACEMENTS = (
+    PlanOutcome.RESIDENT,
+    PlanOutcome.LOADING,
+    PlanOutcome.LOADS,
+    PlanOutcome.EVICTS,
+    PlanOutcome.WAITS,
+)
+"""Where a request's model stood as it came; who was refused is counted by its reason."""
 
 SHORT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 """Buckets for waits."""
@@ -96,7 +106,7 @@ class Metrics(Observer):
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._words = {"stop", "length", "answered", "cancelled", *error_codes()}
+        self._words = {*map(str, FinishReason), "answered", "cancelled", *error_codes()}
         self._make_http_metrics()
         self._make_request_metrics()
         self._make_model_metrics()
@@ -164,7 +174,7 @@ class Metrics(Observer):
     def _make_request_metrics(self) -> None:
         self._requests = self._counter(
             "modeld_requests_total",
-            "Requests by how they ended: stop, length, answered, cancelled or an error's code.",
+            "Requests by how they ended: a finish reason, answered, cancelled or an error's code.",
             ("model", "outcome"),
         )
         self._prompt_tokens = self._counter(
@@ -173,6 +183,13 @@ class Metrics(Observer):
         self._completion_tokens = self._counter(
             "modeld_completion_tokens_total", "Tokens generated.", ("model",)
         )
+        self._placed = self._counter(
+            "modeld_requests_placed_total",
+            "Requests that were served, by where their model stood as they came.",
+            ("placement",),
+        )
+        for placement in PLACEMENTS:
+            self._placed.labels(placement)
         self._queue_wait = self._histogram(
             "modeld_queue_wait_seconds",
             "Time that a request waited for its slot, a load included.",
@@ -239,6 +256,8 @@ class Metrics(Observer):
         match event:
             case RequestStarted():
                 self._queue_wait.observe(event.queue_wait_s)
+                known = event.placement in PLACEMENTS
+                self._placed.labels(event.placement if known else "other").inc()
             case RequestRefused():
                 self._requests.labels(model, self._word(event.reason)).inc()
                 if event.reason in BACKPRESSURE:

@@ -26,11 +26,11 @@ from modeld.requests import KeepAliveSeconds
 from modeld.serving.lifecycle import Lifecycle
 from modeld.serving.loader import Loader
 from modeld.serving.scheduling import refusals
-from modeld.serving.scheduling.rehearsal import rehearse
+from modeld.serving.scheduling.rehearsal import placement, rehearse
 from modeld.serving.scheduling.scheduler import ModelScheduler
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.ticket import Ended, Queued, Running, Ticket
-from modeld.status import EvictionReason, ModelPlan
+from modeld.status import EvictionReason, ModelPlan, PlanOutcome
 
 log = logging.getLogger("modeld.pool")
 
@@ -38,12 +38,16 @@ log = logging.getLogger("modeld.pool")
 class Lease:
     """A model that stays in memory, and a slot of it, until it is given back.
 
-    ``load_s`` is how long whoever has it has waited for the model to be loaded.
+    ``load_s`` is how long whoever has it has waited for the model to be loaded, and ``placement``
+    where the request stood as it came.
     """
 
-    def __init__(self, engine: Engine, load_s: float, end: Callable[[bool], None]) -> None:
+    def __init__(
+        self, engine: Engine, load_s: float, placement: PlanOutcome, end: Callable[[bool], None]
+    ) -> None:
         self.engine = engine
         self.load_s = load_s
+        self.placement = placement
         self._end = end
 
     def give_back(self, *, well: bool) -> None:
@@ -127,10 +131,10 @@ class Pool:
             raise self._refusal
         ticket = self._ticket(max_wait_s, needs_slot=needs_slot, keep_alive_s=keep_alive_s)
         self._join(entry, ticket)
-        running = await self._wait(entry, ticket, max_wait_s)
+        placed, running = await self._wait(entry, ticket, max_wait_s)
         residence = running.residence
         end = partial(self._end, entry, ticket, in_forecast)
-        lease = Lease(residence.engine, residence.load_wait_s(ticket.arrived_s), end)
+        lease = Lease(residence.engine, residence.load_wait_s(ticket.arrived_s), placed, end)
         try:
             yield lease
             lease.give_back(well=True)  # nothing, where the work was over before its client was
@@ -148,12 +152,16 @@ class Pool:
                 self._decide()  # else refusals alone would have every model remembered
             raise
 
-    async def _wait(self, entry: ModelEntry, ticket: Ticket, max_wait_s: float) -> Running:
+    async def _wait(
+        self, entry: ModelEntry, ticket: Ticket, max_wait_s: float
+    ) -> tuple[PlanOutcome, Running]:
         # No await between joining and this: a task that is cancelled there would leave a ticket
         # behind that nobody takes out of the queue, and the model would never be idle again.
         try:
+            was_absent = not entry.instances
             self._decide()
-            return await self._granted(entry, ticket, max_wait_s)
+            placed = placement(entry, ticket, was_absent=was_absent)
+            return placed, await self._granted(entry, ticket, max_wait_s)
         except BaseException as exc:
             if isinstance(exc, ModeldError):
                 self._forecast(entry, exc)

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from modeld.events import RequestFinished, RequestRefused, RequestStarted
 from modeld.generation import Whole
 from modeld.responses import AnyUnaryResponse, Done, EmbedResponse, Piece, RerankResponse, Usage
+from modeld.status import PlanOutcome
 
 MOST_GAPS: Final = 8192
 """How many of the times between tokens are kept of one generation, the first ones."""
@@ -64,17 +65,29 @@ class Meter:
         self._load_s = 0.0
         self.outcome = "cancelled"
 
-    def started(self, model: str, tally: Tally, load_s: float = 0.0) -> RequestStarted:
+    def started(
+        self,
+        model: str,
+        tally: Tally,
+        *,
+        load_s: float = 0.0,
+        placement: PlanOutcome = PlanOutcome.RESIDENT,
+    ) -> RequestStarted:
         """Note that it has a slot of ``model``, whose ``tally`` it adds to.
 
-        ``load_s`` of the time until now it has waited for the model to be loaded. Returns the event
-        for observers.
+        ``load_s`` of the time until now it has waited for the model to be loaded; ``placement`` is
+        where it stood as it came. Returns the event for observers.
         """
         self._phase = _Served(model)
         self._tally = tally
         self._load_s = load_s
         waited_s = self._clock() - self._arrived_s
-        return RequestStarted(request_id=self._request_id, model=model, queue_wait_s=waited_s)
+        return RequestStarted(
+            request_id=self._request_id,
+            model=model,
+            queue_wait_s=waited_s,
+            placement=placement,
+        )
 
     def piece(self, piece: Piece) -> None:
         """Note one piece of the generation."""

@@ -211,7 +211,10 @@ class LocalService(ModelService):
                 in_forecast=not isinstance(request, UNCOMPUTED),
                 keep_alive_s=request.keep_alive_s,
             ) as lease:
-                self._plugins.notify(meter.started(entry.spec.id, entry.tally, lease.load_s))
+                started = meter.started(
+                    entry.spec.id, entry.tally, load_s=lease.load_s, placement=lease.placement
+                )
+                self._plugins.notify(started)
                 with self._served(), blamed(entry, self._plugins.faults.note):
                     yield lease, meter, joined(request, entry.capabilities)
         except Exception as exc:

@@ -6,10 +6,10 @@ import asyncio
 import pytest
 
 from modeld.errors import InvalidModelError, ModelNotFoundError
-from modeld.events import ModelLoadFailed
+from modeld.events import ModelLoadFailed, RequestStarted
 from modeld.serving.state.cooldown import FIRST_S
 from modeld.status import PlanOutcome
-from modeld.testing.doubles.virtual_time import run_virtually, settle
+from modeld.testing.doubles.virtual_time import now_s, run_virtually, settle
 from tests.serving.test_service import a_shelf
 from tests.support.serving.counter import a_counter
 from tests.support.serving.fakes import MIB, an_entry
@@ -133,3 +133,34 @@ def test_a_plan_uses_nothing_and_nobody_comes_into_use_by_it() -> None:
             assert await counter.states() == {"b": "ready"}
 
     asyncio.run(main())
+
+
+def test_what_was_planned_is_told_of_the_request_that_then_comes() -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf(), memory_budget_mb=150) as counter:
+            for model in ("a", "a", "b"):
+                planned = (await counter.service.plan(model)).outcome
+                await counter.ask("hi", model=model)
+                assert counter.notebook.of(RequestStarted)[-1].placement is planned
+            placed = [each.placement for each in counter.notebook.of(RequestStarted)]
+            assert placed == ["loads", "resident", "evicts"]
+
+    asyncio.run(main())
+
+
+def test_the_status_says_why_a_model_leaves_or_is_left_alone() -> None:
+    async def main() -> None:
+        async with a_stage(budget_mb=100) as stage:
+            entry, _, client = await stage.busy("a")
+            assert entry.status(now_s()).reason is None
+            unloading = asyncio.create_task(stage.pool.unload(entry))
+            await settle()
+            assert entry.status(now_s()).reason == "unload_requested"
+            await client.leave()
+            await unloading
+            failing = await stage.client(entry)
+            await stage.fail_load("a", OSError("no"))
+            assert await failing.outcome() == "load_failed"
+            assert entry.status(now_s()).reason == "load_failed"
+
+    run_virtually(main())

@@ -54,7 +54,7 @@ def test_the_last_chunk_carries_the_whole_generation() -> None:
 
 def test_the_wait_for_a_load_is_told_with_what_a_request_cost() -> None:
     meter = Meter("r", Clock())
-    meter.started("m", Tally(), 1.5)
+    meter.started("m", Tally(), load_s=1.5)
 
     assert meter.done(a_done()).usage.load_s == 1.5
     response = EmbedResponse(vectors=((1.0,),), usage=Usage(prompt_tokens=2, load_s=9))

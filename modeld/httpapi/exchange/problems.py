@@ -131,6 +131,7 @@ class Problems:
         error, status, headers = _error_of(exc, request_id)
         if status == 401:
             headers.setdefault("WWW-Authenticate", 'Bearer realm="modeld"')
+        headers["X-Modeld-Reason"] = error.code
         response = self._told(dialect, error, status, request_id)
         return replace(response, headers={**headers, **response.headers})
 

@@ -105,11 +105,16 @@ _RETRY_AFTER = Header(
     schema={"type": "integer", "minimum": 1},
     required=False,
 )
+_REASON = Header(
+    name="X-Modeld-Reason",
+    description="the stable word for what went wrong, whatever the body looks like",
+    schema={"type": "string"},
+)
 _AUTHENTICATE = Header(
     name="WWW-Authenticate", value='Bearer realm="modeld"', description="how to send a key"
 )
 
-ERROR_HEADERS = (NO_STORE, _RETRY_AFTER, _AUTHENTICATE)
+ERROR_HEADERS = (NO_STORE, _REASON, _RETRY_AFTER, _AUTHENTICATE)
 """All headers that errors may have."""
 
 
@@ -175,7 +180,7 @@ def error_examples() -> Json:
 
 
 def _response(reasons: Sequence[str], dialect: Dialect | None) -> Json:
-    headers = [NO_STORE]
+    headers = [NO_STORE, _REASON]
     known = error_codes()
     if any(known[reason].retryable for reason in reasons if reason in known):
         headers.append(_RETRY_AFTER)

@@ -50,6 +50,11 @@ class InstanceItem(BaseModel):
         description="tokens of prompts since the start; counted when a generation ends well"
     )
     completion_tokens_total: int = Field(description="tokens generated since the start")
+    reason: str | None = Field(
+        None,
+        description="why it leaves memory, or the code of the error that it has failed with and is"
+        " not tried for a while; absent otherwise",
+    )
     last_error: str | None = None
     log_tail: list[str] = Field(description="the last lines that its runtime has logged")
 
@@ -220,6 +225,7 @@ def _item(instance: InstanceStatus) -> InstanceItem:
         loads_total=instance.loads_total,
         prompt_tokens_total=instance.prompt_tokens_total,
         completion_tokens_total=instance.completion_tokens_total,
+        reason=instance.reason,
         last_error=instance.last_error,
         log_tail=list(instance.log_tail),
     )

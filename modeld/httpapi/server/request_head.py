@@ -52,6 +52,7 @@ class RefusedError(Exception):
         lines = [
             *headers,
             (b"x-request-id", self.request_id.encode()),
+            (b"x-modeld-reason", self.reason.encode()),
             (b"x-content-type-options", b"nosniff"),
             (b"cache-control", b"no-store"),
             (b"content-type", b"application/json"),

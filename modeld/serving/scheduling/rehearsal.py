@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from modeld.errors import ModeldError, ModelExceedsBudgetError
-from modeld.serving.scheduling.decision import Decision
 from modeld.serving.scheduling.scheduler import ModelScheduler
 from modeld.serving.state import phases
 from modeld.serving.state.budget import Ledger
@@ -61,16 +60,17 @@ def rehearse(scheduler: ModelScheduler, entry: ModelEntry, now_s: float) -> Rehe
         tried = known
     free_bytes = trial.ledger.free_bytes
     forecast_s = trial.forecast_s(tried, now_s)
+    was_absent = not tried.instances
     future: Any = _Unheard()
     ticket = Ticket(now_s, future)
     try:
         trial.join(tried, ticket, now_s)
     except ModeldError as exc:
         return Rehearsed(_refused(tried, exc, trial.ledger), is_open=False)
-    decision = trial.decide(now_s)
+    trial.decide(now_s)
     if future.error is not None:
         return Rehearsed(_refused(tried, future.error, trial.ledger), is_open=False)
-    outcome = _outcome(tried, ticket, decision)
+    outcome = placement(tried, ticket, was_absent=was_absent)
     evicts = outcome is PlanOutcome.EVICTS
     is_there = outcome in (PlanOutcome.RESIDENT, PlanOutcome.LOADING)
     short_bytes = 0 if is_there else max(0, tried.need.size_bytes - free_bytes)
@@ -85,15 +85,18 @@ def rehearse(scheduler: ModelScheduler, entry: ModelEntry, now_s: float) -> Rehe
     return Rehearsed(plan, is_open=tried.need.is_being_measured)
 
 
-def _outcome(entry: ModelEntry, ticket: Ticket, decision: Decision) -> PlanOutcome:
-    """Return where a request stands that has joined and about which was decided."""
-    if any(load.entry is entry for load in decision.loads):
-        return PlanOutcome.LOADS
+def placement(entry: ModelEntry, ticket: Ticket, *, was_absent: bool) -> PlanOutcome:
+    """Return where a request stands that has joined and about which was decided.
+
+    ``was_absent`` says that nothing of its model was there before.
+    """
+    if isinstance(ticket.phase, Running):
+        return PlanOutcome.RESIDENT
     staying = [each for each in entry.instances if not isinstance(each.phase, Leaving)]
-    if isinstance(ticket.phase, Running) or any(isinstance(e.phase, Ready) for e in staying):
+    if any(isinstance(each.phase, Ready) for each in staying):
         return PlanOutcome.RESIDENT
     if staying:
-        return PlanOutcome.LOADING
+        return PlanOutcome.LOADS if was_absent else PlanOutcome.LOADING
     # Claimed by one that grows, they go for what is loaded already.
     return PlanOutcome.EVICTS if entry.victims and not entry.instances else PlanOutcome.WAITS
 

@@ -168,9 +168,21 @@ class ModelEntry:
             loads_total=self.loads_total,
             prompt_tokens_total=self.tally.prompt_tokens,
             completion_tokens_total=self.tally.completion_tokens,
+            reason=self._reason(now_s),
             last_error=self.last_error,
             log_tail=engines[0].log_tail() if engines else self.log_tail,
         )
+
+    def _reason(self, now_s: float) -> str | None:
+        """Return why it leaves, or why it is left alone."""
+        match self.state(now_s):
+            case InstanceState.DRAINING:
+                reasons = map(phases.reason_of, (each.phase for each in self.instances))
+                return next((reason for reason in reasons if reason is not None), None)
+            case InstanceState.FAILED:
+                return self.failure_code
+            case _:
+                return None
 
     def _expires_in_s(self, now_s: float) -> float | None:
         expires_s = min((self.expires_s(each, now_s) for each in self.ready()), default=math.inf)

@@ -207,6 +207,17 @@ def owner_of(phase: Phase) -> str | None:
             assert_never(phase)
 
 
+def reason_of(phase: Phase) -> EvictionReason | None:
+    """Return why it leaves, if it does."""
+    match phase:
+        case Withdrawn() | Draining() | Discarded() | Closing():
+            return phase.reason
+        case Loading() | Loaded() | Ready():
+            return None
+        case _:
+            assert_never(phase)
+
+
 def measured_bytes(phase: Phase) -> int:
     """Return what the engine holds, as it said at the end of its load; 0 before."""
     match phase:

@@ -57,6 +57,7 @@ def test_an_error_is_answered_with_its_status_and_its_words(code: str) -> None:
     assert response.json() == problem(error, STATUS[code])
     assert response.headers["content-type"] == "application/json"
     assert response.headers["cache-control"] == "no-store"
+    assert response.headers["x-modeld-reason"] == code
 
 
 @pytest.mark.parametrize(

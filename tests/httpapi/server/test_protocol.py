@@ -210,6 +210,7 @@ def assert_refused(response: bytes, status: int, reason: str) -> None:
     assert b"\r\nconnection: close" in head
     assert re.search(rb"\r\nx-request-id: [0-9a-f]{32}\r\n", head)
     assert b"\r\nx-content-type-options: nosniff" in head
+    assert b"\r\nx-modeld-reason: " in head
     assert b"\r\ncache-control: no-store" in head
     assert b"\r\ncontent-length: %d" % len(body) in head
     content = json.loads(body)
