@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""What models may be called: ids and aliases, and shorter names where these mean one model only.
+
+Beside its id a model has the names ``STEM``, which is its id without ``.gguf``, and, where the stem
+ends with the quantisation, ``BASE`` and ``BASE:QUANT``: ``Qwen3-4B-Q4_K_M.gguf`` is also
+``Qwen3-4B:Q4_K_M``. Where it does not, it has ``STEM:QUANT``. A preset is also ``MODEL:PRESET``,
+with any of these for its model. The tag ``latest`` may stand behind every name, and all but ids and
+aliases go in any case.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from modeld.values import ModelSpec
+
+NAMED: Final = 3
+"""How many models are named to choose from."""
+
+_LATEST: Final = ":latest"
+_SUFFIX: Final = ".gguf"
+_SEPARATORS: Final = "-._"
+_SHARD: Final = re.compile(r"-\d{5}-of-\d{5}\Z")
+_QUANT: Final = re.compile(
+    r"(?P<base>.*?[^-._])[-._]+"
+    r"(?P<quant>(?:ud-)?(?:i?q|tq)\d+(?:_[a-z0-9]+)*|b?f16|f32|mxfp4(?:_moe)?)\Z",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+class ModelNames:
+    """The names of some models, made once and looked up at a cost that does not grow with them.
+
+    Files that cannot be used are known by their ids and aliases only.
+    """
+
+    def __init__(self, specs: Sequence[ModelSpec]) -> None:
+        self._exact = {alias: spec.id for spec in specs for alias in spec.aliases}
+        self._exact |= {spec.id: spec.id for spec in specs}
+        self._whole: dict[str, list[str]] = {}
+        self._short: dict[str, list[str]] = {}
+        self._by_id = {spec.id: spec for spec in specs}
+        for spec in specs:
+            if spec.problem is None:
+                _add(self._whole, (spec.id, *spec.aliases), spec.id)
+                _add(self._short, _short_names(spec, self._by_id), spec.id)
+
+    def find(self, name: str) -> Sequence[str]:
+        """Return the ids of the models that a name may mean: of one, of several, or none."""
+        for exact in (name, name.removesuffix(_LATEST)):
+            if (found := self._exact.get(exact)) is not None:
+                return (found,)
+        wanted = folded(name.casefold().removesuffix(_LATEST))
+        return self._whole.get(wanted) or self._short.get(wanted) or ()
+
+    def of(self, spec: ModelSpec) -> tuple[str, ...]:
+        """Return the names that a model has beside its id and its aliases, the longest first."""
+        if spec.problem is not None:
+            return ()
+        names = dict.fromkeys((_stem(spec.id), *_short_names(spec, self._by_id)))
+        known = {spec.id, *spec.aliases}
+        own = [spec.id]
+        return tuple(name for name in names if name not in known and self.find(name) == own)
+
+
+def said_of_several(ids: Sequence[str]) -> str:
+    """Return ``; it may be X or Y: …``, for the refusal of a name that means several models."""
+    named = " or ".join(map(repr, ids[:NAMED]))
+    more = f" or {len(ids) - NAMED} more" if len(ids) > NAMED else ""
+    return f"; it may be {named}{more}: name one of them"
+
+
+def folded(name: str) -> str:
+    """Return a name as it is compared where neither the case nor ``.gguf`` counts."""
+    return name.casefold().removesuffix(_SUFFIX)
+
+
+def _add(names: dict[str, list[str]], of_one: Iterable[str], model: str) -> None:
+    for key in dict.fromkeys(map(folded, of_one)):
+        if key:
+            names.setdefault(key, []).append(model)
+
+
+def _short_names(spec: ModelSpec, by_id: dict[str, ModelSpec]) -> tuple[str, ...]:
+    if not spec.preset_of:
+        return _based_names(spec)
+    base = by_id.get(spec.preset_of)
+    of_base = _based_names(base) if base else ()
+    names = (spec.preset_of, _stem(spec.preset_of), *(each for each in of_base if ":" not in each))
+    return tuple(f"{name}:{spec.id}" for name in dict.fromkeys(names))
+
+
+def _based_names(spec: ModelSpec) -> tuple[str, ...]:
+    """Return ``BASE`` and ``BASE:QUANT``, or ``STEM:QUANT`` where the quantisation is not in it."""
+    stem = _SHARD.sub("", _stem(spec.id))
+    quant, base = spec.quant, _without(stem, spec.quant)
+    if not base and (found := _QUANT.fullmatch(stem)):
+        base, quant = found["base"], found["quant"]
+    names = [stem] if stem != _stem(spec.id) else []
+    if base:
+        names += [base, f"{base}:{quant}"]
+    elif quant:
+        names.append(f"{stem}:{quant}")
+    return tuple(names)
+
+
+def _without(stem: str, quant: str) -> str:
+    """Return what stands before the quantisation at the end of a stem; nothing if it does not."""
+    base = stem[: len(stem) - len(quant)]
+    if not quant or stem[len(base) :].casefold() != quant.casefold() or not base.endswith(_ENDS):
+        return ""
+    return base.rstrip(_SEPARATORS)
+
+
+_ENDS: Final = tuple(_SEPARATORS)
+
+
+def _stem(model: str) -> str:
+    return model[: -len(_SUFFIX)] if model.casefold().endswith(_SUFFIX) else model
