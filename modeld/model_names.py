@@ -11,7 +11,8 @@ aliases go in any case.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from modeld.values import ModelSpec
@@ -22,6 +23,7 @@ NAMED: Final = 3
 _LATEST: Final = ":latest"
 _SUFFIX: Final = ".gguf"
 _SEPARATORS: Final = "-._"
+_ENDS: Final = tuple(_SEPARATORS)
 _SHARD: Final = re.compile(r"-\d{5}-of-\d{5}\Z")
 _QUANT: Final = re.compile(
     r"(?P<base>.*?[^-._])[-._]+"
@@ -37,32 +39,51 @@ class ModelNames:
     """
 
     def __init__(self, specs: Sequence[ModelSpec]) -> None:
-        self._exact = {alias: spec.id for spec in specs for alias in spec.aliases}
-        self._exact |= {spec.id: spec.id for spec in specs}
-        self._whole: dict[str, list[str]] = {}
-        self._short: dict[str, list[str]] = {}
         self._by_id = {spec.id: spec for spec in specs}
+        self._exact = {alias: spec.id for spec in specs for alias in spec.aliases}
+        self._exact |= dict(zip(self._by_id, self._by_id, strict=True))
+        self._whole: dict[str, tuple[str, ...]] = {}
+        self._short: dict[str, tuple[str, ...]] = {}
         for spec in specs:
             if spec.problem is None:
-                _add(self._whole, (spec.id, *spec.aliases), spec.id)
-                _add(self._short, _short_names(spec, self._by_id), spec.id)
+                own = (spec.id,)
+                whole = (spec.id, *spec.aliases) if spec.aliases else own
+                for key in {folded(name) for name in whole}:
+                    self._whole[key] = (*self._whole.get(key, ()), *own)
+                for key in {key for _, key in self._short_names(spec)}:
+                    self._short[key] = (*self._short.get(key, ()), *own)
 
     def find(self, name: str) -> Sequence[str]:
         """Return the ids of the models that a name may mean: of one, of several, or none."""
         for exact in (name, name.removesuffix(_LATEST)):
             if (found := self._exact.get(exact)) is not None:
                 return (found,)
-        wanted = folded(name.casefold().removesuffix(_LATEST))
-        return self._whole.get(wanted) or self._short.get(wanted) or ()
+        return self._found(folded(name.casefold().removesuffix(_LATEST)))
 
     def of(self, spec: ModelSpec) -> tuple[str, ...]:
         """Return the names that a model has beside its id and its aliases, the longest first."""
         if spec.problem is not None:
             return ()
-        names = dict.fromkeys((_stem(spec.id), *_short_names(spec, self._by_id)))
-        known = {spec.id, *spec.aliases}
-        own = [spec.id]
-        return tuple(name for name in names if name not in known and self.find(name) == own)
+        own = (spec.id,)
+        names = ((_stem(spec.id), folded(spec.id)), *self._short_names(spec))
+        return tuple(
+            name for name, key in names if name not in self._exact and self._found(key) == own
+        )
+
+    def _found(self, key: str) -> tuple[str, ...]:
+        return self._whole.get(key) or self._short.get(key, ()) if key else ()
+
+    def _short_names(self, spec: ModelSpec) -> Sequence[tuple[str, str]]:
+        """Return each short name, and how it is compared."""
+        if not spec.preset_of:
+            return _based_names(spec.id, spec.quant)
+        base = self._by_id.get(spec.preset_of)
+        of_base = _based_names(base.id, base.quant) if base else ()
+        names = dict.fromkeys(
+            (spec.preset_of, _stem(spec.preset_of), *(each for each, _ in of_base))
+        )
+        whole = (f"{name}:{spec.id}" for name in names if ":" not in name)
+        return [(name, folded(name)) for name in whole]
 
 
 def said_of_several(ids: Sequence[str]) -> str:
@@ -77,33 +98,23 @@ def folded(name: str) -> str:
     return name.casefold().removesuffix(_SUFFIX)
 
 
-def _add(names: dict[str, list[str]], of_one: Iterable[str], model: str) -> None:
-    for key in dict.fromkeys(map(folded, of_one)):
-        if key:
-            names.setdefault(key, []).append(model)
+@lru_cache(maxsize=1 << 14)
+def _based_names(model: str, quant: str) -> Sequence[tuple[str, str]]:
+    """Return ``BASE`` and ``BASE:QUANT``, or ``STEM:QUANT`` where the quantisation is not in it.
 
-
-def _short_names(spec: ModelSpec, by_id: dict[str, ModelSpec]) -> tuple[str, ...]:
-    if not spec.preset_of:
-        return _based_names(spec)
-    base = by_id.get(spec.preset_of)
-    of_base = _based_names(base) if base else ()
-    names = (spec.preset_of, _stem(spec.preset_of), *(each for each in of_base if ":" not in each))
-    return tuple(f"{name}:{spec.id}" for name in dict.fromkeys(names))
-
-
-def _based_names(spec: ModelSpec) -> tuple[str, ...]:
-    """Return ``BASE`` and ``BASE:QUANT``, or ``STEM:QUANT`` where the quantisation is not in it."""
-    stem = _SHARD.sub("", _stem(spec.id))
-    quant, base = spec.quant, _without(stem, spec.quant)
+    They are those of the scan before, most often.
+    """
+    whole = _stem(model)
+    stem = _SHARD.sub("", whole)
+    base = _without(stem, quant)
     if not base and (found := _QUANT.fullmatch(stem)):
         base, quant = found["base"], found["quant"]
-    names = [stem] if stem != _stem(spec.id) else []
+    names = [] if stem == whole else [stem]
     if base:
         names += [base, f"{base}:{quant}"]
     elif quant:
         names.append(f"{stem}:{quant}")
-    return tuple(names)
+    return tuple((name, folded(name)) for name in names)
 
 
 def _without(stem: str, quant: str) -> str:
@@ -112,9 +123,6 @@ def _without(stem: str, quant: str) -> str:
     if not quant or stem[len(base) :].casefold() != quant.casefold() or not base.endswith(_ENDS):
         return ""
     return base.rstrip(_SEPARATORS)
-
-
-_ENDS: Final = tuple(_SEPARATORS)
 
 
 def _stem(model: str) -> str:

@@ -62,9 +62,15 @@ def check_files(inventory: Inventory) -> Iterator[Finding]:
 def check_settings(inventory: Inventory, settings: Settings) -> Iterator[Finding]:
     """Check whether the settings name models that exist."""
     known = [spec.id for spec in inventory.specs]
+    specs = (*inventory.presets, *(with_aliases(spec, settings) for spec in inventory.specs))
     if settings.default_model:
-        specs = [with_aliases(spec, settings) for spec in inventory.specs]
-        yield _check_default((*inventory.presets, *specs), settings.default_model)
+        yield _check_default(specs, settings.default_model)
+    names = ModelNames(specs)
+    for name in settings.preload if specs else ():
+        if len(found := names.find(name)) != 1:
+            hint = said_of_several(found) if found else nearest(name, known)
+            said = f"preload names {name!r}, and there is no such model{hint}"
+            yield warning("preload", said, "name a model that `modeld models` lists")
     for preset in inventory.presets:
         if preset.problem is not None:
             yield warning(

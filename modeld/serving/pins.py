@@ -8,7 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from modeld.errors import ConfigurationError
 from modeld.serving.state.budget import Ledger
 from modeld.settings import Settings
-from modeld.settings.model_rows import serving_options_of, shares_weights
+from modeld.settings.model_rows import (
+    says_anywhere,
+    serving_options_of,
+    shares_weights,
+)
 from modeld.values import ModelSpec
 
 
@@ -28,7 +32,8 @@ class Pins:
         specs, found = self._found
         if specs is not self._specs():
             specs = self._specs()
-            found = frozenset(map(self._served, filter(self._is_pinned, specs)))
+            pinned = filter(self._is_pinned, specs) if says_anywhere("pin", self._settings) else ()
+            found = frozenset(map(self._served, pinned))
             self._found = specs, found
         return found
 

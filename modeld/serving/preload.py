@@ -7,11 +7,12 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 
 from modeld.errors import BudgetExceededError, ModeldError
+from modeld.hosting.daemon_threads import in_daemon_thread
 from modeld.serving.entries_in_use import EntriesInUse
 from modeld.serving.pool import Pool
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.settings import Settings
-from modeld.settings.model_rows import serving_options_of
+from modeld.settings.model_rows import says_anywhere, serving_options_of
 from modeld.values import ModelSpec
 
 log = logging.getLogger("modeld.service")
@@ -28,7 +29,8 @@ class Preload:
 
     async def run(self, specs: Sequence[ModelSpec], check_open: Callable[[], None]) -> None:
         """Load what the settings name in its order, and then the models whose rows say so."""
-        for name in dict.fromkeys(self._wanted(specs)):
+        wanted = await in_daemon_thread(lambda: list(self._wanted(specs)))
+        for name in dict.fromkeys(wanted):
             try:
                 await self._load(name, check_open)
             except ModeldError as exc:
@@ -45,7 +47,7 @@ class Preload:
 
     def _wanted(self, specs: Sequence[ModelSpec]) -> Iterator[str]:
         yield from self._settings.preload
-        for spec in specs:
+        for spec in specs if says_anywhere("preload", self._settings) else ():
             if spec.problem is None and serving_options_of(spec, self._settings).preload:
                 yield spec.id
 

@@ -105,6 +105,12 @@ def serving_options_of(spec: ModelSpec, settings: Settings) -> ServingOptions:
     return msgspec.convert(merged | {"sampling": sampling}, ServingOptions)
 
 
+def says_anywhere(option: str, settings: Settings) -> bool:
+    """Return whether any row has this option; to look at every model costs time with many."""
+    rows = (*settings.models.values(), *settings.presets.values())
+    return any(row.get(option) for row in rows)
+
+
 def shares_weights(spec: ModelSpec, settings: Settings) -> bool:
     """Return whether a model is a preset in which nothing is that its load would go by.
 
