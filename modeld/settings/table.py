@@ -96,8 +96,8 @@ class Settings(Value, frozen=True, kw_only=True):
     default_model: Annotated[
         str,
         Meta(
-            description="id of the model for requests that name none; unless set, the only usable"
-            " one"
+            description="name of the model for requests that name none; unless set, the preset"
+            " default or the only usable one"
         ),
     ] = ""
     memory_budget_mb: Annotated[
