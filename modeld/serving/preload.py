@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 
-from modeld.errors import BudgetExceededError, ModeldError
+from modeld.errors import BudgetExceededError, DrainingError, ModeldError
 from modeld.hosting.daemon_threads import in_daemon_thread
 from modeld.serving.entries_in_use import EntriesInUse
 from modeld.serving.pool import Pool
@@ -33,6 +33,8 @@ class Preload:
         for name in dict.fromkeys(wanted):
             try:
                 await self._load(name, check_open)
+            except DrainingError:
+                return
             except ModeldError as exc:
                 self._failures[name] = exc.message
                 log.error("%r was not loaded at the start: %s", name, exc.message)  # noqa: TRY400  (no bug)
@@ -59,8 +61,9 @@ class Preload:
             pass
 
     def _check_free(self, entry: ModelEntry) -> None:
-        needed, free = entry.need.size_bytes, self._pool.scheduler.ledger.free_bytes
-        if needed > free:
+        ledger, needed = self._pool.scheduler.ledger, entry.need.size_bytes
+        free = ledger.free_bytes
+        if needed > free and ledger.can_ever_hold(needed):  # what never fits is refused as such
             raise BudgetExceededError(
                 f"model {entry.spec.id!r} needs {needed >> 20} MiB, and {int(free) >> 20} MiB of"
                 " the budget are free beside what is loaded; preload fewer models, or raise the"

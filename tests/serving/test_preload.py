@@ -62,6 +62,21 @@ def test_what_cannot_be_loaded_is_told_and_stops_neither_the_others_nor_the_serv
     assert "'aa' was not loaded at the start: there is no model 'aa'" in caplog.text
 
 
+def test_the_end_of_the_server_is_no_failure_of_what_was_not_loaded_yet(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf(), preload=("a", "b")) as counter:
+            counter.backend.may_load.clear()
+            await until(lambda: counter.backend.loaded)
+            await counter.service.drain(0)
+            assert [spec.id for spec in counter.backend.loaded] == ["a"]
+
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(main())
+    assert not caplog.records
+
+
 def test_a_pinned_model_is_pinned_once_it_is_loaded_and_makes_no_room() -> None:
     async def main() -> None:
         rows = {"a": {"pin": True}}
