@@ -107,7 +107,7 @@ class NotSupportedError(ModeldError):
 
 
 class ModelNotFoundError(ModeldError):
-    """No source has a model of this id."""
+    """No model has this name, or several may be meant."""
 
     code = "model_not_found"
 

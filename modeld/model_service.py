@@ -6,7 +6,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 
-from modeld.errors import NotSupportedError
+from modeld.errors import ModelNotFoundError, NotSupportedError
+from modeld.model_names import ModelNames, said_of_several
 from modeld.requests import AnyUnaryRequest, GenerateRequest, KeepAliveSeconds
 from modeld.responses import AnyUnaryResponse, Chunk
 from modeld.status import ModelPlan, Readiness, ServiceStatus
@@ -54,6 +55,19 @@ class ModelService(ABC):
     @abstractmethod
     async def models(self) -> Sequence[ModelSpec]:
         """Return all known models, the unusable ones with their problem."""
+
+    async def known(self, model: str) -> ModelSpec:
+        """Return the model of this id, or of any other of its names, as it was found last.
+
+        Raises:
+            ModelNotFoundError: there is none of this name, or there are several.
+        """
+        specs = await self.models()
+        found = ModelNames(specs).find(model)
+        if len(found) != 1:
+            several = said_of_several(found) if found else ""
+            raise ModelNotFoundError(f"there is no model {model!r}{several}", field="model")
+        return next(spec for spec in specs if spec.id == found[0])
 
     async def default_model(self) -> str:
         """Return the id of the model for requests that name none; empty where they have to."""

@@ -8,7 +8,7 @@ and states are in :mod:`modeld.requests`, :mod:`modeld.responses` and :mod:`mode
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
@@ -53,6 +53,9 @@ class ModelSpec(Value, frozen=True, kw_only=True):
     ``aliases`` are other names for it. ``options`` are its backend's, which the settings may
     override. ``offers`` are the capabilities that it has at most, ``None`` for all that its backend
     declares.
+
+    The service fills in ``names``, by which it is found beside its id and its aliases, and
+    ``preset_of``: the id of the model that it is a preset of, empty where it is none.
     """
 
     id: str
@@ -75,22 +78,13 @@ class ModelSpec(Value, frozen=True, kw_only=True):
     aliases: tuple[str, ...] = ()
     options: Mapping[str, Any] = {}
     offers: tuple[str, ...] | None = None
+    names: tuple[str, ...] = ()
+    preset_of: str = ""
 
     @property
     def version(self) -> tuple[object, ...]:
         """What a load goes by: the file, and what the source says of how it is served."""
         return self.stamp, self.options, self.offers
-
-
-def named(specs: Iterable[ModelSpec], name: str) -> ModelSpec | None:
-    """Return the model of this id, or else the one that has it for an alias."""
-    by_alias = None
-    for spec in specs:
-        if spec.id == name:
-            return spec
-        if name in spec.aliases:
-            by_alias = spec
-    return by_alias
 
 
 class Options(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -20,6 +20,7 @@ from modeld.machine.files import Machine
 from modeld.machine.memory import Capacity, read_capacity
 from modeld.plugins.host import PluginHost
 from modeld.serving.models.capabilities import described
+from modeld.serving.models.explanation import Effective, explained
 from modeld.serving.models.registry import Registry
 from modeld.settings import Settings
 from modeld.sizes import size_text
@@ -39,14 +40,21 @@ _FIELDS = (
     "problem",
     "capabilities",
     "aliases",
+    "names",
+    "preset_of",
 )
 
 
 @click.command("models", cls=SettingsCommand)
 @click.option("--verbose", "-v", is_flag=True, help="say why files cannot be used, and show paths")
 @click.option("--json", "as_json", is_flag=True, help="print a JSON array instead of a table")
+@click.option(
+    "--explain",
+    metavar="MODEL",
+    help="show every option of this model with its value, and where that comes from",
+)
 @settings_options("models_dir", "follow_links", "block_plugins", "log_level")
-def command(*, verbose: bool, as_json: bool, **given: Any) -> int:
+def command(*, verbose: bool, as_json: bool, explain: str | None, **given: Any) -> int:
     """List the models that can be served.
 
     Reads the files' headers and loads nothing. A model that is larger than the memory of this
@@ -58,13 +66,18 @@ def command(*, verbose: bool, as_json: bool, **given: Any) -> int:
       modeld models --models-dir ~/models/llm
       modeld models --verbose                    with the reason for each file that is no use
       modeld models --json | jq -r '.[] | select(.capabilities | index("embed")).id'
+      modeld models --explain smollm2-135m-instruct
     """
     settings = resolved(given).settings
     logs.configure(settings, sys.stderr)
     plugins = PluginHost.discover(settings)
     declared = partial(described, settings=settings, plugins=plugins)
-    registry = Registry(plugins.sources.values(), described=declared)
+    registry = Registry(plugins.sources.values(), described=declared, settings=settings)
     asyncio.run(registry.refresh())
+    if explain is not None:
+        effective = explained(registry.known(explain), settings, plugins)
+        click.echo(_explained_as_json(effective) if as_json else _explained_as_table(effective))
+        return 0
     capacity = read_capacity(Machine())
     specs = [_with_size(spec, settings, plugins, capacity) for spec in registry.specs()]
     if as_json:
@@ -90,6 +103,16 @@ def _with_size(
         return spec
     said = f"it needs {needed >> 20} MiB (estimated), and this machine has {capacity.said}"
     return replace(spec, problem=said, capabilities=())
+
+
+def _explained_as_json(effective: Sequence[Effective]) -> str:
+    rows = [{"option": each.option, "value": each.value, "from": each.origin} for each in effective]
+    return json.dumps(rows, indent=2)
+
+
+def _explained_as_table(effective: Sequence[Effective]) -> str:
+    rows = [[each.option, json.dumps(each.value), each.origin] for each in effective]
+    return rows_as_text(["OPTION", "VALUE", "FROM"], rows)
 
 
 def _as_json(specs: Sequence[ModelSpec]) -> str:

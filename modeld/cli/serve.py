@@ -99,7 +99,8 @@ def _announcer(settings: Settings, app: ModeldApp) -> Callable[[str], Awaitable[
         if settings.log_format == "json":
             log.info("serving at %s", url, extra={"url": url, "base_urls": clients})
             return
-        usable = [spec.id for spec in await app.service.models() if spec.problem is None]
+        specs = await app.service.models()
+        usable = [spec.id for spec in specs if spec.problem is None and not spec.preset_of]
         try:
             click.echo(f"modeld serves at {url}; try this in another terminal:")
             click.echo(f"  {example(url, settings, usable)}")

@@ -14,6 +14,7 @@ from modeld.interfaces import Backend
 from modeld.plugins.host import PluginHost
 from modeld.serving.loader import estimate
 from modeld.serving.models.options import options_of
+from modeld.serving.models.presets import preset_specs
 from modeld.serving.models.registry import Registry
 from modeld.serving.state.memory_need import MemoryNeed
 from modeld.settings import Settings
@@ -43,6 +44,7 @@ class Inventory:
     """
 
     specs: Sequence[ModelSpec] = ()
+    presets: Sequence[ModelSpec] = ()
     source_errors: Sequence[str] = ()
     hidden: Mapping[str, str] = field(default_factory=dict)
     loadable: Mapping[str, Loadable] = field(default_factory=dict)
@@ -69,16 +71,20 @@ async def read(settings: Settings, plugins: PluginHost) -> Inventory:
                 hidden[spec.id] = source.name
     loadable: dict[str, Loadable] = {}
     refusals: dict[str, ModeldError] = {}
-    for model in sorted(specs):
-        if specs[model].problem is None and plugins.backends:
+    presets = preset_specs({"": tuple(specs.values())}, settings)
+    for spec in (*(specs[model] for model in sorted(specs)), *presets):
+        if spec.problem is None and plugins.backends:
             try:
-                loadable[model] = loadable_of(specs[model], settings, plugins)
+                found = loadable_of(spec, settings, plugins)
             except ModeldError as exc:
-                refusals[model] = exc
+                refusals[spec.id] = exc
             except Exception as exc:  # noqa: BLE001  (a backend's fault with one model is one finding)
-                refusals[model] = InternalError(f"its backend has failed: {exc!r}")
+                refusals[spec.id] = InternalError(f"its backend has failed: {exc!r}")
+            else:
+                loadable |= {} if spec.preset_of else {spec.id: found}
     return Inventory(
         specs=[specs[model] for model in sorted(specs)],
+        presets=presets,
         source_errors=errors,
         hidden=hidden,
         loadable=loadable,
@@ -113,7 +119,7 @@ def loadable_of(spec: ModelSpec, settings: Settings, plugins: PluginHost) -> Loa
         Exception: whatever the backend raises.
     """
     backend = plugins.choose_backend(spec)
-    options = options_of(spec, settings.models, backend)
+    options = options_of(spec, settings, backend)
     need_bytes = estimate(backend, spec, options)
     return Loadable(spec=spec, backend=backend, options=options, need_bytes=need_bytes)
 

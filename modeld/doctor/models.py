@@ -13,6 +13,8 @@ from modeld.doctor.inventory import Inventory
 from modeld.doctor.report import error, ok, warning
 from modeld.errors import ConfigurationError
 from modeld.expectation import nearest
+from modeld.model_names import ModelNames, said_of_several
+from modeld.serving.models.presets import with_aliases
 from modeld.settings import Settings
 from modeld.sizes import size_text
 from modeld.values import Finding, ModelSpec
@@ -60,22 +62,22 @@ def check_files(inventory: Inventory) -> Iterator[Finding]:
 def check_settings(inventory: Inventory, settings: Settings) -> Iterator[Finding]:
     """Check whether the settings name models that exist."""
     known = [spec.id for spec in inventory.specs]
-    usable = {spec.id for spec in inventory.specs if spec.problem is None}
-    default = settings.default_model
-    if default and default not in known:
-        yield error(
-            "default_model",
-            f"there is no model {default!r}{nearest(default, known)}",
-            "set default_model to an id that `modeld models` lists",
-        )
-    elif default and default not in usable:
-        yield error(
-            "default_model",
-            f"the file of {default!r} cannot be used",
-            "replace the file, or set default_model to another model",
-        )
-    elif default:
-        yield ok("default_model", default)
+    specs = (*inventory.presets, *(with_aliases(spec, settings) for spec in inventory.specs))
+    if settings.default_model:
+        yield _check_default(specs, settings.default_model)
+    names = ModelNames(specs)
+    for name in settings.preload if specs else ():
+        if len(found := names.find(name)) != 1:
+            hint = said_of_several(found) if found else nearest(name, known)
+            said = f"preload names {name!r}, and there is no such model{hint}"
+            yield warning("preload", said, "name a model that `modeld models` lists")
+    for preset in inventory.presets:
+        if preset.problem is not None:
+            yield warning(
+                "presets",
+                f"the preset {preset.id!r} cannot be used: {preset.problem}",
+                "name a model that `modeld models` lists, or take the preset out",
+            )
     for pattern in settings.models:
         if known and not any(fnmatchcase(model, pattern) for model in known):
             yield warning(
@@ -84,6 +86,24 @@ def check_settings(inventory: Inventory, settings: Settings) -> Iterator[Finding
                 f"{nearest(pattern, known)}",
                 "correct the pattern, or take the row out",
             )
+
+
+def _check_default(specs: Sequence[ModelSpec], default: str) -> Finding:
+    found = ModelNames(specs).find(default)
+    if len(found) != 1:
+        hint = said_of_several(found) if found else nearest(default, [spec.id for spec in specs])
+        return error(
+            "default_model",
+            f"there is no model {default!r}{hint}",
+            "set default_model to an id that `modeld models` lists",
+        )
+    if next(spec for spec in specs if spec.id == found[0]).problem is not None:
+        return error(
+            "default_model",
+            f"the file of {default!r} cannot be used",
+            "replace the file, or set default_model to another model",
+        )
+    return ok("default_model", default)
 
 
 def check_duplicates(inventory: Inventory) -> Iterator[Finding]:

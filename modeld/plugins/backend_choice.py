@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from typing import Final
 
 import pluggy
@@ -15,7 +14,8 @@ from modeld.expectation import nearest
 from modeld.interfaces import Backend
 from modeld.plugins.faults import NoteFault, PluginFaults
 from modeld.plugins.guard import described, shown
-from modeld.settings import ModelOptions
+from modeld.settings import Settings
+from modeld.settings.model_rows import layers_of
 from modeld.values import ModelSpec
 
 _HOOK: Final = "modeld_choose_backend"
@@ -26,9 +26,9 @@ def choose_backend(
     backends: Mapping[str, Backend],
     hooks: pluggy.HookRelay,
     faults: PluginFaults,
-    rows: ModelOptions,
+    settings: Settings,
 ) -> Backend:
-    """Return what the last row for the model names, or its source in ``options["backend"]``.
+    """Return what the settings name for the model, or its source in ``options["backend"]``.
 
     Where neither does, it is what ``modeld_choose_backend`` chooses, or else the first backend that
     agrees.
@@ -37,7 +37,7 @@ def choose_backend(
         ConfigurationError: a row names a backend that is not there; ``field`` is ``models``.
         BackendUnavailableError: none is installed, or none can load this model.
     """
-    if backends and (found := _named(spec, backends, rows)) is not None:
+    if backends and (found := _named(spec, backends, settings)) is not None:
         named, who = found
         if not _can_load(named, spec, faults.note):
             raise BackendUnavailableError(
@@ -63,25 +63,29 @@ def choose_backend(
 
 
 def _named(
-    spec: ModelSpec, backends: Mapping[str, Backend], rows: ModelOptions
+    spec: ModelSpec, backends: Mapping[str, Backend], settings: Settings
 ) -> tuple[Backend, str] | None:
-    """Return the backend that the last row for a model names, or else its source, and who it is.
+    """Return the backend that the settings name for a model, or else its source, and who it is.
 
     Raises:
         ConfigurationError: a row names one that is not there.
         BackendUnavailableError: its source does, and no row names another.
     """
-    given = spec.options.get("backend")
-    found, who = backends.get(given) if isinstance(given, str) else None, "its source gives"
-    for pattern, row in rows.items():
-        name = row.get("backend")
-        if name is None or not fnmatchcase(spec.id, pattern):
+    given: object = None
+    found, who = None, "its source gives"
+    for layer in layers_of(spec, settings):
+        name = layer.options.get("backend")
+        if name is None:
             continue
-        found, who = backends.get(name) if isinstance(name, str) else None, "the settings give"
+        found = backends.get(name) if isinstance(name, str) else None
+        if layer.is_given:
+            given = name
+            continue
+        who = "the settings give"
         if found is None:
             hint = nearest(str(name), list(backends)) or f"; there are {', '.join(backends)}"
             raise ConfigurationError(
-                f"models[{pattern!r}].backend: there is no backend {name!r}{hint}", field="models"
+                f"{layer.where}.backend: there is no backend {name!r}{hint}", field="models"
             )
     if found is None and given is not None:
         raise BackendUnavailableError(

@@ -192,9 +192,7 @@ class PluginHost:
             ConfigurationError: the settings name a backend for it that is not there.
             BackendUnavailableError: none is installed, or none can load this model.
         """
-        return choose_backend(
-            spec, self.backends, self._hooks.relay, self.faults, self.settings.models
-        )
+        return choose_backend(spec, self.backends, self._hooks.relay, self.faults, self.settings)
 
     def build_service(self, build_local: Callable[[], ModelService]) -> ModelService:
         """Return the service that a plugin puts in place of the local one, or the local one.

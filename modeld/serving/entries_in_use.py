@@ -8,6 +8,7 @@ import logging
 import math
 from collections.abc import Callable
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
 from modeld.errors import (
     BackendUnavailableError,
@@ -26,14 +27,26 @@ from modeld.serving.loader import estimate
 from modeld.serving.models.capabilities import capabilities
 from modeld.serving.models.options import options_of
 from modeld.serving.models.registry import Registry
+from modeld.serving.pins import Pins, check_pins
 from modeld.serving.pool import Pool
 from modeld.serving.state.memory_need import MemoryNeed
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.settings import Settings
+from modeld.settings.model_rows import DEFAULT_PRESET, shares_weights
 from modeld.status import EvictionReason
-from modeld.values import ModelSpec, Options, named
+from modeld.values import ModelSpec, Options
 
 log = logging.getLogger("modeld.service")
+
+
+class Found(NamedTuple):
+    """What a request means: a model, and the entry that serves it.
+
+    That is another model's entry where the model is a preset that shares its weights.
+    """
+
+    entry: ModelEntry
+    spec: ModelSpec
 
 
 class EntriesInUse:
@@ -58,6 +71,7 @@ class EntriesInUse:
         self._entries = pool.scheduler.entries
         self._capacity = capacity
         self._asked: dict[str, str] = {}
+        self._pins = Pins(settings, registry.specs)
         self._maker = EntryMaker(self._new, self._note_hang)
 
     def close(self) -> None:
@@ -65,11 +79,21 @@ class EntriesInUse:
         self._maker.close()
 
     def known(self, model: str) -> ModelEntry | None:
-        """Return the entry of a model that is in use, by its id or an alias."""
-        return self._entries.get(self._registry.id_of(model))
+        """Return the entry of a model that is in use, by any of its names."""
+        return self._entries.get(self.entry_id(model))
 
-    async def find(self, model: str, check_open: Callable[[], None]) -> ModelEntry:
-        """Return the entry of the model that a request means, as its file is now.
+    def entry_id(self, model: str) -> str:
+        """Return the id of the model in whose entry a model of this name is; else the name."""
+        model = self._registry.id_of(model)
+        if model not in self._settings.presets:
+            return model
+        try:
+            return self._served(self._registry.listed(model)).id
+        except ModelNotFoundError:
+            return model
+
+    async def find(self, model: str, check_open: Callable[[], None]) -> Found:
+        """Return the model that a request means, and its entry, as its file is now.
 
         ``check_open`` raises where no requests are taken any more; it is asked before each look.
 
@@ -79,13 +103,14 @@ class EntriesInUse:
         while True:
             check_open()
             spec = await (self._named(model) if model else self._unnamed())
-            entry = self._entries.get(spec.id)
-            if entry is not None and entry.spec.version == spec.version:
-                return entry
-            made = await self._maker.make(spec)
+            served = self._served(spec)
+            entry = self._entries.get(served.id)
+            if entry is not None and entry.spec.version == served.version:
+                return Found(entry, spec)
+            made = await self._maker.make(served)
             # A scan meanwhile may have found another file, and older ones must not come back.
-            if self._registry.known(spec.id).version == made.spec.version:
-                return self._put(made)
+            if self._registry.known(served.id).version == made.spec.version:
+                return Found(self._put(made), spec)
 
     async def looked_up(self, model: str, check_open: Callable[[], None]) -> ModelEntry:
         """Return the entry that a request would use, which does not come into use by that.
@@ -94,7 +119,7 @@ class EntriesInUse:
             ModeldError: as :meth:`find` raises it.
         """
         check_open()
-        spec = await (self._named(model) if model else self._unnamed())
+        spec = self._served(await (self._named(model) if model else self._unnamed()))
         entry = self._entries.get(spec.id)
         if entry is not None and entry.spec.version == spec.version:
             return entry
@@ -117,13 +142,19 @@ class EntriesInUse:
     def label(self, model: str) -> str:
         """Return a model's id if it is in use."""
         # What clients send must not become a metric's label: there is no end to what they send.
-        name = self._registry.id_of(model or self.default())
+        name = self.entry_id(model or self.default())
         return name if name in self._entries else ""
 
     def default(self) -> str:
         """Return the model of requests that name none, as far as there is one; else nothing."""
         usable = self._registry.usable
-        return self._settings.default_model or (usable[0] if len(usable) == 1 else "")
+        return self._chosen or (usable[0] if len(usable) == 1 else "")
+
+    @property
+    def _chosen(self) -> str:
+        """The default model that the settings choose, by their key or by the preset's name."""
+        preset = DEFAULT_PRESET if DEFAULT_PRESET in self._settings.presets else ""
+        return self._settings.default_model or preset
 
     async def check_options(self) -> None:
         """Check the options of all models; where a disk does not answer, each when it is used.
@@ -152,22 +183,35 @@ class EntriesInUse:
         if self._capacity.size_bytes is None and self._settings.budget_bytes is None:
             why = self._capacity.said
             log.info("a model may be larger than the memory: %s; memory_budget_mb limits it", why)
+        models = [spec.id for spec in specs if not spec.preset_of]
         for pattern in self._settings.models:
-            if not any(fnmatchcase(spec.id, pattern) for spec in specs):
+            if not any(fnmatchcase(model, pattern) for model in models):
                 log.warning(
                     "models[%r] in the settings matches none of the models found%s",
                     pattern,
                     self._registry.nearest(pattern),
                 )
+        for name in self._settings.presets:
+            if problem := self._registry.listed(name).problem:
+                log.warning("the preset %r cannot be used: %s", name, problem)
         default = self._settings.default_model
-        if default and self._registry.id_of(default) not in usable:
-            found = named(specs, default) is not None
-            log.warning(
-                "default_model %r %s%s; requests that name no model are refused",
-                default,
-                "cannot be used" if found else "is not among the models found",
-                self._registry.nearest(default),
-            )
+        if default and default not in self._settings.presets:
+            self._tell_of_default(default)
+
+    def _tell_of_default(self, default: str) -> None:
+        try:
+            found = self._registry.known(default).problem is not None
+        except ModelNotFoundError:
+            found = False
+        else:
+            if not found:
+                return
+        log.warning(
+            "default_model %r %s%s; requests that name no model are refused",
+            default,
+            "cannot be used" if found else "is not among the models found",
+            self._registry.nearest(default),
+        )
 
     def _put(self, made: ModelEntry) -> ModelEntry:
         """Let ``made`` count from now on, unless another request has done so for the same file.
@@ -189,7 +233,7 @@ class EntriesInUse:
 
     async def _unnamed(self) -> ModelSpec:
         """Return the model of requests that name none: the default, else the only usable one."""
-        default = self._settings.default_model
+        default = self._chosen
         if not default:
             return await self._named(await self._registry.only())
         try:
@@ -197,6 +241,11 @@ class EntriesInUse:
         except ModelNotFoundError as exc:
             why = f"the request names no model, and for default_model {exc.message}"
             raise ModelNotFoundError(why, field="model") from exc
+
+    def _served(self, spec: ModelSpec) -> ModelSpec:
+        """Return the model in whose entry a model is: its own, or that of which it is a preset."""
+        shares = shares_weights(spec, self._settings) and spec.problem is None
+        return self._registry.listed(spec.preset_of) if shares else spec
 
     def _new(self, spec: ModelSpec) -> ModelEntry:
         backend = self._plugins.choose_backend(spec)
@@ -219,7 +268,7 @@ class EntriesInUse:
             self._plugins.faults.note("backend", name, message)
 
     def _made(self, spec: ModelSpec, backend: Backend) -> ModelEntry:
-        options = options_of(spec, self._settings.models, backend)
+        options = options_of(spec, self._settings, backend)
         estimated_bytes = estimate(backend, spec, options)
         most_bytes = self._capacity.size_bytes or math.inf
         need = MemoryNeed(estimated_bytes, is_measurable=True, most_bytes=most_bytes)
@@ -231,6 +280,7 @@ class EntriesInUse:
             max_queue_depth=self._settings.max_queue_depth,
             max_idle_s=self._max_idle_s(options),
             capabilities=capabilities(backend, spec, options),
+            pinned=spec.id in self._pins.wanted(),
         )
 
     def _max_idle_s(self, options: Options) -> float:
@@ -238,6 +288,8 @@ class EntriesInUse:
         return (shared_s if own_s is None else own_s) or math.inf
 
     def _check_options(self) -> None:
+        needs: dict[str, int] = {}
+        pinned = self._pins.wanted()
         for spec in self._registry.specs():
             if spec.problem is None and self._plugins.backends:
                 try:
@@ -245,8 +297,11 @@ class EntriesInUse:
                 except BackendUnavailableError:
                     continue
                 try:
-                    options_of(spec, self._settings.models, backend)
+                    options = options_of(spec, self._settings, backend)
+                    if spec.id in pinned:
+                        needs[spec.id] = estimate(backend, spec, options)
                 except LoadFailedError as exc:  # the backend's fault, and no setting's
                     self._plugins.faults.note("backend", backend.name, exc.message, exc)
                 except InvalidModelError:  # its source's fault, which the model's problem tells
                     continue
+        check_pins(needs, self._pool.scheduler.ledger)

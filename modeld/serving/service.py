@@ -10,6 +10,8 @@ from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Final, TypeVar
 
+from msgspec.structs import replace
+
 from modeld.capabilities import check, joined
 from modeld.errors import (
     DrainingError,
@@ -38,7 +40,9 @@ from modeld.serving.loader import advice, blamed
 from modeld.serving.models.capabilities import described
 from modeld.serving.models.file_watch import FileWatch, OnDisk
 from modeld.serving.models.registry import Registry
+from modeld.serving.models.sampling_defaults import SamplingDefaults
 from modeld.serving.pool import Lease, Pool
+from modeld.serving.preload import Preload
 from modeld.serving.request_meter import Meter
 from modeld.serving.scheduling.scheduler import ModelScheduler
 from modeld.serving.state.budget import Ledger
@@ -100,8 +104,11 @@ class LocalService(ModelService):
             timeout_s=settings.source_timeout_s,
             described=partial(described, settings=settings, plugins=plugins),
             note=plugins.faults.note,
+            settings=settings,
         )
         self._entries = EntriesInUse(settings, plugins, self._registry, self._pool, self._capacity)
+        self._sampling = SamplingDefaults(settings)
+        self._preload = Preload(settings, self._entries, self._pool)
         self._registry.on_scanned = self._entries.drop_vanished
         self._files = FileWatch(self._loaded_files, self._registry.refresh)
 
@@ -125,6 +132,8 @@ class LocalService(ModelService):
                 self._tasks.spawn(self._files.run(), "modeld-files")
             if self._is_starting:  # it may have been closed meanwhile
                 self._state = ServiceState.RUNNING
+                loading = self._preload.run(self._registry.specs(), self._check_running)
+                self._tasks.spawn(loading, "modeld-preload")
 
     @property
     def _is_starting(self) -> bool:
@@ -200,11 +209,13 @@ class LocalService(ModelService):
         # The end is told in every case, a cancelled task included: observers count what has begun
         # and not ended as running.
         try:
-            entry = await self._entry(request.model)
+            entry, spec = await self._entries.find(request.model, self._check_running)
             check(request, entry.capabilities, partial(advice, entry, self._plugins.faults.note))
             if isinstance(request, GenerateRequest):
                 check_served(request.sampling, entry.backend.unserved_sampling)
-                checked_own_sampling(request.sampling, entry.backend.sampling_type)
+                sampling = self._sampling.applied(request.sampling, spec)
+                checked_own_sampling(sampling, entry.backend.sampling_type)
+                request = replace(request, sampling=sampling)
             async with self._pool.lease(
                 entry,
                 max_wait_s=self._settings.max_wait_s,
@@ -237,6 +248,10 @@ class LocalService(ModelService):
     async def models(self) -> Sequence[ModelSpec]:
         """Return all known models."""
         return self._registry.specs()
+
+    async def known(self, model: str) -> ModelSpec:
+        """Return the model of this name as it was found last."""
+        return self._registry.known(model)
 
     async def default_model(self) -> str:
         """Return the one in the settings, or else the only usable one."""
@@ -293,7 +308,7 @@ class LocalService(ModelService):
             evictions_total=self._pool.evictions_total,
             uptime_s=now_s - self._started_s,
             warm_workers=self._pool.warm_workers,
-            error="; ".join(self._registry.errors.values()) or None,
+            error="; ".join([*self._registry.errors.values(), *self._preload.errors()]) or None,
             last_error=self._pool.last_error,
             prompt_tokens_total=totals.prompt_tokens,
             completion_tokens_total=totals.completion_tokens,
@@ -308,7 +323,7 @@ class LocalService(ModelService):
         if self._settings.readiness == "accepting":
             return Readiness(ready=True, reason="accepting")
         loaded = self._scheduler.ready()
-        ready = bool(loaded) if model is None else self._registry.id_of(model) in loaded
+        ready = bool(loaded) if model is None else self._entries.entry_id(model) in loaded
         waits = "source_late" if self._registry.late else "loading"
         return Readiness(ready=ready, reason="ready" if ready else waits)
 
@@ -321,7 +336,7 @@ class LocalService(ModelService):
             raise DrainingError("the server takes no requests now", retry_after_s=1)
 
     async def _entry(self, model: str) -> ModelEntry:
-        return await self._entries.find(model, self._check_running)
+        return (await self._entries.find(model, self._check_running)).entry
 
     def _loaded_files(self) -> list[OnDisk]:
         specs = self._scheduler.staying()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-only
 """The settings: what can be set, and where each value comes from."""
 
+from modeld.settings.model_rows import ModelOptions
 from modeld.settings.plugin_table import (
     NO_TABLES,
     PluginSettings,
@@ -11,7 +12,7 @@ from modeld.settings.plugin_table import (
     table_of,
 )
 from modeld.settings.resolution import Resolved, own_settings, resolve
-from modeld.settings.table import TABLE, ModelOptions, Settings
+from modeld.settings.table import TABLE, Settings
 
 __all__ = [
     "NO_TABLES",

@@ -31,6 +31,7 @@ _OPTIONS_OF_ONE: Final = 'a table of options such as {"context": 4096}'
 _OPTIONS_OF_ALL: Final = (
     'a table of options for each model such as {"tiny.gguf": {"context": 4096}}'
 )
+_PRESETS: Final = 'a table for each preset such as {"long": {"model": "tiny", "context": 8192}}'
 
 
 _SCALARS: Final = (bool, int, float, str)
@@ -113,7 +114,7 @@ class Setting(Value, frozen=True, kw_only=True):
         if self.is_list_of_texts:
             return "a list of names, in text with commas between them"
         if get_origin(self.type) is dict and not self.plugin:
-            return _OPTIONS_OF_ALL
+            return _PRESETS if self.name == "presets" else _OPTIONS_OF_ALL
         if self.choices:
             return f"one of {', '.join(self.choices)}"
         return expected(self.annotated)

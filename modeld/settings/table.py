@@ -8,17 +8,16 @@ the file (``max_wait_s``). Some settings have a former name too, which works in 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
 from msgspec import Meta
 
+from modeld.settings.model_rows import ModelOptions, check_rows
 from modeld.settings.plugin_table import PluginSettings
 from modeld.settings.setting import Setting, rows_of
 from modeld.values import Value
 
 P = TypeVar("P", bound=PluginSettings)
-
-ModelOptions = dict[str, dict[str, Any]]  # the values are JSON; each backend knows their types
 
 
 class Settings(Value, frozen=True, kw_only=True):
@@ -97,8 +96,8 @@ class Settings(Value, frozen=True, kw_only=True):
     default_model: Annotated[
         str,
         Meta(
-            description="id of the model for requests that name none; unless set, the only usable"
-            " one"
+            description="name of the model for requests that name none; unless set, the preset"
+            " default or the only usable one"
         ),
     ] = ""
     memory_budget_mb: Annotated[
@@ -133,8 +132,22 @@ class Settings(Value, frozen=True, kw_only=True):
     ] = 0.0
     models: Annotated[
         ModelOptions,
-        Meta(description="options per model: id or glob to options, later rows winning"),
+        Meta(
+            description="options per model: id or glob to options; the row of an id wins over those"
+            " of globs, and of these the later"
+        ),
     ] = {}
+    presets: Annotated[
+        ModelOptions,
+        Meta(
+            description="models with other options: name to the `model` that it is a preset of and"
+            " what differs"
+        ),
+    ] = {}
+    preload: Annotated[
+        tuple[str, ...],
+        Meta(description="models to load when the server starts, in this order, comma-separated"),
+    ] = ()
 
     # Queues and fairness
     max_queue_depth: Annotated[
@@ -190,6 +203,14 @@ class Settings(Value, frozen=True, kw_only=True):
 
     # Not in the table: each plugin has its settings in a table of its own.
     plugins: tuple[PluginSettings, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check what the rows of models and presets say, as far as no model need be known.
+
+        Raises:
+            ConfigurationError: one of them is wrong; it is named.
+        """
+        check_rows(self.models, self.presets, self.default_model)
 
     def of(self, declared: type[P]) -> P:
         """Return the settings of the plugin that declares this class; the defaults unless set."""

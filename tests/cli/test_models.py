@@ -4,6 +4,8 @@ from __future__ import annotations
 import json
 import os
 
+import pytest
+
 from modeld.cli.main import ExitCode, main
 from tests.support.cli.terminal import modeld
 from tests.support.gguf.gguf_corpus import write_model
@@ -79,3 +81,51 @@ def test_a_model_that_is_larger_than_the_memory_is_not_usable(models, rig, monke
     assert problems["tiny.gguf"].startswith(said)
     shown = modeld("models", "--models-dir", str(models), "--verbose").stdout
     assert said in shown
+
+
+SETTINGS = """
+models:
+  "*": {slots: 3, sampling: {temperature: 0.5}}
+  tiny.gguf: {aliases: [small], sampling: {top_k: 5}}
+presets:
+  calm: {model: tiny, sampling: {temperature: 0}, max_idle_s: 60}
+"""
+
+
+@pytest.mark.usefixtures("rig")
+def test_each_option_of_a_model_is_explained(models, tmp_path, capsys):
+    config = tmp_path / "modeld.yaml"
+    config.write_text(SETTINGS)
+    given = ["models", "--models-dir", str(models), "--config", str(config)]
+    given += ["--block-plugins", "llama-cpp,openvino"]
+    assert main([*given, "--explain", "CALM", "--json"]) == ExitCode.OK
+    rows = {row.pop("option"): row for row in json.loads(capsys.readouterr().out)}
+    assert rows["slots"] == {"value": 3, "from": "models['*']"}
+    assert rows["max_idle_s"] == {"value": 60.0, "from": "presets['calm']"}
+    assert rows["aliases"] == {"value": [], "from": "default"}
+    assert rows["backend"]["from"] == "choice of the plugins"
+    assert rows["sampling.temperature"] == {"value": 0, "from": "presets['calm']"}
+    assert rows["sampling.top_k"] == {"value": 5, "from": "models['tiny.gguf']"}
+    assert main([*given, "--explain", "small"]) == ExitCode.OK
+    header, *lines = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()]
+    assert header == ["OPTION", "VALUE", "FROM"]
+    assert ["max_idle_s", "0.0", "setting max_idle_s"] in lines
+    assert ["aliases", '["small"]', "models['tiny.gguf']"] in lines
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("tinny", "there is no model 'tinny'; did you mean 'tiny.gguf'?"), ("empty.gguf", "is empty")],
+)
+def test_what_cannot_be_explained_is_an_error(models, name, said, capsys):
+    assert main(["models", "--models-dir", str(models), "--explain", name]) != ExitCode.OK
+    assert said in capsys.readouterr().err
+
+
+def test_presets_and_names_are_listed(models, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("MODELD_PRESETS", json.dumps({"calm": {"model": "tiny"}}))
+    assert main(["models", "--json", "--models-dir", str(models)]) == ExitCode.OK
+    found = {each["id"]: each for each in json.loads(capsys.readouterr().out)}
+    assert found["calm"]["preset_of"] == "tiny.gguf"
+    assert found["tiny.gguf"]["names"] == ["tiny", "tiny:Q4_0"]
+    assert found["calm"]["names"] == ["tiny.gguf:calm", "tiny:calm"]

@@ -22,8 +22,9 @@ import pytest
 import yaml
 from modeld_llama_cpp.backend import LlamaCpp
 
+from modeld import ModelSpec
 from modeld.cli.main import cli
-from modeld.serving.models.options import options_for
+from modeld.serving.models.options import options_of
 from modeld.settings import resolve
 from tests.support.docs.pages import PAGES, ROOT, Block, blocks
 
@@ -122,9 +123,12 @@ def test_a_settings_file_can_be_used(block: Block, tmp_path: Path) -> None:
     file = tmp_path / str(block.title)
     file.write_text(block.text)
     settings = resolve({}, {}, str(file)).settings
-    assert settings.models
-    for pattern in settings.models:
-        assert options_for(pattern, settings.models, LlamaCpp())
+    assert settings.models or settings.presets
+    of_models = dict.fromkeys(settings.models, "")
+    of_presets = {name: row["model"] for name, row in settings.presets.items()}
+    for name, preset_of in (of_models | of_presets).items():
+        spec = ModelSpec(id=name, name=name, path="", preset_of=preset_of)
+        assert options_of(spec, settings, LlamaCpp())
 
 
 def test_the_three_settings_files_mean_the_same(tmp_path: Path) -> None:

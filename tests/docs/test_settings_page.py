@@ -12,10 +12,11 @@ import pytest
 from modeld_llama_cpp.options import LlamaOptions
 from modeld_openvino.options import OpenVinoOptions
 
-from modeld import Options
 from modeld.cli.params import SECTIONS
 from modeld.settings import TABLE
+from modeld.settings.model_rows import ServingOptions
 from modeld.settings.setting import Setting
+from modeld.values import Value
 from tests.support.docs.pages import PAGES, read, rows, section
 
 SETTINGS = {row.name: row for row in TABLE}
@@ -80,16 +81,23 @@ def test_every_setting_is_in_its_sections_table_with_all_it_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "backend"), [(LlamaOptions, "llama.cpp"), (OpenVinoOptions, "OpenVINO")]
+    ("options", "backend"),
+    [
+        (LlamaOptions, "the llama.cpp backend"),
+        (OpenVinoOptions, "the OpenVINO backend"),
+        (ServingOptions, "every model"),
+    ],
 )
-def test_every_option_of_a_backend_is_in_its_table(options: type[Options], backend: str) -> None:
+def test_every_option_is_in_its_table(options: type[Value], backend: str) -> None:
     hints = get_type_hints(options, include_extras=True)
-    wanted = []
+    wanted, defaults = [], options()
     for field in msgspec.structs.fields(options):
         hint = hints[field.name]
         description = get_args(hint)[-1].description
-        wanted.append((f"`{field.name}`", kind(hint), shown(field.default), description))
-    _header, *found = rows(section("reference/settings.md", f"Options of the {backend} backend"))
+        wanted.append(
+            (f"`{field.name}`", kind(hint), shown(getattr(defaults, field.name)), description)
+        )
+    _header, *found = rows(section("reference/settings.md", f"Options of {backend}"))
     assert found == wanted
 
 

@@ -86,6 +86,15 @@ def test_the_default_model_must_be_one_that_can_be_used(default, level, says):
     assert says in finding.message
 
 
+def test_presets_and_models_to_preload_must_be_there(tmp_path):
+    write_model(tmp_path / "a.gguf")
+    settings = {"presets": {"p": {"model": "b"}}, "preload": ("A", "p", "c.gguf")}
+    found = list(check_settings(listed_in(tmp_path, **settings), Settings(**settings)))
+    assert [finding.subject for finding in found] == ["preload", "presets"]
+    assert "preload names 'c.gguf', and there is no such model; did you mean" in found[0].message
+    assert "the preset 'p' cannot be used: presets['p'].model: there is no" in found[1].message
+
+
 def test_options_for_models_that_do_not_exist_are_a_warning():
     settings = Settings(models={"*": {}, "b.*": {}, "llama-*": {"slots": 1}})
     finding = only(check_settings(LISTED, settings))

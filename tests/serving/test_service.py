@@ -62,7 +62,7 @@ def test_a_request_without_a_model_gets_the_default_one() -> None:
 def test_rule_13_an_unknown_model_is_not_found_and_there_is_never_a_silent_default() -> None:
     async def main() -> None:
         async with a_counter(a_shelf(), default_model="b") as counter:
-            for name in ("A", "a ", "aa", "../a", "b/"):
+            for name in ("a.b", "a ", "aa", "../a", "b/"):
                 with pytest.raises(ModelNotFoundError):
                     await counter.ask("hi", model=name)
                 with pytest.raises(ModelNotFoundError):

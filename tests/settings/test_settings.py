@@ -46,6 +46,8 @@ OTHER: dict[str, Any] = {
     "eviction_policy": "mine",
     "max_idle_s": 600.0,
     "models": {"tiny*": {"context": 512, "slots": 4}, "big.gguf": {"threads": 2}},
+    "presets": {"calm": {"model": "big", "sampling": {"temperature": 0}}},
+    "preload": ["big.gguf", "calm"],
     "max_queue_depth": 0,
     "max_wait_s": 0.25,
     "max_overtake_s": 0.0,
@@ -604,8 +606,9 @@ def values_of(row: Setting) -> st.SearchStrategy[Any]:
 def some_settings(draw: st.DrawFn) -> dict[str, Any]:
     names = draw(st.sets(st.sampled_from(sorted(ROWS)), max_size=6))
     found = {name: draw(values_of(ROWS[name])) for name in sorted(names)}
-    # The margin is checked against the budget; that rule has tests of its own.
-    return {name: value for name, value in found.items() if name != "memory_margin_mb"}
+    # The margin is checked against the budget, and presets have rules; these have their own tests.
+    ruled = {"memory_margin_mb", "presets"}
+    return {name: value for name, value in found.items() if name not in ruled}
 
 
 @given(in_file=some_settings(), in_environ=some_settings(), in_flags=some_settings())

@@ -92,6 +92,15 @@ class StrangeOptions(Toy):
         return await super().load(spec, ToyOptions(slots=options.slots), host)
 
 
+class TakenNames(ToyOptions, frozen=True):
+    pin: bool = False
+
+
+@fails("test_its_options_go_to_a_worker_and_back")
+class HasOptionsOfModeld(Toy):
+    options_type = TakenNames
+
+
 @fails("test_its_sampling_parameters_are_declared")
 class ServesLessThanNothing(Toy):
     unserved_sampling = ("warmth",)

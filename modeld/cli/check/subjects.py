@@ -15,7 +15,7 @@ import click
 import msgspec
 
 from modeld import ModelService, ModelSpec, create_app
-from modeld.errors import ConfigurationError
+from modeld.errors import ConfigurationError, InvalidModelError
 from modeld.expectation import nearest
 from modeld.hosting.daemon_threads import in_daemon_loop
 from modeld.interfaces import Backend, PluginKind, RegistrySource
@@ -23,7 +23,7 @@ from modeld.plugins.contributions import DIALECTS_HOOK, ROUTES_HOOK
 from modeld.plugins.guard import PluginFault, described, guarded
 from modeld.plugins.host import PluginHost
 from modeld.plugins.installed_plugin import GROUP
-from modeld.serving.models.options import options_for
+from modeld.serving.models.options import options_of
 from modeld.serving.models.source_list import models_of
 from modeld.settings import Settings
 from modeld.testing.backend.contract import BackendContract
@@ -153,8 +153,8 @@ def _of_backend(backend: Backend, host: PluginHost, spec: ModelSpec | None) -> C
     found.backend, found.model = backend, spec
     if spec is not None:
         try:
-            options = options_for(spec.id, host.settings.models, backend)
-        except ConfigurationError as exc:
+            options = options_of(spec, host.settings, backend)
+        except (ConfigurationError, InvalidModelError) as exc:
             raise click.UsageError(exc.message) from exc
         found.options = msgspec.to_builtins(options)
     return found

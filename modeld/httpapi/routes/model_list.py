@@ -23,6 +23,11 @@ EXAMPLE: Final = {
     "size_bytes": 98362432,
     "context_length": 8192,
     "capabilities": ["chat", "logprobs", "text", "tokenize", "tools"],
+    "names": [
+        "SmolLM2-135M-Instruct.Q4_1",
+        "SmolLM2-135M-Instruct",
+        "SmolLM2-135M-Instruct:Q4_1",
+    ],
 }
 _NAMED = {
     "id": "SmolLM2-135M-Instruct.Q4_1.gguf",
@@ -57,6 +62,14 @@ class ModelItem(BaseModel):
     )
     aliases: list[str] | None = Field(
         None, description="other names that requests may have for it; absent if there are none"
+    )
+    names: list[str] | None = Field(
+        None,
+        description="shorter names that mean this model alone, in any case; absent if there are"
+        " none",
+    )
+    preset_of: str | None = Field(
+        None, description="the id of the model that this is a preset of; absent if it is none"
     )
     problem: str | None = Field(None, description="why the model cannot be used; absent if it can")
 
@@ -111,6 +124,10 @@ def item_of(spec: ModelSpec) -> dict[str, object]:
         item["capabilities"] = spec.capabilities
     if spec.aliases:
         item["aliases"] = spec.aliases
+    if spec.names:
+        item["names"] = spec.names
+    if spec.preset_of:
+        item["preset_of"] = spec.preset_of
     if spec.problem is not None:
         item["problem"] = spec.problem
     return item

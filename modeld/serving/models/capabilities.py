@@ -74,7 +74,7 @@ def described(spec: ModelSpec, *, settings: Settings, plugins: PluginHost) -> Mo
         log.warning("model %r cannot be used: %s", spec.id, wrong)
         return undescribed(replace(spec, problem=wrong))
     try:
-        options = options_of(spec, settings.models, backend)
+        options = options_of(spec, settings, backend)
         return replace(
             spec,
             capabilities=tuple(sorted(capabilities(backend, spec, options))),

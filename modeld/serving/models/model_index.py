@@ -3,37 +3,61 @@
 
 from __future__ import annotations
 
-import difflib
-from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 
 from msgspec.structs import replace
 
+from modeld.model_names import ModelNames, said_of_several
+from modeld.serving.models.nearest import NearestNames
+from modeld.serving.models.presets import PRESETS, preset_specs
+from modeld.settings import Settings
 from modeld.values import ModelSpec
-
-LONGEST_COMPARED = 128
-"""A longer id than this is compared with no other."""
-
-NEIGHBOURS = 8
-"""How many ids are compared on each side of where one would stand in an order."""
-
-_SUFFIX = ".gguf"
 
 
 class ModelIndex:
     """Made once for each scan, on whatever thread, and only ever described.
 
-    Of two models with one id the first counts, and so of two with one alias; an id counts more than
-    an alias. ``conflicts`` has what is not used, in words, each with its source. ``specs`` are
-    sorted by id, and so are the ids of those that are ``usable``. ``devices`` are those on which
-    their files are.
+    The presets and the aliases of ``settings`` count more than what sources say. Of two models with
+    one id the first counts, and so of two with one alias; an id counts more than an alias.
+    ``conflicts`` has what is not used, in words, each with its source. ``specs`` are sorted by id,
+    and so are the ids of those that are ``usable``, presets left out. ``devices`` are those on
+    which their files are.
     """
 
-    def __init__(self, lists: Mapping[str, Sequence[ModelSpec]] | None = None) -> None:
-        by_id: dict[str, ModelSpec] = {}
+    def __init__(
+        self,
+        lists: Mapping[str, Sequence[ModelSpec]] | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        settings = settings or Settings()
+        found = {source: tuple(map(_as_found, specs)) for source, specs in (lists or {}).items()}
+        presets = preset_specs(found, settings)
         self._sources: dict[str, str] = {}
         self.conflicts: list[tuple[str, str]] = []
-        for source, specs in (lists or {}).items():
+        by_id = self._by_id_of(({PRESETS: presets} | found) if presets else found)
+        own = {
+            model: tuple(row["aliases"])
+            for model, row in settings.models.items()
+            if "aliases" in row and model in by_id
+        }
+        self._aliases: dict[str, str] = {}
+        for model, aliases in (own | {spec.id: spec.aliases for spec in presets}).items():
+            self._aliases |= {alias: model for alias in aliases if alias not in by_id}
+        by_id = {
+            model: self._with_aliases(spec, own.get(model, ()), by_id)
+            for model, spec in by_id.items()
+        }
+        self._names = names = ModelNames(tuple(by_id.values()))
+        self._listed = {model: replace(spec, names=names.of(spec)) for model, spec in by_id.items()}
+        self._by_id = {model: undescribed(spec) for model, spec in self._listed.items()}
+        self.specs = tuple(self._by_id[model] for model in sorted(by_id))
+        self.usable = _usable(self.specs)
+        self.devices = frozenset(spec.stamp.device for spec in self.specs if spec.stamp)
+        self._nearest = NearestNames((*self._aliases, *by_id))
+
+    def _by_id_of(self, lists: Mapping[str, Sequence[ModelSpec]]) -> dict[str, ModelSpec]:
+        by_id: dict[str, ModelSpec] = {}
+        for source, specs in lists.items():
             for spec in specs:
                 if by_id.setdefault(spec.id, spec) is not spec:
                     other = self._sources[spec.id]
@@ -41,18 +65,7 @@ class ModelIndex:
                     self.conflicts.append((source, said))
                 else:
                     self._sources[spec.id] = source
-        self._aliases: dict[str, str] = {}
-        by_id = {model: self._with_aliases(spec, by_id) for model, spec in by_id.items()}
-        self._listed = by_id
-        by_id = {model: undescribed(spec) for model, spec in by_id.items()}
-        self.specs = tuple(by_id[model] for model in sorted(by_id))
-        self.usable = tuple(spec.id for spec in self.specs if spec.problem is None)
-        self.devices = frozenset(spec.stamp.device for spec in self.specs if spec.stamp)
-        self._by_id = by_id
-        # Strings alone, because a sort keeps the interpreter's lock, and that of tuples for longer.
-        self._by_key = {_compared(name): name for name in (*self._aliases, *by_id)}
-        self._from_start = sorted(self._by_key)
-        self._from_end = sorted(key[::-1] for key in self._by_key)
+        return by_id
 
     def conflicts_by_source(self, most: int) -> Mapping[str, Sequence[str]]:
         """Return at most so many conflicts for each source, and how many more there are."""
@@ -68,11 +81,11 @@ class ModelIndex:
         """Fill in what backends say of the models that can be used."""
         by_id = {spec.id: spec if spec.problem else described(spec) for spec in self.specs}
         self.specs = tuple(by_id.values())
-        self.usable = tuple(spec.id for spec in self.specs if spec.problem is None)
+        self.usable = _usable(self.specs)
         self._by_id = by_id
 
     def get(self, model: str) -> ModelSpec | None:
-        """Return the model of this id or alias, if there is one."""
+        """Return the model of this name, if it is that of one."""
         return self.listed(self.id_of(model))
 
     def listed(self, model: str) -> ModelSpec | None:
@@ -80,12 +93,14 @@ class ModelIndex:
         return self._by_id.get(model)
 
     def id_of(self, name: str) -> str:
-        """Return the id of the model that has this name for an alias, or else the name itself."""
-        return self._aliases.get(name, name)
+        """Return the id of the one model that the name means, or else the name itself."""
+        found = self._names.find(name)
+        return found[0] if len(found) == 1 else name
 
     def source_of(self, model: str) -> str | None:
-        """Return the name of the source that has listed the model of this id or alias."""
-        return self._sources.get(self.id_of(model))
+        """Return the name of the source that has listed the model of this name, or its file."""
+        spec = self.get(model)
+        return None if spec is None else self._sources.get(spec.preset_of or spec.id)
 
     def lists_the_same(self, other: ModelIndex) -> bool:
         """Return whether the models of both are equal; compared one by one, for the same reason.
@@ -97,23 +112,22 @@ class ModelIndex:
         )
 
     def nearest(self, model: str) -> str:
-        """Return ``; did you mean X?`` for an id that is much like this one, or nothing.
+        """Return ``; did you mean X?`` for a name that is much like this one, or nothing.
 
-        Only ids that begin or end as this one does are compared, and only some of them: how many
-        models there are does not matter.
+        Where it may mean several models, it is these that are named.
         """
-        if len(model) > LONGEST_COMPARED:
-            return ""
-        wanted = _compared(model)
-        near = dict.fromkeys(_around(self._from_start, wanted))
-        near |= dict.fromkeys(key[::-1] for key in _around(self._from_end, wanted[::-1]))
-        close = difflib.get_close_matches(wanted, near, n=1)
-        return f"; did you mean {self._by_key[close[0]]!r}?" if close else ""
+        several = self._names.find(model)
+        return said_of_several(several) if len(several) > 1 else self._nearest.hint(model)
 
-    def _with_aliases(self, spec: ModelSpec, by_id: Mapping[str, ModelSpec]) -> ModelSpec:
-        """Return a model with those of its aliases that no other model has for a name."""
+    def _with_aliases(
+        self, spec: ModelSpec, own: Sequence[str], by_id: Mapping[str, ModelSpec]
+    ) -> ModelSpec:
+        """Return a model with those of its aliases that no other model has for a name.
+
+        ``own`` are those that the settings give it.
+        """
         kept = []
-        for alias in dict.fromkeys(spec.aliases):
+        for alias in dict.fromkeys((*own, *spec.aliases)):
             owner = alias if alias in by_id else self._aliases.setdefault(alias, spec.id)
             if owner == spec.id and alias != spec.id:
                 kept.append(alias)
@@ -129,10 +143,10 @@ def undescribed(spec: ModelSpec) -> ModelSpec:
     return spec if says_nothing else replace(spec, capabilities=(), context=None)
 
 
-def _compared(model: str) -> str:
-    return model.casefold().removesuffix(_SUFFIX)
+def _as_found(spec: ModelSpec) -> ModelSpec:
+    """Return a model without what only the service says of it."""
+    return replace(spec, names=(), preset_of="") if spec.names or spec.preset_of else spec
 
 
-def _around(order: list[str], key: str) -> list[str]:
-    position = bisect_left(order, key)
-    return order[max(0, position - NEIGHBOURS) : position + NEIGHBOURS]
+def _usable(specs: Sequence[ModelSpec]) -> tuple[str, ...]:
+    return tuple(spec.id for spec in specs if spec.problem is None and not spec.preset_of)

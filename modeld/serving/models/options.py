@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Per-model options from the settings: which rows match a model, and whether its backend agrees."""
+"""The options of one model, from its source and the settings, as its backend agrees to them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from functools import lru_cache
 
 import msgspec
@@ -13,27 +12,37 @@ from modeld.errors import ConfigurationError, InvalidModelError, LoadFailedError
 from modeld.expectation import misfit, nearest
 from modeld.interfaces import Backend
 from modeld.plugins.guard import PluginFault, called
-from modeld.settings import ModelOptions
-from modeld.values import JsonValue, ModelSpec, Options
+from modeld.serving.models.sampling_defaults import check_sampling
+from modeld.settings import Settings
+from modeld.settings.model_rows import GIVEN, SERVING, Layer, layers_of
+from modeld.values import ModelSpec, Options
 
 
-def options_of(spec: ModelSpec, rows: ModelOptions, backend: Backend) -> Options:
+def options_of(spec: ModelSpec, settings: Settings, backend: Backend) -> Options:
     """Return the options of a model: those that its source gives, and over them the settings'.
 
     Raises:
-        ConfigurationError: as :func:`options_for` raises it.
+        ConfigurationError: an option is unknown to the backend, or its value is wrong; it names
+            the row, the option and what was expected.
         InvalidModelError: its source gives an option that is unknown to the backend, or wrong.
+        LoadFailedError: the backend's own type of options cannot be used.
     """
     if wrong := fault_of_given(spec, backend):
         raise InvalidModelError(f"model {spec.id!r} cannot be used: {wrong}", field="model")
-    return options_for(spec.id, rows, backend, spec.options)
+    what = f"backend {backend.name!r}: options_type"
+    try:
+        return called(what, lambda: _options_of(spec, settings, backend))
+    except PluginFault as exc:
+        raise LoadFailedError(f"{spec.id!r} cannot be used: {exc}") from exc
 
 
 def fault_of_given(spec: ModelSpec, backend: Backend) -> str | None:
     """Return what is wrong with the options that a model's source gives, if anything is."""
-    within = f"the options of source {spec.source!r}"
+    if not spec.options:
+        return None
+    given = next(layers_of(spec, Settings()))
     try:
-        called(within, lambda: _check(within, spec.options, backend))
+        called(given.where, lambda: _check(given, backend))
     except ConfigurationError as exc:
         return exc.message
     except PluginFault:  # it is the backend's, and told where the options are made
@@ -41,42 +50,21 @@ def fault_of_given(spec: ModelSpec, backend: Backend) -> str | None:
     return None
 
 
-def options_for(
-    model: str, rows: ModelOptions, backend: Backend, given: Mapping[str, JsonValue] = {}
-) -> Options:
-    """Return the options of one model: all rows whose id or glob matches, later ones winning.
-
-    ``given`` are those that its source gives, over which all rows win.
-
-    Raises:
-        ConfigurationError: an option is unknown to the backend, or its value is wrong; it names
-            the row, the option and what was expected.
-        LoadFailedError: the backend's own type of options cannot be used.
-    """
-    what = f"backend {backend.name!r}: options_type"
-    try:
-        return called(what, lambda: _options_for(model, rows, backend, given))
-    except PluginFault as exc:
-        raise LoadFailedError(f"{model!r} cannot be used: {exc}") from exc
-
-
-def _options_for(
-    model: str, rows: ModelOptions, backend: Backend, given: Mapping[str, JsonValue]
-) -> Options:
-    merged = dict(given)
-    for pattern, row in rows.items():
-        if fnmatchcase(model, pattern):
-            _check(f"models[{pattern!r}]", row, backend)
-            merged |= row
+def _options_of(spec: ModelSpec, settings: Settings, backend: Backend) -> Options:
+    merged: dict[str, object] = {}
+    for layer in layers_of(spec, settings):
+        if not layer.is_given:  # those are the source's fault, and looked at by themselves
+            _check(layer, backend)
+        merged |= {name: value for name, value in layer.options.items() if name not in SERVING}
+    where = f"presets, for {spec.id!r}" if spec.preset_of else f"models, for {spec.id!r}"
     for name in _required(backend) - merged.keys():
         raise ConfigurationError(
-            f"models, for {model!r}: backend {backend.name!r} needs the option {name!r}",
-            field="models",
+            f"{where}: backend {backend.name!r} needs the option {name!r}", field="models"
         )
     try:
         return msgspec.convert(merged, backend.options_type)
     except msgspec.ValidationError as exc:
-        raise ConfigurationError(f"models, for {model!r}: {exc}", field="models") from exc
+        raise ConfigurationError(f"{where}: {exc}", field="models") from exc
 
 
 @lru_cache(maxsize=64)
@@ -89,11 +77,12 @@ def _required(backend: Backend) -> set[str]:
     return {name for name, field in _fields(backend.options_type).items() if field.required}
 
 
-def _check(within: str, row: Mapping[str, JsonValue], backend: Backend) -> None:
+def _check(layer: Layer, backend: Backend) -> None:
     """Look at each option alone. What a backend checks of its own is in its own words."""
-    fields = _fields(backend.options_type)
-    for name, value in row.items():
-        where = f"{within}.{name}"
+    own = {GIVEN: SERVING[GIVEN]} if layer.is_given else SERVING
+    fields = {**_fields(backend.options_type), **own}
+    for name, value in layer.options.items():
+        where = f"{layer.where}.{name}"
         field = fields.get(name)
         if field is None:
             advice = nearest(name, list(fields)) or f"; it has {', '.join(sorted(fields))}"
@@ -102,8 +91,10 @@ def _check(within: str, row: Mapping[str, JsonValue], backend: Backend) -> None:
             )
         if wrong := misfit(field.type, value, where):
             raise ConfigurationError(wrong, field="models")
-        if _required(backend) - {name}:
-            continue  # it cannot be tried without them
+        if name == GIVEN:
+            check_sampling(where, value, backend)
+        if name in SERVING or _required(backend) - {name}:
+            continue  # the others cannot be tried without what is required
         try:
             msgspec.convert({name: value}, backend.options_type)
         except msgspec.ValidationError as exc:

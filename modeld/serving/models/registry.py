@@ -24,6 +24,7 @@ from modeld.plugins.guard import described, is_ours, said
 from modeld.serving.models.file_stamps import FileStamps
 from modeld.serving.models.model_index import ModelIndex, undescribed
 from modeld.serving.models.source_list import models_of
+from modeld.settings import Settings
 from modeld.values import ModelSpec
 
 RESCAN_INTERVAL_S = 2.0
@@ -53,7 +54,7 @@ class Registry:
     that takes longer than ``timeout_s`` is late and no longer waited for; its models come
     when it answers, and it is not asked again before that. ``on_scanned`` is called whenever the
     models may be others. ``described`` returns a model with what its backend says of it; it may
-    hang.
+    hang. ``settings`` have presets and aliases.
     """
 
     def __init__(
@@ -64,7 +65,9 @@ class Registry:
         timeout_s: float = SCAN_LIMIT_S,
         described: Callable[[ModelSpec], ModelSpec] = undescribed,
         note: NoteFault = only_logged,
+        settings: Settings | None = None,
     ) -> None:
+        self._settings = settings
         self.errors: dict[str, str] = {}
         self.on_scanned: Callable[[], None] = lambda: None
         self._sources = tuple(sources)
@@ -104,7 +107,7 @@ class Registry:
         return self._index.usable
 
     def id_of(self, name: str) -> str:
-        """Return the id of the model that has this name for an alias, or else the name itself."""
+        """Return the id of the one model that the name means, or else the name itself."""
         return self._index.id_of(name)
 
     def conflicts(self) -> Mapping[str, Sequence[str]]:
@@ -138,7 +141,7 @@ class Registry:
         self._stamps.close()
 
     async def find(self, model: str, *, is_open: bool = False) -> ModelSpec:
-        """Return the model of this id or alias, as its file is now.
+        """Return the model of this name, as its file is now.
 
         A model that is unknown, unusable or whose file has changed makes the sources be asked
         again first, the first two not more often than every :data:`RESCAN_INTERVAL_S`. ``is_open``
@@ -162,9 +165,7 @@ class Registry:
                 )
         spec = self._index.get(model)
         if spec is None:
-            raise ModelNotFoundError(
-                f"there is no model {model!r}{self.nearest(model)}", field="model"
-            )
+            raise self._unknown(model)
         if spec.problem is not None:
             raise InvalidModelError(f"model {model!r} cannot be used: {spec.problem}")
         return spec
@@ -205,12 +206,15 @@ class Registry:
         return "invalid_model" if self.known(model).problem is not None else None
 
     def known(self, model: str) -> ModelSpec:
-        """Return the model of this id or alias as of the last scan.
+        """Return the model of this name as of the last scan.
 
         Raises:
             ModelNotFoundError: there is none of this name.
         """
-        return self.listed(self.id_of(model))
+        spec = self._index.get(model)
+        if spec is None:
+            raise self._unknown(model)
+        return spec
 
     def listed(self, model: str) -> ModelSpec:
         """Return the model of this very id, as of the last scan.
@@ -220,8 +224,12 @@ class Registry:
         """
         spec = self._index.listed(model)
         if spec is None:
-            raise ModelNotFoundError(f"there is no model {model!r}", field="model")
+            raise self._unknown(model)
         return spec
+
+    def _unknown(self, model: str) -> ModelNotFoundError:
+        why = f"there is no model {model!r}{self.nearest(model)}"
+        return ModelNotFoundError(why, field="model")
 
     async def _has_changed(self, spec: ModelSpec, *, is_open: bool) -> bool:
         """Return whether the file is another one; while its disk is silent it is the same."""
@@ -336,7 +344,7 @@ class Registry:
 
     def _newer(self, lists: Mapping[str, Sequence[ModelSpec]]) -> ModelIndex:
         """Return the index of these lists; the one at hand where it has the same models."""
-        index, before = ModelIndex(lists), self._index
+        index, before = ModelIndex(lists, self._settings), self._index
         is_same = index.lists_the_same(before) and index.conflicts == before.conflicts
         return before if is_same else index
 

@@ -41,6 +41,7 @@ class ModelEntry:
         max_queue_depth: int,
         max_idle_s: float = math.inf,
         capabilities: Collection[Capability] = PLAIN,
+        pinned: bool = False,
     ) -> None:
         self.spec = spec
         self.backend = backend
@@ -53,7 +54,7 @@ class ModelEntry:
         self.instances: list[Instance] = []
         self.victims: set[Instance] = set()
         self.claim_rank = math.inf
-        self.pinned = False
+        self.pinned = pinned
         self.failure_code = LoadFailedError.code
         self.overtaken_since_s: float | None = None
         self.left_s = -math.inf
@@ -70,6 +71,7 @@ class ModelEntry:
         self.spec, self.backend, self.options = fresh.spec, fresh.backend, fresh.options
         self.need, self.cooldown = fresh.need, fresh.cooldown
         self.capabilities, self.max_idle_s = fresh.capabilities, fresh.max_idle_s
+        self.pinned = self.pinned or fresh.pinned  # what was gone for a while was unpinned
 
     @property
     def has_claim(self) -> bool:

@@ -11,6 +11,7 @@ import msgspec
 
 from modeld import BackendSampling, Capability, MemoryEstimate, ModelSpec, Options
 from modeld.sampling import COMMON, parameters_of
+from modeld.settings.model_rows import SERVING
 from modeld.testing.backend.subject import BackendSubject, check_whole_number
 from modeld.testing.contract import assert_that, check
 from modeld.testing.contracts.naming import check_name
@@ -42,6 +43,11 @@ class DeclarationChecks(BackendSubject):
         assert_that(
             isinstance(declared, type) and issubclass(declared, Options),
             f"options_type is {declared!r}; it must be a subclass of modeld.Options",
+        )
+        taken = sorted(SERVING.keys() & set(declared.__struct_fields__))
+        assert_that(
+            not taken,
+            f"options_type has {taken}, which are options of modeld's own; call them otherwise",
         )
         options = self.typed_options
         try:

@@ -79,6 +79,7 @@ class ServiceContract(Contract):
                 _check_values("models", specs, ModelSpec)
                 ids = [spec.id for spec in specs]
                 assert_that(self.model in ids, f"the model {self.model!r} is not among {ids[:5]}")
+            _check_value("known", await service.known(self.model), ModelSpec)
             default: object = await service.default_model()
             assert_that(
                 isinstance(default, str) and default in {"", *ids},
@@ -134,6 +135,7 @@ class ServiceContract(Contract):
                 "unload": lambda: service.unload(NOBODY),
                 "pin": lambda: service.pin(NOBODY, pinned=True),
                 "ready": lambda: service.ready(NOBODY),
+                "known": lambda: service.known(NOBODY),
             }
             for verb, call in verbs.items():
                 await _expect(ModelNotFoundError, call, f"{verb} of a model that there is not")

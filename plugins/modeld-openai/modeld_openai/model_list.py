@@ -11,7 +11,7 @@ from modeld.capabilities import Capability
 from modeld.dialects import JSON, Call, PlainRoute, WholeResponse, listing
 from modeld.dialects.documents import Content, Parameter, ResponseDoc
 from modeld.errors import InvalidModelError, ModelNotFoundError
-from modeld.values import ModelSpec, named
+from modeld.values import ModelSpec
 
 _MODELS_PER_TURN = 512
 _EXAMPLE = {
@@ -79,9 +79,7 @@ async def _listed(call: Call) -> WholeResponse:
 
 async def _shown(call: Call) -> WholeResponse:
     model = call.path["id"]
-    spec = named(await call.service.models(), model)
-    if spec is None:
-        raise ModelNotFoundError(f"there is no model {model!r}", field="model")
+    spec = await call.service.known(model)
     if spec.problem is not None:
         raise InvalidModelError(f"model {model!r} cannot be used: {spec.problem}", field="model")
     return WholeResponse.of(_item(spec))

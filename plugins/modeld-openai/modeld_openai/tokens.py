@@ -7,6 +7,7 @@ OpenAI has no such routes. Clients that want them beside its API know this form,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -15,7 +16,7 @@ from modeld.dialects import JSON, Call, UnaryRoute, WholeResponse
 from modeld.dialects.body import ModelRequest, wrong
 from modeld.dialects.documents import WORK_ERRORS, Content, ResponseDoc
 from modeld.dialects.token_fields import TokenIds
-from modeld.errors import TemplateError
+from modeld.errors import ModelNotFoundError, TemplateError
 from modeld.requests import (
     AnyUnaryRequest,
     ApplyTemplateRequest,
@@ -23,7 +24,6 @@ from modeld.requests import (
     TokenizeRequest,
 )
 from modeld.responses import TextResponse
-from modeld.values import named
 from modeld_openai.chat.body import continues
 from modeld_openai.chat.messages import ChatTurns, messages_of
 from modeld_openai.chat.tools import Tools, tools_of
@@ -173,16 +173,20 @@ def _tokens_of_chat(
 
 async def _tokens(body: TokenizeTextBody, call: Call, responses: Sequence[Any]) -> WholeResponse:
     (response,) = responses
-    spec = named(await call.service.models(), call.model)
-    context = spec.context if spec else None
     document = {
         "count": len(response.ids),
-        "max_model_len": context,
+        "max_model_len": await _context(call),
         "tokens": response.ids,
     }
     if body.return_token_strs:
         document["token_strs"] = [piece.decode(errors="replace") for piece in response.pieces]
     return WholeResponse.of(document)
+
+
+async def _context(call: Call) -> int | None:
+    with suppress(ModelNotFoundError):  # it may be gone meanwhile
+        return (await call.service.known(call.model)).context
+    return None
 
 
 def _text_wanted(body: DetokenizeTokensBody, call: Call) -> tuple[DetokenizeRequest]:

@@ -13,8 +13,8 @@ from modeld_upstream.kinds import KINDS
 from modeld_upstream.options import UpstreamOptions
 from modeld_upstream.servers import UpstreamServer, UpstreamSettings
 
-from modeld import Settings
-from modeld.serving.models.options import options_for
+from modeld import ModelSpec, Settings
+from modeld.serving.models.options import options_of
 from modeld.settings import PluginTables, resolve, table_of
 from tests.support.docs.pages import ROOT, blocks, rows, section
 
@@ -42,7 +42,7 @@ def test_an_example_can_be_used(text: str, tmp_path: Path) -> None:
     assert servers
     for backend in backends_of(servers, Settings()):
         for pattern in settings.models:
-            assert options_for(pattern, settings.models, backend)
+            assert options_of(ModelSpec(id=pattern, name="", path=""), settings, backend)
 
 
 def test_everything_that_can_be_set_of_a_server_is_there() -> None:

@@ -107,7 +107,9 @@ def test_very_many_models_are_listed_in_turns_and_written_once(
 
 
 def test_an_item_has_the_members_that_are_described() -> None:
-    full = replace(GOOD, problem="bad", capabilities=("text",), aliases=("b",))
+    full = replace(
+        GOOD, problem="bad", capabilities=("text",), aliases=("b",), names=("c",), preset_of="d"
+    )
     assert set(model_list.item_of(full)) == set(model_list.ModelItem.model_fields)
 
 

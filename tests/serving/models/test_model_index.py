@@ -5,7 +5,9 @@ import time
 
 import pytest
 
-from modeld.serving.models.model_index import LONGEST_COMPARED, ModelIndex
+from modeld import Settings
+from modeld.serving.models.model_index import ModelIndex
+from modeld.serving.models.nearest import LONGEST_COMPARED
 from tests.support.serving.sources import a_spec
 
 MANY = ModelIndex({"x": [a_spec(f"model-{number:05}-q4_k_m.gguf") for number in range(10_000)]})
@@ -47,7 +49,9 @@ def test_how_many_models_there_are_does_not_matter(asked: str) -> None:
 def test_the_first_of_two_models_with_one_id_counts() -> None:
     first, second = a_spec("a", family="first"), a_spec("a")
     index = ModelIndex({"x": [first], "y": [second, a_spec("b")]})
-    assert index.get("a") is first
+    found = index.get("a")
+    assert found is not None
+    assert found.family == "first"
     assert [spec.id for spec in index.specs] == ["a", "b"]
     assert index.conflicts == [("y", "its model 'a' is hidden by that of source 'x'")]
     assert (index.source_of("a"), index.source_of("b"), index.source_of("c")) == ("x", "y", None)
@@ -86,3 +90,60 @@ def test_an_alias_that_is_said_twice_or_is_the_id_is_no_conflict() -> None:
     index = ModelIndex({"x": [a_spec("a", aliases=("a", "b", "b"))]})
     assert index.specs[0].aliases == ("b",)
     assert not index.conflicts
+
+
+def test_a_name_that_may_mean_several_models_is_none_and_they_are_named() -> None:
+    index = ModelIndex({"x": [a_spec("m-Q4_0.gguf"), a_spec("m-Q8_0.gguf")]})
+    assert index.get("m") is None
+    assert index.nearest("m") == "; it may be 'm-Q4_0.gguf' or 'm-Q8_0.gguf': name one of them"
+    assert index.id_of("M:Q8_0") == "m-Q8_0.gguf"
+    assert index.source_of("m:q8_0") == "x"
+
+
+def test_aliases_of_the_settings_count_more_than_those_of_sources() -> None:
+    settings = Settings(models={"b": {"aliases": ["gpt"]}, "gone": {"aliases": ["old"]}})
+    index = ModelIndex({"x": [a_spec("a", aliases=("gpt",)), a_spec("b")]}, settings)
+    assert index.id_of("gpt") == "b"
+    assert [spec.aliases for spec in index.specs] == [(), ("gpt",)]
+    assert index.conflicts == [("x", "the alias 'gpt' of its model 'a' is a name of 'b'")]
+
+
+PRESETS = Settings(
+    models={"a.gguf": {"aliases": ["gpt"]}},
+    presets={
+        "brief": {"model": "gpt", "aliases": ["b"]},
+        "lost": {"model": "aa.gguf"},
+        "hides": {"model": "A"},
+        "hidden": {"model": "HIDES"},
+        "either": {"model": "m"},
+    },
+)
+
+
+def test_a_preset_is_a_model_beside_its_own() -> None:
+    lists = {
+        "x": [a_spec("a.gguf", family="llama"), a_spec("hides"), a_spec("m-Q4_0"), a_spec("m-Q8_0")]
+    }
+    index = ModelIndex(lists, PRESETS)
+    brief = index.listed("brief")
+    assert brief is not None
+    assert (brief.preset_of, brief.family, brief.path) == ("a.gguf", "llama", "/models/a.gguf")
+    assert [index.id_of(name) for name in ("b", "A:BRIEF", "a.gguf:brief")] == ["brief"] * 3
+    assert index.usable == ("a.gguf", "m-Q4_0", "m-Q8_0")
+    assert index.source_of("brief") == "x"
+    problems = {spec.id: spec.problem for spec in index.specs if spec.problem}
+    assert problems == {
+        "lost": "presets['lost'].model: there is no model 'aa.gguf'; did you mean 'a.gguf'?",
+        "hidden": "presets['hidden'].model: 'HIDES' has the name of a preset, which hides it",
+        "either": "presets['either'].model: there is no model 'm'; it may be 'm-Q4_0' or 'm-Q8_0':"
+        " name one of them",
+    }
+    assert index.conflicts == [("x", "its model 'hides' is hidden by that of source 'presets'")]
+    assert index.lists_the_same(ModelIndex(lists, PRESETS))
+
+
+def test_what_a_source_says_of_names_and_presets_is_not_used() -> None:
+    index = ModelIndex({"x": [a_spec("a"), a_spec("b.gguf", names=("c",), preset_of="a")]})
+    assert [spec.preset_of for spec in index.specs] == ["", ""]
+    assert [spec.names for spec in index.specs] == [(), ("b",)]
+    assert index.usable == ("a", "b.gguf")

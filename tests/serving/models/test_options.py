@@ -4,9 +4,10 @@ from typing import Annotated, ClassVar
 import msgspec
 import pytest
 
-from modeld import Options
+from modeld import Options, Settings
 from modeld.errors import ConfigurationError, InvalidModelError
-from modeld.serving.models.options import options_for, options_of
+from modeld.interfaces import Backend
+from modeld.serving.models.options import options_of
 from modeld.values import JsonValue
 from tests.support.serving.fakes import FakeBackend
 from tests.support.serving.sources import a_spec
@@ -48,6 +49,10 @@ class Remote(FakeBackend):
 Rows = dict[str, dict[str, JsonValue]]
 
 
+def options_for(model: str, rows: Rows, backend: Backend) -> Options:
+    return options_of(a_spec(model), Settings(models=rows), backend)
+
+
 def refusal(rows: Rows, model: str = "a") -> str:
     with pytest.raises(ConfigurationError) as caught:
         options_for(model, rows, Tunable())
@@ -76,10 +81,34 @@ def test_globs_match_and_later_rows_win_option_by_option() -> None:
     assert options_for("llama", rows, Tunable()) == Knobs(context=100, slots=2)
 
 
-def test_a_later_glob_wins_over_an_earlier_name() -> None:
-    rows: Rows = {"qwen-7b": {"context": 200}, "*": {"context": 100}}
+def test_the_row_of_an_id_wins_over_globs_wherever_it_stands() -> None:
+    rows: Rows = {"qwen-7b": {"context": 200}, "*": {"context": 100, "threads": 3}}
 
-    assert options_for("qwen-7b", rows, Tunable()) == Knobs(context=100)
+    assert options_for("qwen-7b", rows, Tunable()) == Knobs(context=200, threads=3)
+
+
+def test_a_name_with_the_signs_of_a_pattern_has_a_row_of_its_own() -> None:
+    rows: Rows = {"q[1]": {"context": 200}, "*": {"context": 100}}
+    assert options_for("q[1]", rows, Tunable()) == Knobs(context=200)
+    assert options_for("q1", rows, Tunable()) == Knobs(context=100)
+
+
+def test_a_preset_wins_over_the_rows_of_its_model_and_has_none_of_its_own_name() -> None:
+    settings = Settings(
+        models={"a": {"context": 100, "threads": 2}, "bri*": {"slots": 9}},
+        presets={"brief": {"model": "a", "context": 50}},
+    )
+    spec = a_spec("brief", preset_of="a", options={"threads": 1, "slots": 3})
+    assert options_of(spec, settings, Tunable()) == Knobs(context=50, threads=2, slots=3)
+
+
+def test_a_wrong_option_of_a_preset_names_it() -> None:
+    settings = Settings(presets={"brief": {"model": "a", "contxt": 50}})
+    with pytest.raises(ConfigurationError) as caught:
+        options_of(a_spec("brief", preset_of="a"), settings, Tunable())
+    assert caught.value.message == (
+        "presets['brief'].contxt: backend 'tunable' has no such option; did you mean 'context'?"
+    )
 
 
 def test_matching_tells_upper_from_lower_case() -> None:
@@ -98,7 +127,8 @@ def test_an_unknown_option_like_no_other_names_all_that_there_are() -> None:
     message = refusal({"*": {"zzz": 100}}, "qwen-7b")
 
     assert message.endswith(
-        "has no such option; it has backend, context, max_idle_s, slots, threads"
+        "has no such option; it has aliases, backend, context, max_idle_s, pin, preload, sampling,"
+        " slots, threads"
     )
 
 
@@ -162,10 +192,11 @@ def test_an_option_that_a_backend_needs_may_come_from_any_row() -> None:
 
 def test_a_source_gives_options_and_the_settings_win_over_them() -> None:
     spec = a_spec("a", options={"context": 100, "threads": 2})
-    assert options_of(spec, {}, Tunable()) == Knobs(context=100, threads=2)
-    assert options_of(spec, {"*": {"context": 200}}, Tunable()) == Knobs(context=200, threads=2)
+    rows: Rows = {"*": {"context": 200}}
+    assert options_of(spec, Settings(), Tunable()) == Knobs(context=100, threads=2)
+    assert options_of(spec, Settings(models=rows), Tunable()) == Knobs(context=200, threads=2)
     needed = a_spec("a", options={"address": "here"})
-    assert options_of(needed, {}, Remote()) == Needy(address="here")
+    assert options_of(needed, Settings(), Remote()) == Needy(address="here")
 
 
 @pytest.mark.parametrize(
@@ -173,11 +204,15 @@ def test_a_source_gives_options_and_the_settings_win_over_them() -> None:
     [
         ({"contxt": 1}, ".contxt: backend 'tunable' has no such option; did you mean 'context'?"),
         ({"context": 1}, ".context: expected a whole number of 8 or more, got 1"),
+        ({"sampling": {"top_p": 2}}, ".sampling.top_p: expected a number above 0 up to 1"),
+        ({"pin": True}, ".pin: backend 'tunable' has no such option; it has backend, context"),
     ],
 )
 def test_a_wrong_option_of_a_source_makes_only_its_model_unusable(
     options: dict[str, JsonValue], said: str
 ) -> None:
     with pytest.raises(InvalidModelError) as caught:
-        options_of(a_spec("a", source="mine", options=options), {}, Tunable())
-    assert caught.value.message == (f"model 'a' cannot be used: the options of source 'mine'{said}")
+        options_of(a_spec("a", source="mine", options=options), Settings(), Tunable())
+    assert caught.value.message.startswith(
+        f"model 'a' cannot be used: the options of source 'mine'{said}"
+    )

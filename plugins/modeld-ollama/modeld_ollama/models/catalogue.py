@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from modeld.dialects import Call
 from modeld.dialects.body import wrong
 from modeld.errors import InvalidModelError, ModelNotFoundError
+from modeld.model_names import ModelNames, said_of_several
 from modeld.values import ModelSpec
-from modeld_ollama.models.names import Names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,8 @@ class Catalogue:
 
     def __init__(self) -> None:
         self._specs: Sequence[ModelSpec] = ()
-        self._names = Names(())
+        self._names = ModelNames(())
+        self._by_id: Mapping[str, ModelSpec] = {}
 
     async def find(self, name: str | None, call: Call) -> Named:
         """Return the model of this name; without one the default model, if there is any.
@@ -44,14 +45,20 @@ class Catalogue:
         """
         specs = await call.service.models()
         if specs is not self._specs:
-            self._specs, self._names = specs, Names(specs)
+            self._specs, self._names = specs, ModelNames(specs)
+            self._by_id = {spec.id: spec for spec in specs}
         wanted = name or await call.service.default_model()
-        spec = self._names.find(wanted)
-        return Named(id=spec.id if spec else wanted, spec=spec)
+        found = self._names.find(wanted)
+        if len(found) > 1:
+            why = f"model {wanted!r} not found{said_of_several(found)}"
+            raise ModelNotFoundError(why, field="model")
+        model = found[0] if found else wanted
+        return Named(id=model, spec=self._by_id.get(model))
 
     def seen(self, model: str) -> ModelSpec | None:
-        """Return what is known of the model of this id, as of the last look."""
-        return self._names.find(model)
+        """Return what is known of the model of this name, as of the last look."""
+        found = self._names.find(model)
+        return self._by_id[found[0]] if len(found) == 1 else None
 
     async def known(self, name: str | None, call: Call) -> ModelSpec:
         """Return what is known of a model that can be used.

@@ -35,7 +35,7 @@ const REFUSALS = {
   wait_timeout: "It had waited for as long as requests may.",
   cancelled: "Its client left before the model worked on it.",
   draining: "The server or the model is going out of service.",
-  model_not_found: "No source has a model of this id.",
+  model_not_found: "No model has this name, or several may be meant.",
   model_exceeds_budget: "The model can never fit into the budget.",
   budget_exceeded: "The model did not fit, and nothing could be evicted for it.",
   load_failed: "The model could not be loaded.",

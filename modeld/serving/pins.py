@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""The models that the settings pin, and whether they fit into the budget together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from modeld.errors import ConfigurationError
+from modeld.serving.state.budget import Ledger
+from modeld.settings import Settings
+from modeld.settings.model_rows import (
+    says_anywhere,
+    serving_options_of,
+    shares_weights,
+)
+from modeld.values import ModelSpec
+
+
+class Pins:
+    """Finds the pinned models among those that ``specs`` returns."""
+
+    def __init__(self, settings: Settings, specs: Callable[[], Sequence[ModelSpec]]) -> None:
+        self._settings = settings
+        self._specs = specs
+        self._found: tuple[Sequence[ModelSpec], frozenset[str]] = ((), frozenset())
+
+    def wanted(self) -> frozenset[str]:
+        """Return the ids of the models whose entries are pinned.
+
+        A preset that shares the weights of its model pins that one.
+        """
+        specs, found = self._found
+        if specs is not self._specs():
+            specs = self._specs()
+            pinned = filter(self._is_pinned, specs) if says_anywhere("pin", self._settings) else ()
+            found = frozenset(map(self._served, pinned))
+            self._found = specs, found
+        return found
+
+    def _is_pinned(self, spec: ModelSpec) -> bool:
+        return spec.problem is None and serving_options_of(spec, self._settings).pin
+
+    def _served(self, spec: ModelSpec) -> str:
+        return spec.preset_of if shares_weights(spec, self._settings) else spec.id
+
+
+def check_pins(needs: Mapping[str, int], ledger: Ledger) -> None:
+    """Check that the pinned models fit beside each other; ``needs`` are their estimates in bytes.
+
+    Raises:
+        ConfigurationError: they do not; it has the numbers.
+    """
+    total = sum(needs.values())
+    if not needs or ledger.can_ever_hold(total):
+        return
+    each = ", ".join(f"{model!r} {size >> 20} MiB" for model, size in needs.items())
+    limit = ledger.limit_bytes
+    if limit is not None and total > limit:
+        most = f"the {limit >> 20} MiB that memory_budget_mb less memory_margin_mb allow"
+    else:
+        most = f"this machine has, which is {ledger.capacity.said}"
+    raise ConfigurationError(
+        f"the pinned models need {total >> 20} MiB together (estimated: {each}), more than {most};"
+        " pin fewer of them, or give them a smaller context",
+        field="models",
+    )

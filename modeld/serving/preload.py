@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Loads models when the server starts, one after the other, while it serves already."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+
+from modeld.errors import BudgetExceededError, DrainingError, ModeldError
+from modeld.hosting.daemon_threads import in_daemon_thread
+from modeld.serving.entries_in_use import EntriesInUse
+from modeld.serving.pool import Pool
+from modeld.serving.state.model_entry import ModelEntry
+from modeld.settings import Settings
+from modeld.settings.model_rows import says_anywhere, serving_options_of
+from modeld.values import ModelSpec
+
+log = logging.getLogger("modeld.service")
+
+
+class Preload:
+    """Evicts nobody, and what cannot be loaded keeps neither the others nor the server."""
+
+    def __init__(self, settings: Settings, entries: EntriesInUse, pool: Pool) -> None:
+        self._settings = settings
+        self._entries = entries
+        self._pool = pool
+        self._failures: dict[str, str] = {}
+
+    async def run(self, specs: Sequence[ModelSpec], check_open: Callable[[], None]) -> None:
+        """Load what the settings name in its order, and then the models whose rows say so."""
+        wanted = await in_daemon_thread(lambda: list(self._wanted(specs)))
+        for name in dict.fromkeys(wanted):
+            try:
+                await self._load(name, check_open)
+            except DrainingError:
+                return
+            except ModeldError as exc:
+                self._failures[name] = exc.message
+                log.error("%r was not loaded at the start: %s", name, exc.message)  # noqa: TRY400  (no bug)
+
+    def errors(self) -> list[str]:
+        """Return what could not be loaded and is not there now either, each with the reason."""
+        return [
+            f"preload of {name!r}: {why}"
+            for name, why in self._failures.items()
+            if not ((entry := self._entries.known(name)) and entry.ready())
+        ]
+
+    def _wanted(self, specs: Sequence[ModelSpec]) -> Iterator[str]:
+        yield from self._settings.preload
+        for spec in specs if says_anywhere("preload", self._settings) else ():
+            if spec.problem is None and serving_options_of(spec, self._settings).preload:
+                yield spec.id
+
+    async def _load(self, name: str, check_open: Callable[[], None]) -> None:
+        entry = (await self._entries.find(name, check_open)).entry
+        if not entry.instances:
+            self._check_free(entry)
+        async with self._pool.lease(entry, max_wait_s=self._settings.max_wait_s, needs_slot=False):
+            pass
+
+    def _check_free(self, entry: ModelEntry) -> None:
+        ledger, needed = self._pool.scheduler.ledger, entry.need.size_bytes
+        free = ledger.free_bytes
+        if needed > free and ledger.can_ever_hold(needed):  # what never fits is refused as such
+            raise BudgetExceededError(
+                f"model {entry.spec.id!r} needs {needed >> 20} MiB, and {int(free) >> 20} MiB of"
+                " the budget are free beside what is loaded; preload fewer models, or raise the"
+                " budget"
+            )
