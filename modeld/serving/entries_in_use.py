@@ -8,7 +8,7 @@ import logging
 import math
 from collections.abc import Callable
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from modeld.errors import (
     BackendUnavailableError,
@@ -35,6 +35,9 @@ from modeld.settings import Settings
 from modeld.settings.model_rows import DEFAULT_PRESET, shares_weights
 from modeld.status import EvictionReason
 from modeld.values import ModelSpec, Options
+
+PLANNED: Final = 64
+"""So many models that were only planned for keep what was measured for that."""
 
 log = logging.getLogger("modeld.service")
 
@@ -72,6 +75,7 @@ class EntriesInUse:
         self._capacity = capacity
         self._asked: dict[str, str] = {}
         self._pins = Pins(settings, registry.specs)
+        self._planned: dict[str, ModelEntry] = {}
         self._maker = EntryMaker(self._new, self._note_hang)
 
     def close(self) -> None:
@@ -107,7 +111,7 @@ class EntriesInUse:
             entry = self._entries.get(served.id)
             if entry is not None and entry.spec.version == served.version:
                 return Found(entry, spec)
-            made = await self._maker.make(served)
+            made = self._made_for_plan(served) or await self._maker.make(served)
             # A scan meanwhile may have found another file, and older ones must not come back.
             if self._registry.known(served.id).version == made.spec.version:
                 return Found(self._put(made), spec)
@@ -121,9 +125,17 @@ class EntriesInUse:
         check_open()
         spec = self._served(await (self._named(model) if model else self._unnamed()))
         entry = self._entries.get(spec.id)
-        if entry is not None and entry.spec.version == spec.version:
-            return entry
-        return await self._maker.make(spec)
+        if entry is None or entry.spec.version != spec.version:
+            entry = self._made_for_plan(spec) or await self._maker.make(spec)
+            self._planned[spec.id] = entry  # with what is measured for it, for the next request
+            if len(self._planned) > PLANNED:
+                del self._planned[next(iter(self._planned))]
+        return entry
+
+    def _made_for_plan(self, spec: ModelSpec) -> ModelEntry | None:
+        """Take what was made for a plan, if it is for this version of the model."""
+        planned = self._planned.pop(spec.id, None)
+        return planned if planned is not None and planned.spec.version == spec.version else None
 
     def drop_vanished(self) -> None:
         """Let go of the models that no source has any more, or whose file cannot be used now."""

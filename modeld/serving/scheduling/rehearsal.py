@@ -55,8 +55,9 @@ def rehearse(scheduler: ModelScheduler, entry: ModelEntry, now_s: float) -> Rehe
     trial, tried = _copied(scheduler, entry)
     known = trial.entries.get(tried.spec.id)
     if known is not None and known is not tried:
-        known.renew(tried)
-        trial.drain(known, EvictionReason.FILE_CHANGED)
+        if known.spec.version != tried.spec.version:
+            known.renew(tried)
+            trial.drain(known, EvictionReason.FILE_CHANGED)
         tried = known
     free_bytes = trial.ledger.free_bytes
     forecast_s = trial.forecast_s(tried, now_s)
@@ -125,7 +126,7 @@ def _copied(scheduler: ModelScheduler, entry: ModelEntry) -> tuple[ModelSchedule
     """
     memo: dict[int, Any] = {id(scheduler.policy): scheduler.policy}
     for each in {*scheduler.entries.values(), entry}:
-        if each is not entry and each.has_nothing_left:
+        if each.spec.id != entry.spec.id and each.has_nothing_left:
             memo[id(each)] = each
             continue
         memo.update((id(shared), shared) for shared in _unchanging(each))

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from modeld.errors import ModeldError
 from modeld.serving.scheduling.rehearsal import rehearse
@@ -15,6 +16,7 @@ from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.phases import Closing, Leaving, Loading, Ready, Withdrawn
 from modeld.serving.state.ticket import Ticket
 from modeld.status import ModelPlan, PlanOutcome
+from modeld.values import FileStamp
 from tests.support.serving.desk import Desk, Told, error_of, runs
 from tests.support.serving.fakes import MIB, FakeEngine, an_entry
 
@@ -118,7 +120,12 @@ def test_a_model_that_nobody_has_asked_for_is_not_remembered(new_desk: NewDesk) 
 def test_a_file_that_has_changed_is_planned_for_as_it_is_now(new_desk: NewDesk) -> None:
     desk = new_desk(budget_mb=300)
     old = desk.resident("a", 100)
-    assert outcome(desk, an_entry(desk.backend, "a", size_mb=400)) == "waits"
+    assert outcome(desk, an_entry(desk.backend, "a", size_mb=400)) == "resident"
+    changed = an_entry(desk.backend, "a", size_mb=400)
+    changed.spec = replace(
+        changed.spec, stamp=FileStamp(device=1, inode=1, size_bytes=1, mtime_ns=1)
+    )
+    assert outcome(desk, changed) == "waits"
     assert (old.need.size_bytes, outcome(desk, old)) == (100 * MIB, "resident")
 
 
