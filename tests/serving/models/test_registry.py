@@ -267,41 +267,10 @@ def test_what_models_can_be_asked_for_is_filled_in_and_a_source_has_no_say_in_it
     asyncio.run(main())
 
 
-def test_models_are_listed_though_a_backend_never_says_what_they_can_be_asked_for(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr("modeld.serving.models.registry.DESCRIBE_LIMIT_S", 0.05)
-    may_say, asked = threading.Event(), []
-
-    def described(spec: ModelSpec) -> ModelSpec:
-        asked.append(spec.id)
-        may_say.wait(10)
-        return replace(spec, capabilities=("text",))
-
-    async def main() -> None:
-        shelf = Shelf(a_spec("a"))
-        registry = Registry([shelf], described=described)
-        await registry.refresh()
-        assert ids(registry) == ["a"]
-        assert "one hangs" in caplog.text
-        shelf.specs.append(a_spec("b"))
-        await registry.refresh()
-        assert (ids(registry), asked) == (["a", "b"], ["a"])
-
-        may_say.set()
-        await until(lambda: registry._describing is not None and registry._describing.done())
-        shelf.specs.append(a_spec("c"))
-        await registry.refresh()
-        assert {spec.capabilities for spec in registry.specs()} == {("text",)}
-        await registry.aclose()
-
-    asyncio.run(main())
-
-
 def test_models_that_came_while_a_backend_hung_are_described_once_it_answers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("modeld.serving.models.registry.DESCRIBE_LIMIT_S", 0.05)
+    monkeypatch.setattr("modeld.serving.models.describing.DESCRIBE_LIMIT_S", 0.05)
     may_say = threading.Event()
 
     def described(spec: ModelSpec) -> ModelSpec:
