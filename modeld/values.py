@@ -52,7 +52,8 @@ class ModelSpec(Value, frozen=True, kw_only=True):
 
     ``aliases`` are other names for it. ``options`` are its backend's, which the settings may
     override. ``offers`` are the capabilities that it has at most, ``None`` for all that its backend
-    declares.
+    declares. ``projector`` is the path of the file that belongs to it for pictures and sound; no
+    backend of modeld's own loads it.
     """
 
     id: str
@@ -75,6 +76,7 @@ class ModelSpec(Value, frozen=True, kw_only=True):
     aliases: tuple[str, ...] = ()
     options: Mapping[str, Any] = {}
     offers: tuple[str, ...] | None = None
+    projector: str | None = None
 
     @property
     def version(self) -> tuple[object, ...]:

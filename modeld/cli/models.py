@@ -39,6 +39,7 @@ _FIELDS = (
     "problem",
     "capabilities",
     "aliases",
+    "projector",
 )
 
 
