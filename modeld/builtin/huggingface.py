@@ -53,7 +53,7 @@ class HuggingFaceCache(RegistrySource):
 
     def __init__(self, cache_dir: str) -> None:
         self._cache = Path(cache_dir)
-        self._specs = GgufSpecs(self.name)
+        self._specs = GgufSpecs(self.name, cache_dir)
         self._searched: Sequence[str] = ()
 
     async def list_models(self) -> Sequence[ModelSpec]:

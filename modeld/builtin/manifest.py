@@ -55,7 +55,7 @@ class Manifest(RegistrySource):
 
     def __init__(self, file: str) -> None:
         self._file = Path(file)
-        self._specs = GgufSpecs(self.name)
+        self._specs = GgufSpecs(self.name, file)
 
     async def list_models(self) -> Sequence[ModelSpec]:
         """Return the models in the order of their ids.

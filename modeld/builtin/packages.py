@@ -49,7 +49,7 @@ class InstalledPackages(RegistrySource):
 
     def __init__(self, path: Iterable[str] | None = None) -> None:
         self._path = path
-        self._specs = GgufSpecs(self.name)
+        self._specs = GgufSpecs(self.name, sys.prefix)
         self._records: dict[Path, _Record] = {}
 
     async def list_models(self) -> Sequence[ModelSpec]:

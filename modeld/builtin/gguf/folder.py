@@ -39,7 +39,7 @@ class GgufFolder(RegistrySource):
         self.name = name
         self._folder = folder
         self._follow_links = follow_links
-        self._specs = GgufSpecs(name)
+        self._specs = GgufSpecs(name, folder)
         self._searched: Sequence[str] = ()
         self._noted: frozenset[str] = frozenset()
 

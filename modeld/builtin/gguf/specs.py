@@ -3,34 +3,27 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
 
 from msgspec.structs import replace
 
 from modeld import ModelSpec
-from modeld.builtin.gguf.files import FoundFile
 from modeld.builtin.gguf.groups import FileGroup
+from modeld.builtin.gguf.headers import Headers
 from modeld.builtin.gguf.names import displayed
-from modeld.gguf import GgufCutError, GgufError, GgufHeader, GgufUnreadableError, read_header
-from modeld.values import FileStamp
-
-SETTLED_S: Final = 3.0
-"""A file that is cut and was changed no longer ago than this is taken for one that still grows."""
+from modeld.gguf import GgufError, GgufHeader
 
 
 class GgufSpecs:
-    """Makes the models of one source.
+    """Makes the models of one source, which finds them at ``place``.
 
-    Headers are read again only when a file's stamp has changed. ``now_ns`` is the clock that files
-    have their times from.
+    Headers are read again only when a file's stamp has changed.
     """
 
-    def __init__(self, source: str, now_ns: Callable[[], int] = time.time_ns) -> None:
+    def __init__(self, source: str, place: str) -> None:
         self._source = source
-        self._headers = _Headers(now_ns)
+        self._headers = Headers(f"{source} {place}")
 
     def spec(self, group: FileGroup, model_id: str) -> ModelSpec:
         """Return a model of this id, with its problem if its files cannot be used."""
@@ -83,49 +76,6 @@ class GgufSpecs:
         _check_tensor_count(headers)
         _check_language(headers)
         return headers
-
-
-class _Headers:
-    """The headers read so far, each good for as long as its file's stamp stays the same."""
-
-    def __init__(self, now_ns: Callable[[], int]) -> None:
-        self._now_ns = now_ns
-        self._known: dict[str, tuple[FileStamp, GgufHeader | GgufError]] = {}
-
-    def read(self, file: FoundFile) -> GgufHeader:
-        """Return the header of a file, from memory where the file has not changed.
-
-        Raises:
-            GgufError: the file cannot be used.
-        """
-        if file.problem is not None:
-            raise GgufError(file.problem)
-        if file.stamp is None:
-            return read_header(file.path)
-        stamp, known = self._known.get(file.path, (None, None))
-        if stamp != file.stamp or known is None:
-            known = _header_or_fault(file.path)
-            self._known[file.path] = file.stamp, known
-        if isinstance(known, GgufHeader):
-            return known
-        age_s = (self._now_ns() - file.stamp.mtime_ns) / 1e9
-        if isinstance(known, GgufCutError) and abs(age_s) < SETTLED_S:
-            raise GgufError(f"it is still being written, it seems: {known.reason}")
-        raise GgufError(known.reason)
-
-    def keep_only(self, paths: Iterable[str]) -> None:
-        """Forget all other files."""
-        known = self._known  # another scan may put a new one in its place meanwhile
-        self._known = {path: known[path] for path in paths if path in known}
-
-
-def _header_or_fault(path: str) -> GgufHeader | GgufError:
-    try:
-        return read_header(path)
-    except GgufUnreadableError:
-        raise
-    except GgufError as exc:
-        return exc.with_traceback(None)
 
 
 def _check_position(header: GgufHeader, number: int, shards: int) -> None:

@@ -53,7 +53,7 @@ class OllamaStore(RegistrySource):
     def __init__(self, store: str) -> None:
         self._manifests = Path(store, "manifests")
         self._blobs = Path(store, "blobs")
-        self._specs = GgufSpecs(self.name)
+        self._specs = GgufSpecs(self.name, store)
         self._told: set[str] = set()
 
     async def list_models(self) -> Sequence[ModelSpec]:

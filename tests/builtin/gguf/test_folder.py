@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from modeld import ModelSpec, Settings
-from modeld.builtin.gguf import specs as gguf_specs
+from modeld.builtin.gguf import headers as gguf_headers
 from modeld.builtin.gguf.files import MAX_DEPTH, MAX_ENTRIES, MAX_FILES, find_files
 from modeld.builtin.gguf.folder import GgufFolder, modeld_register_sources
 from modeld.builtin.gguf.problems import ModelsFolderError
@@ -565,7 +565,7 @@ def test_an_unchanged_file_is_read_only_once(
         read.append(Path(path).name)
         return read_header(path)
 
-    monkeypatch.setattr(gguf_specs, "read_header", counted)
+    monkeypatch.setattr(gguf_headers, "read_header", counted)
     write_model(tmp_path / "a.gguf")
     (tmp_path / "broken.gguf").write_bytes(b"")
     folder = GgufFolder(str(tmp_path))
@@ -586,7 +586,7 @@ def test_what_could_not_be_read_is_tried_again(
     write_model(tmp_path / "a.gguf")
     folder = GgufFolder(str(tmp_path))
     with monkeypatch.context() as patch:
-        patch.setattr(gguf_specs, "read_header", fails)
+        patch.setattr(gguf_headers, "read_header", fails)
         assert scan(folder)["a.gguf"].problem == "the file cannot be read: too many open files"
     assert scan(folder)["a.gguf"].problem is None
 
@@ -620,8 +620,9 @@ def test_the_search_ends_at_a_depth(tmp_path: Path, caplog: pytest.LogCaptureFix
 
 
 def test_ten_thousand_models_are_listed_in_time_and_no_more(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
     model = write_model(tmp_path / "00000.gguf")
     for number in range(1, MAX_FILES + 1):
         (tmp_path / f"{number:05}.gguf").hardlink_to(model)
