@@ -38,6 +38,7 @@ from modeld.serving.loader import advice, blamed
 from modeld.serving.models.capabilities import described
 from modeld.serving.models.file_watch import FileWatch, OnDisk
 from modeld.serving.models.registry import Registry
+from modeld.serving.models.source_watch import SourceWatch
 from modeld.serving.pool import Lease, Pool
 from modeld.serving.request_meter import Meter
 from modeld.serving.scheduling.scheduler import ModelScheduler
@@ -104,6 +105,7 @@ class LocalService(ModelService):
         self._entries = EntriesInUse(settings, plugins, self._registry, self._pool, self._capacity)
         self._registry.on_scanned = self._entries.drop_vanished
         self._files = FileWatch(self._loaded_files, self._registry.refresh)
+        self._watch = SourceWatch(plugins.sources.values(), self._registry.ask, plugins.faults.note)
 
     async def start(self) -> None:
         """Find the models, check their options, start warm workers.
@@ -123,6 +125,7 @@ class LocalService(ModelService):
             await self._pool.start()
             if not self._tasks.is_closed():
                 self._tasks.spawn(self._files.run(), "modeld-files")
+                self._tasks.spawn(self._watch.run(), "modeld-watch")
             if self._is_starting:  # it may have been closed meanwhile
                 self._state = ServiceState.RUNNING
 

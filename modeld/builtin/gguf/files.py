@@ -14,7 +14,7 @@ from modeld.builtin.gguf.names import displayed
 from modeld.values import FileStamp
 
 MAX_DEPTH = 8
-MAX_FILES = 10_000
+MAX_FILES = 50_000
 MAX_ENTRIES = 100_000
 
 UNSHOWN = (

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 from modeld.errors import (
@@ -119,6 +119,12 @@ class Registry:
             if self._scan.cancelled():
                 raise DrainingError("the server is shutting down", retry_after_s=1) from None
             raise
+
+    async def ask(self, names: Collection[str]) -> None:
+        """Ask these sources anew, and no other; what they are asked already is not enough."""
+        await self._sources.settle(names)
+        await self._sources.ask(names)
+        await self._reindex()
 
     async def aclose(self) -> None:
         """End what is under way. A source that does not let itself be ended is left behind."""

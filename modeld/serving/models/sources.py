@@ -64,6 +64,12 @@ class Sources:
         """Return what waits for sources now."""
         return tuple(self._asked.values())
 
+    async def settle(self, names: Collection[str]) -> None:
+        """Wait for those of these sources that are asked already."""
+        asked = [task for name, task in self._asked.items() if name in names]
+        if asked:
+            await asyncio.wait(asked, timeout=self._timeout_s)
+
     async def ask(self, names: Collection[str] | None = None) -> None:
         """Ask these sources, or all; one that is asked already counts as it answers then."""
         for source in self._sources:

@@ -13,7 +13,7 @@ import pytest
 
 from modeld import ModelSpec, Settings
 from modeld.builtin.gguf import headers as gguf_headers
-from modeld.builtin.gguf.files import MAX_DEPTH, MAX_ENTRIES, MAX_FILES, find_files
+from modeld.builtin.gguf.files import MAX_DEPTH, MAX_ENTRIES, find_files
 from modeld.builtin.gguf.folder import GgufFolder, modeld_register_sources
 from modeld.builtin.gguf.problems import ModelsFolderError
 from modeld.gguf import GgufHeader, GgufUnreadableError, read_header
@@ -622,15 +622,17 @@ def test_the_search_ends_at_a_depth(tmp_path: Path, caplog: pytest.LogCaptureFix
 def test_ten_thousand_models_are_listed_in_time_and_no_more(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    many = 10_000
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
+    monkeypatch.setattr("modeld.builtin.gguf.files.MAX_FILES", many)
     model = write_model(tmp_path / "00000.gguf")
-    for number in range(1, MAX_FILES + 1):
+    for number in range(1, many + 1):
         (tmp_path / f"{number:05}.gguf").hardlink_to(model)
     folder = GgufFolder(str(tmp_path))
     with caplog.at_level(logging.WARNING):
         first = scan(folder)
-    assert len(first) == MAX_FILES
-    assert f"{MAX_FILES} of them models" in caplog.text
+    assert len(first) == many
+    assert f"{many} of them models" in caplog.text
     assert not any(spec.problem for spec in first.values())
     begin = time.process_time()
     again = scan(folder)

@@ -551,6 +551,25 @@ def test_refreshes_share_the_scan_under_way() -> None:
     asyncio.run(main())
 
 
+def test_one_source_is_asked_anew_and_no_other() -> None:
+    async def main() -> None:
+        one, other = Shelf(name="one"), Shelf(name="other")
+        registry = Registry([one, other])
+        await registry.refresh()
+        one.specs.append(a_spec("a"))
+        await registry.ask({"one"})
+        assert (ids(registry), one.asked, other.asked) == (["a"], 2, 1)
+        one.may_answer.clear()
+        under_way = asyncio.create_task(registry.ask({"one"}))
+        await until(lambda: one.asked == 3)
+        anew = asyncio.create_task(registry.ask({"one"}))
+        one.may_answer.set()
+        await asyncio.gather(under_way, anew)
+        assert one.asked == 4, "what was under way may have passed by the change"
+
+    asyncio.run(main())
+
+
 def test_who_gives_up_a_refresh_stops_it_for_nobody_else() -> None:
     async def main() -> None:
         shelf = Shelf(a_spec("a"))
