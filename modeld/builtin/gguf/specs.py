@@ -16,14 +16,14 @@ from modeld.gguf import GgufError, GgufHeader
 
 
 class GgufSpecs:
-    """Makes the models of one source, which finds them at ``place``.
+    """Makes the models of one source, which finds them at ``root``.
 
     Headers are read again only when a file's stamp has changed.
     """
 
-    def __init__(self, source: str, place: str) -> None:
+    def __init__(self, source: str, root: str) -> None:
         self._source = source
-        self._headers = Headers(f"{source} {place}")
+        self._headers = Headers(f"{source} {root}")
 
     def spec(self, group: FileGroup, model_id: str) -> ModelSpec:
         """Return a model of this id, with its problem if its files cannot be used."""
