@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from modeld import RegistrySource
+from modeld import RegistrySource, Settings
 from modeld.builtin.gguf.folder import GgufFolder
+from modeld.plugins.host import PluginHost
 from modeld.serving.models import source_watch
 from modeld.serving.models.registry import Registry
 from modeld.serving.models.source_watch import SourceWatch
+from modeld.serving.service import LocalService
 from tests.support.gguf.gguf_corpus import model_bytes
 from tests.support.serving.sources import Files, Shelf
 
@@ -176,5 +178,20 @@ def test_models_come_change_and_go_without_a_request(tmp_path: Path) -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await registry.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_service_lists_what_has_come_since_its_start(tmp_path: Path) -> None:
+    async def main() -> None:
+        settings = Settings(models_dir=str(tmp_path), warm_workers=0)
+        service = LocalService(settings, PluginHost.discover(settings))
+        await service.start()
+        assert await service.models() == ()
+        (tmp_path / "a.gguf").write_bytes(GOOD)
+        async with asyncio.timeout(10):
+            while not await service.models():  # noqa: ASYNC110  (threads set no events of this loop)
+                await asyncio.sleep(0.001)
+        await service.aclose()
 
     asyncio.run(main())
