@@ -31,6 +31,28 @@ def test_what_a_backend_says_is_filled_in() -> None:
     assert late == []
 
 
+def test_only_models_that_are_others_and_those_without_a_word_are_asked_about() -> None:
+    asked: list[str] = []
+
+    def described(spec: ModelSpec) -> ModelSpec:
+        asked.append(spec.id)
+        return spec if spec.id == "mute" else replace(spec, capabilities=("text",))
+
+    async def main() -> None:
+        describer = Describer(described, lambda _index: None)
+        await describer.describe(index_of("a", "b", "mute"))
+        asked.clear()
+        changed = ModelIndex(
+            {"shelf": [a_spec("a"), a_spec("b", size_bytes=5), a_spec("c"), a_spec("mute")]}
+        )
+        await describer.describe(changed)
+        assert asked == ["b", "c", "mute"]
+        assert [spec.size_bytes for spec in changed.specs] == [0, 5, 0, 0]
+        assert [spec.capabilities for spec in changed.specs] == [("text",)] * 3 + [()]
+
+    asyncio.run(main())
+
+
 def test_what_a_backend_raises_reaches_who_waits() -> None:
     def fails(_spec: ModelSpec) -> ModelSpec:
         raise ValueError("no words")
