@@ -188,6 +188,15 @@ class RegistrySource(ABC):
         It runs on a thread and an event loop that are made for the call, so it may block.
         """
 
+    def watched_paths(self) -> Collection[str]:
+        """Return the folders and files whose changes may change the list; none by default.
+
+        modeld lists the models again about a second after something in one of them has changed; of
+        what is in a folder's own folders it takes note only if these are named too. Called on a
+        thread of its own, after each list.
+        """
+        return ()
+
 
 class Candidate(Value, frozen=True, kw_only=True):
     """An idle loaded model that a policy may choose as a victim.

@@ -52,7 +52,8 @@ class ModelSpec(Value, frozen=True, kw_only=True):
 
     ``aliases`` are other names for it. ``options`` are its backend's, which the settings may
     override. ``offers`` are the capabilities that it has at most, ``None`` for all that its backend
-    declares.
+    declares. ``projector`` is the path of the file that belongs to it for pictures and sound; no
+    backend of modeld's own loads it.
 
     The service fills in ``names``, by which it is found beside its id and its aliases, and
     ``preset_of``: the id of the model that it is a preset of, empty where it is none.
@@ -80,6 +81,7 @@ class ModelSpec(Value, frozen=True, kw_only=True):
     offers: tuple[str, ...] | None = None
     names: tuple[str, ...] = ()
     preset_of: str = ""
+    projector: str | None = None
 
     @property
     def version(self) -> tuple[object, ...]:

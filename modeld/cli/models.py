@@ -42,6 +42,7 @@ _FIELDS = (
     "aliases",
     "names",
     "preset_of",
+    "projector",
 )
 
 

@@ -54,9 +54,9 @@ def check_file_system(folder: Path, machine: Machine) -> Iterator[Finding]:
         yield ok("disk", said, kind=kind, free_bytes=free)
 
 
-def check_permissions(folder: Path, specs: Sequence[ModelSpec]) -> Iterator[Finding]:
+def check_permissions(folders: Sequence[Path], specs: Sequence[ModelSpec]) -> Iterator[Finding]:
     """Check whether anybody may replace one of these models by another."""
-    paths = [folder, *(Path(spec.path) for spec in specs)]
+    paths = [*folders, *(Path(spec.path) for spec in specs)]
     writable = [path for path in paths if _is_everybodys(path)]
     if writable:
         more = f" and {len(writable) - 1} more" if len(writable) > 1 else ""
@@ -64,7 +64,7 @@ def check_permissions(folder: Path, specs: Sequence[ModelSpec]) -> Iterator[Find
             "permissions",
             f"everybody on this machine may write to {writable[0]}{more}; a model's file decides"
             " what it generates",
-            f"chmod -R o-w {folder}",
+            f"chmod -R o-w {' '.join(map(str, folders))}",
             paths=[str(path) for path in writable],
         )
 

@@ -39,7 +39,8 @@ def check_sources(inventory: Inventory, settings: Settings) -> Iterator[Finding]
         yield warning(
             "models",
             f"there is no usable model in {settings.models_dir}",
-            "put *.gguf files there, or set models_dir to the folder that has them",
+            "put *.gguf files there, set models_dir to the folder that has them, or turn on another"
+            " source: huggingface.enabled, ollama-store.enabled",
         )
 
 

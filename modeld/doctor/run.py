@@ -145,7 +145,7 @@ def _plugins(host: PluginHost | None, refused: Finding | None) -> Group:
 
 
 def _models(options: DoctorOptions, listed: Inventory) -> Group:
-    folder = Path(options.settings.models_dir)
+    folders = [Path(folder).expanduser() for folder in options.settings.model_folders]
     checks = [
         partial(models.check_sources, listed, options.settings),
         partial(models.check_files, listed),
@@ -155,8 +155,8 @@ def _models(options: DoctorOptions, listed: Inventory) -> Group:
     return run_checks(
         "models",
         *(checks if listed.is_known else ()),
-        lambda: files.check_file_system(folder.expanduser(), options.machine),
-        lambda: files.check_permissions(folder.expanduser(), listed.specs),
+        *(partial(files.check_file_system, folder, options.machine) for folder in folders),
+        lambda: files.check_permissions(folders, listed.specs),
     )
 
 

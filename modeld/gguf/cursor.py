@@ -26,6 +26,10 @@ class GgufError(ValueError):
         self.reason = reason
 
 
+class GgufCutError(GgufError):
+    """A file ends before it should; where it is still being written, the rest comes."""
+
+
 class GgufUnreadableError(GgufError):
     """A file could not be read this time; its bytes may be fine."""
 
@@ -140,8 +144,8 @@ class Cursor:
             raise self._cut(count, found=len(window))
         self._window, self._start, self._at = window, start, 0
 
-    def _cut(self, count: int, *, found: int) -> GgufError:
-        return GgufError(
+    def _cut(self, count: int, *, found: int) -> GgufCutError:
+        return GgufCutError(
             f"the file is cut in {self.part}: at byte {self.position} it should go on for"
             f" at least {count} bytes, but there are {found}"
         )

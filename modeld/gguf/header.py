@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from modeld.gguf import metadata, purpose, tensors
-from modeld.gguf.cursor import Cursor, GgufError, GgufUnreadableError, shown
+from modeld.gguf.cursor import Cursor, GgufCutError, GgufError, GgufUnreadableError, shown
 from modeld.gguf.types import FILE_TYPES
 from modeld.values import MetadataValue, Value
 
@@ -134,7 +134,7 @@ def _parse(cursor: Cursor) -> GgufHeader:
 
 def _read_version(cursor: Cursor) -> int:
     if not cursor.size_bytes:
-        raise GgufError("the file is empty (0 bytes)")
+        raise GgufCutError("the file is empty (0 bytes)")
     magic = cursor.take(min(len(MAGIC), cursor.size_bytes))
     if magic != MAGIC:
         begins = repr(magic.decode()) if magic.isascii() else f"bytes {magic.hex(' ')}"

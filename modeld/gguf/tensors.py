@@ -10,7 +10,7 @@ from math import prod
 from struct import Struct
 from typing import NamedTuple
 
-from modeld.gguf.cursor import Cursor, GgufError, shown
+from modeld.gguf.cursor import Cursor, GgufCutError, GgufError, shown
 from modeld.gguf.types import TENSOR_TYPES, TensorType
 
 MAX_TENSORS = 65_536
@@ -118,7 +118,7 @@ def _check_positions(tensors: Sequence[Tensor], cursor: Cursor, alignment: int) 
             )
         end = start + tensor.offset + tensor.size_bytes
         if end > cursor.size_bytes:
-            raise GgufError(
+            raise GgufCutError(
                 f"the file is cut in the data of the tensor {shown(tensor.name)}, which ends"
                 f" at byte {end}; the file has {cursor.size_bytes} bytes"
             )

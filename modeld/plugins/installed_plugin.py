@@ -34,6 +34,12 @@ GROUP: Final = "modeld"
 log = logging.getLogger("modeld.plugins")
 
 
+WITHOUT_SETTINGS: Final = frozenset(
+    {"gguf-folder", "lru", "ndjson", "plain-json", "prometheus", "sse"}
+)
+"""Plugins of modeld's own that are not imported where nothing but settings is asked for."""
+
+
 def entries() -> list[EntryPoint]:
     """Return the entry points of all installed plugins, in the order of their names."""
     return sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
@@ -42,6 +48,12 @@ def entries() -> list[EntryPoint]:
 def entries_of_others() -> list[EntryPoint]:
     """Return all but those of modeld itself."""
     return [entry for entry in entries() if entry.dist is None or entry.dist.name != PROJECT]
+
+
+def entries_with_settings() -> list[EntryPoint]:
+    """Return all but those of modeld itself that are known to have no settings."""
+    others = entries_of_others()
+    return [each for each in entries() if each in others or each.name not in WITHOUT_SETTINGS]
 
 
 class InstalledPlugin:

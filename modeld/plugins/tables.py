@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from modeld.errors import ConfigurationError
 from modeld.plugins.hooks import PluginHooks
-from modeld.plugins.installed_plugin import InstalledPlugin, entries, entries_of_others
+from modeld.plugins.installed_plugin import InstalledPlugin, entries, entries_with_settings
 from modeld.settings import PluginTables, Settings, resolve
 
 
 def find_tables(settings: Settings) -> PluginTables:
-    """Return the tables of all plugins but modeld's own, which have none.
+    """Return the tables of all plugins, modeld's own too, without an import of what has none.
 
     It logs nothing: what is wrong with a plugin is said by who uses it.
 
@@ -22,7 +22,7 @@ def find_tables(settings: Settings) -> PluginTables:
     """
     hooks = PluginHooks(settings)
     found = {}
-    for entry in entries_of_others():
+    for entry in entries_with_settings():
         found[entry.name] = plugin = InstalledPlugin(entry.name, "", "", hooks, is_logged=False)
         if entry.name in settings.block_plugins:
             plugin.block()

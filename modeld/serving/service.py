@@ -41,6 +41,7 @@ from modeld.serving.models.capabilities import described
 from modeld.serving.models.file_watch import FileWatch, OnDisk
 from modeld.serving.models.registry import Registry
 from modeld.serving.models.sampling_defaults import SamplingDefaults
+from modeld.serving.models.source_watch import SourceWatch
 from modeld.serving.pool import Lease, Pool
 from modeld.serving.preload import Preload
 from modeld.serving.request_meter import Meter
@@ -111,6 +112,7 @@ class LocalService(ModelService):
         self._preload = Preload(settings, self._entries, self._pool)
         self._registry.on_scanned = self._entries.drop_vanished
         self._files = FileWatch(self._loaded_files, self._registry.refresh)
+        self._watch = SourceWatch(plugins.sources.values(), self._registry.ask, plugins.faults.note)
 
     async def start(self) -> None:
         """Find the models, check their options, start warm workers.
@@ -130,6 +132,7 @@ class LocalService(ModelService):
             await self._pool.start()
             if not self._tasks.is_closed():
                 self._tasks.spawn(self._files.run(), "modeld-files")
+                self._tasks.spawn(self._watch.run(), "modeld-watch")
             if self._is_starting:  # it may have been closed meanwhile
                 self._state = ServiceState.RUNNING
                 loading = self._preload.run(self._registry.specs(), self._check_running)

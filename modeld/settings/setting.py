@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
@@ -40,8 +41,9 @@ _SCALARS: Final = (bool, int, float, str)
 class Setting(Value, frozen=True, kw_only=True):
     """One row of a table. ``type`` is without its annotations; ``choices`` may be empty.
 
-    ``former`` is a second name, which works wherever ``name`` does, or empty. ``plugin`` is whose
-    table it is, empty for modeld's own.
+    ``former`` is a second name, which works wherever ``name`` does, or empty. ``joins`` makes a
+    text of a list, where a text may be written as one. ``plugin`` is whose table it is, empty for
+    modeld's own.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Setting(Value, frozen=True, kw_only=True):
     help: str
     choices: tuple[str, ...] = ()
     former: str = ""
+    joins: Callable[[Iterable[str]], str] | None = None
     plugin: str = ""
 
     @property
@@ -154,9 +157,14 @@ def _row(field: msgspec.structs.FieldInfo, default: object, plugin: str) -> Sett
         default=default,
         help=next((each.description for each in metas if each.description), ""),
         choices=choices if all(isinstance(each, str) for each in choices) else (),
-        former=next((said for each in metas if (said := (each.extra or {}).get("former"))), ""),
+        former=_extra(metas, "former", ""),
+        joins=_extra(metas, "joins", None),
         plugin=plugin,
     )
+
+
+def _extra(metas: Iterable[Meta], key: str, missing: Any) -> Any:
+    return next((said for each in metas if (said := (each.extra or {}).get(key))), missing)
 
 
 def _bare(annotation: Any) -> Any:
@@ -208,6 +216,8 @@ def convert(row: Setting, value: object, where: str) -> object:
     if row.unit_bytes and isinstance(value, str):
         size = size_of(value, row.unit_bytes)
         value = value if size is None else size
+    if row.joins and isinstance(value, list) and all(isinstance(each, str) for each in value):
+        value = row.joins(value)
     try:
         converted = msgspec.convert(value, row.annotated)
     except msgspec.ValidationError as exc:

@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal, TypeVar
 
 from msgspec import Meta
 
+from modeld.settings.folders import joined, split
 from modeld.settings.model_rows import ModelOptions, check_rows
 from modeld.settings.plugin_table import PluginSettings
 from modeld.settings.setting import Setting, rows_of
@@ -84,7 +85,12 @@ class Settings(Value, frozen=True, kw_only=True):
 
     # Models and memory
     models_dir: Annotated[
-        str, Meta(min_length=1, description="folder to search for *.gguf files")
+        str,
+        Meta(
+            min_length=1,
+            description="folder to search for *.gguf files, or several, comma-separated",
+            extra={"joins": joined},
+        ),
     ] = "~/models/llm"
     follow_links: Annotated[
         bool, Meta(description="follow links in models_dir, also out of it, to files and folders")
@@ -215,6 +221,11 @@ class Settings(Value, frozen=True, kw_only=True):
     def of(self, declared: type[P]) -> P:
         """Return the settings of the plugin that declares this class; the defaults unless set."""
         return next((each for each in self.plugins if type(each) is declared), declared())
+
+    @property
+    def model_folders(self) -> tuple[str, ...]:
+        """The folders of ``models_dir``, each once."""
+        return split(self.models_dir)
 
     @property
     def budget_bytes(self) -> int | None:

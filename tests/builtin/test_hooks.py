@@ -16,6 +16,11 @@ from modeld import (
     Settings,
     hookspecs,
 )
+from modeld.builtin.huggingface import HuggingFaceSettings
+from modeld.builtin.manifest import ManifestSettings
+from modeld.builtin.ollama.store import OllamaStoreSettings
+from modeld.builtin.packages import PackagesSettings
+from modeld.plugins.installed_plugin import WITHOUT_SETTINGS
 
 KINDS = (EvictionPolicy, ModelService, Observer, OutputFormatter, RegistrySource)
 
@@ -34,7 +39,13 @@ def manager() -> pluggy.PluginManager:
 
 def test_every_built_in_plugin_brings_what_it_is_named_after() -> None:
     hooks = manager().hook
-    settings = Settings()
+    turned_on = (
+        HuggingFaceSettings(enabled=True),
+        ManifestSettings(file="models.yaml"),
+        OllamaStoreSettings(enabled=True),
+        PackagesSettings(enabled=True),
+    )
+    settings = Settings(plugins=turned_on)
     names = {
         thing.name
         for hook in (
@@ -47,8 +58,18 @@ def test_every_built_in_plugin_brings_what_it_is_named_after() -> None:
         for thing in things
         if isinstance(thing, KINDS)
     }
-    assert names == {"gguf-folder", "lru", "ndjson", "sse", "plain-json", "prometheus"}
+    sources = {"gguf-folder", "huggingface", "manifest", "ollama-store", "packages"}
+    assert names == sources | {"lru", "ndjson", "sse", "plain-json", "prometheus"}
     assert names == {name for name, _ in manager().list_name_plugin()}
+
+
+def test_those_with_settings_are_asked_for_them_and_no_other_is_imported() -> None:
+    own = manager()
+    with_settings = {
+        implementation.plugin_name
+        for implementation in own.hook.modeld_register_settings.get_hookimpls()
+    }
+    assert with_settings == {name for name, _ in own.list_name_plugin()} - WITHOUT_SETTINGS
 
 
 def test_importing_the_built_in_plugins_loads_no_web_stack_and_no_runtime() -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-only
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -37,4 +38,5 @@ def models(tmp_path: Path) -> Path:
     folder.mkdir()
     write_model(folder / "tiny.gguf", architecture="rig")
     (folder / "empty.gguf").write_bytes(b"")
+    os.utime(folder / "empty.gguf", ns=(0, 0))  # nobody is still writing it
     return folder

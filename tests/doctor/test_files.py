@@ -54,14 +54,14 @@ def test_files_and_folders_that_everybody_may_write_are_a_warning(tmp_path):
     model = write_model(tmp_path / "a.gguf")
     tmp_path.chmod(0o755)
     listed = listed_in(tmp_path)
-    assert list(check_permissions(tmp_path, listed.specs)) == []
+    assert list(check_permissions([tmp_path], listed.specs)) == []
     model.chmod(0o666)
-    finding = only(bad(check_permissions(tmp_path, listed.specs)))
+    finding = only(bad(check_permissions([tmp_path], listed.specs)))
     assert str(tmp_path / "a.gguf") in finding.message
     tmp_path.chmod(0o777)
-    assert "and 1 more" in only(check_permissions(tmp_path, listed.specs)).message
+    assert "and 1 more" in only(check_permissions([tmp_path], listed.specs)).message
 
 
 def test_in_a_folder_with_the_sticky_bit_nobody_replaces_the_file_of_another(tmp_path):
     tmp_path.chmod(0o1777)
-    assert list(check_permissions(tmp_path, [])) == []
+    assert list(check_permissions([tmp_path], [])) == []

@@ -15,7 +15,7 @@ from tests.support.gguf.gguf_corpus import write_model
 from tests.support.http.fake_service import FakeService, make_app
 from tests.test_import_weight import loaded_by
 
-WEB = {"starlette", "uvicorn", "httptools", "pydantic", "h11", "anyio", "click"}
+WEB = {"starlette", "uvicorn", "httptools", "pydantic", "h11", "click"}
 
 
 def budget_mb(*given: Any, **settings: Any) -> int:

@@ -42,6 +42,9 @@ class Folder(RegistrySource):
     async def list_models(self) -> Sequence[ModelSpec]:
         return [self.spec(path) for path in sorted(self.folder.iterdir())]
 
+    def watched_paths(self) -> Sequence[str]:
+        return [str(self.folder)]
+
     def spec(self, path: Path) -> ModelSpec:
         stat = path.stat()
         stamp = FileStamp(
@@ -207,6 +210,12 @@ class KeepsItsLoop(Folder):
             self.queue.put_nowait(1)
             await waiting
         return await super().list_models()
+
+
+@fails("test_watched_paths_are_there")
+class WatchesByName(Folder):
+    def watched_paths(self) -> Sequence[str]:
+        return [self.folder.name]
 
 
 @fails("test_nothing_is_left_of_a_call")

@@ -1,22 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Finds the files below a folder whose names end in ``.gguf``, and groups split models."""
+"""Finds the files below a folder whose names end in ``.gguf``."""
 
 from __future__ import annotations
 
 import os
 import stat
 from collections import deque
-from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from modeld.builtin.gguf.names import displayed, shard_name
+from modeld.builtin.gguf.names import displayed
 from modeld.values import FileStamp
 
 MAX_DEPTH = 8
-MAX_FILES = 10_000
+MAX_FILES = 50_000
 MAX_ENTRIES = 100_000
+
+UNSHOWN = (
+    "the name of the file or of its folder is not UTF-8 or has control characters or"
+    " invisible ones; rename it"
+)
 
 
 class FoundFile(NamedTuple):
@@ -38,24 +42,11 @@ class FoundFile(NamedTuple):
         return self.relative.rpartition("/")[2]
 
 
-class FileGroup(NamedTuple):
-    """The files of one model in the order of their numbers; all but split models have one.
-
-    ``relative`` is the path of the first file below the folder, also where that file is missing.
-    ``shards`` is how many files there should be, ``missing`` holds the numbers of those that
-    are not there.
-    """
-
-    relative: str
-    files: tuple[FoundFile, ...]
-    shards: int = 1
-    missing: tuple[int, ...] = ()
-
-
 class Search(NamedTuple):
-    """What a search has found, and what it has left out and why, for the log."""
+    """What a search has found and in which folders, and what it has left out and why."""
 
     files: list[FoundFile]
+    folders: list[str]
     notes: list[str]
 
 
@@ -72,22 +63,17 @@ def find_files(root: Path, *, follow_links: bool = True) -> Search:
     return _Searching(root, follow_links=follow_links).search()
 
 
-def group_files(files: Iterable[FoundFile]) -> list[FileGroup]:
-    """Put the shards of each split model together; ``mmproj`` files belong to no model list."""
-    groups: list[FileGroup] = []
-    split: dict[tuple[str, int], dict[int, list[FoundFile]]] = {}
-    for file in files:
-        if file.name.lower().startswith("mmproj"):
-            continue
-        name = shard_name(file.relative)
-        if name is None:
-            groups.append(FileGroup(relative=file.relative, files=(file,)))
-        else:
-            numbered = split.setdefault((name.stem, name.shards), {})
-            numbered.setdefault(name.number, []).append(file)
-    for (stem, shards), numbered in split.items():
-        groups += _groups(stem, shards, numbered)
-    return groups
+def look_at(path: str, relative: str) -> FoundFile:
+    """Return a file as it is found at ``path``; a link is followed."""
+    stamp, problem = None, None
+    try:
+        stamp = _stamp(os.stat(path))  # noqa: PTH116  (a Path costs more than the call)
+    except OSError as exc:
+        kind = "link" if os.path.islink(path) else "file"  # noqa: PTH114  (likewise)
+        problem = f"{kind} cannot be followed: {str(exc.strerror).lower()}"
+    if displayed(path) != path:
+        problem = UNSHOWN
+    return FoundFile(relative=relative, path=path, stamp=stamp, problem=problem)
 
 
 class _Searching:
@@ -101,6 +87,7 @@ class _Searching:
         self._links: deque[tuple[Path, int]] = deque()
         self._searched: set[tuple[int, int]] = set()
         self._files: list[FoundFile] = []
+        self._looked_in: list[str] = []
         self._notes: list[str] = []
 
     def search(self) -> Search:
@@ -112,10 +99,13 @@ class _Searching:
                 if len(self._files) == MAX_FILES or seen == MAX_ENTRIES:
                     count = len(self._files)
                     self._notes.append(f"search stopped after {seen} files, {count} of them models")
-                    return Search(self._files, self._notes)
+                    return self._found()
                 seen += 1
                 self._take(entry, depth)
-        return Search(self._files, self._notes)
+        return self._found()
+
+    def _found(self) -> Search:
+        return Search(self._files, self._looked_in, self._notes)
 
     def _entries(self, folder: Path, depth: int) -> list[os.DirEntry[str]]:
         """Return what is in a folder; nothing if it was searched before, under another name."""
@@ -133,6 +123,7 @@ class _Searching:
                 raise
             self._leave_out(folder, exc.strerror)
             return []
+        self._looked_in.append(str(folder))
         return sorted(visible, key=lambda entry: entry.name)
 
     def _take(self, entry: os.DirEntry[str], depth: int) -> None:
@@ -178,10 +169,7 @@ class _Searching:
             kind = "link" if entry.is_symlink() else "file"
             problem = f"{kind} cannot be followed: {str(reason).lower()}"
         if displayed(entry.path) != entry.path:
-            problem = (
-                "the name of the file or of its folder is not UTF-8 or has control characters or"
-                " invisible ones; rename it"
-            )
+            problem = UNSHOWN
         return FoundFile(relative=relative, path=entry.path, stamp=stamp, problem=problem)
 
     def _may_follow(self, path: str) -> bool:
@@ -197,22 +185,3 @@ def _stamp(status: os.stat_result) -> FileStamp | None:
         size_bytes=status.st_size,
         mtime_ns=status.st_mtime_ns,
     )
-
-
-def _groups(stem: str, shards: int, numbered: dict[int, list[FoundFile]]) -> list[FileGroup]:
-    """Return one group; more where files differ only in how the suffix is written.
-
-    Small letters come first.
-    """
-    groups = []
-    for index in range(max(map(len, numbered.values()))):
-        parts = {
-            number: sorted(files, key=lambda file: file.relative, reverse=True)[index]
-            for number, files in sorted(numbered.items())
-            if index < len(files)
-        }
-        suffix = next(iter(parts.values())).relative[-len(".gguf") :]
-        first = parts[1].relative if 1 in parts else f"{stem}-00001-of-{shards:05}{suffix}"
-        missing = tuple(number for number in range(1, shards + 1) if number not in parts)
-        groups.append(FileGroup(first, tuple(parts.values()), shards, missing))
-    return groups

@@ -7,33 +7,25 @@ import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from msgspec.structs import replace
-
-from modeld import ModeldError, ModelSpec, RegistrySource, Settings, hookimpl
-from modeld.builtin.gguf.files import FileGroup, FoundFile, find_files, group_files
+from modeld import ModelSpec, RegistrySource, Settings, hookimpl
+from modeld.builtin.gguf.files import FoundFile, find_files
+from modeld.builtin.gguf.groups import group_files
 from modeld.builtin.gguf.names import displayed
-from modeld.gguf import GgufError, GgufHeader, GgufUnreadableError, read_header
-from modeld.values import FileStamp
+from modeld.builtin.gguf.problems import ModelsFolderError, reason_of
+from modeld.builtin.gguf.specs import GgufSpecs
 
 log = logging.getLogger("modeld.gguf_folder")
 
 
-class ModelsFolderError(ModeldError):
-    """The models folder is missing or cannot be read; it may come back."""
-
-    code = "models_folder_unavailable"
-    retryable = True
-
-
 class GgufFolder(RegistrySource):
-    """Finds ``*.gguf`` files below the setting ``models_dir``, however the suffix is written.
+    """Finds ``*.gguf`` files below one folder of ``models_dir``, however the suffix is written.
 
     A model's id is its file name with the suffix. Where a deeper or later folder has a file of
-    the same name, that file's id is its path below ``models_dir`` with ``/`` written as ``--``:
+    the same name, that file's id is its path below the folder with ``/`` written as ``--``:
     ``coder/llama.gguf`` becomes ``coder--llama.gguf``. A model that is split into files
-    (``NAME-00001-of-00003.gguf``) is one model under the name of its first file. Files whose names
-    begin with ``mmproj`` belong to other models and are not listed; hidden files and folders are
-    passed over.
+    (``NAME-00001-of-00003.gguf``) is one model under the name of its first file. Files with
+    ``mmproj`` in their names are no models: each is the projector of those beside it. Hidden files
+    and folders are passed over.
 
     A file that cannot be used, or that holds something else than a language model, is listed with
     its problem. Links are followed wherever they lead, unless ``follow_links`` is false; a model
@@ -41,12 +33,14 @@ class GgufFolder(RegistrySource):
     left out is logged when it was not left out by the scan before.
     """
 
-    name = "gguf-folder"
-
-    def __init__(self, models_dir: str, *, follow_links: bool = True) -> None:
-        self._models_dir = models_dir
+    def __init__(
+        self, folder: str, *, follow_links: bool = True, name: str = "gguf-folder"
+    ) -> None:
+        self.name = name
+        self._folder = folder
         self._follow_links = follow_links
-        self._headers = _Headers()
+        self._specs = GgufSpecs(name, folder)
+        self._searched: Sequence[str] = ()
         self._noted: frozenset[str] = frozenset()
 
     async def list_models(self) -> Sequence[ModelSpec]:
@@ -57,21 +51,26 @@ class GgufFolder(RegistrySource):
         """
         return self._scan()
 
+    def watched_paths(self) -> Sequence[str]:
+        """Return the folder, and those below it that were searched last."""
+        return self._searched or [str(Path(self._folder).expanduser().absolute())]
+
     def _scan(self) -> list[ModelSpec]:
         files = self._find_files()
         taken: set[str] = set()
-        specs = [self._spec(group, _free_id(group.relative, taken)) for group in group_files(files)]
-        self._headers.keep_only(file.path for file in files)
+        specs = [
+            self._specs.spec(group, _free_id(group.relative, taken)) for group in group_files(files)
+        ]
+        self._specs.keep_only(file.path for file in files)
         return sorted(specs, key=lambda spec: spec.id)
 
     def _find_files(self) -> list[FoundFile]:
         try:
-            root = Path(self._models_dir).expanduser().absolute()
+            root = Path(self._folder).expanduser().absolute()
             search = find_files(root, follow_links=self._follow_links)
         except (OSError, RuntimeError) as exc:  # RuntimeError: `~` of a user without a home
-            reason = exc.strerror if isinstance(exc, OSError) else str(exc)
             raise ModelsFolderError(
-                f"the models folder {self._models_dir} cannot be read: {str(reason).lower()};"
+                f"the models folder {self._folder} cannot be read: {reason_of(exc)};"
                 " make the folder or set models_dir to another one",
                 field="models_dir",
             ) from exc
@@ -79,119 +78,8 @@ class GgufFolder(RegistrySource):
             if note not in self._noted:
                 log.warning("%s", note)
         self._noted = frozenset(search.notes)
+        self._searched = search.folders
         return search.files
-
-    def _spec(self, group: FileGroup, model_id: str) -> ModelSpec:
-        found, name = group.files[0], group.relative.rpartition("/")[2]
-        spec = ModelSpec(
-            id=model_id,
-            name=displayed(name[: -len(".gguf")]),
-            path=displayed(str(Path(found.path).with_name(name))),
-            size_bytes=sum(file.stamp.size_bytes for file in group.files if file.stamp),
-            source=self.name,
-            stamp=None if 1 in group.missing else found.stamp,
-        )
-        try:
-            headers = self._read_headers(group)
-        except GgufError as exc:
-            return replace(spec, problem=exc.reason)
-        return replace(
-            spec,
-            name=headers[0].name or spec.name,
-            family=headers[0].family,
-            quant=next((header.quant for header in headers if header.quant), ""),
-            weights_bytes=sum(header.weights_bytes for header in headers),
-            context_length=headers[0].context_length,
-            metadata=headers[0].metadata,
-            has_chat_template=headers[0].has_chat_template,
-            has_infill_tokens=headers[0].has_infill_tokens,
-        )
-
-    def _read_headers(self, group: FileGroup) -> list[GgufHeader]:
-        """Return the headers of all files of a model, checked against each other."""
-        if group.missing:
-            listed = ", ".join(map(str, group.missing[:5]))
-            more = f" and {len(group.missing) - 5} more" if len(group.missing) > 5 else ""
-            raise GgufError(f"of {group.shards} files these are missing: {listed}{more}")
-        headers = []
-        for number, file in enumerate(group.files, start=1):
-            try:
-                header = self._headers.read(file)
-            except GgufError as exc:
-                if group.shards == 1:
-                    raise
-                raise GgufError(f"file {number} of {group.shards}: {exc.reason}") from exc
-            _check_position(header, number, group.shards)
-            headers.append(header)
-        _check_tensor_count(headers)
-        _check_language(headers)
-        return headers
-
-
-class _Headers:
-    """The headers read so far, each good for as long as its file's stamp stays the same."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, tuple[FileStamp, GgufHeader | str]] = {}
-
-    def read(self, file: FoundFile) -> GgufHeader:
-        """Return the header of a file, from memory where the file has not changed.
-
-        Raises:
-            GgufError: the file cannot be used.
-        """
-        if file.problem is not None:
-            raise GgufError(file.problem)
-        if file.stamp is None:
-            return read_header(file.path)
-        stamp, known = self._known.get(file.path, (None, ""))
-        if stamp != file.stamp:
-            known = _header_or_reason(file.path)
-            self._known[file.path] = file.stamp, known
-        if isinstance(known, str):
-            raise GgufError(known)
-        return known
-
-    def keep_only(self, paths: Iterable[str]) -> None:
-        """Forget all other files."""
-        known = self._known  # another scan may put a new one in its place meanwhile
-        self._known = {path: known[path] for path in paths if path in known}
-
-
-def _header_or_reason(path: str) -> GgufHeader | str:
-    try:
-        return read_header(path)
-    except GgufUnreadableError:
-        raise
-    except GgufError as exc:
-        return exc.reason
-
-
-def _check_position(header: GgufHeader, number: int, shards: int) -> None:
-    if (header.shard, header.shards) != (number, shards):
-        raise GgufError(
-            f"the file says that it is number {header.shard} of {header.shards},"
-            f" but its name says {number} of {shards}"
-        )
-
-
-def _check_tensor_count(headers: Sequence[GgufHeader]) -> None:
-    expected = headers[0].metadata.get("split.tensors.count")
-    found = sum(header.tensor_count for header in headers)
-    if len(headers) > 1 and isinstance(expected, int) and expected != found:
-        raise GgufError(f"the files have {found} tensors together; the first says {expected}")
-
-
-def _check_language(headers: Sequence[GgufHeader]) -> None:
-    """Check that there are a vocabulary and a vector for each token, without which is no text."""
-    missing = [] if headers[0].has_vocabulary else ["vocabulary"]
-    if not any(header.has_token_embeddings for header in headers):
-        missing.append("token embeddings")
-    if missing:
-        raise GgufError(
-            f"this is no language model: the file has no {' and no '.join(missing)}"
-            f" (architecture {headers[0].family})"
-        )
 
 
 def _free_id(relative: str, taken: set[str]) -> str:
@@ -207,5 +95,15 @@ def _free_id(relative: str, taken: set[str]) -> str:
 
 @hookimpl
 def modeld_register_sources(settings: Settings) -> Iterable[RegistrySource]:
-    """Bring the folder that the settings name."""
-    return [GgufFolder(settings.models_dir, follow_links=settings.follow_links)]
+    """Bring the folders that the settings name, each as a source.
+
+    So one that is missing, or on a disk that does not answer, keeps nobody from the others.
+    """
+    return [
+        GgufFolder(
+            folder,
+            follow_links=settings.follow_links,
+            name="gguf-folder" if number == 1 else f"gguf-folder-{number}",
+        )
+        for number, folder in enumerate(settings.model_folders, start=1)
+    ]

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from modeld.cli import logs
 from modeld.cli.params import SettingsCommand, resolved, settings_options
 from modeld.settings import Settings
+from modeld.settings.folders import joined
 from modeld.terminal import progress, rows_as_text
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ def command(
     if prompt is not None and model is None:
         raise click.UsageError("--prompt needs a --model that goes on with it")
     if model is not None:
-        settings = replace(settings, models_dir=str(model.expanduser().absolute().parent))
+        folder = str(model.expanduser().absolute().parent)
+        settings = replace(settings, models_dir=joined([folder]))
     logs.configure(settings, sys.stderr)
     # The kit imports the web stack, as the server does; help and completion need none.
     from modeld.cli.check.apart import Order  # noqa: PLC0415

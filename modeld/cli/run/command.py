@@ -29,6 +29,7 @@ from modeld.pythonapi.waiting import next_of
 from modeld.requests import GenerateRequest
 from modeld.serving.models.registry import SCAN_LIMIT_S
 from modeld.settings import Settings
+from modeld.settings.folders import joined
 from modeld.terminal import progress
 
 _SETTINGS = (
@@ -190,7 +191,7 @@ def _where(model: str, given: Mapping[str, Any]) -> tuple[str, Settings]:
         path = real if real.suffix.lower() == ".gguf" else path.absolute()
         if not path.is_file():
             raise click.UsageError(f"there is no file {model}")
-        given = {**given, "models_dir": str(path.parent)}
+        given = {**given, "models_dir": joined([str(path.parent)])}
         model = path.name
     result = resolved(given)
     changes: dict[str, Any] = {}

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel
 from starlette.responses import PlainTextResponse, Response
@@ -22,9 +22,9 @@ def document(content: BaseModel) -> Response:
 class LongDocument(Response):
     """A JSON document that is sent in pieces, so that others have their turn between them."""
 
-    def __init__(self, pieces: Sequence[bytes]) -> None:
+    def __init__(self, pieces: Sequence[bytes], headers: Mapping[str, str] = _HEADERS) -> None:
         length = {"Content-Length": str(sum(map(len, pieces)))}
-        super().__init__(headers=_HEADERS | length, media_type="application/json")
+        super().__init__(headers={**headers, **length}, media_type="application/json")
         self.pieces = pieces
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final, Literal
 
@@ -11,6 +12,9 @@ from pydantic import BaseModel, Field
 from modeld.capabilities import Capability
 from modeld.dialects import listing
 from modeld.values import ModelSpec
+
+MOST: Final = 1000
+"""No page lists more models."""
 
 _MODELS_PER_TURN: Final = 512
 
@@ -71,6 +75,9 @@ class ModelItem(BaseModel):
     preset_of: str | None = Field(
         None, description="the id of the model that this is a preset of; absent if it is none"
     )
+    projector: str | None = Field(
+        None, description="the file that belongs to it for pictures and sound; absent if none does"
+    )
     problem: str | None = Field(None, description="why the model cannot be used; absent if it can")
 
 
@@ -91,15 +98,29 @@ class ModelList(BaseModel):
     """
 
     models: list[ModelItem]
+    next: str | None = Field(
+        None, description="the page goes on after this id, the last one on it; absent at the end"
+    )
     object: Literal["list"]
     data: list[ModelName]
 
 
-async def written(models: Sequence[ModelSpec]) -> list[bytes]:
-    """Return both lists as one document."""
+def page_of(
+    models: Sequence[ModelSpec], limit: int, after: str
+) -> tuple[Sequence[ModelSpec], str | None]:
+    """Return so many models whose ids come after one, and the last id if there are more."""
+    ordered = sorted(models, key=lambda spec: spec.id)
+    start = bisect_right(ordered, after, key=lambda spec: spec.id)
+    page = ordered[start : start + limit]
+    return page, page[-1].id if start + limit < len(ordered) else None
+
+
+async def written(models: Sequence[ModelSpec], following: str | None = None) -> list[bytes]:
+    """Return both lists as one document; ``following`` is after which id there are more."""
     known = await listing("models", map(item_of, models), _MODELS_PER_TURN, {})
     usable = (_name(spec) for spec in models if spec.problem is None)
-    named = await listing("data", usable, _MODELS_PER_TURN, {"object": "list"})
+    others = {"object": "list"} if following is None else {"next": following, "object": "list"}
+    named = await listing("data", usable, _MODELS_PER_TURN, others)
     return [*known.pieces[:-1], b"],", named.pieces[0][1:], *named.pieces[1:]]
 
 
@@ -128,6 +149,8 @@ def item_of(spec: ModelSpec) -> dict[str, object]:
         item["names"] = spec.names
     if spec.preset_of:
         item["preset_of"] = spec.preset_of
+    if spec.projector is not None:
+        item["projector"] = spec.projector
     if spec.problem is not None:
         item["problem"] = spec.problem
     return item

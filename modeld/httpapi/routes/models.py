@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import BaseModel
@@ -15,16 +16,32 @@ from modeld.errors import (
     BackendUnavailableError,
     DrainingError,
     InvalidModelError,
+    InvalidRequestError,
     LoadFailedError,
     ModelNotFoundError,
     NotFoundError,
     WorkerCrashedError,
 )
+from modeld.httpapi.exchange.conditional import (
+    IF_NONE_MATCH,
+    TAGGED,
+    UNCHANGED,
+    conditional,
+    tag_of,
+)
 from modeld.httpapi.exchange.disconnect import run_guarded, watch_client
 from modeld.httpapi.exchange.exchange import exchange_of
 from modeld.httpapi.exchange.json_response import LongDocument, document
 from modeld.httpapi.exchange.reading.json_body import read_no_body
-from modeld.httpapi.routes.model_list import EXAMPLE, LIST_EXAMPLE, ModelList, written
+from modeld.httpapi.exchange.reading.query import whole_number
+from modeld.httpapi.routes.model_list import (
+    EXAMPLE,
+    LIST_EXAMPLE,
+    MOST,
+    ModelList,
+    page_of,
+    written,
+)
 from modeld.httpapi.routes.operations import Operation
 from modeld.interfaces import ModelService
 from modeld.values import ModelSpec
@@ -58,33 +75,58 @@ _ID = Parameter(
     example="SmolLM2-135M-Instruct.Q4_1.gguf",
 )
 
+_PAGE = (
+    Parameter(
+        name="limit",
+        location="query",
+        description=f"most models to list; all unless set, {MOST} with `after` alone",
+        between=(1, MOST),
+        example="100",
+    ),
+    Parameter(
+        name="after",
+        location="query",
+        description="list only models whose ids come after this one: `next` of the page before",
+        example="SmolLM2-135M-Instruct.Q4_1.gguf",
+    ),
+)
+
 
 class Models:
     """Serves what is under ``/models``."""
 
     def __init__(self, service: ModelService) -> None:
         self._service = service
-        self._listed: tuple[Sequence[ModelSpec] | None, Sequence[bytes]] = (None, ())
+        self._listed: tuple[Sequence[ModelSpec] | None, Sequence[bytes], str] = (None, (), "")
 
-    async def list(self, _request: Request) -> Response:
-        """Respond with all models as they were found last."""
-        return await self._listing(await self._service.models())
+    async def list(self, request: Request) -> Response:
+        """Respond with the models as they were found last, all of them or a page."""
+        query = request.query_params
+        limit, after = whole_number(query, "limit", 1, MOST), query.get("after")
+        models = await self._service.models()
+        if limit is None and after is None:
+            return conditional(request, *await self._written(models))
+        page, following = page_of(models, limit or MOST, after or "")
+        pieces = await written(page, following)
+        return conditional(request, pieces, tag_of(pieces))
 
     async def refresh(self, request: Request) -> Response:
         """Respond with all models as they are found now."""
         await read_no_body(request.scope, request.receive)
-        return await self._listing(await self._service.refresh())
+        pieces, _ = await self._written(await self._service.refresh())
+        return LongDocument(pieces)
 
-    async def _listing(self, models: Sequence[ModelSpec]) -> Response:
+    async def _written(self, models: Sequence[ModelSpec]) -> tuple[Sequence[bytes], str]:
         """Return the list as it is sent, written once: it is the same object until it changes.
 
         It is held here, so no other list can come to be at its address.
         """
-        listed, pieces = self._listed
+        listed, pieces, tag = self._listed
         if listed is not models or not isinstance(models, tuple):
             pieces = await written(models)
-            self._listed = models, pieces
-        return LongDocument(pieces)
+            tag = tag_of(pieces)
+            self._listed = models, pieces, tag
+        return pieces, tag
 
     async def load(self, request: Request) -> Response:
         """Bring a model into memory, and give up waiting for a client that leaves."""
@@ -116,7 +158,8 @@ class Models:
         return (*self._listings(), *self._moves(), *self._pins())
 
     def _listings(self) -> tuple[Operation, ...]:
-        listed = _json_response("The models", ModelList, LIST_EXAMPLE)
+        found = _json_response("The models", ModelList, LIST_EXAMPLE)
+        listed = replace(found, headers=TAGGED)
         return (
             Operation(
                 method="GET",
@@ -125,7 +168,9 @@ class Models:
                 name="list_models",
                 tag="models",
                 summary="List the models",
-                responses=(listed,),
+                parameters=(*_PAGE, IF_NONE_MATCH),
+                responses=(listed, UNCHANGED),
+                raises=(InvalidRequestError,),
             ),
             Operation(
                 method="POST",
@@ -134,7 +179,7 @@ class Models:
                 name="refresh_models",
                 tag="models",
                 summary="Look for models again and list them",
-                responses=(listed,),
+                responses=(found,),
                 raises=BODY_ERRORS,
                 changes_state=True,
             ),

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from modeld.dialects.documents import Content, Parameter, ResponseDoc
 from modeld.errors import InvalidRequestError
 from modeld.httpapi.exchange.json_response import document
+from modeld.httpapi.exchange.reading.query import whole_number
 from modeld.httpapi.routes.operations import Operation
 from modeld.interfaces import ModelService
 from modeld.sizes import whole_mib
@@ -130,7 +131,9 @@ class Status:
 
     async def show(self, request: Request) -> Response:
         """Respond with a snapshot, with one page of the models that have a state."""
-        limit, after = _limit(request), request.query_params.get("after", "")
+        limit = whole_number(request.query_params, "limit", 0, MOST)
+        limit = USUAL_LIMIT if limit is None else limit
+        after = request.query_params.get("after", "")
         status = await self._service.status()
         later = [instance for instance in status.instances if instance.model_id > after]
         later.sort(key=lambda instance: instance.model_id)
@@ -172,15 +175,6 @@ class Status:
                 ),
             ),
         )
-
-
-def _limit(request: Request) -> int:
-    text = request.query_params.get("limit", str(USUAL_LIMIT))
-    if not (text.isascii() and text.isdigit() and int(text[:9]) <= MOST and len(text) < 9):
-        raise InvalidRequestError(
-            f"limit: must be a whole number from 0 to {MOST}, got {text[:32]!r}", field="limit"
-        )
-    return int(text)
 
 
 def _document(status: ServiceStatus, page: Sequence[InstanceStatus]) -> StatusDocument:

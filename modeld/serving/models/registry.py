@@ -6,24 +6,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 from modeld.errors import (
     DrainingError,
     InvalidModelError,
     LoadFailedError,
-    ModeldError,
     ModelNotFoundError,
 )
-from modeld.hosting.daemon_threads import in_daemon_loop, in_daemon_thread, submit
+from modeld.hosting.daemon_threads import in_daemon_thread
 from modeld.interfaces import RegistrySource
 from modeld.plugins.faults import NoteFault, only_logged
-from modeld.plugins.guard import described, is_ours, said
-from modeld.serving.models.file_stamps import FileStamps
+from modeld.serving.models.describing import Describer
+from modeld.serving.models.model_files import ModelFiles
 from modeld.serving.models.model_index import ModelIndex, undescribed
-from modeld.serving.models.source_list import models_of
+from modeld.serving.models.sources import Sources
 from modeld.settings import Settings
 from modeld.values import ModelSpec
 
@@ -35,9 +33,6 @@ NAMED = 3
 
 SCAN_LIMIT_S = 60.0
 """How long a source is waited for where nobody else waits, as in `modeld models`."""
-
-DESCRIBE_LIMIT_S = 5.0
-"""How long the backends have to say what the models can be asked for, before they are listed."""
 
 CLOSE_LIMIT_S = 1.0
 """How long a source has to give up at the end; one that does not is left behind."""
@@ -70,22 +65,21 @@ class Registry:
         self._settings = settings
         self.errors: dict[str, str] = {}
         self.on_scanned: Callable[[], None] = lambda: None
-        self._sources = tuple(sources)
-        self._lists: dict[str, tuple[ModelSpec, ...]] = {}
+        self._sources = Sources(
+            sources,
+            clock,
+            timeout_s=timeout_s,
+            errors=self.errors,
+            note=note,
+            on_late=self._reindex,
+        )
         self._index = ModelIndex()
         self._indexing = asyncio.Lock()
         self._clock = clock
-        self._timeout_s = timeout_s
         self._scanned_s = -RESCAN_INTERVAL_S
         self._scan: asyncio.Task[None] | None = None
-        self._asked: dict[str, asyncio.Task[None]] = {}
-        self._late: set[str] = set()
-        self._arriving: set[str] = set()
-        self._stamps = FileStamps()
-        self._silent: set[int] = set()
-        self._described = described
-        self._note = note
-        self._describing: asyncio.Future[None] | None = None
+        self._files = ModelFiles(self.errors)
+        self._describer = Describer(described, self._note_described)
         self._describing_again: asyncio.Task[None] | None = None
         self._is_closed = False
 
@@ -99,7 +93,7 @@ class Registry:
     @property
     def late(self) -> bool:
         """Return whether there is a source whose models are not known yet, or not as they are."""
-        return bool(self._late or self._arriving)
+        return self._sources.late
 
     @property
     def usable(self) -> Sequence[str]:
@@ -129,16 +123,22 @@ class Registry:
                 raise DrainingError("the server is shutting down", retry_after_s=1) from None
             raise
 
+    async def ask(self, names: Collection[str]) -> None:
+        """Ask these sources anew, and no other; what they are asked already is not enough."""
+        await self._sources.settle(names)
+        await self._sources.ask(names)
+        await self._reindex()
+
     async def aclose(self) -> None:
         """End what is under way. A source that does not let itself be ended is left behind."""
         self._is_closed = True
         others = (self._scan, self._describing_again)
-        tasks = [*self._asked.values(), *(task for task in others if task is not None)]
+        tasks = [*self._sources.tasks(), *(task for task in others if task is not None)]
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=CLOSE_LIMIT_S)
-        self._stamps.close()
+        self._files.close()
 
     async def find(self, model: str, *, is_open: bool = False) -> ModelSpec:
         """Return the model of this name, as its file is now.
@@ -155,9 +155,9 @@ class Registry:
         spec = self._index.get(model)
         if spec is None or spec.problem is not None:
             await self._look_again()
-        elif await self._has_changed(spec, is_open=is_open):
+        elif await self._files.has_changed(spec, is_open=is_open):
             await self.refresh()
-            if self._index.source_of(model) in self._late:  # what is in memory may be no more
+            if self._sources.is_late(self._index.source_of(model)):  # what is in memory may be gone
                 raise LoadFailedError(
                     f"the file of model {model!r} has changed, and its source has not said yet what"
                     " it is now",
@@ -231,83 +231,20 @@ class Registry:
         why = f"there is no model {model!r}{self.nearest(model)}"
         return ModelNotFoundError(why, field="model")
 
-    async def _has_changed(self, spec: ModelSpec, *, is_open: bool) -> bool:
-        """Return whether the file is another one; while its disk is silent it is the same."""
-        if spec.stamp is None:
-            return False
-        device = spec.stamp.device
-        try:
-            stamp = await self._stamps.look(spec.path, device, is_open=is_open)
-        except TimeoutError:
-            self._note_silence(device, spec.path)
-            return False
-        self._note_reachable(device)
-        return stamp != spec.stamp
-
     async def _ask_all(self) -> None:
-        for source in self._sources:
-            if source.name not in self._asked:
-                self._asked[source.name] = _task(self._ask(source))
-        awaited = [task for name, task in self._asked.items() if name not in self._late]
-        if awaited:
-            await asyncio.wait(awaited, timeout=self._timeout_s)
-        for name in self._asked.keys() - self._late:
-            self._late.add(name)
-            self._note_fault(
-                name, f"it has not answered for {self._timeout_s:g} s; its models come when it does"
-            )
+        await self._sources.ask()
         await self._reindex()
         self._scanned_s = self._clock()
-
-    async def _ask(self, source: RegistrySource) -> None:
-        """Take over what a source says, whenever that is."""
-        name, begun_s = source.name, self._clock()
-        try:
-            self._lists[name] = await in_daemon_loop(lambda: models_of(source))
-        except BaseException as exc:
-            if is_ours(exc):
-                raise
-            # Also what is no exception: a task that the source has started may end its loop so.
-            self._note_fault(name, said(exc) if isinstance(exc, Exception) else described(exc), exc)
-        else:
-            self.errors.pop(name, None)
-        finally:
-            self._asked.pop(name, None)
-        if name in self._late:
-            self._late.discard(name)
-            self._arriving.add(name)
-            log.info("source %s has answered after %.0f s", name, self._clock() - begun_s)
-            await self._reindex()
-            self._arriving.discard(name)
-
-    def _note_silence(self, device: int, path: str) -> None:
-        if device not in self._silent:
-            self._silent.add(device)
-            self.errors[_disk(device)] = said = f"the disk of {path} does not answer"
-            log.error("%s; its models are used as they were seen last", said)
-
-    def _note_reachable(self, device: int) -> None:
-        if device in self._silent:
-            self._silent.discard(device)
-            del self.errors[_disk(device)]
-
-    def _note_fault(self, name: str, why: str, cause: BaseException | None = None) -> None:
-        self.errors[name] = f"{name}: {why}"
-        if isinstance(cause, ModeldError):  # what it says on purpose, of a folder that is missing
-            log.error("source %s failed: %s", name, why)
-        else:
-            self._note("source", name, f"source {name} failed: {why}", cause)
 
     async def _reindex(self) -> None:
         """Put together what the sources have said last, beside the event loop: it may be much."""
         async with self._indexing:
-            lists = {source.name: self._lists.get(source.name, ()) for source in self._sources}
+            lists = self._sources.lists()
             index = await in_daemon_thread(lambda: self._newer(lists))
             if index is not self._index:
-                await self._describe(index)
+                await self._describer.describe(index)
                 self._index = index
-        for device in self._silent - self._index.devices:  # a disk that is mounted anew is another
-            self._note_reachable(device)
+        self._files.forget_other_disks(self._index.devices)
         conflicts = self._index.conflicts
         for source, words in conflicts[:_WARNED]:
             log.warning("source %s: %s", source, words)
@@ -315,22 +252,9 @@ class Registry:
             log.warning("and %d more names of models are taken", len(conflicts) - _WARNED)
         self.on_scanned()
 
-    async def _describe(self, index: ModelIndex) -> None:
-        """Fill in what the models can be asked for; where a backend hangs, later or never."""
-        if self._describing is not None and not self._describing.done():
-            return  # it still hangs, and takes one thread only
-        describe = partial(index.describe, self._described)
-        self._describing = describing = asyncio.wrap_future(submit(describe))
-        await asyncio.wait({describing}, timeout=DESCRIBE_LIMIT_S)
-        if describing.done():
-            describing.result()
-        else:
-            log.error("the backends have not said what the models can be asked for: one hangs")
-            describing.add_done_callback(partial(self._note_described, index))
-
-    def _note_described(self, index: ModelIndex, described: asyncio.Future[None]) -> None:
+    def _note_described(self, index: ModelIndex) -> None:
         """Take over what was said late, and ask for the models that came meanwhile."""
-        if described.cancelled() or described.exception() is not None or self._is_closed:
+        if self._is_closed:
             return
         if index is self._index:
             self.on_scanned()  # some may turn out to be of no use
@@ -339,7 +263,7 @@ class Registry:
 
     async def _describe_again(self) -> None:
         async with self._indexing:
-            await self._describe(self._index)
+            await self._describer.describe(self._index)
         self.on_scanned()
 
     def _newer(self, lists: Mapping[str, Sequence[ModelSpec]]) -> ModelIndex:
@@ -351,11 +275,6 @@ class Registry:
 
 def _task(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     return asyncio.get_running_loop().create_task(work)
-
-
-def _disk(device: int) -> str:
-    """Return what the errors have a disk under, beside the sources by their names."""
-    return f"disk {device}"
 
 
 def _some(models: Sequence[str]) -> str:

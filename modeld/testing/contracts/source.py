@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -152,6 +153,17 @@ class SourceContract(Contract):
         async with nothing_left("list_models"):
             for _ in range(3):
                 await self.specs()
+
+    @check(LISTS)
+    async def test_watched_paths_are_there(self) -> None:
+        """What is to be watched is named by absolute paths, and some of it is there."""
+        await self.specs()
+        paths = self.source.watched_paths()
+        if not paths:
+            raise DisclaimedError("it names no path, so nothing of it is watched")
+        relative = [path for path in paths if not path.startswith(os.sep)]
+        assert_that(not relative, f"{relative[:1]!r} is watched, which is no absolute path")
+        assert_that(any(map(os.path.exists, paths)), "nothing that is watched is there")
 
     @check()
     async def test_what_cannot_be_read_is_an_error_and_no_empty_list(self) -> None:

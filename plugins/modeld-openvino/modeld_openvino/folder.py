@@ -24,16 +24,17 @@ _MOST_CONFIG_BYTES: Final = 1 << 20
 
 
 class OpenVinoFolder(RegistrySource):
-    """Finds the folders below the setting ``models_dir`` that have an ``openvino_model.xml``.
+    """Finds the folders below one of ``models_dir`` that have an ``openvino_model.xml``.
 
-    A model's id is the folder's path below ``models_dir`` with ``/`` written as ``--``. Hidden
+    A model's id is the folder's path below that one with ``/`` written as ``--``. Hidden
     folders are passed over. One that lacks a file is listed with its problem.
     """
 
-    name = "openvino-folder"
-
-    def __init__(self, models_dir: str, *, follow_links: bool = True) -> None:
-        self._root = Path(models_dir)
+    def __init__(
+        self, folder: str, *, follow_links: bool = True, name: str = "openvino-folder"
+    ) -> None:
+        self.name = name
+        self._root = Path(folder)
         self._follow_links = follow_links
 
     async def list_models(self) -> Sequence[ModelSpec]:

@@ -108,4 +108,11 @@ def modeld_register_backends() -> Iterable[Backend]:
 @hookimpl
 def modeld_register_sources(settings: Settings) -> Iterable[RegistrySource]:
     """Return the source of OpenVINO models."""
-    return (OpenVinoFolder(settings.models_dir, follow_links=settings.follow_links),)
+    return [
+        OpenVinoFolder(
+            folder,
+            follow_links=settings.follow_links,
+            name="openvino-folder" if number == 1 else f"openvino-folder-{number}",
+        )
+        for number, folder in enumerate(settings.model_folders, start=1)
+    ]

@@ -12,10 +12,12 @@ import msgspec
 import pytest
 
 from modeld import ModelSpec, Settings
-from modeld.builtin.gguf import folder as gguf_folder
-from modeld.builtin.gguf.files import MAX_DEPTH, MAX_ENTRIES, MAX_FILES, find_files
-from modeld.builtin.gguf.folder import GgufFolder, ModelsFolderError, modeld_register_sources
+from modeld.builtin.gguf import headers as gguf_headers
+from modeld.builtin.gguf.files import MAX_DEPTH, MAX_ENTRIES, find_files
+from modeld.builtin.gguf.folder import GgufFolder, modeld_register_sources
+from modeld.builtin.gguf.problems import ModelsFolderError
 from modeld.gguf import GgufHeader, GgufUnreadableError, read_header
+from modeld.settings.folders import joined
 from tests.support.gguf.gguf_corpus import F32_BYTES, Q4_0_BYTES, corpus, model_bytes, write_model
 from tests.support.nobody import as_nobody, public_folder
 
@@ -64,6 +66,48 @@ def test_the_hook_brings_the_folder_of_the_settings(tmp_path: Path) -> None:
     [source] = modeld_register_sources(Settings(models_dir=str(tmp_path)))
     assert source.name == "gguf-folder"
     assert [spec.id for spec in asyncio.run(source.list_models())] == ["a.gguf"]
+
+
+def test_each_folder_of_the_settings_is_a_source_of_its_own(tmp_path: Path) -> None:
+    first, second = tmp_path / "one, two", tmp_path / "gone"
+    first.mkdir()
+    write_model(first / "a.gguf")
+    settings = Settings(models_dir=joined([str(first), str(second), str(first)]))
+    one, other = modeld_register_sources(settings)
+    assert (one.name, other.name) == ("gguf-folder", "gguf-folder-2")
+    assert [spec.source for spec in asyncio.run(one.list_models())] == ["gguf-folder"]
+    with pytest.raises(ModelsFolderError, match="gone cannot be read"):
+        asyncio.run(other.list_models())
+
+
+def test_the_folders_that_were_searched_are_watched(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / "linked").symlink_to("/usr/share", target_is_directory=True)
+    folder = GgufFolder(str(tmp_path), follow_links=False)
+    assert folder.watched_paths() == [str(tmp_path)]
+    scan(folder)
+    assert list(folder.watched_paths()) == [str(tmp_path), str(tmp_path / "sub")]
+
+
+def test_a_projector_is_named_with_its_model(tmp_path: Path) -> None:
+    for name in ("a-Q4_0.gguf", "mmproj-a-f16.gguf", "b.gguf"):
+        (tmp_path / name).write_bytes(GOOD)
+    found = models_in(tmp_path)
+    assert found["a-Q4_0.gguf"].projector == str(tmp_path / "mmproj-a-f16.gguf")
+    assert found["b.gguf"].projector is None
+
+
+def test_a_file_that_was_cut_just_now_may_still_be_written(tmp_path: Path) -> None:
+    file = tmp_path / "a.gguf"
+    file.write_bytes(GOOD[:500])
+    folder = GgufFolder(str(tmp_path))
+    said = scan(folder)["a.gguf"].problem or ""
+    assert said.startswith("it is still being written, it seems: the file is cut")
+    os.utime(file, ns=(0, 0))
+    assert (scan(folder)["a.gguf"].problem or "").startswith("the file is cut")
+    file.write_bytes(b"no model" * 100)
+    assert "it is no GGUF file" in (scan(folder)["a.gguf"].problem or "")
 
 
 def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,6 +302,7 @@ def test_a_split_model_with_very_many_missing_files_names_some(tmp_path: Path) -
 def test_a_split_model_with_a_broken_file_says_which(tmp_path: Path) -> None:
     write_split(tmp_path, 1, 2, 3)
     (tmp_path / "big-00002-of-00003.gguf").write_bytes(b"")
+    os.utime(tmp_path / "big-00002-of-00003.gguf", ns=(0, 0))
     assert (
         problem_of(tmp_path, "big-00001-of-00003.gguf")
         == "file 2 of 3: the file is empty (0 bytes)"
@@ -520,7 +565,7 @@ def test_an_unchanged_file_is_read_only_once(
         read.append(Path(path).name)
         return read_header(path)
 
-    monkeypatch.setattr(gguf_folder, "read_header", counted)
+    monkeypatch.setattr(gguf_headers, "read_header", counted)
     write_model(tmp_path / "a.gguf")
     (tmp_path / "broken.gguf").write_bytes(b"")
     folder = GgufFolder(str(tmp_path))
@@ -541,7 +586,7 @@ def test_what_could_not_be_read_is_tried_again(
     write_model(tmp_path / "a.gguf")
     folder = GgufFolder(str(tmp_path))
     with monkeypatch.context() as patch:
-        patch.setattr(gguf_folder, "read_header", fails)
+        patch.setattr(gguf_headers, "read_header", fails)
         assert scan(folder)["a.gguf"].problem == "the file cannot be read: too many open files"
     assert scan(folder)["a.gguf"].problem is None
 
@@ -575,16 +620,19 @@ def test_the_search_ends_at_a_depth(tmp_path: Path, caplog: pytest.LogCaptureFix
 
 
 def test_ten_thousand_models_are_listed_in_time_and_no_more(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    many = 10_000
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
+    monkeypatch.setattr("modeld.builtin.gguf.files.MAX_FILES", many)
     model = write_model(tmp_path / "00000.gguf")
-    for number in range(1, MAX_FILES + 1):
+    for number in range(1, many + 1):
         (tmp_path / f"{number:05}.gguf").hardlink_to(model)
     folder = GgufFolder(str(tmp_path))
     with caplog.at_level(logging.WARNING):
         first = scan(folder)
-    assert len(first) == MAX_FILES
-    assert f"{MAX_FILES} of them models" in caplog.text
+    assert len(first) == many
+    assert f"{many} of them models" in caplog.text
     assert not any(spec.problem for spec in first.values())
     begin = time.process_time()
     again = scan(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 import asyncio
 from urllib.parse import quote
 
+import httpx
 import msgspec
 import pytest
 from msgspec.structs import replace
@@ -91,7 +92,7 @@ def test_very_many_models_are_listed_in_turns_and_written_once(
     route = models.Models(service)
 
     async def listed() -> list[str]:
-        response = await route.list(Request({"type": "http"}))
+        response = await route.list(Request({"type": "http", "query_string": b"", "headers": []}))
         assert isinstance(response, LongDocument)
         document = msgspec.json.decode(b"".join(response.pieces))
         found = [model["id"] for model in document["models"]]
@@ -106,9 +107,61 @@ def test_very_many_models_are_listed_in_turns_and_written_once(
     asyncio.run(main())
 
 
+def test_models_are_listed_in_pages() -> None:
+    specs = [ModelSpec(id=f"{n}", name="m", path=f"/m/{n}") for n in range(5)]
+    service = FakeService(models=specs[::-1])
+
+    def page(query: str) -> tuple[list[str], str | None]:
+        document = ask(make_app(service), "GET", f"/models?{query}").json()
+        ids = [model["id"] for model in document["models"]]
+        assert [model["id"] for model in document["data"]] == ids
+        return ids, document.get("next")
+
+    assert page("limit=2") == (["0", "1"], "1")
+    assert page("limit=2&after=1") == (["2", "3"], "3")
+    assert page("limit=2&after=3") == (["4"], None)
+    assert page("after=2x") == (["3", "4"], None), "a model that has gone leaves its place"
+    assert page("limit=5") == (["0", "1", "2", "3", "4"], None)
+    assert page("after=9") == ([], None)
+
+
+@pytest.mark.parametrize("limit", ["0", "1001", "-1", "x", "1.5", "", "99999999999"])
+def test_a_wrong_limit_is_refused_by_name(limit: str) -> None:
+    response = ask(make_app(FakeService(models=[GOOD])), "GET", f"/models?limit={limit}")
+    assert (response.status_code, response.json()["field"]) == (400, "limit")
+
+
+def test_a_client_that_has_the_list_does_not_get_it_again() -> None:
+    service = FakeService(models=[GOOD, BAD])
+
+    def get(query: str, method: str = "GET", **headers: str) -> httpx.Response:
+        return ask(make_app(service), method, f"/models{query}", headers=headers)
+
+    for query in ("", "?limit=1"):
+        first = get(query)
+        tag = first.headers["etag"]
+        assert first.headers["cache-control"] == "private, no-cache"
+        for sent in (tag, f'"other", W/{tag}', "*"):
+            again = get(query, **{"If-None-Match": sent})
+            assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+        other = get(query, **{"If-None-Match": '"other"'})
+        assert (other.status_code, other.json()) == (200, first.json())
+        assert get(query, "HEAD").headers["etag"] == tag
+    tag = get("").headers["etag"]
+    service.specs = [GOOD]
+    changed = get("", **{"If-None-Match": tag})
+    assert (changed.status_code, len(changed.json()["models"])) == (200, 1)
+
+
 def test_an_item_has_the_members_that_are_described() -> None:
     full = replace(
-        GOOD, problem="bad", capabilities=("text",), aliases=("b",), names=("c",), preset_of="d"
+        GOOD,
+        problem="bad",
+        capabilities=("text",),
+        aliases=("b",),
+        names=("c",),
+        preset_of="d",
+        projector="/models/p.gguf",
     )
     assert set(model_list.item_of(full)) == set(model_list.ModelItem.model_fields)
 

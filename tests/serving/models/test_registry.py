@@ -267,41 +267,10 @@ def test_what_models_can_be_asked_for_is_filled_in_and_a_source_has_no_say_in_it
     asyncio.run(main())
 
 
-def test_models_are_listed_though_a_backend_never_says_what_they_can_be_asked_for(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr("modeld.serving.models.registry.DESCRIBE_LIMIT_S", 0.05)
-    may_say, asked = threading.Event(), []
-
-    def described(spec: ModelSpec) -> ModelSpec:
-        asked.append(spec.id)
-        may_say.wait(10)
-        return replace(spec, capabilities=("text",))
-
-    async def main() -> None:
-        shelf = Shelf(a_spec("a"))
-        registry = Registry([shelf], described=described)
-        await registry.refresh()
-        assert ids(registry) == ["a"]
-        assert "one hangs" in caplog.text
-        shelf.specs.append(a_spec("b"))
-        await registry.refresh()
-        assert (ids(registry), asked) == (["a", "b"], ["a"])
-
-        may_say.set()
-        await until(lambda: registry._describing is not None and registry._describing.done())
-        shelf.specs.append(a_spec("c"))
-        await registry.refresh()
-        assert {spec.capabilities for spec in registry.specs()} == {("text",)}
-        await registry.aclose()
-
-    asyncio.run(main())
-
-
 def test_models_that_came_while_a_backend_hung_are_described_once_it_answers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("modeld.serving.models.registry.DESCRIBE_LIMIT_S", 0.05)
+    monkeypatch.setattr("modeld.serving.models.describing.DESCRIBE_LIMIT_S", 0.05)
     may_say = threading.Event()
 
     def described(spec: ModelSpec) -> ModelSpec:
@@ -578,6 +547,25 @@ def test_refreshes_share_the_scan_under_way() -> None:
         shelf.may_answer.set()
         await asyncio.gather(*refreshes)
         assert shelf.asked == 1
+
+    asyncio.run(main())
+
+
+def test_one_source_is_asked_anew_and_no_other() -> None:
+    async def main() -> None:
+        one, other = Shelf(name="one"), Shelf(name="other")
+        registry = Registry([one, other])
+        await registry.refresh()
+        one.specs.append(a_spec("a"))
+        await registry.ask({"one"})
+        assert (ids(registry), one.asked, other.asked) == (["a"], 2, 1)
+        one.may_answer.clear()
+        under_way = asyncio.create_task(registry.ask({"one"}))
+        await until(lambda: one.asked == 3)
+        anew = asyncio.create_task(registry.ask({"one"}))
+        one.may_answer.set()
+        await asyncio.gather(under_way, anew)
+        assert one.asked == 4, "what was under way may have passed by the change"
 
     asyncio.run(main())
 

@@ -13,6 +13,7 @@ from modeld.errors import InvalidRequestError
 from modeld.expectation import nearest
 
 _LONGEST_SHOWN: Final = 64
+_LONGEST_NUMBER: Final = 9
 
 
 def check_query(scope: Scope, known: Collection[str]) -> None:
@@ -32,3 +33,21 @@ def check_query(scope: Scope, known: Collection[str]) -> None:
         if name in seen:
             raise InvalidRequestError(f"{name}: is in the query twice; send it once", field=name)
         seen.add(name)
+
+
+def whole_number(query: QueryParams, name: str, least: int, most: int) -> int | None:
+    """Return the value of a parameter, or ``None`` where it is not in the query.
+
+    Raises:
+        InvalidRequestError: it is no whole number of this range.
+    """
+    text = query.get(name)
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit() and len(text) < _LONGEST_NUMBER:
+        number = int(text)
+        if least <= number <= most:
+            return number
+    raise InvalidRequestError(
+        f"{name}: must be a whole number from {least} to {most}, got {text[:32]!r}", field=name
+    )

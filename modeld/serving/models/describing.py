@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Has the models of an index described by their backends, which may hang."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from modeld.hosting.daemon_threads import submit
+from modeld.serving.models.model_index import ModelIndex
+from modeld.values import ModelSpec
+
+DESCRIBE_LIMIT_S = 5.0
+"""How long the backends have to say what the models can be asked for, before they are listed."""
+
+log = logging.getLogger("modeld.registry")
+
+
+class Describer:
+    """Fills in what the models of an index can be asked for, on one thread at most.
+
+    ``described`` returns a model with what its backend says of it; it may hang. Of a model that is
+    as it was, what was said before counts. ``on_late`` is called with an index that was described
+    after nobody waited for it any more.
+    """
+
+    def __init__(
+        self,
+        described: Callable[[ModelSpec], ModelSpec],
+        on_late: Callable[[ModelIndex], None],
+    ) -> None:
+        self._described = described
+        self._on_late = on_late
+        self._said: dict[str, tuple[ModelSpec, ModelSpec]] = {}
+        self._describing: asyncio.Future[None] | None = None
+
+    async def describe(self, index: ModelIndex) -> None:
+        """Fill in what the models can be asked for; where a backend hangs, later or never."""
+        if self._describing is not None and not self._describing.done():
+            return  # it still hangs, and takes one thread only
+        self._describing = describing = asyncio.wrap_future(submit(partial(self._fill, index)))
+        await asyncio.wait({describing}, timeout=DESCRIBE_LIMIT_S)
+        if describing.done():
+            describing.result()
+        else:
+            log.error("the backends have not said what the models can be asked for: one hangs")
+            describing.add_done_callback(partial(self._note_described, index))
+
+    def _fill(self, index: ModelIndex) -> None:
+        before = self._said
+        self._said = said = {}
+
+        def described(spec: ModelSpec) -> ModelSpec:
+            known = before.get(spec.id)
+            # A backend that has said nothing may have failed, and is asked again.
+            if known is None or known[0] != spec or not known[1].capabilities:
+                known = spec, self._described(spec)
+            said[spec.id] = known
+            return known[1]
+
+        index.describe(described)
+
+    def _note_described(self, index: ModelIndex, describing: asyncio.Future[None]) -> None:
+        if not describing.cancelled() and describing.exception() is None:
+            self._on_late(index)
