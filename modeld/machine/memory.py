@@ -63,7 +63,7 @@ def read_capacity(machine: Machine) -> Capacity:
     if memory is None:
         return Capacity(None, "the system does not tell how much memory there is")
     gpu_bytes = 0
-    for name, size_bytes in _gpus(machine):
+    for name, size_bytes in gpus(machine):
         if size_bytes is None:
             return Capacity(None, f"the memory of {name} is not known here")
         gpu_bytes += size_bytes
@@ -75,8 +75,11 @@ def read_capacity(machine: Machine) -> Capacity:
     return Capacity(memory.total_bytes + gpu_bytes, said)
 
 
-def _gpus(machine: Machine) -> Iterator[tuple[str, int | None]]:
-    """Yield the GPUs that this process may use, with the memory of their own."""
+def gpus(machine: Machine) -> Iterator[tuple[str, int | None]]:
+    """Yield the GPUs that this process may use, with the memory of their own.
+
+    ``None`` is for what no file tells, 0 for a GPU that shares main memory.
+    """
     devices = machine.path("/dev")
     for node in (*sorted(devices.glob("nvidia[0-9]*")), *devices.glob("dxg")):
         yield f"the GPU /dev/{node.name}", None

@@ -34,7 +34,7 @@ SECOND = {
     "/sys/fs/cgroup/a/b/memory.max": "max\n",
     "/sys/fs/cgroup/a/memory.max": f"{4 * GIB}\n",
     "/sys/fs/cgroup/a/memory.current": f"{3 * GIB}\n",
-    "/sys/fs/cgroup/a/memory.stat": f"anon 1\ninactive_file {2 * GIB}\n",
+    "/sys/fs/cgroup/a/memory.stat": f"anon 1\ninactive_file {GIB}\nactive_file {GIB}\n",
 }
 FIRST = {
     "/proc/self/cgroup": "5:cpu:/x\n4:memory:/docker/abc\n",
