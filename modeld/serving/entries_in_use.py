@@ -136,9 +136,6 @@ class EntriesInUse:
         usable = [spec.id for spec in specs if spec.problem is None]
         level = logging.INFO if usable else logging.WARNING
         log.log(level, "%d models found, %d of them usable", len(specs), len(usable))
-        if self._capacity.size_bytes is None and self._settings.budget_bytes is None:
-            why = self._capacity.said
-            log.info("a model may be larger than the memory: %s; memory_budget_mb limits it", why)
         for pattern in self._settings.models:
             if not any(fnmatchcase(spec.id, pattern) for spec in specs):
                 log.warning(

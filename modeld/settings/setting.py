@@ -34,13 +34,14 @@ _OPTIONS_OF_ALL: Final = (
 
 
 _SCALARS: Final = (bool, int, float, str)
+_NO_NUMBERS: Final = (inspect.NoneType, inspect.LiteralType)
 
 
 class Setting(Value, frozen=True, kw_only=True):
     """One row of a table. ``type`` is without its annotations; ``choices`` may be empty.
 
-    ``former`` is a second name, which works wherever ``name`` does, or empty. ``plugin`` is whose
-    table it is, empty for modeld's own.
+    ``words`` may stand in the place of a number, like ``auto``. ``former`` is a second name, which
+    works wherever ``name`` does, or empty. ``plugin`` is whose table it is, empty for modeld's own.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Setting(Value, frozen=True, kw_only=True):
     default: Any
     help: str
     choices: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
     former: str = ""
     plugin: str = ""
 
@@ -106,7 +108,7 @@ class Setting(Value, frozen=True, kw_only=True):
         example = default_text(self)
         if self.unit_bytes:
             noun = "a whole number of bytes" if self.unit_bytes == 1 else "a whole number of MiB"
-            said = number(noun, self._limits)
+            said = ", ".join((*self.words, number(noun, self._limits)))
             return f"{said}, or a size with its unit such as {_EXAMPLES[self.unit_bytes]}"
         if self.type is float and self.name.endswith("_s"):
             return f"{number('a number of seconds', self._limits)} such as {example}"
@@ -129,7 +131,7 @@ class Setting(Value, frozen=True, kw_only=True):
         kind = inspect.type_info(self.annotated)
         kind = kind.type if isinstance(kind, inspect.Metadata) else kind
         if isinstance(kind, inspect.UnionType):
-            kind = next(each for each in kind.types if not isinstance(each, inspect.NoneType))
+            kind = next(each for each in kind.types if not isinstance(each, _NO_NUMBERS))
         return kind
 
 
@@ -143,7 +145,7 @@ def rows_of(table: type[msgspec.Struct], plugin: str = "") -> tuple[Setting, ...
 
 
 def _row(field: msgspec.structs.FieldInfo, default: object, plugin: str) -> Setting:
-    kind = _bare(field.type)
+    kind, words = _apart(_bare(field.type))
     metas = [each for each in get_args(field.type)[1:] if isinstance(each, Meta)]
     choices = get_args(kind) if get_origin(kind) is Literal else ()
     return Setting(
@@ -153,6 +155,7 @@ def _row(field: msgspec.structs.FieldInfo, default: object, plugin: str) -> Sett
         default=default,
         help=next((each.description for each in metas if each.description), ""),
         choices=choices if all(isinstance(each, str) for each in choices) else (),
+        words=words,
         former=next((said for each in metas if (said := (each.extra or {}).get("former"))), ""),
         plugin=plugin,
     )
@@ -167,6 +170,17 @@ def _bare(annotation: Any) -> Any:
         others = [each for each in arguments if each is not NoneType]
         return _bare(others[0]) if len(others) == 1 else annotation
     return annotation
+
+
+def _apart(kind: Any) -> tuple[Any, tuple[str, ...]]:
+    """Return a type without the words that may stand in its place, and these words."""
+    if get_origin(kind) not in {Union, UnionType}:
+        return kind, ()
+    words = [each for each in get_args(kind) if get_origin(each) is Literal]
+    others = [each for each in get_args(kind) if each not in words]
+    if not words or len(others) != 1:
+        return kind, ()
+    return _bare(others[0]), tuple(word for each in words for word in get_args(each))
 
 
 def flag_of(name: str) -> str:

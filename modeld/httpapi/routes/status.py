@@ -61,7 +61,8 @@ class StatusDocument(BaseModel):
         description="models that have a state, by their ids; one page of them"
     )
     instances_total: int = Field(description="how many there are on all pages")
-    budget_mb: int = Field(description="memory for all models together; 0 means unlimited")
+    budget_mb: int = Field(description="memory for all models together, now; 0 means unlimited")
+    budget_origin: str = Field(description="how budget_mb came about, in words")
     held_mb: int = Field(description="memory that is taken or promised")
     used_est_mb: int = Field(description="held_mb, as modeld-go calls it")
     margin_mb: int = Field(description="part of the budget that is kept free")
@@ -101,6 +102,7 @@ _EXAMPLE = {
     ],
     "instances_total": 1,
     "budget_mb": 600,
+    "budget_origin": "memory_budget_mb",
     "held_mb": 190,
     "used_est_mb": 190,
     "margin_mb": 50,
@@ -184,6 +186,7 @@ def _document(status: ServiceStatus, page: Sequence[InstanceStatus]) -> StatusDo
         instances=[_item(instance) for instance in page],
         instances_total=len(status.instances),
         budget_mb=_mib(status.budget_bytes or 0),
+        budget_origin=status.budget_origin,
         held_mb=_mib(status.held_bytes),
         used_est_mb=_mib(status.held_bytes),
         margin_mb=_mib(status.margin_bytes),

@@ -51,6 +51,7 @@ BUSY = ServiceStatus(
     loads_total=5,
     evictions_total=4,
     uptime_s=1.5,
+    budget_origin="auto: others use the rest",
     warm_workers=1,
     error="the models folder is gone",
     prompt_tokens_total=60,
@@ -76,6 +77,7 @@ def test_the_status_has_every_field_under_its_name() -> None:
     assert document == {
         "state": "running",
         "budget_mb": 100,
+        "budget_origin": "auto: others use the rest",
         "held_mb": 3,
         "used_est_mb": 3,
         "margin_mb": 10,
