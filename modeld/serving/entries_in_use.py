@@ -22,8 +22,8 @@ from modeld.machine.memory import Capacity
 from modeld.plugins.faults import fault_in
 from modeld.plugins.host import PluginHost
 from modeld.serving.entry_maker import LIMIT_S, EntryMaker, in_time
-from modeld.serving.loader import estimate
 from modeld.serving.models.capabilities import capabilities
+from modeld.serving.models.estimate import estimate
 from modeld.serving.models.options import options_of
 from modeld.serving.models.registry import Registry
 from modeld.serving.pool import Pool

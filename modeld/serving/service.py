@@ -97,7 +97,9 @@ class LocalService(ModelService):
         self._registry = Registry(
             plugins.sources.values(),
             timeout_s=settings.source_timeout_s,
-            described=partial(described, settings=settings, plugins=plugins),
+            described=partial(
+                described, settings=settings, plugins=plugins, most_bytes=self._budget.most_bytes
+            ),
             note=plugins.faults.note,
         )
         self._entries = EntriesInUse(

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from modeld.capabilities import Capability
 from modeld.dialects import listing
-from modeld.values import ModelSpec
+from modeld.values import Fit, ModelSpec
 
 _MODELS_PER_TURN: Final = 512
 
@@ -23,6 +23,8 @@ EXAMPLE: Final = {
     "size_bytes": 98362432,
     "context_length": 8192,
     "capabilities": ["chat", "logprobs", "text", "tokenize", "tools"],
+    "need_mb": 318,
+    "fit": "fits",
 }
 _NAMED = {
     "id": "SmolLM2-135M-Instruct.Q4_1.gguf",
@@ -54,6 +56,17 @@ class ModelItem(BaseModel):
     context_length: int | None = Field(None, description="longest context it was trained for")
     capabilities: list[Capability] | None = Field(
         None, description="what requests may ask the model for; absent if it cannot be used"
+    )
+    need_mb: int | None = Field(
+        None, description="what it needs in memory, in MiB, as estimated; absent if not known"
+    )
+    fit: Fit | None = Field(
+        None,
+        description="how that fits into the budget as large as it can be here: it fits, it fits"
+        " alone, for it takes more than half, or never; absent if need_mb is",
+    )
+    short_by_mb: int | None = Field(
+        None, description="by how much the budget is too small for it; absent if it is not"
     )
     aliases: list[str] | None = Field(
         None, description="other names that requests may have for it; absent if there are none"
@@ -109,6 +122,11 @@ def item_of(spec: ModelSpec) -> dict[str, object]:
         item["context_length"] = spec.context_length
     if spec.capabilities:
         item["capabilities"] = spec.capabilities
+    if spec.need_bytes is not None and spec.fit is not None:
+        item["need_mb"] = -(-spec.need_bytes >> 20)
+        item["fit"] = spec.fit
+    if spec.short_by_bytes:
+        item["short_by_mb"] = -(-spec.short_by_bytes >> 20)
     if spec.aliases:
         item["aliases"] = spec.aliases
     if spec.problem is not None:

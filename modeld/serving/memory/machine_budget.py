@@ -43,6 +43,12 @@ class MachineBudget:
         return None if limit is None else limit + self._settings.margin_bytes
 
     @property
+    def most_bytes(self) -> int | None:
+        """Return what one model may need at most, whatever else runs; ``None`` for any amount."""
+        limits = (self.ledger.most_bytes, self.capacity.size_bytes)
+        return min((each for each in limits if each is not None), default=None)
+
+    @property
     def said(self) -> str:
         """Return how the budget came about, in words."""
         if self._auto is not None:
