@@ -185,7 +185,7 @@ def _document(status: ServiceStatus, page: Sequence[InstanceStatus]) -> StatusDo
         state=status.state,
         instances=[_item(instance) for instance in page],
         instances_total=len(status.instances),
-        budget_mb=_mib(status.budget_bytes or 0),
+        budget_mb=_budget_mib(status.budget_bytes),
         budget_origin=status.budget_origin,
         held_mb=_mib(status.held_bytes),
         used_est_mb=_mib(status.held_bytes),
@@ -225,6 +225,11 @@ def _item(instance: InstanceStatus) -> InstanceItem:
         last_error=instance.last_error,
         log_tail=list(instance.log_tail),
     )
+
+
+def _budget_mib(size_bytes: int | None) -> int:
+    # 0 is unlimited: one of which others have left nothing is shown as 1.
+    return 0 if size_bytes is None else max(1, _mib(size_bytes))
 
 
 def _mib(size_bytes: int) -> int:

@@ -79,13 +79,9 @@ class MachineBudget:
         """Log what the budget is, and warn where there is none."""
         size_bytes = self.size_bytes
         if size_bytes is not None:
-            margin_mb = self._settings.memory_margin_mb
-            log.info(
-                "the memory budget is %d MiB (%s), %d MiB of it stay free",
-                size_bytes >> 20,
-                self.said,
-                margin_mb,
-            )
+            kept_mb = self._settings.memory_margin_mb
+            kept = f", of which {kept_mb} MiB stay free" if kept_mb else ""
+            log.info("the memory budget is %d MiB (%s)%s", size_bytes >> 20, self.said, kept)
             return
         if self._auto is None:
             log.warning(

@@ -168,6 +168,11 @@ def test_no_error_and_no_limit_are_told_apart_from_an_error_and_a_limit() -> Non
     assert document["instances"] == []
 
 
+def test_a_budget_of_which_nothing_is_left_is_told_apart_from_none() -> None:
+    assert status_of(replace(BUSY, budget_bytes=0))["budget_mb"] == 1
+    assert status_of(replace(BUSY, budget_bytes=None))["budget_mb"] == 0
+
+
 def test_memory_is_rounded_up() -> None:
     for held_bytes, mib in ((0, 0), (1, 1), (MIB, 1), (MIB + 1, 2)):
         snapshot = ServiceStatus(

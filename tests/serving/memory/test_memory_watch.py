@@ -88,7 +88,7 @@ def test_what_not_even_the_whole_machine_could_hold_is_refused_for_good(tmp_path
     ("budget_mb", "level", "says"),
     [
         ("auto", logging.INFO, "the memory budget is 1000 MiB (auto: 4096 MiB of main memory, "),
-        (150, logging.INFO, "the memory budget is 150 MiB (memory_budget_mb), 0 MiB of it stay"),
+        (150, logging.INFO, "the memory budget is 150 MiB (memory_budget_mb)"),
         (0, logging.WARNING, "the memory budget is unlimited (memory_budget_mb 0)"),
     ],
 )
