@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from modeld.machine.files import Machine
-from modeld.machine.memory import Memory, gpus, kib, read_memory
+from modeld.machine.gpus import gpus
+from modeld.machine.memory import Memory, kib, read_memory
 
 LEAST_MARGIN_BYTES: Final = 512 << 20
 """What stays free at least, for what other programs take between two looks."""
@@ -69,20 +70,25 @@ def read_auto_budget(machine: Machine, models_bytes: int = 0, hidden_bytes: int 
 def read_gpu_budget(machine: Machine) -> AutoBudget | None:
     """Return the budget of models that are on GPUs; ``None`` where none has memory of its own.
 
-    It is that of all GPUs together, and does not follow what other programs take of it.
+    It is that of all GPUs together, and does not follow what other programs take of it later.
     """
-    total_bytes = margin = 0
-    for name, size_bytes in gpus(machine):
+    total = used = margin = 0
+    for name, size_bytes, used_bytes in gpus(machine):
         if size_bytes is None:
             said = f"auto: unlimited, because models go to GPUs, and the memory of {name} is not"
             return AutoBudget(None, None, 0, f"{said} known here")
-        total_bytes += size_bytes
+        total += size_bytes
+        used += used_bytes
         margin += margin_bytes(size_bytes)
-    if not total_bytes:
+    if not total:
         return None
-    most = total_bytes - margin
-    said = f"auto: {total_bytes >> 20} MiB of GPU memory, less a margin of {margin >> 20} MiB"
-    return AutoBudget(most, most, margin, said)
+    return AutoBudget(
+        max(0, total - margin - used),
+        total - margin,
+        margin,
+        f"auto: {total >> 20} MiB of GPU memory, less {used >> 20} MiB that others used at the"
+        f" start and a margin of {margin >> 20} MiB",
+    )
 
 
 def taken_bytes(machine: Machine, pids: Iterable[int]) -> int:

@@ -8,17 +8,8 @@ from modeld.machine.auto_budget import UNKNOWN as NO_AUTO
 from modeld.machine.auto_budget import AutoBudget
 from modeld.machine.memory import UNKNOWN, Capacity, Memory
 from modeld.settings import Settings
-from tests.support.doctor.another_machine import GIB, MIB, bad, machine, only, stocked
+from tests.support.doctor.another_machine import GIB, MEMINFO, MIB, bad, machine, only, stocked
 
-MEMINFO = """\
-MemTotal:       16777216 kB
-MemFree:         1000000 kB
-MemAvailable:    8388608 kB
-SwapTotal:       4194304 kB
-SwapFree:        4194304 kB
-CommitLimit:     9437184 kB
-Committed_AS:    8388608 kB
-"""
 PLENTY = Memory(64 * GIB, 60 * GIB, 0, 0)
 
 

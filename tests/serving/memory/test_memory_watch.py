@@ -9,17 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from modeld import Settings
 from modeld.errors import BudgetExceededError, ModelExceedsBudgetError
 from modeld.events import ModelEvicted
 from modeld.machine.auto_budget import read_auto_budget
 from modeld.machine.files import Machine
+from modeld.serving.memory.machine_budget import MachineBudget, read_budget
 from modeld.serving.memory.memory_watch import MemoryWatch
 from modeld.serving.memory.neighbours import Neighbours
 from modeld.serving.state.budget import Ledger
 from modeld.serving.state.moving_limit import RISE_S
 from modeld.status import EvictionReason
-from tests.support.doctor.another_machine import MIB, machine
-from tests.support.serving.counter import Counter, a_counter, a_shelf, until
+from tests.support.doctor.another_machine import GIB, MIB, a_gpu, machine
+from tests.support.serving.counter import Counter, SpeakerBackend, a_counter, a_shelf, until
 from tests.support.serving.fakes import Clock
 
 TOTAL_MB = 4096
@@ -122,6 +124,27 @@ def test_where_the_machine_does_not_tell_nothing_is_limited_and_that_is_said(
     with caplog.at_level(logging.WARNING, "modeld.budget"):
         asyncio.run(main())
     assert "the system does not tell how much memory there is; set memory_budget_mb" in caplog.text
+
+
+def test_where_a_backend_uses_gpus_their_memory_is_the_budget(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    here = a_gpu(tmp_path, 128, "amdgpu", mem_info_vram_total=10 * GIB)
+    backend = SpeakerBackend()
+    assert read_budget(here, [backend]).said.startswith("auto: 16384 MiB of main memory")
+    backend.uses_gpus = lambda: True  # type: ignore[method-assign]
+    budget = MachineBudget(Settings(memory_margin_mb=1024), here, [backend])
+    assert budget.size_bytes == 9 * GIB
+    assert budget.ledger.limit_bytes == budget.most_bytes == 8 * GIB
+    assert budget.watch(lambda: (), lambda _limit, _said: None) is None
+    del backend.uses_gpus
+
+    def broken() -> bool:
+        raise ZeroDivisionError("a bug")
+
+    backend.uses_gpus = broken  # type: ignore[method-assign]
+    assert MachineBudget(Settings(), here, [backend]).said.startswith("auto: 16384 MiB of main")
+    assert "uses_gpus raised ZeroDivisionError" in caplog.text
 
 
 class Workers:
