@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
 from modeld.machine.files import Machine
@@ -103,3 +103,20 @@ def taken_bytes(machine: Machine, pids: Iterable[int]) -> int:
         locked = min(kib(rows, "VmLck"), kib(rows, "RssFile"))
         total += kib(rows, "RssAnon") + kib(rows, "RssShmem") + locked
     return total
+
+
+def in_sessions(machine: Machine, leaders: Collection[int]) -> list[int]:
+    """Return the processes of the sessions that these lead, themselves included.
+
+    It reads a file for each process of the machine, unless there are no leaders.
+    """
+    if not leaders:
+        return []
+    pids = (path.name for path in machine.path("/proc").glob("[0-9]*"))
+    return [int(pid) for pid in pids if _session_of(machine, pid) in leaders]
+
+
+def _session_of(machine: Machine, pid: str) -> int | None:
+    # The name in parentheses may have blanks in it; what follows it has none.
+    fields = machine.text(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return int(fields[3]) if len(fields) > 3 else None  # else it has ended meanwhile

@@ -107,7 +107,9 @@ class LocalService(ModelService):
         )
         self._registry.on_scanned = self._entries.drop_vanished
         self._files = FileWatch(self._loaded_files, self._registry.refresh)
-        self._memory = self._budget.watch(lambda: hosted.pids, self._pool.limit)
+        self._memory = self._budget.watch(
+            lambda: hosted.pids, self._scheduler.entries, self._pool.limit
+        )
 
     async def start(self) -> None:
         """Find the models, check their options, start warm workers.

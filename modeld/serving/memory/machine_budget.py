@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from modeld.interfaces import Backend
 from modeld.machine.auto_budget import AutoBudget, read_auto_budget, read_gpu_budget
@@ -14,6 +14,7 @@ from modeld.plugins.guard import called
 from modeld.serving.memory.memory_watch import MemoryWatch
 from modeld.serving.memory.neighbours import Neighbours
 from modeld.serving.state.budget import Ledger
+from modeld.serving.state.model_entry import ModelEntry
 from modeld.settings import Settings
 
 log = logging.getLogger("modeld.budget")
@@ -56,7 +57,10 @@ class MachineBudget:
         return "memory_budget_mb" if self._settings.memory_budget_mb else "unlimited (0)"
 
     def watch(
-        self, pids: Callable[[], Sequence[int]], limit: Callable[[int, str], None]
+        self,
+        workers: Callable[[], Sequence[int]],
+        entries: Mapping[str, ModelEntry],
+        limit: Callable[[int, str], None],
     ) -> MemoryWatch | None:
         """Return what moves the ledger's limit; ``None`` where models are not in main memory."""
         if self._gpus is not None:
@@ -65,7 +69,8 @@ class MachineBudget:
             self._machine,
             self.ledger,
             self._neighbours,
-            pids=pids,
+            workers=workers,
+            entries=entries,
             limit=limit,
             margin_bytes=self._auto.margin_bytes if self._auto is not None else 0,
             kept_bytes=self._settings.margin_bytes,

@@ -5,16 +5,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import Final
 
 from modeld.hosting.daemon_threads import in_daemon_thread
-from modeld.machine.auto_budget import AutoBudget, read_auto_budget, taken_bytes
+from modeld.machine.auto_budget import AutoBudget, in_sessions, read_auto_budget, taken_bytes
 from modeld.machine.files import Machine
 from modeld.serving.memory.neighbours import Neighbours
+from modeld.serving.state import phases
 from modeld.serving.state.budget import Ledger
+from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.moving_limit import MovingLimit
 
 LOOK_EVERY_S: Final = 2.0
@@ -32,8 +35,9 @@ log = logging.getLogger("modeld.budget")
 class MemoryWatch:
     """Moves the limit of a ``ledger`` that was made to move, and tells other servers what it holds.
 
-    ``pids`` tells the processes that models are in, ``limit`` is told each new limit and how it
-    came about. ``margin_bytes`` is that of the budget, ``kept_bytes`` what stays free beside it.
+    ``workers`` tells the processes that models are in, beside those that the engines of ``entries``
+    name. ``limit`` is told each new limit and how it came about. ``margin_bytes`` is that of the
+    budget, ``kept_bytes`` what stays free beside it.
     """
 
     def __init__(
@@ -42,7 +46,8 @@ class MemoryWatch:
         ledger: Ledger,
         neighbours: Neighbours,
         *,
-        pids: Callable[[], Sequence[int]],
+        workers: Callable[[], Sequence[int]],
+        entries: Mapping[str, ModelEntry],
         limit: Callable[[int, str], None],
         margin_bytes: int,
         kept_bytes: int,
@@ -50,7 +55,8 @@ class MemoryWatch:
     ) -> None:
         self._machine = machine
         self._ledger = ledger
-        self._pids = pids
+        self._workers = workers
+        self._entries = entries
         self._apply = limit
         self._kept_bytes = kept_bytes
         self._neighbours = neighbours
@@ -59,7 +65,7 @@ class MemoryWatch:
         if ledger.moves:
             step_bytes = max(1, margin_bytes // STEPS)
             self._limit = MovingLimit(ledger.limit_bytes or 0, step_bytes)
-        self._own_bytes = taken_bytes(machine, pids())
+        self._own_bytes = taken_bytes(machine, workers())
 
     async def run(self) -> None:
         """Look for as long as the task lives."""
@@ -70,10 +76,21 @@ class MemoryWatch:
 
     async def look(self) -> None:
         """Read what there is now, and let the limit follow."""
-        held_bytes, pids = self._ledger.held_bytes, tuple(self._pids())
-        self._take_in(await in_daemon_thread(partial(self._read, held_bytes, pids)))
+        workers = tuple(self._workers())
+        # A server that a backend has started leads a session; what it has started is in it.
+        servers = self._engine_pids() - {*workers, os.getpid()}
+        read = partial(self._read, self._ledger.held_bytes, workers, servers)
+        self._take_in(await in_daemon_thread(read))
 
-    def _read(self, held_bytes: int, pids: Sequence[int]) -> AutoBudget | None:
+    def _engine_pids(self) -> set[int]:
+        instances = [each for entry in self._entries.values() for each in entry.instances]
+        engines = [engine for each in instances for engine in phases.engines(each.phase)]
+        return {engine.pid for engine in engines if engine.pid is not None}
+
+    def _read(
+        self, held_bytes: int, workers: Sequence[int], servers: Set[int]
+    ) -> AutoBudget | None:
+        pids = {*workers, *in_sessions(self._machine, servers)}
         # What this process held before any model was in it is no model's, where models are in it.
         taken_now_bytes = max(0, taken_bytes(self._machine, pids) - self._own_bytes)
         # What workers take beyond their reservations is others' use: no ledger has counted it.

@@ -21,7 +21,14 @@ from modeld.serving.state.budget import Ledger
 from modeld.serving.state.moving_limit import RISE_S
 from modeld.status import EvictionReason
 from tests.support.doctor.another_machine import GIB, MIB, a_gpu, machine
-from tests.support.serving.counter import Counter, SpeakerBackend, a_counter, a_shelf, until
+from tests.support.serving.counter import (
+    Counter,
+    Speaker,
+    SpeakerBackend,
+    a_counter,
+    a_shelf,
+    until,
+)
 from tests.support.serving.fakes import Clock
 
 TOTAL_MB = 4096
@@ -136,7 +143,7 @@ def test_where_a_backend_uses_gpus_their_memory_is_the_budget(
     budget = MachineBudget(Settings(memory_margin_mb=1024), here, [backend])
     assert budget.size_bytes == 9 * GIB
     assert budget.ledger.limit_bytes == budget.most_bytes == 8 * GIB
-    assert budget.watch(lambda: (), lambda _limit, _said: None) is None
+    assert budget.watch(lambda: (), {}, lambda _limit, _said: None) is None
     del backend.uses_gpus
 
     def broken() -> bool:
@@ -169,7 +176,8 @@ def a_watch(here: Machine, workers: Workers, clock: Clock, kept_mb: int = 0) -> 
         here,
         ledger,
         Neighbours(here),
-        pids=lambda: workers.pids,
+        workers=lambda: workers.pids,
+        entries={},
         limit=workers.limit,
         margin_bytes=budget.margin_bytes,
         kept_bytes=kept_mb * MIB,
@@ -211,6 +219,31 @@ def test_memory_that_others_give_back_counts_once_it_stays(tmp_path: Path) -> No
 
     asyncio.run(main())
     assert workers.limits == [1500]
+
+
+def test_a_server_that_a_backend_has_started_holds_what_its_session_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def process(pid: int, session: int, anonymous_mb: int) -> None:
+        folder = tmp_path / "proc" / str(pid)
+        folder.mkdir()
+        (folder / "stat").write_text(f"{pid} (a (b) c) S 1 {session} {session} 0 -1\n")
+        (folder / "status").write_text(f"RssAnon: {anonymous_mb << 10} kB\n")
+
+    async def main() -> None:
+        here = with_available(tmp_path, 1000)
+        monkeypatch.setattr(Speaker, "pid", 7)
+        process(7, 7, 0)
+        process(8, 7, 100)
+        process(9, 9, 300)
+        async with a_counter(a_shelf(), machine=here) as counter:
+            counter.backend.estimate_mb = 500
+            await counter.ask("hi")
+            with_available(tmp_path, 1000 - 100 - 300)
+            await look_twice(counter)
+            assert (await counter.service.status()).budget_bytes == 700 * MIB
+
+    asyncio.run(main())
 
 
 def test_two_servers_count_what_the_other_has_promised(tmp_path: Path) -> None:
