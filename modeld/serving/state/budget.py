@@ -17,8 +17,7 @@ class Reservation:
     def can_grow_to(self, size_bytes: int) -> bool:
         """Return whether the model may hold ``size_bytes`` in all."""
         # What is held already stays held, also where the limit has fallen below it.
-        more_bytes = max(0, size_bytes - self.size_bytes)
-        return more_bytes <= max(0, self._ledger.free_bytes)
+        return size_bytes - self.size_bytes <= max(0, self._ledger.free_bytes)
 
     def grow_to(self, size_bytes: int) -> None:
         """Count the larger of what was reserved and ``size_bytes``.

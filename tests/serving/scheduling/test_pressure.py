@@ -135,6 +135,38 @@ def test_what_goes_for_others_counts_for_who_waits(new_desk: NewDesk) -> None:
     assert state_of(busy) is InstanceState.READY
 
 
+def test_what_is_given_back_by_one_who_is_refused_goes_if_it_is_still_too_much(
+    new_desk: NewDesk,
+) -> None:
+    desk = new_desk(budget_mb=200, moves=True)
+    busy = desk.resident("busy", slots=2)
+    running = desk.request(busy)
+    desk.request(desk.entry("wanted", 150))
+    desk.leave(busy, desk.request(busy))
+    desk.decide(after_s=10)
+    assert reason_of(busy) is EvictionReason.MAKE_ROOM
+    desk.scheduler.leave(busy, running, desk.clock.now_s)
+
+    assert desk.limit(90).closes == [busy]
+
+    assert reason_of(busy) is PRESSURE
+
+
+def test_a_model_that_does_not_fit_beside_the_pinned_ones_now_is_refused(
+    new_desk: NewDesk,
+) -> None:
+    desk = new_desk(budget_mb=200, moves=True)
+    pinned = desk.resident("pinned")
+    pinned.pinned = True
+    desk.decide()
+    desk.limit(150)
+
+    error = error_of(desk.request(desk.entry("other", 80)))
+
+    assert isinstance(error, BudgetExceededError)
+    assert "the pinned models hold 100 MiB" in error.message
+
+
 def test_a_load_waits_for_all_that_is_over_the_limit_too(new_desk: NewDesk) -> None:
     desk = new_desk(budget_mb=300, moves=True)
     busy, running = desk.busy("busy", 200)
