@@ -128,6 +128,14 @@ class Backend(ABC):
     whose model they will load, so each of them gets what any backend names here.
     """
 
+    def uses_gpus(self) -> bool:
+        """Return whether models are loaded into the memory of GPUs here, as far as they fit.
+
+        Then that is what the budget ``auto`` counts, and not main memory. Called once, at the
+        start.
+        """
+        return False
+
     @abstractmethod
     def can_load(self, spec: ModelSpec) -> bool:
         """Return whether this backend can load the model, from ``spec`` alone."""

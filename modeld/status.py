@@ -26,6 +26,7 @@ class EvictionReason(StrEnum):
     UNLOAD_REQUESTED = "unload_requested"
     FILE_CHANGED = "file_changed"
     FILE_REMOVED = "file_removed"
+    MEMORY_PRESSURE = "memory_pressure"
     WORKER_EXITED = "worker_exited"
     SHUTDOWN = "shutdown"
 
@@ -72,6 +73,8 @@ class ServiceState(StrEnum):
 class ServiceStatus(Value, frozen=True, kw_only=True):
     """Everything that ``/status`` shows. ``budget_bytes`` of ``None`` means unlimited.
 
+    ``budget_origin`` is how the budget came about, in words; with ``auto`` it moves.
+
     ``instances`` are the models that have a state: in memory, waited for, pinned, or failed. The
     totals are of all models since the start, and never shrink. ``error`` is what is wrong now;
     ``last_error`` is the latest failure of any model.
@@ -85,6 +88,7 @@ class ServiceStatus(Value, frozen=True, kw_only=True):
     loads_total: int
     evictions_total: int
     uptime_s: float
+    budget_origin: str = ""
     warm_workers: int = 0
     error: str | None = None
     last_error: str | None = None

@@ -9,6 +9,7 @@ and states are in :mod:`modeld.requests`, :mod:`modeld.responses` and :mod:`mode
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
@@ -34,6 +35,18 @@ class FileStamp(Value, frozen=True, kw_only=True):
     inode: int
     size_bytes: int
     mtime_ns: int
+
+
+class Fit(StrEnum):
+    """How a model fits into the memory budget, as far as its estimate tells.
+
+    One that fits ``alone`` takes more than half of it, so that no second one of its size has room
+    beside it. One that ``never`` fits needs more than the budget can ever be here.
+    """
+
+    FITS = "fits"
+    ALONE = "alone"
+    NEVER = "never"
 
 
 class ModelSpec(Value, frozen=True, kw_only=True):
@@ -76,6 +89,9 @@ class ModelSpec(Value, frozen=True, kw_only=True):
     problem: str | None = None
     capabilities: tuple[str, ...] = ()
     context: int | None = None
+    need_bytes: int | None = None
+    fit: Fit | None = None
+    short_by_bytes: int = 0
     aliases: tuple[str, ...] = ()
     options: Mapping[str, Any] = {}
     offers: tuple[str, ...] | None = None

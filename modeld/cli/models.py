@@ -15,14 +15,13 @@ from msgspec.structs import replace
 
 from modeld.cli import logs
 from modeld.cli.params import SettingsCommand, resolved, settings_options
-from modeld.doctor.inventory import loadable_of
 from modeld.machine.files import Machine
-from modeld.machine.memory import Capacity, read_capacity
+from modeld.machine.memory import Capacity
 from modeld.plugins.host import PluginHost
+from modeld.serving.memory.machine_budget import MachineBudget
 from modeld.serving.models.capabilities import described
 from modeld.serving.models.explanation import Effective, explained
 from modeld.serving.models.registry import Registry
-from modeld.settings import Settings
 from modeld.sizes import size_text
 from modeld.terminal import rows_as_text, visible
 from modeld.values import ModelSpec
@@ -39,6 +38,9 @@ _FIELDS = (
     "source",
     "problem",
     "capabilities",
+    "need_bytes",
+    "fit",
+    "short_by_bytes",
     "aliases",
     "names",
     "preset_of",
@@ -54,11 +56,20 @@ _FIELDS = (
     metavar="MODEL",
     help="show every option of this model with its value, and where that comes from",
 )
-@settings_options("models_dir", "follow_links", "block_plugins", "log_level")
+@settings_options(
+    "models_dir",
+    "follow_links",
+    "memory_budget_mb",
+    "memory_margin_mb",
+    "block_plugins",
+    "log_level",
+)
 def command(*, verbose: bool, as_json: bool, explain: str | None, **given: Any) -> int:
     """List the models that can be served.
 
-    Reads the files' headers and loads nothing. A model that is larger than the memory of this
+    Reads the files' headers and loads nothing. FIT says how what a model needs, as estimated, fits
+    into the memory budget: it fits, it fits alone because it takes more than half, or never, and by
+    how much. A model that is larger than the memory of this
     machine has that for a problem. The exit code is 1 if a source of models failed,
     a missing folder for example.
 
@@ -72,15 +83,15 @@ def command(*, verbose: bool, as_json: bool, explain: str | None, **given: Any) 
     settings = resolved(given).settings
     logs.configure(settings, sys.stderr)
     plugins = PluginHost.discover(settings)
-    declared = partial(described, settings=settings, plugins=plugins)
+    budget = MachineBudget(settings, Machine(), plugins.backends.values())
+    declared = partial(described, settings=settings, plugins=plugins, most_bytes=budget.most_bytes)
     registry = Registry(plugins.sources.values(), described=declared, settings=settings)
     asyncio.run(registry.refresh())
     if explain is not None:
         effective = explained(registry.known(explain), settings, plugins)
         click.echo(_explained_as_json(effective) if as_json else _explained_as_table(effective))
         return 0
-    capacity = read_capacity(Machine())
-    specs = [_with_size(spec, settings, plugins, capacity) for spec in registry.specs()]
+    specs = [_with_size(spec, budget.capacity) for spec in registry.specs()]
     if as_json:
         click.echo(_as_json(specs))
     elif specs:
@@ -90,17 +101,10 @@ def command(*, verbose: bool, as_json: bool, explain: str | None, **given: Any) 
     return 1 if registry.errors else 0
 
 
-def _with_size(
-    spec: ModelSpec, settings: Settings, plugins: PluginHost, capacity: Capacity
-) -> ModelSpec:
+def _with_size(spec: ModelSpec, capacity: Capacity) -> ModelSpec:
     """Return the model, with a problem if the server would refuse to load it for its size."""
-    if spec.problem is not None or capacity.size_bytes is None or not plugins.backends:
-        return spec
-    try:
-        needed = loadable_of(spec, settings, plugins).need_bytes
-    except Exception:  # noqa: BLE001  (what else is wrong with it is for `modeld doctor` to say)
-        return spec
-    if needed <= capacity.size_bytes:
+    most, needed = capacity.size_bytes, spec.need_bytes
+    if most is None or needed is None or needed <= most:
         return spec
     said = f"it needs {needed >> 20} MiB (estimated), and this machine has {capacity.said}"
     return replace(spec, problem=said, capabilities=())
@@ -122,7 +126,7 @@ def _as_json(specs: Sequence[ModelSpec]) -> str:
 
 
 def _as_table(specs: Sequence[ModelSpec], *, verbose: bool) -> str:
-    header = ["MODEL", "FAMILY", "QUANT", "SIZE", "CONTEXT", "PROBLEM"]
+    header = ["MODEL", "FAMILY", "QUANT", "SIZE", "CONTEXT", "FIT", "PROBLEM"]
     return rows_as_text(
         [*header, "PATH"] if verbose else header,
         [_row(spec, verbose=verbose) for spec in specs],
@@ -131,7 +135,10 @@ def _as_table(specs: Sequence[ModelSpec], *, verbose: bool) -> str:
 
 def _row(spec: ModelSpec, *, verbose: bool) -> list[str]:
     context = str(spec.context_length) if spec.context_length else ""
-    row = [spec.id, spec.family, spec.quant, size_text(spec.size_bytes), context]
+    fit = spec.fit or ""
+    if spec.short_by_bytes:
+        fit = f"never, short by {size_text(spec.short_by_bytes)}"
+    row = [spec.id, spec.family, spec.quant, size_text(spec.size_bytes), context, fit]
     if verbose:
         return [*row, spec.problem or "", spec.path]
     return [*row, "not usable, see --verbose" if spec.problem else ""]

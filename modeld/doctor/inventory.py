@@ -12,7 +12,7 @@ from modeld.errors import InternalError, ModeldError
 from modeld.hosting.host import Hosting
 from modeld.interfaces import Backend
 from modeld.plugins.host import PluginHost
-from modeld.serving.loader import estimate
+from modeld.serving.models.estimate import estimate
 from modeld.serving.models.options import options_of
 from modeld.serving.models.presets import preset_specs
 from modeld.serving.models.registry import Registry

@@ -8,6 +8,7 @@ from typing import Final
 
 from modeld.doctor.inventory import Inventory, Loadable
 from modeld.doctor.report import error, ok, warning
+from modeld.machine.auto_budget import AutoBudget
 from modeld.machine.files import Machine
 from modeld.machine.memory import Capacity, Memory, kib
 from modeld.settings import Settings
@@ -50,9 +51,19 @@ def check_memory(memory: Memory, machine: Machine) -> Iterator[Finding]:
 
 
 def check_budget(
-    settings: Settings, memory: Memory | None, gpu_bytes: int, inventory: Inventory
+    settings: Settings,
+    memory: Memory | None,
+    gpu_bytes: int,
+    inventory: Inventory,
+    auto: AutoBudget,
 ) -> Iterator[Finding]:
-    """Check the budget against what there is. With GPUs it counts theirs (``gpu_bytes``)."""
+    """Check the budget against what there is. With GPUs it counts theirs (``gpu_bytes``).
+
+    ``auto`` is what it is unless it is set.
+    """
+    if settings.is_budget_auto:
+        yield from _check_auto(auto, inventory)
+        return
     if memory is None and not gpu_bytes:
         return
     total = gpu_bytes or (memory.total_bytes if memory else 0)
@@ -88,9 +99,11 @@ def check_budget(
         yield ok("budget", f"{said}; there are {size_text(total)} of {kind}", **facts)
 
 
-def check_needs(inventory: Inventory, settings: Settings, capacity: Capacity) -> Iterator[Finding]:
+def check_needs(
+    inventory: Inventory, settings: Settings, capacity: Capacity, auto: AutoBudget
+) -> Iterator[Finding]:
     """Check each model's need against the machine and the budget, and all of them together."""
-    limit = limit_bytes(settings)
+    limit = limit_bytes(settings, auto)
     most = capacity.size_bytes
     fitting = []
     for each in inventory.by_size:
@@ -115,11 +128,29 @@ def check_needs(inventory: Inventory, settings: Settings, capacity: Capacity) ->
         yield ok("needs", f"{said}: {size_text(limit)} holds some at a time", needs=needs)
 
 
-def limit_bytes(settings: Settings) -> int | None:
-    """Return what all models together may hold; ``None`` for any amount."""
-    if settings.budget_bytes is None:
-        return None
-    return settings.budget_bytes - settings.margin_bytes
+def limit_bytes(settings: Settings, auto: AutoBudget) -> int | None:
+    """Return what all models together may ever hold; ``None`` for any amount."""
+    size_bytes = auto.most_bytes if settings.is_budget_auto else settings.budget_bytes
+    return None if size_bytes is None else max(0, size_bytes - settings.margin_bytes)
+
+
+def _check_auto(auto: AutoBudget, inventory: Inventory) -> Iterator[Finding]:
+    if auto.size_bytes is None:
+        yield warning("budget", auto.said, "set memory_budget_mb to what models may have")
+        return
+    largest = inventory.by_size[-1] if inventory.by_size else None
+    said = f"{size_text(auto.size_bytes)} now ({auto.said})"
+    facts: dict[str, JsonValue] = {"memory_budget_mb": "auto", "budget_bytes": auto.size_bytes}
+    most = auto.most_bytes or 0
+    if largest is not None and auto.size_bytes < largest.need_bytes <= most:
+        yield warning(
+            "budget",
+            f"{said}, and {largest.spec.id} needs {size_text(largest.need_bytes)}",
+            "end other programs before it is used",
+            **facts,
+        )
+    else:
+        yield ok("budget", said, **facts)
 
 
 def _check_unlimited(
@@ -150,14 +181,15 @@ def _too_large(each: Loadable, capacity: Capacity) -> Finding:
 
 
 def _never_fits(each: Loadable, limit: int, settings: Settings) -> Finding:
-    needed_mb = (each.need_bytes >> 20) + 1
+    needed_mb = (each.need_bytes >> 20) + 1 + settings.memory_margin_mb
+    # More than auto allows is more than the machine has, its margin included.
+    fix = "" if settings.is_budget_auto else f"set memory_budget_mb to {needed_mb} or more, or "
     how = "measured" if each.is_measured else "estimated"
     return error(
         each.spec.id,
         f"it can never be loaded: it needs {size_text(each.need_bytes)} ({how}), and the budget"
         f" without its margin is {size_text(limit)}",
-        f"set memory_budget_mb to {needed_mb + settings.memory_margin_mb} or more, or give the"
-        " model a smaller context, or take a smaller quantisation of it",
+        f"{fix}give the model a smaller context, or take a smaller quantisation of it",
         need_bytes=each.need_bytes,
         limit_bytes=limit,
     )

@@ -31,10 +31,12 @@ from modeld.doctor.inventory import Inventory, Loadable
 from modeld.doctor.report import Group, failed, run_checks
 from modeld.errors import ConfigurationError
 from modeld.hosting.host import hosting
+from modeld.machine.auto_budget import AutoBudget
 from modeld.machine.files import Machine
 from modeld.machine.memory import Memory, read_capacity, read_memory
 from modeld.plugins.guard import PluginFault, guarded
 from modeld.plugins.host import PluginHost
+from modeld.serving.memory.machine_budget import read_budget
 from modeld.settings import Resolved, Settings
 from modeld.values import Finding
 
@@ -82,15 +84,16 @@ def diagnose(options: DoctorOptions) -> list[Group]:
         partial(processors.check_load, found, machine),
     )
     host, refused = _discovered(options.settings)
+    auto = read_budget(machine, host.backends.values() if host else ())
     settings_group = _settings(options, host)  # asks the plugins for all that they bring
-    listed, backend_group = _models_and_backends(options, host, main_memory)
+    listed, backend_group = _models_and_backends(options, host, main_memory, auto)
     return [
         _interpreter(options, host),
         settings_group,
         _plugins(host, refused),
         backend_group,
         _models(options, listed),
-        _memory(options, listed, main_memory, backends.gpu_bytes(backend_group)),
+        _memory(options, listed, main_memory, backends.gpu_bytes(backend_group), auto),
         run_checks("address", partial(address.check_address, options.settings, machine)),
         run_checks(
             "limits",
@@ -161,21 +164,29 @@ def _models(options: DoctorOptions, listed: Inventory) -> Group:
 
 
 def _memory(
-    options: DoctorOptions, listed: Inventory, main_memory: Memory | None, gpu_bytes: int
+    options: DoctorOptions,
+    listed: Inventory,
+    main_memory: Memory | None,
+    gpu_bytes: int,
+    auto: AutoBudget,
 ) -> Group:
+    capacity = read_capacity(options.machine)
     checks = []
     if main_memory is not None:
         checks.append(partial(memory.check_memory, main_memory, options.machine))
     return run_checks(
         "memory",
         *checks,
-        partial(memory.check_budget, options.settings, main_memory, gpu_bytes, listed),
-        partial(memory.check_needs, listed, options.settings, read_capacity(options.machine)),
+        partial(memory.check_budget, options.settings, main_memory, gpu_bytes, listed, auto),
+        partial(memory.check_needs, listed, options.settings, capacity, auto),
     )
 
 
 def _models_and_backends(
-    options: DoctorOptions, host: PluginHost | None, main_memory: Memory | None
+    options: DoctorOptions,
+    host: PluginHost | None,
+    main_memory: Memory | None,
+    auto: AutoBudget,
 ) -> tuple[Inventory, Group]:
     """Ask sources and backends, each on an event loop in a thread that can be left behind."""
     listed = Inventory(is_known=False)
@@ -186,20 +197,22 @@ def _models_and_backends(
     try:
         listed = guarded(
             "listing the models",
-            lambda: asyncio.run(_inventory(given, host, options)),
+            lambda: asyncio.run(_inventory(given, host, options, auto)),
             ASKED_S,
         )
-        chosen = _chosen(options, host, listed, main_memory)
+        chosen = _chosen(options, host, listed, main_memory, auto)
         return listed, _backends(options, given, host, chosen)
     except PluginFault as fault:
         return listed, Group(backends.TITLE, [failed(backends.TITLE, str(fault))])
 
 
-async def _inventory(given: Settings, host: PluginHost, options: DoctorOptions) -> Inventory:
+async def _inventory(
+    given: Settings, host: PluginHost, options: DoctorOptions, auto: AutoBudget
+) -> Inventory:
     listed = await inventory.read(given, host)
     if not options.measures:
         return listed
-    most = (memory.limit_bytes(given), read_capacity(options.machine).size_bytes)
+    most = (memory.limit_bytes(given, auto), read_capacity(options.machine).size_bytes)
     limit = min((each for each in most if each is not None), default=None)
     workers = hosting(given, tuple(host.backends.values()))
     try:
@@ -234,11 +247,15 @@ def _backends(
 
 
 def _chosen(
-    options: DoctorOptions, host: PluginHost, listed: Inventory, main_memory: Memory | None
+    options: DoctorOptions,
+    host: PluginHost,
+    listed: Inventory,
+    main_memory: Memory | None,
+    auto: AutoBudget,
 ) -> Loadable | Finding | None:
     if not options.measures or not host.backends:
         return None
     available = main_memory.available_bytes if main_memory else None
-    most = (memory.limit_bytes(options.settings), available)
+    most = (memory.limit_bytes(options.settings, auto), available)
     least = min((each for each in most if each is not None), default=None)
     return backends.subject(listed, options.model, least)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
@@ -40,6 +41,11 @@ class Hosting(ABC):
         """How many workers wait for a load."""
         return 0
 
+    @property
+    def pids(self) -> Sequence[int]:
+        """The processes that models are in, or are loaded in."""
+        return ()
+
     def engine_host(self, on_progress: ReportProgress) -> LoadingHost:
         """Return the engine host for one load or one measurement."""
         return LoadingHost(self.worker, self.settings, on_progress)
@@ -56,6 +62,7 @@ class ProcessHosting(Hosting):
         variables = frozenset(name for each in backends for name in worker_variables(each, note))
         count = settings.warm_workers if backends else 0
         self._warm_workers = WarmWorkers(count, imports, settings.worker_memory_mb, variables, note)
+        self._taken: set[WorkerProcess] = set()
 
     async def start(self) -> None:
         """Start the warm workers."""
@@ -63,7 +70,10 @@ class ProcessHosting(Hosting):
 
     async def worker(self) -> WorkerProcess:
         """Return a warm worker, or a fresh one."""
-        return await self._warm_workers.take()
+        worker = await self._warm_workers.take()
+        self._taken.add(worker)
+        worker.exited.add_done_callback(lambda _exited: self._taken.discard(worker))
+        return worker
 
     async def aclose(self) -> None:
         """End the warm workers."""
@@ -74,9 +84,19 @@ class ProcessHosting(Hosting):
         """How many workers wait for a load."""
         return len(self._warm_workers)
 
+    @property
+    def pids(self) -> Sequence[int]:
+        """The workers that were taken for a load and have not exited."""
+        return [worker.pid for worker in self._taken]
+
 
 class ThreadHosting(Hosting):
     """Engines in threads of this process."""
+
+    @property
+    def pids(self) -> Sequence[int]:
+        """This process."""
+        return (os.getpid(),)
 
     async def start(self) -> None:
         """Do nothing: there is nothing to start."""

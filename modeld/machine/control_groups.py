@@ -52,25 +52,26 @@ def _quotas(machine: Machine) -> Iterator[float]:
 
 def _memory_limits(machine: Machine) -> Iterator[MemoryLimit]:
     names = (
-        ("memory.max", "memory.current", "inactive_file"),
-        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ("memory.max", "memory.current", ""),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
     )
     for folder in _folders(machine, "memory"):
-        for limit, usage, reclaimable in names:
+        for limit, usage, prefix in names:
             limit_bytes = machine.number(f"{folder}/{limit}")
             if limit_bytes is None or limit_bytes >= _NO_LIMIT:
                 continue
             used = machine.number(f"{folder}/{usage}") or 0
-            cached = _statistic(machine, folder, reclaimable)
-            yield MemoryLimit(limit_bytes, max(0, used - cached))
+            yield MemoryLimit(limit_bytes, max(0, used - _cached(machine, folder, prefix)))
 
 
-def _statistic(machine: Machine, folder: str, name: str) -> int:
-    for line in machine.text(f"{folder}/memory.stat").splitlines():
-        key, _, value = line.partition(" ")
-        if key == name and value.isdecimal():
-            return int(value)
-    return 0
+def _cached(machine: Machine, folder: str, prefix: str) -> int:
+    """Return what the system takes back where memory is short: what it has of files.
+
+    The active part counts too, as in ``MemAvailable``: mapped weights are most of it.
+    """
+    names = {f"{prefix}inactive_file", f"{prefix}active_file"}
+    rows = (row.partition(" ") for row in machine.text(f"{folder}/memory.stat").splitlines())
+    return sum(int(value) for key, _, value in rows if key in names and value.isdecimal())
 
 
 def _folders(machine: Machine, controller: str) -> Iterator[str]:

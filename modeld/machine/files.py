@@ -7,10 +7,12 @@ import os
 import resource
 import shutil
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from modeld.machine.nvml import NvidiaGpu, nvidia_gpus
 
 MOST_BYTES: Final = 1 << 20
 """No file that a check reads is longer than this."""
@@ -32,6 +34,7 @@ class Machine:
     allowed_cpus: Callable[[], Collection[int]] = _allowed_cpus
     disk: Callable[[Path], tuple[int, int, int]] = shutil.disk_usage
     now_unix: Callable[[], float] = time.time
+    nvidia: Callable[[], Sequence[NvidiaGpu] | None] = nvidia_gpus
 
     def path(self, name: str) -> Path:
         """Return the path of a file of this machine by its absolute name."""

@@ -3,17 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from modeld.machine.control_groups import memory_limit
 from modeld.machine.files import Machine
-
-_RENDERERS: Final = "/dev/dri"
-_SHARING: Final = frozenset(
-    {"asahi", "lima", "msm", "panfrost", "panthor", "v3d", "vc4", "vgem", "virtio_gpu", "vkms"}
-)
-"""Drivers of graphics that have no memory of their own."""
+from modeld.machine.gpus import gpus
 
 
 class Memory(NamedTuple):
@@ -63,7 +57,7 @@ def read_capacity(machine: Machine) -> Capacity:
     if memory is None:
         return Capacity(None, "the system does not tell how much memory there is")
     gpu_bytes = 0
-    for name, size_bytes in _gpus(machine):
+    for name, size_bytes, _ in gpus(machine):
         if size_bytes is None:
             return Capacity(None, f"the memory of {name} is not known here")
         gpu_bytes += size_bytes
@@ -73,32 +67,6 @@ def read_capacity(machine: Machine) -> Capacity:
     if gpu_bytes:
         said += f" and {gpu_bytes >> 20} MiB of GPU memory"
     return Capacity(memory.total_bytes + gpu_bytes, said)
-
-
-def _gpus(machine: Machine) -> Iterator[tuple[str, int | None]]:
-    """Yield the GPUs that this process may use, with the memory of their own."""
-    devices = machine.path("/dev")
-    for node in (*sorted(devices.glob("nvidia[0-9]*")), *devices.glob("dxg")):
-        yield f"the GPU /dev/{node.name}", None
-    for node in sorted(machine.path(_RENDERERS).glob("renderD*")):
-        device = f"/sys/class/drm/{node.name}/device"
-        match machine.link(f"{device}/driver"):
-            case "amdgpu":
-                yield "the GPU", machine.number(f"{device}/mem_info_vram_total")
-            case "i915":
-                yield "the GPU", _local_memory(machine, device)
-            case driver if driver in _SHARING:
-                yield "the GPU", 0
-            case "nvidia":
-                continue  # its own devices tell whether it may be used
-            case _:
-                yield f"the GPU {_RENDERERS}/{node.name}", None
-
-
-def _local_memory(machine: Machine, device: str) -> int:
-    """Return what a card of Intel's has on it; built-in graphics have nothing."""
-    cards = machine.path(f"{device}/drm").glob("card*")
-    return sum(machine.number(f"{device}/drm/{card.name}/lmem_total_bytes") or 0 for card in cards)
 
 
 def kib(rows: dict[str, str], name: str) -> int:

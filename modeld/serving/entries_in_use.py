@@ -23,8 +23,8 @@ from modeld.machine.memory import Capacity
 from modeld.plugins.faults import fault_in
 from modeld.plugins.host import PluginHost
 from modeld.serving.entry_maker import LIMIT_S, EntryMaker, in_time
-from modeld.serving.loader import estimate
 from modeld.serving.models.capabilities import capabilities
+from modeld.serving.models.estimate import estimate
 from modeld.serving.models.options import options_of
 from modeld.serving.models.registry import Registry
 from modeld.serving.pins import Pins, check_pins
@@ -192,9 +192,6 @@ class EntriesInUse:
         usable = [spec.id for spec in specs if spec.problem is None]
         level = logging.INFO if usable else logging.WARNING
         log.log(level, "%d models found, %d of them usable", len(specs), len(usable))
-        if self._capacity.size_bytes is None and self._settings.budget_bytes is None:
-            why = self._capacity.said
-            log.info("a model may be larger than the memory: %s; memory_budget_mb limits it", why)
         models = [spec.id for spec in specs if not spec.preset_of]
         for pattern in self._settings.models:
             if not any(fnmatchcase(model, pattern) for model in models):

@@ -16,13 +16,13 @@ from modeld.events import Event, ModelLoading, ModelLoadProgress
 from modeld.hosting.host import Hosting
 from modeld.hosting.loading import LoadingHost
 from modeld.hosting.pauses import Silence
-from modeld.interfaces import Backend, Engine
+from modeld.interfaces import Engine
 from modeld.plugins.faults import NoteFault, only_logged
-from modeld.plugins.guard import PluginCall, PluginFault, called, described, said, shown, whole
+from modeld.plugins.guard import PluginCall, PluginFault, called, described, said
 from modeld.serving.contained_engine import ContainedEngine, contained
+from modeld.serving.models.estimate import total_bytes
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
-from modeld.values import MemoryEstimate, ModelSpec, Options
 
 KILLED_S = 0.5
 """How long a worker may take to be gone once it was killed."""
@@ -108,7 +108,7 @@ class Loader:
             measured = call.result()
             if measured is None:
                 return None
-            measured_bytes = _total_bytes(f"backend {backend.name!r}: measure", measured)
+            measured_bytes = total_bytes(f"backend {backend.name!r}: measure", measured)
         except PluginFault as exc:
             raise LoadFailedError(str(exc)) from exc
         finally:
@@ -163,20 +163,6 @@ def _check_slots(engine: Engine, entry: ModelEntry) -> None:
     )
 
 
-def estimate(backend: Backend, spec: ModelSpec, options: Options) -> int:
-    """Return the bytes that the backend expects the model to hold.
-
-    Raises:
-        ModeldError: as the backend raised it.
-        LoadFailedError: it raised something else, or returned nonsense.
-    """
-    what = f"backend {backend.name!r}: estimate"
-    try:
-        return _total_bytes(what, called(what, lambda: backend.estimate(spec, options)))
-    except PluginFault as exc:
-        raise LoadFailedError(f"{spec.id!r} could not be estimated: {exc}") from exc
-
-
 def advice(entry: ModelEntry, note: NoteFault, missing: Capability) -> str:
     """Return what the backend says about a capability that the model lacks."""
     what = f"backend {entry.backend.name!r}: advice"
@@ -220,14 +206,3 @@ async def _abandon(call: PluginCall[T], host: LoadingHost) -> None:
         await call.give_up()
     finally:
         await host.aclose()
-
-
-def _total_bytes(what: str, estimate: object) -> int:
-    """Return what an estimate adds up to, in whole bytes.
-
-    Raises:
-        PluginFault: it is no estimate of memory.
-    """
-    if not isinstance(estimate, MemoryEstimate):
-        raise PluginFault(f"{what} returned {shown(estimate)}, which is not a MemoryEstimate")
-    return whole(f"{what}: the sum in bytes", called(what, lambda: estimate.total_bytes), 0)

@@ -54,7 +54,7 @@ def check_pins(needs: Mapping[str, int], ledger: Ledger) -> None:
     if not needs or ledger.can_ever_hold(total):
         return
     each = ", ".join(f"{model!r} {size >> 20} MiB" for model, size in needs.items())
-    limit = ledger.limit_bytes
+    limit = ledger.most_bytes
     if limit is not None and total > limit:
         most = f"the {limit >> 20} MiB that memory_budget_mb less memory_margin_mb allow"
     else:

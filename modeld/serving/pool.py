@@ -252,6 +252,11 @@ class Pool:
         self.scheduler.touch(entry)
         self._decide()
 
+    def limit(self, limit_bytes: int, said: str) -> None:
+        """Let models hold so much from now on; ``said`` is how that came about."""
+        self.scheduler.ledger.move_limit(limit_bytes, said)
+        self._decide()
+
     def drain(self, entry: ModelEntry, reason: EvictionReason) -> None:
         """Take a model out of memory as soon as its running requests are over."""
         self.scheduler.drain(entry, reason)

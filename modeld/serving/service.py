@@ -23,7 +23,6 @@ from modeld.hosting.host import hosting
 from modeld.hosting.tasks import TaskSet
 from modeld.interfaces import ModelService
 from modeld.machine.files import Machine
-from modeld.machine.memory import read_capacity
 from modeld.plugins.host import PluginHost
 from modeld.requests import (
     AnyUnaryRequest,
@@ -34,9 +33,10 @@ from modeld.requests import (
     TokenizeRequest,
 )
 from modeld.responses import AnyUnaryResponse, Chunk, Done
-from modeld.serving.budget_lock import BudgetLock
 from modeld.serving.entries_in_use import EntriesInUse
 from modeld.serving.loader import advice, blamed
+from modeld.serving.memory.budget_lock import BudgetLock
+from modeld.serving.memory.machine_budget import MachineBudget
 from modeld.serving.models.capabilities import described
 from modeld.serving.models.file_watch import FileWatch, OnDisk
 from modeld.serving.models.registry import Registry
@@ -46,7 +46,6 @@ from modeld.serving.pool import Lease, Pool
 from modeld.serving.preload import Preload
 from modeld.serving.request_meter import Meter
 from modeld.serving.scheduling.scheduler import ModelScheduler
-from modeld.serving.state.budget import Ledger
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.settings import Settings
 from modeld.status import ModelPlan, Readiness, ServiceState, ServiceStatus
@@ -82,20 +81,20 @@ class LocalService(ModelService):
         self._all_served = asyncio.Event()
         self._started_s = time.monotonic()
         machine = machine or Machine()
-        self._capacity = read_capacity(machine)
+        self._budget = MachineBudget(settings, machine, plugins.backends.values())
         self._budget_lock = BudgetLock(settings, machine)
         self._has_entered = False
-        limit = settings.budget_bytes
         self._scheduler = ModelScheduler(
-            Ledger(limit - settings.margin_bytes if limit is not None else None, self._capacity),
+            self._budget.ledger,
             plugins.policy(),
             min_residence_s=settings.min_residence_s,
             max_overtake_s=settings.max_overtake_s,
         )
         self._tasks = TaskSet()
+        hosted = hosting(settings, tuple(plugins.backends.values()), plugins.faults.note)
         self._pool = Pool(
             self._scheduler,
-            hosting(settings, tuple(plugins.backends.values()), plugins.faults.note),
+            hosted,
             load_timeout_s=settings.load_timeout_s,
             notify=plugins.notify,
             note=plugins.faults.note,
@@ -103,16 +102,23 @@ class LocalService(ModelService):
         self._registry = Registry(
             plugins.sources.values(),
             timeout_s=settings.source_timeout_s,
-            described=partial(described, settings=settings, plugins=plugins),
+            described=partial(
+                described, settings=settings, plugins=plugins, most_bytes=self._budget.most_bytes
+            ),
             note=plugins.faults.note,
             settings=settings,
         )
-        self._entries = EntriesInUse(settings, plugins, self._registry, self._pool, self._capacity)
+        self._entries = EntriesInUse(
+            settings, plugins, self._registry, self._pool, self._budget.capacity
+        )
         self._sampling = SamplingDefaults(settings)
         self._preload = Preload(settings, self._entries, self._pool)
         self._registry.on_scanned = self._entries.drop_vanished
         self._files = FileWatch(self._loaded_files, self._registry.refresh)
         self._watch = SourceWatch(plugins.sources.values(), self._registry.ask, plugins.faults.note)
+        self._memory = self._budget.watch(
+            lambda: hosted.pids, self._scheduler.entries, self._pool.limit
+        )
 
     async def start(self) -> None:
         """Find the models, check their options, start warm workers.
@@ -125,6 +131,7 @@ class LocalService(ModelService):
             if self._state is not ServiceState.STARTING:
                 return
             self._budget_lock.acquire()
+            self._budget.tell()
             self._has_entered = await self._plugins.start(self, in_daemon_thread)
             await self._registry.refresh()
             await self._entries.check_options()
@@ -133,6 +140,8 @@ class LocalService(ModelService):
             if not self._tasks.is_closed():
                 self._tasks.spawn(self._files.run(), "modeld-files")
                 self._tasks.spawn(self._watch.run(), "modeld-watch")
+                if self._memory is not None:
+                    self._tasks.spawn(self._memory.run(), "modeld-memory")
             if self._is_starting:  # it may have been closed meanwhile
                 self._state = ServiceState.RUNNING
                 loading = self._preload.run(self._registry.specs(), self._check_running)
@@ -178,6 +187,7 @@ class LocalService(ModelService):
             if self._has_entered:  # else they are left by whoever has entered them
                 await self._plugins.aclose()
         finally:
+            self._budget.close()
             self._budget_lock.release()
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
@@ -304,7 +314,8 @@ class LocalService(ModelService):
         return ServiceStatus(
             state=self._state,
             instances=tuple(entry.status(now_s) for entry in entries if entry.has_state),
-            budget_bytes=self._settings.budget_bytes,
+            budget_bytes=self._budget.size_bytes,
+            budget_origin=self._budget.said,
             held_bytes=self._scheduler.ledger.held_bytes,
             margin_bytes=self._settings.margin_bytes,
             loads_total=totals.loads,

@@ -36,14 +36,15 @@ _PRESETS: Final = 'a table for each preset such as {"long": {"model": "tiny", "c
 
 
 _SCALARS: Final = (bool, int, float, str)
+_NO_NUMBERS: Final = (inspect.NoneType, inspect.LiteralType)
 
 
 class Setting(Value, frozen=True, kw_only=True):
     """One row of a table. ``type`` is without its annotations; ``choices`` may be empty.
 
-    ``former`` is a second name, which works wherever ``name`` does, or empty. ``joins`` makes a
-    text of a list, where a text may be written as one. ``plugin`` is whose table it is, empty for
-    modeld's own.
+    ``words`` may stand in the place of a number, like ``auto``. ``former`` is a second name, which
+    works wherever ``name`` does, or empty. ``joins`` makes a text of a list, where a text may be
+    written as one. ``plugin`` is whose table it is, empty for modeld's own.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Setting(Value, frozen=True, kw_only=True):
     default: Any
     help: str
     choices: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
     former: str = ""
     joins: Callable[[Iterable[str]], str] | None = None
     plugin: str = ""
@@ -110,7 +112,7 @@ class Setting(Value, frozen=True, kw_only=True):
         example = default_text(self)
         if self.unit_bytes:
             noun = "a whole number of bytes" if self.unit_bytes == 1 else "a whole number of MiB"
-            said = number(noun, self._limits)
+            said = ", ".join((*self.words, number(noun, self._limits)))
             return f"{said}, or a size with its unit such as {_EXAMPLES[self.unit_bytes]}"
         if self.type is float and self.name.endswith("_s"):
             return f"{number('a number of seconds', self._limits)} such as {example}"
@@ -133,7 +135,7 @@ class Setting(Value, frozen=True, kw_only=True):
         kind = inspect.type_info(self.annotated)
         kind = kind.type if isinstance(kind, inspect.Metadata) else kind
         if isinstance(kind, inspect.UnionType):
-            kind = next(each for each in kind.types if not isinstance(each, inspect.NoneType))
+            kind = next(each for each in kind.types if not isinstance(each, _NO_NUMBERS))
         return kind
 
 
@@ -147,7 +149,7 @@ def rows_of(table: type[msgspec.Struct], plugin: str = "") -> tuple[Setting, ...
 
 
 def _row(field: msgspec.structs.FieldInfo, default: object, plugin: str) -> Setting:
-    kind = _bare(field.type)
+    kind, words = _apart(_bare(field.type))
     metas = [each for each in get_args(field.type)[1:] if isinstance(each, Meta)]
     choices = get_args(kind) if get_origin(kind) is Literal else ()
     return Setting(
@@ -157,6 +159,7 @@ def _row(field: msgspec.structs.FieldInfo, default: object, plugin: str) -> Sett
         default=default,
         help=next((each.description for each in metas if each.description), ""),
         choices=choices if all(isinstance(each, str) for each in choices) else (),
+        words=words,
         former=_extra(metas, "former", ""),
         joins=_extra(metas, "joins", None),
         plugin=plugin,
@@ -176,6 +179,17 @@ def _bare(annotation: Any) -> Any:
         others = [each for each in arguments if each is not NoneType]
         return _bare(others[0]) if len(others) == 1 else annotation
     return annotation
+
+
+def _apart(kind: Any) -> tuple[Any, tuple[str, ...]]:
+    """Return a type without the words that may stand in its place, and these words."""
+    if get_origin(kind) not in {Union, UnionType}:
+        return kind, ()
+    words = [each for each in get_args(kind) if get_origin(each) is Literal]
+    others = [each for each in get_args(kind) if each not in words]
+    if not words or len(others) != 1:
+        return kind, ()
+    return _bare(others[0]), tuple(word for each in words for word in get_args(each))
 
 
 def flag_of(name: str) -> str:

@@ -107,13 +107,13 @@ class Settings(Value, frozen=True, kw_only=True):
         ),
     ] = ""
     memory_budget_mb: Annotated[
-        int,
+        Annotated[int, Meta(ge=0)] | Literal["auto"],
         Meta(
-            ge=0,
-            description="memory for all loaded models together, in MiB; 0: unlimited",
+            description="memory for all loaded models together, in MiB; auto: what other programs"
+            " leave, watched all the time; 0: unlimited",
             extra={"former": "vram_budget_mb"},
         ),
-    ] = 0
+    ] = "auto"
     memory_margin_mb: Annotated[
         int,
         Meta(
@@ -228,9 +228,15 @@ class Settings(Value, frozen=True, kw_only=True):
         return split(self.models_dir)
 
     @property
+    def is_budget_auto(self) -> bool:
+        """Whether the machine says what the memory budget is."""
+        return self.memory_budget_mb == "auto"
+
+    @property
     def budget_bytes(self) -> int | None:
-        """The memory budget in bytes, ``None`` for unlimited."""
-        return self.memory_budget_mb << 20 if self.memory_budget_mb else None
+        """The memory budget in bytes as it is set, ``None`` for unlimited and for ``auto``."""
+        given = self.memory_budget_mb
+        return given << 20 if isinstance(given, int) and given else None
 
     @property
     def margin_bytes(self) -> int:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 import pytest
 
@@ -14,9 +15,9 @@ from tests.support.gguf.gguf_corpus import write_model
 def test_models_are_listed_with_what_their_headers_say(models, capsys):
     assert main(["models", "--models-dir", str(models)]) == ExitCode.OK
     header, empty, tiny = capsys.readouterr().out.splitlines()
-    assert header.split() == ["MODEL", "FAMILY", "QUANT", "SIZE", "CONTEXT", "PROBLEM"]
+    assert header.split() == ["MODEL", "FAMILY", "QUANT", "SIZE", "CONTEXT", "FIT", "PROBLEM"]
     assert tiny.split()[:3] == ["tiny.gguf", "rig", "Q4_0"]
-    assert tiny.split()[5:] == ["2048", "-"]
+    assert tiny.split()[5:] == ["2048", "fits", "-"]
     assert empty.split()[0] == "empty.gguf"
     assert empty.endswith("not usable, see --verbose")
 
@@ -35,6 +36,8 @@ def test_json_has_all_of_it_for_programs(models, capsys):
     assert tiny["context_length"] == 2048
     assert tiny["size_bytes"] == (models / "tiny.gguf").stat().st_size
     assert tiny["problem"] is None
+    assert (tiny["fit"], tiny["short_by_bytes"]) == ("fits", 0)
+    assert tiny["need_bytes"] > 0
     assert {"text", "chat"} <= set(tiny["capabilities"])
     assert empty["capabilities"] == []
     assert tiny["aliases"] == []
@@ -71,6 +74,15 @@ def test_the_folder_may_come_from_the_environment(models, capsys, monkeypatch):
     monkeypatch.setenv("MODELD_MODELS_DIR", str(models))
     assert main(["models"]) == ExitCode.OK
     assert "tiny.gguf" in capsys.readouterr().out
+
+
+def test_how_a_model_fits_into_the_budget_is_a_column(models, rig, capsys, monkeypatch):
+    monkeypatch.setenv("MODELD_MODELS", json.dumps({"tiny.gguf": {"estimate_mb": 100}}))
+    for budget_mb, said in ((200, "fits"), (199, "alone"), (99, "never, short by 1.0 MiB")):
+        monkeypatch.setenv("MODELD_MEMORY_BUDGET_MB", str(budget_mb))
+        assert main(["models", "--models-dir", str(models)]) == ExitCode.OK
+        _, _, tiny = capsys.readouterr().out.splitlines()
+        assert re.split(r"\s{2,}", tiny)[5] == said
 
 
 def test_a_model_that_is_larger_than_the_memory_is_not_usable(models, rig, monkeypatch):

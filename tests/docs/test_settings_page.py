@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 import pytest
@@ -45,6 +46,8 @@ def kind(hint: Any) -> str:
     if type(None) in arguments:
         (needed,) = set(arguments) - {type(None)}
         return kind(needed)
+    if origin in {Union, UnionType}:
+        return " or ".join(map(kind, arguments))
     words = {bool: "`true` or `false`", int: "whole number", float: "number", str: "text"}
     return words.get(hint, "table")
 

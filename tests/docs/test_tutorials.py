@@ -37,6 +37,8 @@ CHOSEN = {"token", "content", "prompt_tokens", "completion_tokens", "cached_toke
 
 COUNTED = {"pid", "last_used_unix", "server_time_unix", "uptime_seconds", "est_vram_mb"}
 COUNTED |= {
+    "budget_mb",
+    "budget_origin",
     "held_mb",
     "used_est_mb",
     "prompt_tokens_total",

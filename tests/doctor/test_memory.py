@@ -4,19 +4,12 @@ from __future__ import annotations
 import pytest
 
 from modeld.doctor.memory import check_budget, check_memory, check_needs
+from modeld.machine.auto_budget import UNKNOWN as NO_AUTO
+from modeld.machine.auto_budget import AutoBudget
 from modeld.machine.memory import UNKNOWN, Capacity, Memory
 from modeld.settings import Settings
-from tests.support.doctor.another_machine import GIB, MIB, bad, machine, only, stocked
+from tests.support.doctor.another_machine import GIB, MEMINFO, MIB, bad, machine, only, stocked
 
-MEMINFO = """\
-MemTotal:       16777216 kB
-MemFree:         1000000 kB
-MemAvailable:    8388608 kB
-SwapTotal:       4194304 kB
-SwapFree:        4194304 kB
-CommitLimit:     9437184 kB
-Committed_AS:    8388608 kB
-"""
 PLENTY = Memory(64 * GIB, 60 * GIB, 0, 0)
 
 
@@ -43,7 +36,7 @@ def test_strict_overcommit_is_a_warning_with_what_is_left(tmp_path):
 
 def budget(mb: int, memory: Memory | None = PLENTY, gpu_bytes: int = 0, margin_mb: int = 0):
     settings = Settings(memory_budget_mb=mb, memory_margin_mb=margin_mb)
-    return only(check_budget(settings, memory, gpu_bytes, stocked(a=1000, b=3000)))
+    return only(check_budget(settings, memory, gpu_bytes, stocked(a=1000, b=3000), NO_AUTO))
 
 
 @pytest.mark.parametrize(
@@ -75,11 +68,43 @@ def test_the_fix_of_a_budget_is_a_budget_that_is_fine():
 
 
 def test_where_nothing_is_known_nothing_is_said():
-    assert list(check_budget(Settings(), None, 0, stocked(a=1))) == []
+    settings = Settings(memory_budget_mb=0)
+    assert list(check_budget(settings, None, 0, stocked(a=1), NO_AUTO)) == []
+
+
+def an_auto(size_mb: int, most_mb: int) -> AutoBudget:
+    return AutoBudget(size_mb * MIB, most_mb * MIB, 512 * MIB, "auto: others use the rest")
+
+
+@pytest.mark.parametrize(
+    ("auto", "level", "says"),
+    [
+        (an_auto(3000, 4000), "ok", "2.9 GiB now (auto: others use the rest)"),
+        (an_auto(2999, 4000), "warning", "and b needs 2.9 GiB"),
+        (an_auto(500, 2999), "ok", "500.0 MiB now"),
+        (NO_AUTO, "warning", "unlimited, because the system does not tell"),
+    ],
+)
+def test_a_budget_that_the_machine_says_is_told_with_how_it_came_about(auto, level, says):
+    finding = only(check_budget(Settings(), PLENTY, 0, stocked(a=1000, b=3000), auto))
+    assert finding.level == level
+    assert says in finding.message
+    assert (finding.fix is None) is (level == "ok")
+
+
+def test_what_the_machine_could_never_give_is_an_error_that_names_no_setting():
+    never, rest = check_needs(
+        stocked(a=1000, b=3000),
+        Settings(memory_margin_mb=100),
+        UNKNOWN,
+        an_auto(500, 3000),
+    )
+    assert (never.subject, never.level, rest.level) == ("b", "error", "ok")
+    assert never.fix == "give the model a smaller context, or take a smaller quantisation of it"
 
 
 def needs(**settings):
-    return list(check_needs(stocked(a=1000, b=3000), Settings(**settings), UNKNOWN))
+    return list(check_needs(stocked(a=1000, b=3000), Settings(**settings), UNKNOWN, NO_AUTO))
 
 
 def test_a_model_that_never_fits_is_an_error_and_its_fix_lets_it_fit():
@@ -120,14 +145,14 @@ def test_models_that_never_fit_do_not_count_among_those_that_take_turns():
 
 
 def test_without_models_there_are_no_needs():
-    assert list(check_needs(stocked(), Settings(memory_budget_mb=1), UNKNOWN)) == []
+    assert list(check_needs(stocked(), Settings(memory_budget_mb=1), UNKNOWN, NO_AUTO)) == []
 
 
 @pytest.mark.parametrize("budget_mb", [0, 2500, 9000])
 def test_a_model_that_the_machine_cannot_hold_is_an_error_whatever_the_budget(budget_mb):
     capacity = Capacity(2 * GIB, "2048 MiB of main memory")
     settings = Settings(memory_budget_mb=budget_mb)
-    never, rest = check_needs(stocked(a=1000, b=3000), settings, capacity)
+    never, rest = check_needs(stocked(a=1000, b=3000), settings, capacity, NO_AUTO)
     assert (never.subject, never.level, rest.level) == ("b", "error", "ok")
     assert never.message.endswith("and this machine has 2048 MiB of main memory")
     assert never.fix is not None

@@ -1,23 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-only
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from modeld.machine.files import Machine
 from modeld.machine.memory import Memory, read_capacity, read_memory
-from tests.support.doctor.another_machine import GIB, machine
-
-MEMINFO = """\
-MemTotal:       16777216 kB
-MemFree:         1000000 kB
-MemAvailable:    8388608 kB
-SwapTotal:       4194304 kB
-SwapFree:        4194304 kB
-CommitLimit:     9437184 kB
-Committed_AS:    8388608 kB
-"""
+from tests.support.doctor.another_machine import GIB, MEMINFO, a_gpu, machine
 
 
 def test_memory_is_what_the_kernel_says(tmp_path):
@@ -34,7 +22,7 @@ SECOND = {
     "/sys/fs/cgroup/a/b/memory.max": "max\n",
     "/sys/fs/cgroup/a/memory.max": f"{4 * GIB}\n",
     "/sys/fs/cgroup/a/memory.current": f"{3 * GIB}\n",
-    "/sys/fs/cgroup/a/memory.stat": f"anon 1\ninactive_file {2 * GIB}\n",
+    "/sys/fs/cgroup/a/memory.stat": f"anon 1\ninactive_file {GIB}\nactive_file {GIB}\n",
 }
 FIRST = {
     "/proc/self/cgroup": "5:cpu:/x\n4:memory:/docker/abc\n",
@@ -70,18 +58,6 @@ def test_the_smallest_limit_counts_and_what_the_fullest_group_leaves(tmp_path):
     found = read_memory(machine(tmp_path, {"/proc/meminfo": MEMINFO} | files))
     assert found is not None
     assert (found.total_bytes, found.available_bytes, found.limited) == (4 * GIB, GIB, True)
-
-
-def a_gpu(root: Path, number: int, driver: str, **files: int) -> Machine:
-    """Return a machine with 16 GiB and a GPU; ``files`` are beside its driver."""
-    device = root / f"sys/class/drm/renderD{number}/device"
-    device.mkdir(parents=True)
-    (device / "driver").symlink_to(f"../../bus/pci/drivers/{driver}")
-    for name, text in files.items():
-        (device / name).write_text(f"{text}\n")
-    (root / "dev/dri").mkdir(parents=True, exist_ok=True)
-    (root / f"dev/dri/renderD{number}").touch()
-    return machine(root, {"/proc/meminfo": MEMINFO})
 
 
 def test_without_gpus_main_memory_is_all_there_is(tmp_path):

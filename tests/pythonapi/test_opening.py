@@ -64,7 +64,7 @@ def test_the_models_of_a_folder_are_found_with_what_is_installed(tmp_path: Path)
     [
         ({"model_dir": "x"}, "model_dir: there is no such setting; did you mean 'models_dir'?"),
         ({"warm_workers": 99}, "warm_workers: expected a whole number from 0 to 16, got 99"),
-        ({"memory_budget_mb": "8GB"}, "memory_budget_mb: expected a whole number of MiB"),
+        ({"memory_budget_mb": "8GB"}, "memory_budget_mb: expected auto, a whole number of MiB"),
         (
             {"memory_budget_mb": 1, "vram_budget_mb": 1},
             "vram_budget_mb is another name of memory_budget_mb",

@@ -57,7 +57,9 @@ class World:
         self.random = random.Random(seed)
         self.clock = Clock()
         self.backend = FakeBackend()
-        self.scheduler = a_scheduler(budget_mb=BUDGET_MB, min_residence_s=1.0, max_overtake_s=5.0)
+        self.scheduler = a_scheduler(
+            budget_mb=BUDGET_MB, moves=True, min_residence_s=1.0, max_overtake_s=5.0
+        )
         self.pool = Pool(
             self.scheduler,
             NoHosting(),
@@ -76,6 +78,8 @@ class World:
         self.leaving: dict[Instance, EvictionReason | None] = {}
         self.taken_back = 0
         self.expired = 0
+        self.relieved = 0
+        self.held_bytes = 0
 
     def note(self, event: Event) -> None:
         self.loads += isinstance(event, ModelLoaded)
@@ -191,6 +195,7 @@ class World:
             is_evicted = isinstance(phase, Leaving) and phase.reason in {
                 EvictionReason.MAKE_ROOM,
                 EvictionReason.IDLE,
+                EvictionReason.MEMORY_PRESSURE,
             }
             assert not is_evicted, "a pinned model went"
         for entry in self.entries:
@@ -206,6 +211,8 @@ class World:
                 closing = self.leaving.get(instance) is None and instance in self.leaving
                 is_closing = isinstance(phase, Closing)
                 assert not closing or is_closing, "closing was taken back"
+                is_new = instance not in self.leaving
+                self.relieved += is_new and phase.reason is EvictionReason.MEMORY_PRESSURE
                 self.leaving[instance] = None if is_closing else phase.reason
             elif instance in self.leaving:
                 reason = self.leaving.pop(instance)
@@ -254,6 +261,17 @@ class World:
         self.pool.drain(entry, EvictionReason.FILE_CHANGED)
         assert (entry.pinned, entry.tally) == (pinned, tally)
 
+    def move_limit(self) -> None:
+        """What the watch does when other programs take memory, or give it back."""
+        limit_mb = self.random.choice([0, 60, 110, 160, 210, BUDGET_MB, BUDGET_MB])
+        self.pool.limit(limit_mb * MIB, "others use the rest")
+
+    def check_limit(self) -> None:
+        """Nothing is reserved beyond the limit, wherever it is; what was held before may stay."""
+        ledger = self.scheduler.ledger
+        assert ledger.held_bytes <= max(self.held_bytes, ledger.limit_bytes or 0), "overdrawn"
+        self.held_bytes = ledger.held_bytes
+
     def toggle_closing(self) -> None:
         for engine in self.engines:
             self.random.choice([engine.may_close.set, engine.may_close.clear])()
@@ -270,6 +288,7 @@ class World:
             self.check_pins()
             self.check_expiries()
             self.check_drains()
+            self.check_limit()
             self.check_totals()
         if steps == QUIET:
             self.check_nothing_is_left_to_decide()
@@ -337,6 +356,7 @@ OPERATIONS: list[Callable[[World], None]] = [
     World.vanish,
     World.change_file,
     World.toggle_closing,
+    World.move_limit,
     World.move_clock,
 ]
 
@@ -348,6 +368,7 @@ CONTENTION: list[Callable[[World], None]] = [
     *[World.settle_load] * 3,
     *[World.settle_measurement] * 2,
     *[World.move_clock] * 3,
+    World.move_limit,
     World.unload,
     World.toggle_closing,
 ]
@@ -407,11 +428,13 @@ def test_any_interleaving_does_so_where_many_want_the_same_memory(
 def test_the_walks_come_across_what_they_are_to_show() -> None:
     """Else the properties would hold because nothing has happened."""
     chance = random.Random(8)
-    taken_back = expired = 0
+    taken_back = expired = relieved = 0
     for seed in range(100):
         operations = [chance.randrange(len(CONTENTION)) for _ in range(100)]
         world = asyncio.run(walk(operations, seed, CONTENTION))
         taken_back += world.taken_back
         expired += world.expired
+        relieved += world.relieved
     assert taken_back >= 4
     assert expired >= 20
+    assert relieved >= 20

@@ -524,7 +524,7 @@ def test_what_the_machine_cannot_hold_is_refused_before_anyone_is_evicted(
 def test_two_models_that_the_machine_can_hold_are_loaded_without_a_budget(tmp_path: Path) -> None:
     async def main() -> None:
         small = another_machine(tmp_path, meminfo="MemTotal: 122880 kB\n")
-        async with a_counter(a_shelf(), machine=small) as counter:
+        async with a_counter(a_shelf(), machine=small, memory_budget_mb=0) as counter:
             await counter.ask("hi", model="a")
             await counter.ask("hi", model="b")
             assert await counter.states() == {"a": "ready", "b": "ready"}
@@ -535,7 +535,7 @@ def test_two_models_that_the_machine_can_hold_are_loaded_without_a_budget(tmp_pa
 def test_an_estimate_that_is_too_large_is_measured_before_it_is_refused(tmp_path: Path) -> None:
     async def main() -> None:
         small = another_machine(tmp_path, meminfo="MemTotal: 122880 kB\n")
-        async with a_counter(a_shelf(), machine=small) as counter:
+        async with a_counter(a_shelf(), machine=small, memory_budget_mb=0) as counter:
             counter.backend.estimate_mb, counter.backend.measured_mb = 140, 110
             await counter.ask("hi", model="b")
 

@@ -389,7 +389,8 @@ def test_a_file_is_found_in_the_home_folder(tmp_path, monkeypatch):
     assert resolve({}, {}, "~/modeld.yaml").settings.addr == ":7"
 
 
-NUMBER = "expected a whole number of MiB of 0 or more, or a size with its unit such as 8GiB"
+NUMBER = "expected auto, a whole number of MiB of 0 or more, or a size with its unit such as 8GiB"
+BYTES = "expected a whole number of bytes of 1 or more, or a size with its unit such as 512KiB"
 MODELS = 'expected a table of options for each model such as {"tiny.gguf": {"context": 4096}}'
 
 
@@ -403,7 +404,7 @@ MODELS = 'expected a table of options for each model such as {"tiny.gguf": {"con
         (
             "max_body_bytes",
             "0",
-            f"{NUMBER.replace('MiB of 0', 'bytes of 1').replace('8GiB', '512KiB')}, got '0'",
+            f"{BYTES}, got '0'",
         ),
         ("warm_workers", "17", "expected a whole number from 0 to 16, got '17'"),
         ("warm_workers", "1.5", "expected a whole number from 0 to 16, got '1.5'"),
@@ -516,6 +517,19 @@ def test_yaml_may_still_merge_what_it_names_again(tmp_path):
     assert resolve({}, {}, write(tmp_path, text)).settings.models["b"] == {"slots": 2}
 
 
+def test_a_budget_is_a_size_or_the_word_auto(tmp_path):
+    assert Settings().is_budget_auto
+    for budget_mb, size_bytes in (("auto", None), (0, None), (3, 3 << 20)):
+        for result in (
+            resolve({"memory_budget_mb": str(budget_mb)}, {}),
+            resolve({}, {"MODELD_MEMORY_BUDGET_MB": str(budget_mb)}),
+            resolve({}, {}, write(tmp_path, f"memory_budget_mb: {budget_mb}")),
+        ):
+            assert result.settings.memory_budget_mb == budget_mb
+            assert result.settings.budget_bytes == size_bytes
+            assert result.settings.is_budget_auto is (budget_mb == "auto")
+
+
 @pytest.mark.parametrize(
     ("text", "budget_mb"),
     [
@@ -590,6 +604,8 @@ def values_of(row: Setting) -> st.SearchStrategy[Any]:
     """Values that the setting allows, as a file would hold them."""
     if row.choices:
         return st.sampled_from(row.choices)
+    if row.words:
+        return st.sampled_from(row.words) | st.integers(0, 1 << 40)
     meta = row.annotated.__metadata__[0]
     of_type = {
         bool: st.booleans(),

@@ -11,7 +11,8 @@ from pydantic import BaseModel, Field
 
 from modeld.capabilities import Capability
 from modeld.dialects import listing
-from modeld.values import ModelSpec
+from modeld.sizes import whole_mib
+from modeld.values import Fit, ModelSpec
 
 MOST: Final = 1000
 """No page lists more models."""
@@ -32,6 +33,8 @@ EXAMPLE: Final = {
         "SmolLM2-135M-Instruct",
         "SmolLM2-135M-Instruct:Q4_1",
     ],
+    "need_mb": 318,
+    "fit": "fits",
 }
 _NAMED = {
     "id": "SmolLM2-135M-Instruct.Q4_1.gguf",
@@ -63,6 +66,17 @@ class ModelItem(BaseModel):
     context_length: int | None = Field(None, description="longest context it was trained for")
     capabilities: list[Capability] | None = Field(
         None, description="what requests may ask the model for; absent if it cannot be used"
+    )
+    need_mb: int | None = Field(
+        None, description="what it needs in memory, in MiB, as estimated; absent if not known"
+    )
+    fit: Fit | None = Field(
+        None,
+        description="how that fits into the budget as large as it can be here: it fits, it fits"
+        " alone, for it takes more than half, or never; absent if need_mb is",
+    )
+    short_by_mb: int | None = Field(
+        None, description="by how much the budget is too small for it; absent if it is not"
     )
     aliases: list[str] | None = Field(
         None, description="other names that requests may have for it; absent if there are none"
@@ -143,6 +157,11 @@ def item_of(spec: ModelSpec) -> dict[str, object]:
         item["context_length"] = spec.context_length
     if spec.capabilities:
         item["capabilities"] = spec.capabilities
+    if spec.need_bytes is not None and spec.fit is not None:
+        item["need_mb"] = whole_mib(spec.need_bytes)
+        item["fit"] = spec.fit
+    if spec.short_by_bytes:
+        item["short_by_mb"] = whole_mib(spec.short_by_bytes)
     if spec.aliases:
         item["aliases"] = spec.aliases
     if spec.names:

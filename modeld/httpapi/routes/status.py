@@ -68,7 +68,8 @@ class StatusDocument(BaseModel):
         description="models that have a state, by their ids; one page of them"
     )
     instances_total: int = Field(description="how many there are on all pages")
-    budget_mb: int = Field(description="memory for all models together; 0 means unlimited")
+    budget_mb: int = Field(description="memory for all models together, now; 0 means unlimited")
+    budget_origin: str = Field(description="how budget_mb came about, in words")
     held_mb: int = Field(description="memory that is taken or promised")
     used_est_mb: int = Field(description="held_mb, as modeld-go calls it")
     margin_mb: int = Field(description="part of the budget that is kept free")
@@ -108,6 +109,7 @@ _EXAMPLE = {
     ],
     "instances_total": 1,
     "budget_mb": 600,
+    "budget_origin": "memory_budget_mb",
     "held_mb": 190,
     "used_est_mb": 190,
     "margin_mb": 50,
@@ -183,7 +185,8 @@ def _document(status: ServiceStatus, page: Sequence[InstanceStatus]) -> StatusDo
         state=status.state,
         instances=[_item(instance) for instance in page],
         instances_total=len(status.instances),
-        budget_mb=whole_mib(status.budget_bytes or 0),
+        budget_mb=_budget_mib(status.budget_bytes),
+        budget_origin=status.budget_origin,
         held_mb=whole_mib(status.held_bytes),
         used_est_mb=whole_mib(status.held_bytes),
         margin_mb=whole_mib(status.margin_bytes),
@@ -223,3 +226,8 @@ def _item(instance: InstanceStatus) -> InstanceItem:
         last_error=instance.last_error,
         log_tail=list(instance.log_tail),
     )
+
+
+def _budget_mib(size_bytes: int | None) -> int:
+    # 0 is unlimited: one of which others have left nothing is shown as 1.
+    return 0 if size_bytes is None else max(1, whole_mib(size_bytes))

@@ -15,6 +15,7 @@ from modeld.interfaces import Backend
 from modeld.plugins.faults import fault_in
 from modeld.plugins.guard import PluginFault, called, shown
 from modeld.plugins.host import PluginHost
+from modeld.serving.models.estimate import estimate, fit_of
 from modeld.serving.models.model_index import undescribed
 from modeld.serving.models.options import fault_of_given, options_of
 from modeld.settings import Settings
@@ -63,8 +64,13 @@ def context(backend: Backend, spec: ModelSpec, options: Options) -> int | None:
     return _sound(what, spec, tokens)
 
 
-def described(spec: ModelSpec, *, settings: Settings, plugins: PluginHost) -> ModelSpec:
-    """Return a model as it is listed; nothing is said where its backend or options are wrong."""
+def described(
+    spec: ModelSpec, *, settings: Settings, plugins: PluginHost, most_bytes: int | None = None
+) -> ModelSpec:
+    """Return a model as it is listed; nothing is said where its backend or options are wrong.
+
+    ``most_bytes`` is what the budget can be at most; ``None`` is unlimited.
+    """
     try:
         backend = plugins.choose_backend(spec)
     except ModeldError as exc:
@@ -75,7 +81,7 @@ def described(spec: ModelSpec, *, settings: Settings, plugins: PluginHost) -> Mo
         return undescribed(replace(spec, problem=wrong))
     try:
         options = options_of(spec, settings, backend)
-        return replace(
+        told = replace(
             spec,
             capabilities=tuple(sorted(capabilities(backend, spec, options))),
             context=context(backend, spec, options),
@@ -85,6 +91,20 @@ def described(spec: ModelSpec, *, settings: Settings, plugins: PluginHost) -> Mo
             plugins.faults.note("backend", backend.name, exc.message, exc)
         log.debug("nothing is said of %r: %s", spec.id, exc)
         return undescribed(spec)
+    return _fitted(told, backend, options, most_bytes)
+
+
+def _fitted(
+    spec: ModelSpec, backend: Backend, options: Options, most_bytes: int | None
+) -> ModelSpec:
+    try:
+        need_bytes = estimate(backend, spec, options)
+    except ModeldError as exc:
+        log.debug("nobody knows what %r needs: %s", spec.id, exc)  # its first request tells
+        return replace(spec, need_bytes=None, fit=None, short_by_bytes=0)
+    short_by_bytes = max(0, need_bytes - most_bytes) if most_bytes is not None else 0
+    fit = fit_of(need_bytes, most_bytes)
+    return replace(spec, need_bytes=need_bytes, fit=fit, short_by_bytes=short_by_bytes)
 
 
 def _sound(what: str, spec: ModelSpec, ask: Callable[[], T]) -> T:

@@ -139,8 +139,10 @@ class ModelIndex:
 
 def undescribed(spec: ModelSpec) -> ModelSpec:
     """Return a model of which no backend says anything."""
-    says_nothing = not spec.capabilities and spec.context is None
-    return spec if says_nothing else replace(spec, capabilities=(), context=None)
+    said = spec.capabilities, spec.context, spec.need_bytes, spec.fit, spec.short_by_bytes
+    if said == ((), None, None, None, 0):
+        return spec
+    return replace(spec, capabilities=(), context=None, need_bytes=None, fit=None, short_by_bytes=0)
 
 
 def _as_found(spec: ModelSpec) -> ModelSpec:

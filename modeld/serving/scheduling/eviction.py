@@ -131,6 +131,21 @@ class EvictionPlanner:
         idle = [other for other in everyone if other.entry.queue.is_empty]
         return self._claim(entry, self._choose(idle, short))
 
+    def relieve(self, excess_bytes: int) -> None:
+        """Evict idle models for other programs, which have taken the memory already.
+
+        So nobody's minimum residence is waited for. Where all together are too few, all go: each
+        byte keeps the kernel from ending a process.
+        """
+        everyone = self._due(math.inf, overdue=False)
+        idle = [each for each in everyone if each.entry.queue.is_empty]
+        victims = idle
+        if _held_bytes(idle) > excess_bytes:
+            victims = self._choose(idle, excess_bytes)
+        for victim in victims:
+            victim.instance.leave(EvictionReason.MEMORY_PRESSURE, victim.entry.queue.running)
+            self._index.sort(victim.entry)
+
     def next_chance_s(self, entry: ModelEntry, now_s: float) -> float:
         """Return when :meth:`make` may find more than now, apart from models becoming idle."""
         overdue = self.is_overdue(entry, now_s)

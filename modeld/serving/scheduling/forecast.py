@@ -119,7 +119,7 @@ class Forecast:
     def _memory_s(self, entry: ModelEntry, now_s: float) -> float:
         """Return in how many seconds the load has its bytes, the cool-down included."""
         cooling_s = entry.cooldown.remaining_s(now_s)
-        if not self._ledger.can_ever_hold(entry.need.size_bytes + self._eviction.pinned_bytes()):
+        if not self._ledger.can_hold_now(entry.need.size_bytes + self._eviction.pinned_bytes()):
             return math.inf
         others = [each for each in self._index.wanting if each is not entry]
         if not others and entry.need.size_bytes <= self._ledger.free_bytes:

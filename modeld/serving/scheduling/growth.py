@@ -51,7 +51,8 @@ class Growth:
         free += sum(_promised(instance, entry) for _, instance, entry in loaded)
         for phase, instance, entry in sorted(loaded, key=lambda each: each[0].started_s):
             growth_bytes = instance.growth_bytes
-            if growth_bytes <= free:
+            # What has not grown holds what was reserved, also where the limit has fallen since.
+            if growth_bytes <= max(0, free):
                 instance.reservation.grow_to(phase.residence.measured_bytes)
                 instance.admit()
                 # What was to go for it and is not needed any more serves on.

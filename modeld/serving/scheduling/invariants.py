@@ -21,13 +21,22 @@ def check(entries: Mapping[str, ModelEntry], index: EntryIndex, ledger: Ledger) 
     instances = [instance for entry in entries.values() for instance in entry.instances]
     _check_index(entries, index)
     assert sum(instance.held_bytes for instance in instances) == ledger.held_bytes
-    assert ledger.free_bytes >= 0
+    _check_limit(index, ledger)
     owned = [victim for entry in entries.values() for victim in entry.victims]
     assert len(owned) == len(set(owned)), "a victim has two owners"
     for instance in instances:
         _check_claim(entries, instance, is_owned=instance in owned)
     for entry in entries.values():
         _check_slots(entry)
+
+
+def _check_limit(index: EntryIndex, ledger: Ledger) -> None:
+    if ledger.free_bytes >= 0:
+        return
+    assert ledger.moves, "more is reserved than the limit allows"
+    excess_bytes = -ledger.free_bytes - sum(each.held_bytes for each in index.leaving)
+    idle = [each for each in index.ready.values() if each.is_idle and not each.pinned]
+    assert excess_bytes <= 0 or not idle, "an idle model stays while others need its memory"
 
 
 def _check_index(entries: Mapping[str, ModelEntry], index: EntryIndex) -> None:

@@ -51,8 +51,8 @@ class LoadPlanner:
                 decision.ask_again(now_s + cooling_s)
             elif entry.need.is_open(free, now_s):
                 self._measure(entry, decision)
-            elif self.never_fits(entry, now_s):
-                returned |= self.fail(entry, refusals.never_fits(entry, self._ledger))
+            elif (refusal := self.refusal(entry, now_s)) is not None:
+                returned |= self.fail(entry, refusal)
             elif entry.need.size_bytes <= free:
                 free -= entry.need.size_bytes
                 returned |= self._start(entry, now_s, decision)
@@ -62,7 +62,8 @@ class LoadPlanner:
             elif may_claim and self._eviction.make(entry, free, now_s, is_next=is_next):
                 # Of what is free, all is set aside that the victims will not bring; else a younger
                 # load would take it, and the victims would have gone for too little.
-                free -= min(free, max(0, entry.need.size_bytes - held_bytes(entry.victims)))
+                # Where less than nothing is free, they have brought what is missing, too.
+                free = max(0, free - max(0, entry.need.size_bytes - held_bytes(entry.victims)))
             elif is_next:
                 is_next = False
                 decision.ask_again(self._eviction.next_chance_s(entry, now_s))
@@ -79,14 +80,18 @@ class LoadPlanner:
         # An instance that is there may be growing, and still needs what goes for it.
         return not entry.instances and self._eviction.release(entry)
 
-    def never_fits(self, entry: ModelEntry, now_s: float) -> bool:
-        """Return whether all of the budget would be too little, as far as that is known for good.
+    def refusal(self, entry: ModelEntry, now_s: float) -> ModeldError | None:
+        """Return why all of the budget would be too little, as far as that is known.
 
         While a measurement may still say less, nobody is refused for an estimate.
         """
         if entry.need.is_open(self._ledger.free_bytes, now_s):
-            return False
-        return not self._ledger.can_ever_hold(entry.need.size_bytes)
+            return None
+        if not self._ledger.can_ever_hold(entry.need.size_bytes):
+            return refusals.never_fits(entry, self._ledger)
+        if not self._ledger.can_hold_now(entry.need.size_bytes):
+            return refusals.too_little_left(entry, self._ledger)
+        return None
 
     def _order(self) -> list[ModelEntry]:
         """Return who waits for memory, the next one first.
@@ -97,7 +102,7 @@ class LoadPlanner:
         return sorted(self._index.wanting, key=lambda entry: (entry.claim_rank, entry.waits_rank))
 
     def _fits_beside_pinned(self, entry: ModelEntry) -> bool:
-        return self._ledger.can_ever_hold(entry.need.size_bytes + self._eviction.pinned_bytes())
+        return self._ledger.can_hold_now(entry.need.size_bytes + self._eviction.pinned_bytes())
 
     def _measure(self, entry: ModelEntry, decision: Decision) -> None:
         """Have it measured; it is looked at again afterwards, and nobody else waits for that."""

@@ -15,6 +15,7 @@ from modeld.plugins.guard import described
 from modeld.serving.state.budget import Ledger
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
+from modeld.serving.state.moving_limit import RISE_S
 
 
 def never_fits(entry: ModelEntry, ledger: Ledger) -> ModelExceedsBudgetError:
@@ -25,11 +26,24 @@ def never_fits(entry: ModelEntry, ledger: Ledger) -> ModelExceedsBudgetError:
             f"model {entry.spec.id!r} needs {entry.need.size_bytes >> 20} MiB, and this machine has"
             f" {ledger.capacity.said}; lower the model's context, or take a smaller quantisation"
         )
-    needed, limit = entry.need.size_bytes, ledger.limit_bytes or 0
+    needed, limit = entry.need.size_bytes, ledger.most_bytes or 0
+    allow, advice = "memory_budget_mb less memory_margin_mb allow", "raise the budget"
+    if ledger.moves:
+        allow = "memory_budget_mb (auto) allows on this machine if nothing else runs"
+        advice = "take a smaller quantisation"
     return ModelExceedsBudgetError(
         f"model {entry.spec.id!r} needs {needed >> 20} MiB, {(needed - limit) >> 20} MiB more than"
-        f" the {limit >> 20} MiB that memory_budget_mb less memory_margin_mb allow;"
-        " raise the budget, or lower the model's context"
+        f" the {limit >> 20} MiB that {allow}; {advice}, or lower the model's context"
+    )
+
+
+def too_little_left(entry: ModelEntry, ledger: Ledger) -> BudgetExceededError:
+    """Return the refusal of a model for which other programs leave too little memory now."""
+    return BudgetExceededError(
+        f"model {entry.spec.id!r} needs {entry.need.size_bytes >> 20} MiB, and models may have"
+        f" {(ledger.limit_bytes or 0) >> 20} MiB now ({ledger.said}); end other programs, or try"
+        " again later",
+        retry_after_s=RISE_S,
     )
 
 

@@ -105,7 +105,7 @@ def placement(entry: ModelEntry, ticket: Ticket, *, was_absent: bool) -> PlanOut
 def _refused(entry: ModelEntry, error: ModeldError, ledger: Ledger) -> ModelPlan:
     needed_bytes = entry.need.size_bytes
     is_final = isinstance(error, ModelExceedsBudgetError)
-    limits = [ledger.limit_bytes, ledger.capacity.size_bytes]
+    limits = [ledger.most_bytes, ledger.capacity.size_bytes]
     most = min((limit for limit in limits if limit is not None), default=math.inf)
     return ModelPlan(
         model=entry.spec.id,

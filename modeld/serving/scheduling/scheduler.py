@@ -31,6 +31,7 @@ from modeld.serving.scheduling.forecast import Forecast
 from modeld.serving.scheduling.growth import Growth
 from modeld.serving.scheduling.invariants import check
 from modeld.serving.scheduling.load_planner import LoadPlanner
+from modeld.serving.scheduling.pressure import Pressure
 from modeld.serving.state.budget import Ledger
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
@@ -76,6 +77,7 @@ class ModelScheduler:
         self._expiry = Expiry(self._index)
         self._forecast = Forecast(self._index, ledger, self._eviction)
         self._growth = Growth(self._index, ledger, self._eviction, self._forecast)
+        self._pressure = Pressure(self._index, ledger, self._eviction)
         self._loads = LoadPlanner(self._index, ledger, self._eviction, self._growth)
 
     def join(self, entry: ModelEntry, ticket: Ticket, now_s: float) -> None:
@@ -83,6 +85,7 @@ class ModelScheduler:
 
         Raises:
             ModelExceedsBudgetError: the model can never fit; nobody is evicted for it.
+            BudgetExceededError: other programs leave too little memory for it now.
             LoadFailedError: the model failed lately and is left alone for a while.
             QueueFullError: too many wait already.
         """
@@ -93,8 +96,8 @@ class ModelScheduler:
         wait_s = entry.cooldown.remaining_s(now_s)
         if wait_s > 0:
             raise refusals.cools_down(entry, wait_s)
-        if not entry.instances and self._loads.never_fits(entry, now_s):
-            raise refusals.never_fits(entry, self.ledger)
+        if not entry.instances and (refusal := self._loads.refusal(entry, now_s)) is not None:
+            raise refusal
         if entry.queue.is_empty:
             self._loads.enter(entry)
         try:
@@ -169,8 +172,9 @@ class ModelScheduler:
         The order matters. The dead go first, or a request would be granted to one. Who has expired
         leaves before anybody is claimed, or others would go for those bytes too. What has grown is
         counted before anything is granted or loaded, or its bytes would be taken twice. Grants
-        come before loads, because a model that serves on is busy, and no victim. What is to be
-        closed is looked for last, so that what a load has claimed goes with the same decision.
+        come before loads, because a model that serves on is busy, and no victim. What goes because
+        the limit has fallen goes before loads, which count on it. What is to be closed is looked
+        for last, so that what a load has claimed goes with the same decision.
         """
         decision = Decision()
         self._notice_deaths(now_s, decision)
@@ -179,8 +183,10 @@ class ModelScheduler:
         self._growth.settle(now_s)
         self._eviction.note_contention(now_s)
         self._grant(now_s, decision)
+        self._pressure.relieve()
         while self._index.wanting and self._loads.start(now_s, decision):
             self._grant(now_s, decision)  # what was claimed for them in vain takes requests again
+            self._pressure.relieve()
         self._expiry.ask(now_s, decision)
         self._close_drained(decision)
         self._forget(now_s)

@@ -16,7 +16,8 @@ class Reservation:
 
     def can_grow_to(self, size_bytes: int) -> bool:
         """Return whether the model may hold ``size_bytes`` in all."""
-        return size_bytes - self.size_bytes <= self._ledger.free_bytes
+        # What is held already stays held, also where the limit has fallen below it.
+        return size_bytes - self.size_bytes <= max(0, self._ledger.free_bytes)
 
     def grow_to(self, size_bytes: int) -> None:
         """Count the larger of what was reserved and ``size_bytes``.
@@ -38,26 +39,56 @@ class Ledger:
     """All reservations under one limit in bytes; ``None`` is unlimited.
 
     ``held_bytes`` is their sum. ``capacity`` is what the machine has: no reservation is larger,
-    whatever the limit.
+    whatever the limit. A limit may move with what other programs use; then ``most_bytes`` is the
+    highest that it may become, and ``said`` is how it came about. What is held when it falls stays
+    held: the ledger is over its limit until enough was released.
     """
 
-    def __init__(self, limit_bytes: int | None, capacity: Capacity = UNKNOWN) -> None:
+    def __init__(
+        self,
+        limit_bytes: int | None,
+        capacity: Capacity = UNKNOWN,
+        *,
+        most_bytes: int | None = None,
+        said: str = "",
+    ) -> None:
         self.limit_bytes = limit_bytes
         self.capacity = capacity
+        self.moves = most_bytes is not None
+        self.most_bytes = limit_bytes if most_bytes is None else most_bytes
+        self.said = said
         self.held_bytes = 0
         self._reservations: set[Reservation] = set()
 
     @property
     def free_bytes(self) -> float:
-        """Return what may still be reserved, in bytes; infinite where there is no limit."""
+        """Return what may still be reserved, in bytes; infinite where there is no limit.
+
+        Below 0 it is what must be released before anything is free.
+        """
         if self.limit_bytes is None:
             return float("inf")
         return self.limit_bytes - self.held_bytes
 
     def can_ever_hold(self, size_bytes: int) -> bool:
-        """Return whether ``size_bytes`` would fit if nothing else were held."""
-        limits = (self.limit_bytes, self.capacity.size_bytes)
+        """Return whether ``size_bytes`` would fit if nothing else were held, by anybody."""
+        limits = (self.most_bytes, self.capacity.size_bytes)
         return all(limit is None or size_bytes <= limit for limit in limits)
+
+    def can_hold_now(self, size_bytes: int) -> bool:
+        """Return whether ``size_bytes`` would fit under the present limit alone."""
+        is_within = self.limit_bytes is None or size_bytes <= self.limit_bytes
+        return is_within and self.can_ever_hold(size_bytes)
+
+    def move_limit(self, limit_bytes: int, said: str) -> None:
+        """Let another limit count from now on.
+
+        Raises:
+            ValueError: the limit was not made to move, or would be more than it may become.
+        """
+        if not self.moves or self.most_bytes is None or limit_bytes > self.most_bytes:
+            raise ValueError(f"a limit of {self.most_bytes} bytes cannot become {limit_bytes}")
+        self.limit_bytes, self.said = limit_bytes, said
 
     def reserve(self, owner: str, size_bytes: int) -> Reservation:
         """Hold bytes for ``owner``.

@@ -39,6 +39,7 @@ declare namespace Api {
     instances: Instance[];
     instances_total: number;
     budget_mb: number;
+    budget_origin: string;
     held_mb: number;
     margin_mb: number;
     error?: string;

@@ -25,7 +25,7 @@ from modeld_llama_cpp import capabilities
 from modeld_llama_cpp.doctor import findings
 from modeld_llama_cpp.options import LlamaOptions
 from modeld_llama_cpp.sampling.llama_sampling import LlamaSampling
-from modeld_llama_cpp.sizing import context_size, estimate, families
+from modeld_llama_cpp.sizing import context_size, estimate, families, gpu_libraries
 from modeld_llama_cpp.sizing.model_shape import ModelShape, shape_of
 
 
@@ -40,6 +40,10 @@ class LlamaCpp(Backend):
         "modeld_llama_cpp.engine.engine",
         "modeld_llama_cpp.embedding.engine",
     )
+
+    def uses_gpus(self) -> bool:
+        """Return whether the build has a library for GPUs beside it."""
+        return gpu_libraries.is_there()
 
     def can_load(self, spec: ModelSpec) -> bool:
         """Return whether it is a GGUF model that writes text or makes vectors of it."""

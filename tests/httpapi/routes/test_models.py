@@ -13,7 +13,7 @@ from starlette.requests import Request
 from modeld.errors import ModelExceedsBudgetError
 from modeld.httpapi.exchange.json_response import LongDocument
 from modeld.httpapi.routes import model_list, models
-from modeld.values import ModelSpec
+from modeld.values import Fit, ModelSpec
 from tests.support.http.fake_service import FakeService, ask, make_app
 
 GOOD = ModelSpec(
@@ -163,7 +163,10 @@ def test_an_item_has_the_members_that_are_described() -> None:
         preset_of="d",
         projector="/models/p.gguf",
     )
-    assert set(model_list.item_of(full)) == set(model_list.ModelItem.model_fields)
+    full = replace(full, need_bytes=(3 << 20) + 1, fit=Fit.NEVER, short_by_bytes=1)
+    item = model_list.item_of(full)
+    assert set(item) == set(model_list.ModelItem.model_fields)
+    assert (item["need_mb"], item["fit"], item["short_by_mb"]) == (4, "never", 1)
 
 
 def test_refreshing_looks_again_and_lists() -> None:

@@ -51,6 +51,7 @@ BUSY = ServiceStatus(
     loads_total=5,
     evictions_total=4,
     uptime_s=1.5,
+    budget_origin="auto: others use the rest",
     warm_workers=1,
     error="the models folder is gone",
     prompt_tokens_total=60,
@@ -76,6 +77,7 @@ def test_the_status_has_every_field_under_its_name() -> None:
     assert document == {
         "state": "running",
         "budget_mb": 100,
+        "budget_origin": "auto: others use the rest",
         "held_mb": 3,
         "used_est_mb": 3,
         "margin_mb": 10,
@@ -164,6 +166,11 @@ def test_no_error_and_no_limit_are_told_apart_from_an_error_and_a_limit() -> Non
     assert "error" not in document
     assert document["budget_mb"] == 0
     assert document["instances"] == []
+
+
+def test_a_budget_of_which_nothing_is_left_is_told_apart_from_none() -> None:
+    assert status_of(replace(BUSY, budget_bytes=0))["budget_mb"] == 1
+    assert status_of(replace(BUSY, budget_bytes=None))["budget_mb"] == 0
 
 
 def test_memory_is_rounded_up() -> None:

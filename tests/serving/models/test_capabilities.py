@@ -6,12 +6,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from modeld import Backend, Engine, EngineHost, ModelSpec, Options, Settings, hookimpl
 from modeld.capabilities import Capability
 from modeld.errors import LoadFailedError, ModeldError, NotSupportedError
 from modeld.plugins.host import PluginHost
 from modeld.serving.models.capabilities import capabilities, context, described
+from modeld.values import Fit
 
 SPEC = ModelSpec(id="a", name="a", path="/a", format="toy", capabilities=("magic",), context=1)
 
@@ -52,10 +54,38 @@ class Plugin:
         return [self._backend]
 
 
-def listed(backend: Backend, spec: ModelSpec = SPEC) -> ModelSpec:
+def listed(backend: Backend, spec: ModelSpec = SPEC, most_bytes: int | None = None) -> ModelSpec:
     settings = Settings()
     plugins = PluginHost.discover(settings, {"toy-plugin": Plugin(backend)})
-    return described(spec, settings=settings, plugins=plugins)
+    return described(spec, settings=settings, plugins=plugins, most_bytes=most_bytes)
+
+
+@pytest.mark.parametrize(
+    ("most_bytes", "fit", "short_by_bytes"),
+    [
+        (None, Fit.FITS, 0),
+        (200, Fit.FITS, 0),
+        (199, Fit.ALONE, 0),
+        (100, Fit.ALONE, 0),
+        (99, Fit.NEVER, 1),
+        (0, Fit.NEVER, 100),
+    ],
+)
+def test_a_model_is_listed_with_how_it_fits_into_the_budget(
+    most_bytes: int | None, fit: Fit, short_by_bytes: int
+) -> None:
+    found = listed(Toy(), replace(SPEC, size_bytes=100), most_bytes)
+    assert (found.need_bytes, found.fit, found.short_by_bytes) == (100, fit, short_by_bytes)
+
+
+def test_of_a_model_that_cannot_be_estimated_no_fit_is_said_and_all_else_is() -> None:
+    class Vague(Toy):
+        def estimate(self, spec: ModelSpec, options: Options) -> Any:
+            raise KeyError("block_count")
+
+    found = listed(Vague(), replace(SPEC, need_bytes=1, fit=Fit.FITS, short_by_bytes=1))
+    assert (found.need_bytes, found.fit, found.short_by_bytes) == (None, None, 0)
+    assert found.capabilities == ("text",)
 
 
 def test_a_model_is_listed_with_what_its_backend_says() -> None:

@@ -86,6 +86,36 @@ def test_what_may_ever_fit_does_not_depend_on_what_is_held_now() -> None:
     assert not ledger.can_ever_hold(101)
 
 
+def test_a_limit_that_falls_takes_nothing_away_and_gives_nothing_out() -> None:
+    ledger = Ledger(100, most_bytes=120)
+    reservation = ledger.reserve("a", 80)
+
+    ledger.move_limit(50, "others use the rest")
+
+    assert (ledger.held_bytes, ledger.free_bytes) == (80, -30)
+    reservation.grow_to(80)
+    with pytest.raises(ValueError, match="a cannot grow to 81 bytes"):
+        reservation.grow_to(81)
+    with pytest.raises(ValueError, match="0 bytes for b"):
+        ledger.reserve("b", 0)
+    reservation.release()
+    assert ledger.free_bytes == 50
+
+
+def test_what_fits_now_is_less_than_what_may_ever_fit() -> None:
+    ledger = Ledger(100, most_bytes=120)
+    ledger.move_limit(50, "others use the rest")
+
+    assert [ledger.can_hold_now(size) for size in (50, 51, 121)] == [True, False, False]
+    assert [ledger.can_ever_hold(size) for size in (51, 120, 121)] == [True, True, False]
+
+
+@pytest.mark.parametrize("ledger", [Ledger(100), Ledger(None), Ledger(50, most_bytes=100)])
+def test_a_limit_moves_only_where_it_was_made_to_and_as_far(ledger: Ledger) -> None:
+    with pytest.raises(ValueError, match="cannot become 101"):
+        ledger.move_limit(101, "a mistake")
+
+
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 60)), max_size=40))
 def test_held_and_free_bytes_are_always_the_whole_limit(steps: list[tuple[bool, int]]) -> None:
     ledger = Ledger(100)

@@ -21,6 +21,16 @@ NO_LIMIT = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 GIB = 1 << 30
 MIB = 1 << 20
 
+MEMINFO = """\
+MemTotal:       16777216 kB
+MemFree:         1000000 kB
+MemAvailable:    8388608 kB
+SwapTotal:       4194304 kB
+SwapFree:        4194304 kB
+CommitLimit:     9437184 kB
+Committed_AS:    8388608 kB
+"""
+
 
 def machine(root: Path, files: Mapping[str, str] | None = None, **fields: Any) -> Machine:
     """Return a machine with these files, no limits, four processors and plenty of disk."""
@@ -34,8 +44,21 @@ def machine(root: Path, files: Mapping[str, str] | None = None, **fields: Any) -
         "allowed_cpus": lambda: range(4),
         "disk": lambda _: (100 * GIB, 50 * GIB, 50 * GIB),
         "now_unix": lambda: 1_800_000_000.0,
+        "nvidia": lambda: None,
     } | fields
     return Machine(root=root, **fields)
+
+
+def a_gpu(root: Path, number: int, driver: str, **files: int) -> Machine:
+    """Return a machine with 16 GiB and a GPU; ``files`` are beside its driver."""
+    device = root / f"sys/class/drm/renderD{number}/device"
+    device.mkdir(parents=True)
+    (device / "driver").symlink_to(f"../../bus/pci/drivers/{driver}")
+    for name, text in files.items():
+        (device / name).write_text(f"{text}\n")
+    (root / "dev/dri").mkdir(parents=True, exist_ok=True)
+    (root / f"dev/dri/renderD{number}").touch()
+    return machine(root, {"/proc/meminfo": MEMINFO})
 
 
 def limits(**soft_and_hard: tuple[int, int]) -> Any:

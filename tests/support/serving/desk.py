@@ -36,6 +36,7 @@ class Desk:
         loop: asyncio.AbstractEventLoop,
         *,
         budget_mb: int | None = None,
+        moves: bool = False,
         min_residence_s: float = 0.0,
         max_overtake_s: float = 10.0,
         policy: EvictionPolicy | None = None,
@@ -46,6 +47,7 @@ class Desk:
         self._tickets: list[Ticket] = []
         self.scheduler = a_scheduler(
             budget_mb=budget_mb,
+            moves=moves,
             min_residence_s=min_residence_s,
             max_overtake_s=max_overtake_s,
             policy=policy,
@@ -97,6 +99,11 @@ class Desk:
         decision = self.scheduler.decide(self.clock.now_s)
         self.scheduler.check()
         return Told(decision)
+
+    def limit(self, limit_mb: int) -> Told:
+        """Have the limit move, as other programs take memory or give it back."""
+        self.scheduler.ledger.move_limit(limit_mb * MIB, "others use the rest")
+        return self.decide()
 
     def loaded(self, entry: ModelEntry, *, held_mb: int = 0, slots: int | None = None) -> Told:
         """End the load under way well."""

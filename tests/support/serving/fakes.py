@@ -178,12 +178,15 @@ def an_entry(
 def a_scheduler(
     *,
     budget_mb: int | None = None,
+    moves: bool = False,
     min_residence_s: float = 0.0,
     max_overtake_s: float = 10.0,
     policy: EvictionPolicy | None = None,
 ) -> ModelScheduler:
+    """Return a scheduler whose budget, if it ``moves``, is what it may be at most."""
+    limit_bytes = budget_mb * MIB if budget_mb is not None else None
     return ModelScheduler(
-        Ledger(budget_mb * MIB if budget_mb is not None else None),
+        Ledger(limit_bytes, most_bytes=limit_bytes if moves else None),
         policy or Oldest(),
         min_residence_s=min_residence_s,
         max_overtake_s=max_overtake_s,

@@ -119,7 +119,7 @@ function MemoryPanel({ app, state, status }) {
     <section class="panel" aria-labelledby="memory-title">
       <div class="panel-title">
         <h2 id="memory-title">Memory</h2>
-        <span class="muted">
+        <span class="muted" title=${status.budget_origin}>
           <b>${mib(use.usedMib)}</b> held of ${use.budgetMib === null ? "an unlimited budget" : mib(use.budgetMib)}
         </span>
       </div>

@@ -96,6 +96,7 @@ export class MockWorld {
       instances,
       instances_total: instances.length,
       budget_mb: BUDGET_MB,
+      budget_origin: "memory_budget_mb",
       held_mb: this.#held(),
       margin_mb: MARGIN_MB,
       loads_total: actors.reduce((sum, { loads }) => sum + loads, 0),

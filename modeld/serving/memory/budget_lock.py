@@ -30,7 +30,9 @@ log = logging.getLogger("modeld.budget")
 
 
 class BudgetLock:
-    """Held by a service that keeps a budget, from its start until all its memory is free.
+    """Held by a service that has a number for a budget, from its start until its memory is free.
+
+    One whose budget is ``auto`` needs none: it sees what others hold, and keeps to what they leave.
 
     The file is of this user and this machine, in the folder ``XDG_RUNTIME_DIR`` or in ``/tmp``. So
     it needs no home that can be written to, and other users can neither hold it nor be kept out.
@@ -72,11 +74,16 @@ class BudgetLock:
             self._file = None
 
     def _paths(self) -> Iterator[Path]:
-        name = f"modeld-{os.geteuid()}.lock"
-        if runtime := self._machine.environ.get("XDG_RUNTIME_DIR"):
-            yield Path(runtime) / name
-        for folder in _FOLDERS:
-            yield self._machine.path(folder) / name
+        for folder in folders(self._machine):
+            yield folder / f"modeld-{os.geteuid()}.lock"
+
+
+def folders(machine: Machine) -> Iterator[Path]:
+    """Yield where processes of one user on one machine may find each other."""
+    if runtime := machine.environ.get("XDG_RUNTIME_DIR"):
+        yield Path(runtime)
+    for folder in _FOLDERS:
+        yield machine.path(folder)
 
 
 _held: Final[WeakSet[BudgetLock]] = WeakSet()

@@ -18,7 +18,7 @@ import pytest
 from modeld import Settings
 from modeld.errors import ConfigurationError, StartError
 from modeld.machine.files import Machine
-from modeld.serving.budget_lock import BudgetLock
+from modeld.serving.memory.budget_lock import BudgetLock
 from tests.support.serving.counter import Counter, a_counter, a_shelf
 
 BUDGET = Settings(memory_budget_mb=100)
@@ -27,7 +27,7 @@ HOLD = """
 import os, sys
 from modeld import Settings
 from modeld.machine.files import Machine
-from modeld.serving.budget_lock import BudgetLock
+from modeld.serving.memory.budget_lock import BudgetLock
 lock = BudgetLock(Settings(memory_budget_mb=100), Machine())
 lock.acquire()
 """

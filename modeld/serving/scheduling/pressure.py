@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Models that go because other programs have taken the memory. Decides only, for the scheduler."""
+
+from __future__ import annotations
+
+from modeld.serving.scheduling.entry_index import EntryIndex
+from modeld.serving.scheduling.eviction import EvictionPlanner, held_bytes
+from modeld.serving.state.budget import Ledger
+
+
+class Pressure:
+    """Has idle models evicted while more is held than the limit, which has fallen, allows.
+
+    Busy models, pinned ones and loads under way keep what they have. They go on, and the busy ones
+    are looked at again as soon as they are idle.
+    """
+
+    def __init__(self, index: EntryIndex, ledger: Ledger, eviction: EvictionPlanner) -> None:
+        self._index = index
+        self._ledger = ledger
+        self._eviction = eviction
+
+    def relieve(self) -> None:
+        """Evict as many idle models as hold what is too much, beside those that leave anyway."""
+        if self._ledger.free_bytes >= 0:
+            return
+        excess_bytes = int(-self._ledger.free_bytes) - held_bytes(self._index.leaving)
+        if excess_bytes > 0:
+            self._eviction.relieve(excess_bytes)
