@@ -114,6 +114,8 @@ class SourceWatch:
             stop.set()
             await asyncio.wait({watching}, timeout=END_LIMIT_S)
         if watching.done() and not watching.cancelled() and (fault := watching.exception()):
+            if isinstance(fault, FileNotFoundError):  # it has gone since it was looked at
+                return
             log.warning("source %s is not watched, requests look instead: %s", source.name, fault)
             await asyncio.Event().wait()
 

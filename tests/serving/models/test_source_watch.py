@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,6 +146,27 @@ def test_where_the_kernel_watches_no_more_requests_look(
     assert caplog.messages == [
         "source files is not watched, requests look instead: it has 1 folders, and 0 are the most"
     ]
+
+
+def test_a_folder_that_goes_while_the_watch_begins_is_looked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch, begun = source_watch._watch, []
+
+    def watch_later(paths: Collection[str], *others: Any) -> None:
+        begun.append(paths)
+        if len(begun) == 1:
+            raise FileNotFoundError("gone")
+        watch(paths, *others)
+
+    monkeypatch.setattr(source_watch, "_watch", watch_later)
+
+    async def main() -> None:
+        async with watching([WatchedFiles(tmp_path, [str(tmp_path)])]) as asked:
+            assert await asked.next() == "files"
+
+    asyncio.run(main())
+    assert len(begun) == 2
 
 
 def test_models_come_change_and_go_without_a_request(tmp_path: Path) -> None:
