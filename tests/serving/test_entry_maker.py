@@ -12,7 +12,7 @@ from typing import ClassVar
 import pytest
 from msgspec.structs import replace
 
-from modeld import Done, MemoryEstimate, ModelSpec, Options
+from modeld import Done, ModelSpec, Options
 from modeld.errors import DrainingError, InvalidRequestError, LoadFailedError
 from modeld.serving import entry_maker
 from modeld.serving.state.model_entry import ModelEntry
@@ -38,14 +38,15 @@ class Disk:
 @contextmanager
 def a_disk(counter: Counter, model: str = "a") -> Iterator[Disk]:
     """Yield a disk on which there is what the options of ``model`` name."""
-    disk, estimate = Disk(), counter.backend.estimate
+    disk, maker = Disk(), counter.service._entries._maker
+    make = maker._make
 
-    def looking(spec: ModelSpec, options: Options) -> MemoryEstimate:
+    def looking(spec: ModelSpec) -> ModelEntry:
         if spec.id == model:
             disk.look(spec.id)
-        return estimate(spec, options)
+        return make(spec)
 
-    counter.backend.estimate = looking  # type: ignore[method-assign]
+    maker._make = looking  # type: ignore[method-assign]
     try:
         yield disk
     finally:
