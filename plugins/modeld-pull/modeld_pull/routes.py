@@ -77,20 +77,26 @@ class PullRoutes:
                     type: boolean
                     default: false
                     description: go on when the client leaves; without `stream`, respond at once
-              example: {source: owner/name-GGUF, file: Q4_K_M, stream: true}
+              examples:
+                one: {value: {source: owner/name-GGUF, file: Q4_K_M, stream: true}}
         responses:
           200:
             description: It is over; in a stream, how far it is
             content:
               application/json:
                 schema: {type: object, description: as GET /models/pulls lists it}
+                example: {id: '1', source: owner/name-GGUF, status: done}
               application/x-ndjson:
-                schema: {type: string, description: such an object in each line}
+                schema: {type: object, description: one in each line, as GET /models/pulls lists it}
+                example: |
+                  {"id": "1", "source": "owner/name-GGUF", "status": "downloading"}
+                  {"id": "1", "source": "owner/name-GGUF", "status": "done"}
           202:
             description: It goes on by itself
             content:
               application/json:
                 schema: {type: object, description: as GET /models/pulls lists it}
+                example: {id: '1', source: owner/name-GGUF, status: resolving}
         """
         self._check_allowed()
         body = await read_body(request)
@@ -155,6 +161,16 @@ class PullRoutes:
                     detail: {type: string, description: what it waits for}
                     models: {type: array, items: {type: string}, description: ids of what has come}
                     error: {type: [object, 'null'], description: why it failed}
+                example:
+                  id: '1'
+                  source: owner/name-GGUF:Q4_K_M
+                  status: downloading
+                  file: name-Q4_K_M.gguf
+                  completed_bytes: 1048576
+                  total_bytes: 144811456
+                  detail: ''
+                  models: []
+                  error: null
         """
         self._check_allowed()
         return JSONResponse(
