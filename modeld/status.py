@@ -26,6 +26,7 @@ class EvictionReason(StrEnum):
     UNLOAD_REQUESTED = "unload_requested"
     FILE_CHANGED = "file_changed"
     FILE_REMOVED = "file_removed"
+    SETTINGS_CHANGED = "settings_changed"
     WORKER_EXITED = "worker_exited"
     SHUTDOWN = "shutdown"
 

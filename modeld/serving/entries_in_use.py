@@ -8,6 +8,7 @@ import logging
 import math
 from collections.abc import Callable
 from fnmatch import fnmatchcase
+from functools import partial
 
 from modeld.errors import (
     BackendUnavailableError,
@@ -29,7 +30,7 @@ from modeld.serving.models.registry import Registry
 from modeld.serving.pool import Pool
 from modeld.serving.state.memory_need import MemoryNeed
 from modeld.serving.state.model_entry import ModelEntry
-from modeld.settings import Settings
+from modeld.settings import ModelOptions, Settings
 from modeld.status import EvictionReason
 from modeld.values import ModelSpec, Options, named
 
@@ -58,6 +59,7 @@ class EntriesInUse:
         self._entries = pool.scheduler.entries
         self._capacity = capacity
         self._asked: dict[str, str] = {}
+        self._stale: set[str] = set()
         self._maker = EntryMaker(self._new, self._note_hang)
 
     def close(self) -> None:
@@ -80,12 +82,52 @@ class EntriesInUse:
             check_open()
             spec = await (self._named(model) if model else self._unnamed())
             entry = self._entries.get(spec.id)
-            if entry is not None and entry.spec.version == spec.version:
+            is_current = entry is not None and entry.spec.version == spec.version
+            if entry is not None and is_current and spec.id not in self._stale:
                 return entry
+            settings = self._settings
             made = await self._maker.make(spec)
-            # A scan meanwhile may have found another file, and older ones must not come back.
-            if self._registry.known(spec.id).version == made.spec.version:
+            # Meanwhile a scan may have found another file, and the settings may be others: what is
+            # older must not come back.
+            is_current = self._registry.known(spec.id).version == made.spec.version
+            if is_current and self._settings is settings:
                 return self._put(made)
+
+    async def reconfigure(self, settings: Settings) -> None:
+        """Go by other settings. Models whose options or backend are others now are renewed.
+
+        What runs on one of those goes on with what it has; who waits gets the new one.
+        """
+        self._settings = settings
+        self._maker.forget()
+        for entry in list(self._entries.values()):
+            entry.queue.max_depth = settings.max_queue_depth
+            entry.max_idle_s = self._max_idle_s(entry.options)
+        self._pool.reconsider()
+        entries = list(self._entries.values())
+        looking = asyncio.wrap_future(submit(partial(self._outdated, entries)))
+        # Where a backend hangs, each model is looked at when it is asked for.
+        outdated = looking.result() if await in_time(looking) else []
+        self._stale = {entry.spec.id for entry in (outdated if looking.done() else entries)}
+        for entry in outdated:
+            try:
+                self._put(await self._maker.make(entry.spec))
+            except ModeldError as exc:  # told to who waits now, and to who asks next
+                entry.queue.fail(exc)
+                self._pool.drain(entry, EvictionReason.SETTINGS_CHANGED)
+
+    def _outdated(self, entries: list[ModelEntry]) -> list[ModelEntry]:
+        """Return those of models that the settings want served in another way."""
+        return [entry for entry in entries if self._is_outdated(entry)]
+
+    def _is_outdated(self, entry: ModelEntry) -> bool:
+        try:
+            backend = self._plugins.choose_backend(entry.spec)
+            return backend is not entry.backend or entry.options != options_of(
+                entry.spec, self._settings.models, backend
+            )
+        except ModeldError:
+            return True
 
     def drop_vanished(self) -> None:
         """Let go of the models that no source has any more, or whose file cannot be used now."""
@@ -112,13 +154,16 @@ class EntriesInUse:
         usable = self._registry.usable
         return self._settings.default_model or (usable[0] if len(usable) == 1 else "")
 
-    async def check_options(self) -> None:
+    async def check_options(self, settings: Settings | None = None) -> None:
         """Check the options of all models; where a disk does not answer, each when it is used.
+
+        They are those of other ``settings`` than the present ones, if there are some.
 
         Raises:
             ConfigurationError: an option in the settings is wrong for a model that was found.
         """
-        checking = asyncio.wrap_future(submit(self._check_options))
+        rows = (settings or self._settings).models
+        checking = asyncio.wrap_future(submit(partial(self._check_options, rows)))
         try:
             if await in_time(checking):
                 checking.result()
@@ -168,6 +213,10 @@ class EntriesInUse:
         elif entry.spec.version != made.spec.version:
             entry.renew(made)
             self._pool.drain(entry, EvictionReason.FILE_CHANGED)
+        elif entry.options != made.options or entry.backend is not made.backend:
+            entry.renew(made)
+            self._pool.drain(entry, EvictionReason.SETTINGS_CHANGED)
+        self._stale.discard(made.spec.id)
         return entry
 
     async def _named(self, model: str) -> ModelSpec:
@@ -224,15 +273,15 @@ class EntriesInUse:
         own_s, shared_s = options.max_idle_s, self._settings.max_idle_s
         return (shared_s if own_s is None else own_s) or math.inf
 
-    def _check_options(self) -> None:
+    def _check_options(self, rows: ModelOptions) -> None:
         for spec in self._registry.specs():
             if spec.problem is None and self._plugins.backends:
                 try:
-                    backend = self._plugins.choose_backend(spec)
+                    backend = self._plugins.choose_backend(spec, rows)
                 except BackendUnavailableError:
                     continue
                 try:
-                    options_of(spec, self._settings.models, backend)
+                    options_of(spec, rows, backend)
                 except LoadFailedError as exc:  # the backend's fault, and no setting's
                     self._plugins.faults.note("backend", backend.name, exc.message, exc)
                 except InvalidModelError:  # its source's fault, which the model's problem tells

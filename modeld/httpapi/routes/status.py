@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from pydantic import BaseModel, Field
@@ -67,6 +67,9 @@ class StatusDocument(BaseModel):
     margin_mb: int = Field(description="part of the budget that is kept free")
     error: str | None = Field(None, description="what is wrong now; absent if nothing")
     last_error: str | None = Field(None, description="the latest failure of any model")
+    settings_error: str | None = Field(
+        None, description="why settings that were read again are not used; absent if they are"
+    )
     loads_total: int
     evictions_total: int
     prompt_tokens_total: int = Field(description="tokens of all models' prompts since the start")
@@ -119,8 +122,11 @@ _EXAMPLE = {
 class Status:
     """Serves ``GET /status``."""
 
-    def __init__(self, service: ModelService) -> None:
+    def __init__(
+        self, service: ModelService, settings_error: Callable[[], str | None] = lambda: None
+    ) -> None:
         self._service = service
+        self._settings_error = settings_error
 
     async def show(self, request: Request) -> Response:
         """Respond with a snapshot, with one page of the models that have a state."""
@@ -128,7 +134,7 @@ class Status:
         status = await self._service.status()
         later = [instance for instance in status.instances if instance.model_id > after]
         later.sort(key=lambda instance: instance.model_id)
-        return document(_document(status, later[:limit]))
+        return document(_document(status, later[:limit], self._settings_error()))
 
     def operations(self) -> tuple[Operation, ...]:
         """Return the one row of the route table."""
@@ -177,7 +183,9 @@ def _limit(request: Request) -> int:
     return int(text)
 
 
-def _document(status: ServiceStatus, page: Sequence[InstanceStatus]) -> StatusDocument:
+def _document(
+    status: ServiceStatus, page: Sequence[InstanceStatus], settings_error: str | None
+) -> StatusDocument:
     states = [instance.state for instance in status.instances]
     return StatusDocument(
         state=status.state,
@@ -189,6 +197,7 @@ def _document(status: ServiceStatus, page: Sequence[InstanceStatus]) -> StatusDo
         margin_mb=_mib(status.margin_bytes),
         error=status.error,
         last_error=status.last_error,
+        settings_error=settings_error,
         loads_total=status.loads_total,
         evictions_total=status.evictions_total,
         prompt_tokens_total=status.prompt_tokens_total,

@@ -327,9 +327,10 @@ class Registry:
         if index is self._index:
             self.on_scanned()  # some may turn out to be of no use
         else:
-            self._describing_again = _task(self._describe_again())
+            self._describing_again = _task(self.describe_again())
 
-    async def _describe_again(self) -> None:
+    async def describe_again(self) -> None:
+        """Ask the backends again what the models can be asked for."""
         async with self._indexing:
             await self._describe(self._index)
         self.on_scanned()
