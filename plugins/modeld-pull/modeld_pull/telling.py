@@ -11,6 +11,7 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from modeld.errors import ClientTooSlowError
 from modeld.json_text import json_line
 from modeld_pull.body import document_of, failure_of
 from modeld_pull.job import Job
@@ -38,6 +39,7 @@ class Following(Response):
 
         Raises:
             ModeldError: the pull has failed, and nothing was sent yet.
+            ClientTooSlowError: the client takes nothing any more.
         """
         with self._job.watched() as changed:
             telling = asyncio.ensure_future(self._tell(changed, send))
@@ -65,10 +67,17 @@ class Following(Response):
             return
         await self._send_start(NDJSON, send)
         async for line in _lines(job, changed):
-            async with asyncio.timeout(self._write_timeout_s):
-                message = {"type": "http.response.body", "body": line, "more_body": True}
-                await send(message)
+            await self._send_in_time({"body": line, "more_body": True}, send)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _send_in_time(self, message: dict[str, object], send: Send) -> None:
+        try:
+            async with asyncio.timeout(self._write_timeout_s):
+                await send({"type": "http.response.body", **message})
+        except TimeoutError as exc:
+            raise ClientTooSlowError(
+                f"the client has taken nothing for {self._write_timeout_s:g} s"
+            ) from exc
 
     async def _send_start(self, media_type: str, send: Send) -> None:
         headers = {"Content-Type": media_type, **UNCACHED}
