@@ -64,6 +64,12 @@ class ConfigurationError(ModeldError):
     code = "configuration_error"
 
 
+class InvalidSettingsError(ConfigurationError):
+    """The settings that were read again cannot be used; the server goes on with those before."""
+
+    code = "invalid_settings"
+
+
 class StartError(ModeldError):
     """The server could not start, although its settings are sound (a port is taken, say)."""
 

@@ -10,6 +10,7 @@ from modeld.errors import ModelNotFoundError, NotSupportedError
 from modeld.model_names import ModelNames, said_of_several
 from modeld.requests import AnyUnaryRequest, GenerateRequest, KeepAliveSeconds
 from modeld.responses import AnyUnaryResponse, Chunk
+from modeld.settings import Settings
 from modeld.status import ModelPlan, Readiness, ServiceStatus
 from modeld.values import ModelSpec, PluginStatus
 
@@ -76,6 +77,15 @@ class ModelService(ABC):
     @abstractmethod
     async def refresh(self) -> Sequence[ModelSpec]:
         """Look into all sources again and return what :meth:`models` does."""
+
+    async def reconfigure(self, settings: Settings) -> None:  # noqa: ARG002
+        """Go on with other settings; what runs is not lost, and what needs a restart is as before.
+
+        Raises:
+            ConfigurationError: they cannot be used; nothing has changed.
+            NotSupportedError: this service takes over none, as by default.
+        """
+        raise NotSupportedError("this service takes its settings at its start only")
 
     @abstractmethod
     async def load(self, model: str, *, keep_alive_s: KeepAliveSeconds | None = None) -> None:

@@ -27,6 +27,7 @@ class EvictionReason(StrEnum):
     FILE_CHANGED = "file_changed"
     FILE_REMOVED = "file_removed"
     MEMORY_PRESSURE = "memory_pressure"
+    SETTINGS_CHANGED = "settings_changed"
     WORKER_EXITED = "worker_exited"
     SHUTDOWN = "shutdown"
 

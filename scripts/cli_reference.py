@@ -30,7 +30,8 @@ from that variable or from the file that `--config` names. This page is written 
 `scripts/cli_reference.py` from the commands themselves.
 
 Commands that [plugins](plugins.md) bring stand after the built-in ones. `modeld bench` is one:
-[Measuring](../how-to/benchmarking.md) says how it is installed.
+[Measuring](../how-to/benchmarking.md) says how it is installed. `modeld pull` is another:
+[Pulling models](../how-to/pulling.md).
 """
 
 _EXITS: Final[Mapping[ExitCode, str]] = {

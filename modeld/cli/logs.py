@@ -97,9 +97,14 @@ def configure(settings: Settings, stream: TextIO) -> None:
     handler.setFormatter(JsonFormatter() if settings.log_format == "json" else ConsoleFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(_OTHERS[settings.log_level])
-    logging.getLogger("modeld").setLevel(_OURS[settings.log_level])
+    set_level(settings.log_level)
     logging.captureWarnings(capture=True)
+
+
+def set_level(level: str) -> None:
+    """Let what is logged be as much as the setting ``log_level`` says."""
+    logging.getLogger().setLevel(_OTHERS[level])
+    logging.getLogger("modeld").setLevel(_OURS[level])
 
 
 def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:

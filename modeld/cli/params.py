@@ -190,6 +190,17 @@ def resolved(given: Mapping[str, Any]) -> Resolved:
     return resolve(flags, os.environ, given.get(_CONFIG), find_tables if found is None else found)
 
 
+def reader(given: Mapping[str, Any], result: Resolved) -> Callable[[], Settings]:
+    """Return what reads the settings anew, as a command has read them at its start.
+
+    The command line is the same then, and so is the environment; the file may be another.
+    """
+    rows = [*TABLE, *(row for table in result.tables.tables for row in table.rows)]
+    flags = {row.key: given[name] for row in rows if given.get(name := _parameter(row)) is not None}
+    environ, config = dict(os.environ), given.get(_CONFIG)
+    return lambda: resolve(flags, environ, config, find_tables).settings
+
+
 def as_yaml(result: Resolved) -> Iterable[str]:
     """Yield every setting as a line of a settings file, with its origin as a comment.
 

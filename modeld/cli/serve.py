@@ -17,7 +17,7 @@ import click
 
 from modeld.cli import logs
 from modeld.cli.output import OutputError
-from modeld.cli.params import SettingsCommand, as_yaml, resolved, settings_options
+from modeld.cli.params import SettingsCommand, as_yaml, reader, resolved, settings_options
 from modeld.plugins.host import PluginHost
 from modeld.settings import Settings
 
@@ -41,6 +41,7 @@ def command(*, show_config: bool, **given: Any) -> int:
     wins over the variable, that over the file, that over the default.
 
     The first signal lets running requests finish while new ones are refused; the second ends them.
+    SIGHUP to a server without a terminal reads the settings file again.
     Exit codes: 0 stopped as asked, 1 stopped by force, 2 wrong settings, 3 could not start (the
     port is taken, for example), 70 a fault of modeld.
 
@@ -69,8 +70,16 @@ def command(*, show_config: bool, **given: Any) -> int:
             "no backend is installed, or all are blocked or broken (`modeld plugins` tells), so no"
             " model can be loaded; for GGUF models: pip install modeld[llama]"
         )
-    app = create_app(settings, plugins, trusted_hosts=trusted)
-    return serve(app, settings, announce=_announcer(settings, app), notify=plugins.notify)
+    read = reader(given, result)
+    app = create_app(settings, plugins, trusted_hosts=trusted, read=read)
+    app.reloading.on_change = lambda changed: logs.set_level(changed.log_level)
+    return serve(
+        app,
+        settings,
+        announce=_announcer(settings, app),
+        notify=plugins.notify,
+        reload=app.reloading.reload,
+    )
 
 
 def trusted_hosts(address: str, settings: Settings) -> tuple[str, ...] | None:

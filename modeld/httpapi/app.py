@@ -26,6 +26,8 @@ from modeld.httpapi.exchange.problems import Problems
 from modeld.httpapi.exchange.reading.accept import Formatters
 from modeld.httpapi.openapi.document import OpenApi
 from modeld.httpapi.openapi.parameters import SHARED
+from modeld.httpapi.reload import ReadSettings, Reload
+from modeld.httpapi.routes.admin import Admin
 from modeld.httpapi.routes.health import Health
 from modeld.httpapi.routes.models import Models
 from modeld.httpapi.routes.native import Native
@@ -56,22 +58,24 @@ def create_app(
     plugins: PluginHost | Mapping[str, object] | None = None,
     *,
     trusted_hosts: Sequence[str] | None = None,
+    read: ReadSettings | None = None,
 ) -> ModeldApp:
     """Make an application; two in one process share nothing.
 
     Without ``settings`` they come from the environment and the file that ``MODELD_CONFIG`` names.
     All plugins that are installed take part, and beside them those in ``plugins``: modules,
     classes or objects by name. ``trusted_hosts`` are the names that the ``Host`` header may have;
-    ``None`` means those of the settings, and any if there are none.
+    ``None`` means those of the settings, and any if there are none. ``read`` reads the settings
+    anew for a reload; without it only those can be reloaded that came from the environment.
 
     Raises:
         ConfigurationError: the settings or the plugins cannot be used; nothing was started.
     """
     if settings is None:
-        settings = read_settings()
+        read, settings = read_settings, read_settings()
     if not isinstance(plugins, PluginHost):
         plugins = PluginHost.discover(settings, plugins)
-    return ModeldApp(settings, plugins, trusted_hosts or settings.trusted_hosts or None)
+    return ModeldApp(settings, plugins, trusted_hosts or settings.trusted_hosts or None, read)
 
 
 class ModeldApp:
@@ -84,7 +88,11 @@ class ModeldApp:
     """
 
     def __init__(
-        self, settings: Settings, plugins: PluginHost, trusted_hosts: Sequence[str] | None
+        self,
+        settings: Settings,
+        plugins: PluginHost,
+        trusted_hosts: Sequence[str] | None,
+        read: ReadSettings | None = None,
     ) -> None:
         self.settings = settings
         self.plugins = plugins
@@ -93,6 +101,7 @@ class ModeldApp:
         self.models = PythonApi(self.service, plugins.sampling, start=self.start, close=self.aclose)
         self._loop_lag = LoopLagWatch(plugins.notify)
         self._keys = Keys.from_file(settings.api_key_file) if settings.api_key_file else Keys()
+        self.reloading = Reload(settings, read, self.service, plugins, self._keys)
         self._origins = AllowedOrigins.from_settings(settings, self._keys)
         self._salt = CacheSalt(self._keys, per_key=settings.cache_per_key)
         origins = Origins(trusted_hosts, self._origins)
@@ -172,6 +181,7 @@ class ModeldApp:
             settings=self.settings,
             salt=self._salt.of,
             caller=self._keys.caller_of,
+            default_model=lambda: self.reloading.settings.default_model,
             note=self.plugins.faults.note,
         )
         return [
@@ -184,7 +194,8 @@ class ModeldApp:
         return (
             *Models(self.service).operations(),
             *Plans(self.service, self.settings.max_body_bytes).operations(),
-            *Status(self.service).operations(),
+            *Status(self.service, lambda: self.reloading.error).operations(),
+            *Admin(self.reloading).operations(),
             *Health(self.service, self._keys).operations(),
             *Plugins(self.service).operations(),
         )

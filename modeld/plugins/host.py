@@ -45,7 +45,7 @@ from modeld.plugins.installed_plugin import InstalledPlugin, entries, entries_of
 from modeld.plugins.lifespans import Beside, PluginLifespans
 from modeld.plugins.tables import check_distinct, unused
 from modeld.sampling import SamplingParameter, merged, parameters_of
-from modeld.settings import Settings
+from modeld.settings import PluginSettings, Settings
 from modeld.values import ModelSpec, PluginStatus
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class PluginHost:
         for name, plugin in (extra or {}).items():
             host._add(name, functools.partial(_same, plugin), None)
         check_distinct(host._plugins.values())
-        host._check_policy()
+        host.check_policy(settings)
         host.sampling = host._sampling()
         for name in settings.block_plugins:
             if name not in host._plugins:
@@ -156,6 +156,20 @@ class PluginHost:
         wanted = policies[self.settings.eviction_policy]
         return GuardedPolicy(wanted, policies.get(DEFAULT_POLICY), self.faults.note)
 
+    def settings_classes(self) -> Mapping[type[PluginSettings], str]:
+        """Return the classes of the plugins' settings with the plugins' names."""
+        tables = (each.table for each in self._plugins.values())
+        return {table.declared: table.plugin for table in tables if table is not None}
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Go by other settings from now on, for the policy and the choice of backends.
+
+        Raises:
+            ConfigurationError: no plugin brings the policy that they name; nothing has changed.
+        """
+        self.check_policy(settings)
+        self.settings = settings
+
     def routes(self, service: ModelService) -> list[BaseRoute | PublicRoute]:
         """Return the plugins' routes for this service; called once, at assembly."""
         routes: list[BaseRoute | PublicRoute] = []
@@ -185,14 +199,16 @@ class PluginHost:
             dialects += [dialect for _, _, dialect in found]
         return dialects
 
-    def choose_backend(self, spec: ModelSpec) -> Backend:
-        """Return the backend that shall load ``spec``.
+    def choose_backend(self, spec: ModelSpec, settings: Settings | None = None) -> Backend:
+        """Return the backend that shall load ``spec``, by other ``settings`` if there are some.
 
         Raises:
             ConfigurationError: the settings name a backend for it that is not there.
             BackendUnavailableError: none is installed, or none can load this model.
         """
-        return choose_backend(spec, self.backends, self._hooks.relay, self.faults, self.settings)
+        return choose_backend(
+            spec, self.backends, self._hooks.relay, self.faults, settings or self.settings
+        )
 
     def build_service(self, build_local: Callable[[], ModelService]) -> ModelService:
         """Return the service that a plugin puts in place of the local one, or the local one.
@@ -309,8 +325,9 @@ class PluginHost:
         except ValueError as exc:
             raise ConfigurationError(f"{exc}; leave one out with --block-plugins") from exc
 
-    def _check_policy(self) -> None:
-        wanted = self.settings.eviction_policy
+    def check_policy(self, settings: Settings) -> None:
+        """Raise a ConfigurationError where no plugin brings the policy that settings name."""
+        wanted = settings.eviction_policy
         known = list(self.eviction_policies)
         if wanted not in known:
             raise ConfigurationError(

@@ -8,6 +8,7 @@ import logging
 import math
 from collections.abc import Callable
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Final, NamedTuple
 
 from modeld.errors import (
@@ -76,6 +77,7 @@ class EntriesInUse:
         self._asked: dict[str, str] = {}
         self._pins = Pins(settings, registry.specs)
         self._planned: dict[str, ModelEntry] = {}
+        self._stale: set[str] = set()
         self._maker = EntryMaker(self._new, self._note_hang)
 
     def close(self) -> None:
@@ -109,11 +111,14 @@ class EntriesInUse:
             spec = await (self._named(model) if model else self._unnamed())
             served = self._served(spec)
             entry = self._entries.get(served.id)
-            if entry is not None and entry.spec.version == served.version:
+            if entry is not None and self._is_current(entry, served):
                 return Found(entry, spec)
+            settings = self._settings
             made = self._made_for_plan(served) or await self._maker.make(served)
-            # A scan meanwhile may have found another file, and older ones must not come back.
-            if self._registry.known(served.id).version == made.spec.version:
+            # Meanwhile a scan may have found another file, and the settings may be others: what is
+            # older must not come back.
+            is_current = self._registry.known(served.id).version == made.spec.version
+            if is_current and self._settings is settings:
                 return Found(self._put(made), spec)
 
     async def looked_up(self, model: str, check_open: Callable[[], None]) -> ModelEntry:
@@ -125,7 +130,7 @@ class EntriesInUse:
         check_open()
         spec = self._served(await (self._named(model) if model else self._unnamed()))
         entry = self._entries.get(spec.id)
-        if entry is None or entry.spec.version != spec.version:
+        if entry is None or not self._is_current(entry, spec):
             entry = self._made_for_plan(spec) or await self._maker.make(spec)
             self._planned[spec.id] = entry  # with what is measured for it, for the next request
             if len(self._planned) > PLANNED:
@@ -136,6 +141,53 @@ class EntriesInUse:
         """Take what was made for a plan, if it is for this version of the model."""
         planned = self._planned.pop(spec.id, None)
         return planned if planned is not None and planned.spec.version == spec.version else None
+
+    def _is_current(self, entry: ModelEntry, spec: ModelSpec) -> bool:
+        """Return whether an entry is for this version of the model, and for these settings."""
+        return entry.spec.version == spec.version and spec.id not in self._stale
+
+    async def reconfigure(self, settings: Settings) -> None:
+        """Go by other settings. Models whose options or backend are others now are renewed.
+
+        What runs on one of those goes on with what it has; who waits gets the new one.
+        """
+        pinned_before = self._pins.wanted()
+        self._settings = settings
+        self._pins = Pins(settings, self._registry.specs)
+        self._planned.clear()
+        self._maker.forget()
+        for entry in list(self._entries.values()):
+            entry.queue.max_depth = settings.max_queue_depth
+            entry.max_idle_s = self._max_idle_s(entry.options)
+        pinned = self._pins.wanted()
+        for model in pinned ^ pinned_before:
+            if (used := self._entries.get(model)) is not None:
+                self._pool.pin(used, pinned=model in pinned)
+        self._pool.reconsider()
+        entries = list(self._entries.values())
+        looking = asyncio.wrap_future(submit(partial(self._outdated, entries)))
+        # Where a backend hangs, each model is looked at when it is asked for.
+        outdated = looking.result() if await in_time(looking) else []
+        self._stale = {entry.spec.id for entry in (outdated if looking.done() else entries)}
+        for entry in outdated:
+            try:
+                self._put(await self._maker.make(entry.spec))
+            except ModeldError as exc:  # told to who waits now, and to who asks next
+                entry.queue.fail(exc)
+                self._pool.drain(entry, EvictionReason.SETTINGS_CHANGED)
+
+    def _outdated(self, entries: list[ModelEntry]) -> list[ModelEntry]:
+        """Return those of models that the settings want served in another way."""
+        return [entry for entry in entries if self._is_outdated(entry)]
+
+    def _is_outdated(self, entry: ModelEntry) -> bool:
+        try:
+            backend = self._plugins.choose_backend(entry.spec)
+            return backend is not entry.backend or entry.options != options_of(
+                entry.spec, self._settings, backend
+            )
+        except ModeldError:
+            return True
 
     def drop_vanished(self) -> None:
         """Let go of the models that no source has any more, or whose file cannot be used now."""
@@ -168,13 +220,16 @@ class EntriesInUse:
         preset = DEFAULT_PRESET if DEFAULT_PRESET in self._settings.presets else ""
         return self._settings.default_model or preset
 
-    async def check_options(self) -> None:
+    async def check_options(self, settings: Settings | None = None) -> None:
         """Check the options of all models; where a disk does not answer, each when it is used.
+
+        They are those of other ``settings`` than the present ones, if there are some.
 
         Raises:
             ConfigurationError: an option in the settings is wrong for a model that was found.
         """
-        checking = asyncio.wrap_future(submit(self._check_options))
+        check = partial(self._check_options, settings or self._settings)
+        checking = asyncio.wrap_future(submit(check))
         try:
             if await in_time(checking):
                 checking.result()
@@ -234,6 +289,10 @@ class EntriesInUse:
         elif entry.spec.version != made.spec.version:
             entry.renew(made)
             self._pool.drain(entry, EvictionReason.FILE_CHANGED)
+        elif entry.options != made.options or entry.backend is not made.backend:
+            entry.renew(made)
+            self._pool.drain(entry, EvictionReason.SETTINGS_CHANGED)
+        self._stale.discard(made.spec.id)
         return entry
 
     async def _named(self, model: str) -> ModelSpec:
@@ -296,17 +355,17 @@ class EntriesInUse:
         own_s, shared_s = options.max_idle_s, self._settings.max_idle_s
         return (shared_s if own_s is None else own_s) or math.inf
 
-    def _check_options(self) -> None:
+    def _check_options(self, settings: Settings) -> None:
         needs: dict[str, int] = {}
-        pinned = self._pins.wanted()
+        pinned = Pins(settings, self._registry.specs).wanted()
         for spec in self._registry.specs():
             if spec.problem is None and self._plugins.backends:
                 try:
-                    backend = self._plugins.choose_backend(spec)
+                    backend = self._plugins.choose_backend(spec, settings)
                 except BackendUnavailableError:
                     continue
                 try:
-                    options = options_of(spec, self._settings, backend)
+                    options = options_of(spec, settings, backend)
                     if spec.id in pinned:
                         needs[spec.id] = estimate(backend, spec, options)
                 except LoadFailedError as exc:  # the backend's fault, and no setting's

@@ -36,6 +36,7 @@ class EntryMaker:
         self._make = make
         self._note_hang = note_hang
         self._making: dict[_Key, asyncio.Future[ModelEntry]] = {}
+        self._outdated: set[asyncio.Future[ModelEntry]] = set()
 
     async def make(self, spec: ModelSpec) -> ModelEntry:
         """Return a new entry for the model.
@@ -63,13 +64,20 @@ class EntryMaker:
             retry_after_s=LIMIT_S,
         )
 
+    def forget(self) -> None:
+        """Let nobody who comes from now on share a call that is under way."""
+        self._outdated.update(self._making.values())
+        self._making.clear()
+
     def close(self) -> None:
         """Refuse all who wait. A thread that hangs is left behind."""
-        for making in self._making.values():
+        for making in (*self._making.values(), *self._outdated):
             making.cancel()
 
     def _forget(self, key: _Key, made: asyncio.Future[ModelEntry]) -> None:
-        del self._making[key]
+        if self._making.get(key) is made:
+            del self._making[key]
+        self._outdated.discard(made)
         if not made.cancelled():
             made.exception()  # those who wanted to know it may all have left
 

@@ -257,6 +257,10 @@ class Pool:
         self.scheduler.ledger.move_limit(limit_bytes, said)
         self._decide()
 
+    def reconsider(self) -> None:
+        """Decide anew: what the scheduler goes by has changed."""
+        self._decide()
+
     def drain(self, entry: ModelEntry, reason: EvictionReason) -> None:
         """Take a model out of memory as soon as its running requests are over."""
         self.scheduler.drain(entry, reason)

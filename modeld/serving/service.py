@@ -102,9 +102,7 @@ class LocalService(ModelService):
         self._registry = Registry(
             plugins.sources.values(),
             timeout_s=settings.source_timeout_s,
-            described=partial(
-                described, settings=settings, plugins=plugins, most_bytes=self._budget.most_bytes
-            ),
+            described=self._described,
             note=plugins.faults.note,
             settings=settings,
         )
@@ -274,6 +272,29 @@ class LocalService(ModelService):
         """Look for models again, and return all."""
         await self._registry.refresh()
         return self._registry.specs()
+
+    async def reconfigure(self, settings: Settings) -> None:
+        """Go on with other settings; what runs goes on."""
+        await self._entries.check_options(settings)
+        self._plugins.reconfigure(settings)
+        self._settings = settings
+        self._scheduler.reconfigure(
+            self._plugins.policy(),
+            min_residence_s=settings.min_residence_s,
+            max_overtake_s=settings.max_overtake_s,
+        )
+        self._sampling = SamplingDefaults(settings)
+        await self._registry.reconfigure(settings)
+        await self._entries.reconfigure(settings)
+        await in_daemon_thread(self._entries.tell_of_models)
+
+    def _described(self, spec: ModelSpec) -> ModelSpec:
+        return described(
+            spec,
+            settings=self._settings,
+            plugins=self._plugins,
+            most_bytes=self._budget.most_bytes,
+        )
 
     async def load(self, model: str, *, keep_alive_s: KeepAliveSeconds | None = None) -> None:
         """Bring a model into memory, queued as any request is."""

@@ -22,6 +22,7 @@ ROOMS = (
     "plugins/modeld-llama-cpp/README.md",
     "plugins/modeld-ollama",
     "plugins/modeld-openai",
+    "plugins/modeld-pull",
     "plugins/modeld-upstream",
     "plugins/modeld-openvino/modeld_openvino",
     "plugins/modeld-openvino/README.md",

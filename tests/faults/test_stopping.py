@@ -79,7 +79,7 @@ STOPPED_S = 3.0
 """By when a server with default settings has to be gone."""
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_busy_server_tells_everybody_and_is_gone_within_three_seconds(
     rig_models: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -144,6 +144,17 @@ def test_a_short_generation_finishes_after_the_signal_and_the_server_is_gone_at_
         assert time.monotonic() - begun_s < STOPPED_S, "it does not wait for the rest of the drain"
 
 
+WITH_A_TERMINAL = """
+import fcntl, os, sys, termios
+os.setsid()
+ours, theirs = os.openpty()
+fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+os.set_inheritable(ours, True)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""Runs a command with a terminal that it could lose, and that stays."""
+
+
 def test_a_second_signal_ends_a_busy_server_at_once_but_a_terminal_hangs_up_only_once(
     rig_models: Path, tmp_path: Path
 ) -> None:
@@ -163,7 +174,8 @@ def test_a_second_signal_ends_a_busy_server_at_once_but_a_terminal_hangs_up_only
             assert [line["reason"] async for line in running] == ["draining"]
             return begun_s
 
-    with serving(rig_models, *arguments, measured=False) as served:
+    wrapper = (sys.executable, "-c", WITH_A_TERMINAL)
+    with serving(rig_models, *arguments, measured=False, wrapper=wrapper) as served:
         served.post("/infer", {"prompt": "warm"})
         workers = psutil.Process(served.process.pid).children(recursive=True)
         begun_s = asyncio.run(scenario(served))

@@ -23,7 +23,7 @@ class Keys:
     """The keys that open this server. Without any, it is open to all who can reach it."""
 
     def __init__(self, keys: Iterable[bytes] = ()) -> None:
-        self._digests = tuple(hashlib.sha256(key).digest() for key in keys)
+        self._digests = _digests(keys)
 
     @classmethod
     def from_file(cls, name: str) -> Keys:
@@ -36,6 +36,11 @@ class Keys:
 
     def __bool__(self) -> bool:
         return bool(self._digests)
+
+    def replace(self, keys: Iterable[bytes]) -> bool:
+        """Let these keys open the server and no others; return whether they are other ones."""
+        before, self._digests = self._digests, _digests(keys)
+        return before != self._digests
 
     def check(self, scope: Scope) -> None:
         """Let a request pass that carries one of the keys.
@@ -68,6 +73,10 @@ class Keys:
         digest = hashlib.sha256(key).digest()
         # All are compared, so that the time does not tell which one was close.
         return any([hmac.compare_digest(digest, each) for each in self._digests])  # noqa: C419
+
+
+def _digests(keys: Iterable[bytes]) -> tuple[bytes, ...]:
+    return tuple(hashlib.sha256(key).digest() for key in keys)
 
 
 def keys_in(name: str) -> list[bytes]:

@@ -60,12 +60,14 @@ class Kit:
 
     ``salt`` makes the salt of a request from its own and from who has sent it, ``caller`` returns
     what tells who that is from others, and ``note`` takes down what plugins do wrong.
+    ``default_model`` returns the one that the settings name now.
     """
 
     service: ModelService
     settings: Settings
     salt: Callable[[Scope, str], str]
     caller: Callable[[Scope], str]
+    default_model: Callable[[], str]
     note: NoteFault = only_logged
 
 
@@ -216,7 +218,7 @@ async def _asked(
         model = wanted[0].model
     else:
         raise InternalError(f"a dialect has made {len(wanted)} requests of one")
-    model = model or kit.settings.default_model or await kit.service.default_model()
+    model = model or kit.default_model() or await kit.service.default_model()
     exchange_of(scope).model = model
     return body, dataclasses.replace(call, model=model), wanted
 

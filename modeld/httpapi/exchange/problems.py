@@ -50,6 +50,7 @@ STATUS: Mapping[str, int] = {
     "unsupported_media_type": 415,
     "prompt_too_long": 422,
     "invalid_model": 422,
+    "invalid_settings": 422,
     "queue_full": 429,
     "wait_timeout": 429,
     "configuration_error": 500,

@@ -60,6 +60,7 @@ _MESSAGES: Mapping[str, str] = {
         "model 'broken.gguf' cannot be used: the file begins with 'GGML', not with 'GGUF':"
         " it is no GGUF file"
     ),
+    "invalid_settings": "modeld.yaml: unknown key 'max_wait'; did you mean 'max_wait_s'?",
     "queue_full": "32 requests wait for model 'a.gguf' and 4 run; no more than 32 may wait",
     "wait_timeout": "no slot of model 'a.gguf' was free within 120 s",
     "configuration_error": "eviction_policy: no installed plugin brings 'fifo'",
@@ -89,6 +90,7 @@ _FIELDS: Mapping[str, str] = {
     "prompt_required": "prompt",
     "model_not_found": "model",
     "prompt_too_long": "prompt",
+    "invalid_settings": "max_wait",
     "request_timeout": "timeout_s",
 }
 

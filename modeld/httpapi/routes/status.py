@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from pydantic import BaseModel, Field
@@ -75,6 +75,9 @@ class StatusDocument(BaseModel):
     margin_mb: int = Field(description="part of the budget that is kept free")
     error: str | None = Field(None, description="what is wrong now; absent if nothing")
     last_error: str | None = Field(None, description="the latest failure of any model")
+    settings_error: str | None = Field(
+        None, description="why settings that were read again are not used; absent if they are"
+    )
     loads_total: int
     evictions_total: int
     prompt_tokens_total: int = Field(description="tokens of all models' prompts since the start")
@@ -128,8 +131,11 @@ _EXAMPLE = {
 class Status:
     """Serves ``GET /status``."""
 
-    def __init__(self, service: ModelService) -> None:
+    def __init__(
+        self, service: ModelService, settings_error: Callable[[], str | None] = lambda: None
+    ) -> None:
         self._service = service
+        self._settings_error = settings_error
 
     async def show(self, request: Request) -> Response:
         """Respond with a snapshot, with one page of the models that have a state."""
@@ -139,7 +145,7 @@ class Status:
         status = await self._service.status()
         later = [instance for instance in status.instances if instance.model_id > after]
         later.sort(key=lambda instance: instance.model_id)
-        return document(_document(status, later[:limit]))
+        return document(_document(status, later[:limit], self._settings_error()))
 
     def operations(self) -> tuple[Operation, ...]:
         """Return the one row of the route table."""
@@ -179,7 +185,9 @@ class Status:
         )
 
 
-def _document(status: ServiceStatus, page: Sequence[InstanceStatus]) -> StatusDocument:
+def _document(
+    status: ServiceStatus, page: Sequence[InstanceStatus], settings_error: str | None
+) -> StatusDocument:
     states = [instance.state for instance in status.instances]
     return StatusDocument(
         state=status.state,
@@ -192,6 +200,7 @@ def _document(status: ServiceStatus, page: Sequence[InstanceStatus]) -> StatusDo
         margin_mb=whole_mib(status.margin_bytes),
         error=status.error,
         last_error=status.last_error,
+        settings_error=settings_error,
         loads_total=status.loads_total,
         evictions_total=status.evictions_total,
         prompt_tokens_total=status.prompt_tokens_total,

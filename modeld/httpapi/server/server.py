@@ -95,14 +95,15 @@ def serve(
     *,
     announce: Announce | None = None,
     notify: Callable[[Event], None] = lambda _event: None,
+    reload: Callable[[], Awaitable[object]] | None = None,
 ) -> int:
     """Serve ``app`` until the process is told to stop, and return its exit code.
 
     ``announce`` gets the address once requests are answered there, ``notify`` what happens to
-    connections that come to no request. The first SIGTERM, SIGINT or
-    SIGHUP lets running requests finish for ``drain_timeout_s`` while new ones are refused; a second
-    SIGTERM or SIGINT ends everything at once. Outside the main thread there are no signals, and no
-    end.
+    connections that come to no request. The first SIGTERM, SIGINT or SIGHUP of a terminal lets
+    running requests finish for ``drain_timeout_s`` while new ones are refused; a second SIGTERM or
+    SIGINT ends everything at once. Without a terminal, SIGHUP has ``reload`` called. Outside the
+    main thread there are no signals, and no end.
 
     Raises:
         ConfigurationError: the address cannot be used; nothing was started.
@@ -112,7 +113,7 @@ def serve(
             logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
             capacity = allowed_capacity(settings.max_connections)
             server = uvicorn.Server(_config(app, settings, capacity, notify))
-            run = _Run(app, settings, server, sockets, signals)
+            run = _Run(app, settings, server, sockets, signals, reload=reload)
             with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
                 return runner.run(run.to_exit_code(announce or _nobody))
     except ConfigurationError:
@@ -175,12 +176,15 @@ class _Run:
         server: uvicorn.Server,
         sockets: Sequence[socket.socket],
         signals: StopSignals,
+        *,
+        reload: Callable[[], Awaitable[object]] | None,
     ) -> None:
         self._app = app
         self._settings = settings
         self._server = server
         self._sockets = list(sockets)
         self._signals = signals
+        self._reload = reload
         self._notifier = Notifier(os.environ)
 
     async def to_exit_code(self, announce: Announce) -> int:
@@ -235,6 +239,7 @@ class _Run:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._server.main_loop())
             alive = group.create_task(self._notifier.stay_alive())
+            reloading = group.create_task(self._reload_when_told())
             await self._signals.first.wait()
             timeout_s = self._settings.drain_timeout_s
             logger.info("stopping; running requests may go on for %g s", timeout_s)
@@ -244,7 +249,20 @@ class _Run:
             # Not before: until the drain is over new requests are accepted, to be refused by name.
             self._server.should_exit = True
             alive.cancel()
+            reloading.cancel()
         return drained
+
+    async def _reload_when_told(self) -> None:
+        while True:
+            await self._signals.reload.wait()
+            self._signals.reload.clear()
+            try:
+                if self._reload is not None:
+                    await self._reload()
+            except ModeldError as exc:  # of the settings, which is in the log and in /status
+                logger.debug("no reload: %s", exc.message)
+            except Exception:
+                logger.exception("the reload has failed")
 
     async def _disconnect(self) -> bool:
         """Stop listening, close idle connections, and return whether the others ended in time."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
+import os
 import signal
 import threading
 from types import FrameType, TracebackType
@@ -18,8 +19,9 @@ class StopSignals:
     """``first`` is set by the first signal and asks for an end in order, ``second`` for one now.
 
     A terminal that hangs up asks for an end in order too. Its SIGHUP may come twice, from the shell
-    and from the kernel, so it is never taken for the second signal; where it is ignored when the
-    process starts (``nohup``), it stays so.
+    and from the kernel, so it is never taken for the second signal. In a process that no terminal
+    controls, nothing hangs up, and SIGHUP asks for a reload: it sets ``reload``. Where it is
+    ignored when the process starts (``nohup``), it stays so.
 
     What the second does not end within ``FORCED_END_S`` is ended by a watchdog outside the
     interpreter, with exit code 1 and a note of where every thread was, so that neither a stuck
@@ -30,6 +32,8 @@ class StopSignals:
     def __init__(self) -> None:
         self.first = asyncio.Event()
         self.second = asyncio.Event()
+        self.reload = asyncio.Event()
+        self._has_terminal = _has_terminal()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._count = 0
         self._previous: dict[signal.Signals, Any] = {}
@@ -55,6 +59,9 @@ class StopSignals:
         self._loop = loop
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP and not self._has_terminal:
+            self._set(self.reload)
+            return
         if number == signal.SIGHUP and self._count:
             return
         self._count += 1
@@ -69,3 +76,12 @@ class StopSignals:
             event.set()
         else:
             self._loop.call_soon_threadsafe(event.set)
+
+
+def _has_terminal() -> bool:
+    """Return whether there is a terminal that controls this process, and so can hang up."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True

@@ -36,6 +36,10 @@ class Describer:
         self._said: dict[str, tuple[ModelSpec, ModelSpec]] = {}
         self._describing: asyncio.Future[None] | None = None
 
+    def forget(self) -> None:
+        """Let nothing count that was said before."""
+        self._said = {}
+
     async def describe(self, index: ModelIndex) -> None:
         """Fill in what the models can be asked for; where a backend hangs, later or never."""
         if self._describing is not None and not self._describing.done():

@@ -74,6 +74,7 @@ class Registry:
             on_late=self._reindex,
         )
         self._index = ModelIndex()
+        self._is_outdated = False
         self._indexing = asyncio.Lock()
         self._clock = clock
         self._scanned_s = -RESCAN_INTERVAL_S
@@ -261,6 +262,13 @@ class Registry:
         else:
             self._describing_again = _task(self._describe_again())
 
+    async def reconfigure(self, settings: Settings) -> None:
+        """Go by other settings: names, presets, and what the backends say of the models."""
+        self._settings = settings
+        self._describer.forget()
+        self._is_outdated = True
+        await self._reindex()
+
     async def _describe_again(self) -> None:
         async with self._indexing:
             await self._describer.describe(self._index)
@@ -270,7 +278,8 @@ class Registry:
         """Return the index of these lists; the one at hand where it has the same models."""
         index, before = ModelIndex(lists, self._settings), self._index
         is_same = index.lists_the_same(before) and index.conflicts == before.conflicts
-        return before if is_same else index
+        is_outdated, self._is_outdated = self._is_outdated, False
+        return before if is_same and not is_outdated else index
 
 
 def _task(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

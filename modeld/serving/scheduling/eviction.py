@@ -67,6 +67,14 @@ class EvictionPlanner:
         self._contended_since_s = math.inf
         self._next_rank = 0
 
+    def reconfigure(
+        self, policy: EvictionPolicy, *, min_residence_s: float, max_overtake_s: float
+    ) -> None:
+        """Go on with another policy and other times."""
+        self._policy = policy
+        self.min_residence_s = min_residence_s
+        self._max_overtake_s = max_overtake_s
+
     @property
     def term_s(self) -> float:
         """Return how long a model may serve while others wait for memory."""

@@ -113,7 +113,7 @@ class LoadPlanner:
     def _start(self, entry: ModelEntry, now_s: float, decision: Decision) -> bool:
         # Reserved before anything runs: two loads of one decision must not see the same free bytes.
         reservation = self._ledger.reserve(entry.spec.id, entry.need.size_bytes)
-        instance = Instance(entry.spec, reservation, now_s)
+        instance = Instance(entry.spec, reservation, now_s, entry.generation)
         entry.instances.append(instance)
         entry.overtaken_since_s = None  # it waits no longer; its next wait counts anew
         self._virtual_time = max(self._virtual_time, entry.start_tag)

@@ -55,7 +55,7 @@ def rehearse(scheduler: ModelScheduler, entry: ModelEntry, now_s: float) -> Rehe
     trial, tried = _copied(scheduler, entry)
     known = trial.entries.get(tried.spec.id)
     if known is not None and known is not tried:
-        if known.spec.version != tried.spec.version:
+        if known.spec.version != tried.spec.version or known.options != tried.options:
             known.renew(tried)
             trial.drain(known, EvictionReason.FILE_CHANGED)
         tried = known

@@ -80,6 +80,17 @@ class ModelScheduler:
         self._pressure = Pressure(self._index, ledger, self._eviction)
         self._loads = LoadPlanner(self._index, ledger, self._eviction, self._growth)
 
+    def reconfigure(
+        self, policy: EvictionPolicy, *, min_residence_s: float, max_overtake_s: float
+    ) -> None:
+        """Go on with another policy and other times; the next decision looks at all models."""
+        self.policy = policy
+        self._eviction.reconfigure(
+            policy, min_residence_s=min_residence_s, max_overtake_s=max_overtake_s
+        )
+        for entry in self.entries.values():
+            self._index.touch(entry)
+
     def join(self, entry: ModelEntry, ticket: Ticket, now_s: float) -> None:
         """Queue a request that has arrived.
 

@@ -18,14 +18,18 @@ from modeld.values import ModelSpec
 class Instance:
     """Made as its load begins, from ``spec``, and gone when its bytes are given back.
 
+    ``generation`` is that of its entry at that time: how often the entry had been renewed.
     What it has beside that depends on its ``phase``; :mod:`modeld.serving.state.phases` says which
     one may follow which. No phase is ever set but by the verbs here.
     """
 
-    __slots__ = ("phase", "reservation", "spec")
+    __slots__ = ("generation", "phase", "reservation", "spec")
 
-    def __init__(self, spec: ModelSpec, reservation: Reservation, now_s: float) -> None:
+    def __init__(
+        self, spec: ModelSpec, reservation: Reservation, now_s: float, generation: int = 0
+    ) -> None:
         self.spec = spec
+        self.generation = generation
         self.reservation = reservation
         # The identity stays while the phase changes: claims, the index and whoever waits for an
         # unload know an instance by what it is, not by how it is.

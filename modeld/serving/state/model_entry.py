@@ -51,6 +51,7 @@ class ModelEntry:
         self.max_idle_s = max_idle_s
         self.queue = ModelQueue(spec.id, options.slots or 1, max_queue_depth)
         self.cooldown = Cooldown()
+        self.generation = 0
         self.instances: list[Instance] = []
         self.victims: set[Instance] = set()
         self.claim_rank = math.inf
@@ -67,7 +68,8 @@ class ModelEntry:
         self.log_tail: tuple[str, ...] = ()
 
     def renew(self, fresh: ModelEntry) -> None:
-        """Go on with a new version of the file; what is loaded stays what it is until it goes."""
+        """Go on with another file or options; what is loaded stays what it is until it goes."""
+        self.generation += 1
         self.spec, self.backend, self.options = fresh.spec, fresh.backend, fresh.options
         self.need, self.cooldown = fresh.need, fresh.cooldown
         self.capabilities, self.max_idle_s = fresh.capabilities, fresh.max_idle_s
@@ -112,8 +114,8 @@ class ModelEntry:
         )
 
     def is_outdated(self, instance: Instance) -> bool:
-        """Return whether the file has changed since the load of ``instance`` began."""
-        return instance.spec.stamp != self.spec.stamp
+        """Return whether file or options have changed since the load of ``instance`` began."""
+        return instance.generation != self.generation
 
     def ready(self) -> list[Residence]:
         """Return what takes requests of it."""

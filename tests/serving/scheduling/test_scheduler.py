@@ -4,7 +4,6 @@
 import math
 from collections.abc import Callable
 
-import msgspec
 import pytest
 
 from modeld.errors import (
@@ -19,7 +18,6 @@ from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.phases import Closing, Ready
 from modeld.status import EvictionReason, InstanceState
-from modeld.values import FileStamp
 from tests.support.serving.desk import (
     Desk,
     engine_of,
@@ -30,7 +28,7 @@ from tests.support.serving.desk import (
     runs,
     state_of,
 )
-from tests.support.serving.fakes import MIB, FakeEngine
+from tests.support.serving.fakes import MIB, FakeEngine, an_entry
 
 NewDesk = Callable[..., Desk]
 
@@ -322,9 +320,7 @@ def test_what_an_outdated_load_has_measured_is_not_remembered(new_desk: NewDesk)
     desk = new_desk()
     a = desk.entry("a", 100)
     desk.request(a)
-    a.spec = msgspec.structs.replace(
-        a.spec, stamp=FileStamp(device=1, inode=2, size_bytes=3, mtime_ns=4)
-    )
+    a.renew(an_entry(desk.backend, "a", size_mb=100))
 
     desk.loaded(a, held_mb=150)
 

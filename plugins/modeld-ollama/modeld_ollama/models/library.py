@@ -24,7 +24,10 @@ RUNNING: Final = "Ollama is running"
 """What clients look for at the root before they ask for anything else."""
 
 _TEXT: Final = "text/plain"
-_ADVICE: Final = "modeld downloads nothing; put the model's GGUF file into the models folder"
+_ADVICE: Final = (
+    "nothing is downloaded by this API; `modeld pull` brings a model, or put its GGUF file into the"
+    " models folder"
+)
 _REFUSED: Final[tuple[tuple[Literal["POST", "DELETE"], str, str, str], ...]] = (
     (
         "POST",

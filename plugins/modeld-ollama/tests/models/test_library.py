@@ -37,7 +37,7 @@ def test_a_model_that_is_there_is_pulled_at_once(body: dict[str, Any]) -> None:
 def test_a_model_that_is_not_there_is_not_brought() -> None:
     missing = pull(model="llama3")
     assert missing.status_code == 404
-    assert said(missing).startswith("model 'llama3' not found; modeld downloads nothing; put")
+    assert said(missing).startswith("model 'llama3' not found; nothing is downloaded by")
     assert pull(model="broken").status_code == 422
     assert pull().status_code == 400
 

@@ -25,6 +25,7 @@ const EVICTIONS = {
   idle: "Nobody had used it for as long as it may be unused (idle).",
   unload_requested: "Somebody asked for it (unload_requested).",
   file_changed: "Its file has changed; the next request loads the new one (file_changed).",
+  settings_changed: "Its options have changed; the next request loads it anew (settings_changed).",
   file_removed: "Its file is not there any more, or cannot be used (file_removed).",
   shutdown: "The server is shutting down (shutdown).",
 };
