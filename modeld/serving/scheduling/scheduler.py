@@ -101,6 +101,8 @@ class ModelScheduler:
         except QueueFullError as exc:
             exc.retry_after_s = self._forecast.queue_s(entry, now_s)
             raise
+        if ticket.needs_slot:
+            entry.demand.note(now_s)
 
     def forecast_s(self, entry: ModelEntry, now_s: float) -> float | None:
         """Return in how many seconds a request that came now would have a slot, or ``None``."""
