@@ -14,6 +14,7 @@ BUILT_IN: Final[Mapping[str, str]] = {
     "models": "List the models that can be served.",
     "plugins": "List the installed plugins, the broken ones with the reason.",
     "check": "Check that PLUGIN keeps to the contracts of what it brings.",
+    "simulate": "Compare eviction policies, without a model or a server.",
     "doctor": "Find what is wrong with this machine and these settings, and say the fix.",
     "version": "Print the versions of modeld, its plugins, their runtimes and Python.",
     "completion": "Print the completion script for SHELL: bash, zsh or fish.",

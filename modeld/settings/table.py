@@ -181,6 +181,16 @@ class Settings(Value, frozen=True, kw_only=True):
     log_format: Annotated[
         Literal["console", "json"], Meta(description="how log lines are written")
     ] = "console"
+    trace_file: Annotated[
+        str,
+        Meta(
+            description="file to append a row of numbers to for each request, for modeld simulate;"
+            " no texts are in it"
+        ),
+    ] = ""
+    trace_max_mb: Annotated[
+        int, Meta(ge=1, description="largest trace file, in MiB; nothing more is written then")
+    ] = 256
     block_plugins: Annotated[
         tuple[str, ...], Meta(description="plugins to leave out, by name, comma-separated")
     ] = ()

@@ -47,7 +47,8 @@ def test_every_built_in_plugin_brings_what_it_is_named_after() -> None:
         for thing in things
         if isinstance(thing, KINDS)
     }
-    assert names == {"gguf-folder", "lru", "ndjson", "sse", "plain-json", "prometheus"}
+    policies = {"cost-aware", "lfu", "lru"}
+    assert names == policies | {"gguf-folder", "ndjson", "sse", "plain-json", "prometheus", "trace"}
     assert names == {name for name, _ in manager().list_name_plugin()}
 
 

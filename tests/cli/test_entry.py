@@ -36,6 +36,7 @@ SHORT = {
     "models": ["models"],
     "plugins": ["plugins"],
     "check": ["check", "lru"],
+    "simulate": ["simulate", "--requests", "10"],
     "doctor": ["doctor", "--no-measure"],
     "version": ["version"],
     "completion": ["completion", "bash"],
