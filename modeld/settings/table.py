@@ -126,7 +126,7 @@ class Settings(Value, frozen=True, kw_only=True):
     ] = False
     eviction_policy: Annotated[
         str, Meta(description="policy that chooses which idle model makes room")
-    ] = "lru"
+    ] = "cost-aware"
     max_idle_s: Annotated[
         float,
         Meta(ge=0, description="longest time that a model stays loaded unused; 0: no limit"),
