@@ -15,6 +15,7 @@ BUILT_IN: Final[Mapping[str, str]] = {
     "plan": "Say what a request for each MODEL would bring about, and do nothing of it.",
     "plugins": "List the installed plugins, the broken ones with the reason.",
     "check": "Check that PLUGIN keeps to the contracts of what it brings.",
+    "simulate": "Compare eviction policies, without a model or a server.",
     "doctor": "Find what is wrong with this machine and these settings, and say the fix.",
     "version": "Print the versions of modeld, its plugins, their runtimes and Python.",
     "completion": "Print the completion script for SHELL: bash, zsh or fish.",

@@ -27,12 +27,13 @@ class ModelLoadProgress(Value, frozen=True, kw_only=True, tag=True):
 
 
 class ModelLoaded(Value, frozen=True, kw_only=True, tag=True):
-    """A model is ready."""
+    """A model is ready; it works on ``slots`` requests at once."""
 
     model: str
     seconds: float
     held_bytes: int
     estimated_bytes: int
+    slots: int = 1
 
 
 class ModelLoadFailed(Value, frozen=True, kw_only=True, tag=True):
@@ -63,12 +64,14 @@ class WorkerExited(Value, frozen=True, kw_only=True, tag=True):
 class RequestRefused(Value, frozen=True, kw_only=True, tag=True):
     """A request was turned away, or its client left, before any model worked on it.
 
-    ``reason`` is an error code, or ``cancelled`` where the client left.
+    ``reason`` is an error code, or ``cancelled`` where the client left. ``seconds`` counts from its
+    arrival.
     """
 
     request_id: str
     model: str
     reason: str
+    seconds: float = 0.0
 
 
 class RequestStarted(Value, frozen=True, kw_only=True, tag=True):
@@ -89,7 +92,8 @@ class RequestFinished(Value, frozen=True, kw_only=True, tag=True):
 
     ``outcome`` is a finish reason, ``answered`` (a unary one), ``cancelled`` or an error code.
     ``gaps_s`` holds the times between successive tokens in seconds, the first 8,192 of them;
-    ``first_token_s`` counts from the request's arrival.
+    ``first_token_s`` and ``seconds`` count from the request's arrival. ``queue_wait_s`` of that it
+    was in its model's queue, and ``load_s`` of this wait its model was being loaded.
     """
 
     request_id: str
@@ -100,6 +104,8 @@ class RequestFinished(Value, frozen=True, kw_only=True, tag=True):
     prompt_tokens: int
     completion_tokens: int
     gaps_s: tuple[float, ...] = ()
+    queue_wait_s: float = 0.0
+    load_s: float = 0.0
 
 
 class HttpRequestStarted(Value, frozen=True, kw_only=True, tag=True):

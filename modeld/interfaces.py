@@ -210,6 +210,9 @@ class Candidate(Value, frozen=True, kw_only=True):
     """An idle loaded model that a policy may choose as a victim.
 
     ``last_used_s`` and ``loaded_s`` are on one monotonic clock; only their order has a meaning.
+    ``load_seconds`` is how long its load took. ``uses`` counts the requests for it since the server
+    knows it, loaded or not; ``rate_per_s`` is how many come in a second, the latest ones counting
+    most: one of half an hour ago weighs half as much as one of now.
     """
 
     model: str
@@ -217,6 +220,8 @@ class Candidate(Value, frozen=True, kw_only=True):
     last_used_s: float
     loaded_s: float
     load_seconds: float
+    uses: int = 0
+    rate_per_s: float = 0.0
 
 
 class EvictionPolicy(ABC):

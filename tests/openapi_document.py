@@ -27,7 +27,8 @@ from modeld.plugins.host import PluginHost
 
 FILE = Path(__file__).parents[1] / "docs" / "reference" / "openapi.json"
 COMMAND = ".venv/bin/python -m tests.openapi_document"
-PLUGINS = {"gguf-folder", "lru", "ndjson", "sse", "plain-json", "prometheus", "llama-cpp"}
+PLUGINS = {"cost-aware", "gguf-folder", "lru", "ndjson", "sse", "plain-json", "prometheus"}
+PLUGINS |= {"llama-cpp"}
 
 
 def document(keys: str = "", more: Collection[str] = ()) -> dict[str, Any]:

@@ -18,7 +18,8 @@ class GuardedPolicy(EvictionPolicy):
     """A policy whose faults are noted, and in whose place ``fallback`` decides then.
 
     One that takes longer than ``limit_s`` is not asked again. Without a fallback, and where the
-    policy is that itself, nobody is chosen.
+    policy is that itself, nobody is chosen. One that ``is_trusted`` is modeld's own, which takes no
+    time to speak of: a thread for each choice would be for nothing.
     """
 
     def __init__(
@@ -27,6 +28,8 @@ class GuardedPolicy(EvictionPolicy):
         fallback: EvictionPolicy | None,
         note: NoteFault,
         limit_s: float = LIMIT_S,
+        *,
+        is_trusted: bool = False,
     ) -> None:
         self.name = policy.name
         self._policy = policy
@@ -34,6 +37,7 @@ class GuardedPolicy(EvictionPolicy):
         self._note = note
         self._limit_s = limit_s
         self._has_hung = False
+        self._trusted = (policy, fallback) if is_trusted else (fallback,)
 
     def choose(self, candidates: Sequence[Candidate], needed_bytes: int) -> Sequence[Candidate]:
         """Return candidates that hold enough together, or none; it raises nothing."""
@@ -84,8 +88,7 @@ class GuardedPolicy(EvictionPolicy):
         def choose() -> list[object]:
             return list(policy.choose(candidates, needed_bytes))
 
-        # The default one is modeld's own, and a thread for each choice would be for nothing.
-        is_trusted = policy is self._fallback
+        is_trusted = any(policy is each for each in self._trusted)
         chosen = called(what, choose) if is_trusted else guarded(what, choose, self._limit_s)
         names = {candidate.model for candidate in candidates}
         wanted: set[str] = set()

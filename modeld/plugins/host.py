@@ -20,6 +20,7 @@ from modeld.commands import Command
 from modeld.errors import ConfigurationError
 from modeld.events import Event
 from modeld.expectation import nearest
+from modeld.hookspecs import PROJECT
 from modeld.interfaces import (
     Backend,
     EvictionPolicy,
@@ -54,7 +55,8 @@ if TYPE_CHECKING:
 
     from modeld.dialects import Dialect
 
-DEFAULT_POLICY: Final = "lru"
+FALLBACK_POLICY: Final = "lru"
+"""What decides where the policy of the settings is wrong."""
 
 log = logging.getLogger("modeld.plugins")
 
@@ -153,8 +155,14 @@ class PluginHost:
     def policy(self) -> EvictionPolicy:
         """Return the eviction policy that the settings name; where it is wrong, ``lru`` decides."""
         policies = self.eviction_policies
-        wanted = policies[self.settings.eviction_policy]
-        return GuardedPolicy(wanted, policies.get(DEFAULT_POLICY), self.faults.note)
+        name = self.settings.eviction_policy
+        owner = self._plugins.get(self._owners.get(("eviction policy", name), ""))
+        return GuardedPolicy(
+            policies[name],
+            policies.get(FALLBACK_POLICY),
+            self.faults.note,
+            is_trusted=owner is not None and owner.distribution == PROJECT,
+        )
 
     def settings_classes(self) -> Mapping[type[PluginSettings], str]:
         """Return the classes of the plugins' settings with the plugins' names."""

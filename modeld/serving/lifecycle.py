@@ -158,6 +158,7 @@ class Lifecycle:
                 seconds=entry.load_seconds,
                 held_bytes=instance.held_bytes,
                 estimated_bytes=entry.need.estimated_bytes,
+                slots=entry.queue.slots,
             )
         )
 

@@ -62,7 +62,7 @@ class Meter:
         self._tokens = 0
         self._stamps_s = array("d")
         self._usage: Usage | None = None
-        self._load_s = 0.0
+        self._queue_wait_s = self._load_s = 0.0
         self.outcome = "cancelled"
 
     def started(
@@ -81,7 +81,7 @@ class Meter:
         self._phase = _Served(model)
         self._tally = tally
         self._load_s = load_s
-        waited_s = self._clock() - self._arrived_s
+        waited_s = self._queue_wait_s = self._clock() - self._arrived_s
         return RequestStarted(
             request_id=self._request_id,
             model=model,
@@ -131,7 +131,10 @@ class Meter:
         match self._phase:
             case _Waiting():
                 return RequestRefused(
-                    request_id=self._request_id, model=asked_for, reason=self.outcome
+                    request_id=self._request_id,
+                    model=asked_for,
+                    reason=self.outcome,
+                    seconds=self._clock() - self._arrived_s,
                 )
             case _Served(model):
                 usage = self._usage or Usage(completion_tokens=self._tokens)
@@ -145,6 +148,8 @@ class Meter:
                     prompt_tokens=usage.prompt_tokens,
                     completion_tokens=usage.completion_tokens,
                     gaps_s=tuple(later_s - before_s for before_s, later_s in pairwise(stamps_s)),
+                    queue_wait_s=self._queue_wait_s,
+                    load_s=self._load_s,
                 )
             case _:
                 assert_never(self._phase)

@@ -131,7 +131,7 @@ class Settings(Value, frozen=True, kw_only=True):
     ] = False
     eviction_policy: Annotated[
         str, Meta(description="policy that chooses which idle model makes room")
-    ] = "lru"
+    ] = "cost-aware"
     max_idle_s: Annotated[
         float,
         Meta(ge=0, description="longest time that a model stays loaded unused; 0: no limit"),
@@ -200,6 +200,16 @@ class Settings(Value, frozen=True, kw_only=True):
     log_format: Annotated[
         Literal["console", "json"], Meta(description="how log lines are written")
     ] = "console"
+    trace_file: Annotated[
+        str,
+        Meta(
+            description="file to append a row of numbers to for each request, for modeld simulate;"
+            " no texts are in it"
+        ),
+    ] = ""
+    trace_max_mb: Annotated[
+        int, Meta(ge=1, description="largest trace file, in MiB; nothing more is written then")
+    ] = 256
     block_plugins: Annotated[
         tuple[str, ...], Meta(description="plugins to leave out, by name, comma-separated")
     ] = ()

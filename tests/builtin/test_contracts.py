@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
 
 import pytest
 
+from modeld.builtin.cost_aware import CostAware
 from modeld.builtin.gguf.folder import GgufFolder
+from modeld.builtin.lfu import LeastFrequentlyUsed
 from modeld.builtin.lru import LeastRecentlyUsed
 from modeld.builtin.ndjson import Ndjson
 from modeld.builtin.plain_json import PlainJson
 from modeld.builtin.prometheus import PrometheusPlugin
 from modeld.builtin.sse import ServerSentEvents
+from modeld.builtin.trace import Trace
 from modeld.dialects import Dialect
 from modeld.httpapi.exchange.reading.accept import Formatters
 from modeld.httpapi.routes.native import Native
@@ -31,6 +35,14 @@ class TestLeastRecentlyUsed(EvictionPolicyContract):
     policy = LeastRecentlyUsed()
 
 
+class TestLeastFrequentlyUsed(EvictionPolicyContract):
+    policy = LeastFrequentlyUsed()
+
+
+class TestCostAware(EvictionPolicyContract):
+    policy = CostAware()
+
+
 class TestNdjson(FormatterContract):
     formatter = Ndjson()
 
@@ -45,6 +57,11 @@ class TestPlainJson(FormatterContract):
 
 class TestMetrics(ObserverContract):
     observer = PrometheusPlugin().metrics
+
+
+class TestTrace(ObserverContract):
+    observer = Trace()
+    observer.append = deque(maxlen=1).append
 
 
 class TestPrometheusRoutes(RoutesContract):

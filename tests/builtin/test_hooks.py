@@ -59,7 +59,9 @@ def test_every_built_in_plugin_brings_what_it_is_named_after() -> None:
         if isinstance(thing, KINDS)
     }
     sources = {"gguf-folder", "huggingface", "manifest", "ollama-store", "packages"}
-    assert names == sources | {"lru", "ndjson", "sse", "plain-json", "prometheus"}
+    policies = {"cost-aware", "lfu", "lru"}
+    others = {"ndjson", "sse", "plain-json", "prometheus", "trace"}
+    assert names == sources | policies | others
     assert names == {name for name, _ in manager().list_name_plugin()}
 
 

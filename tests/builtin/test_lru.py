@@ -4,8 +4,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from modeld import Candidate
 from modeld.builtin.lru import LeastRecentlyUsed
@@ -61,29 +59,3 @@ def test_the_order_is_the_same_each_time_for_equal_last_uses() -> None:
     same = [candidate("b", 5, 1.0, 3.0), candidate("c", 5, 1.0, 2.0), candidate("a", 5, 1.0, 3.0)]
     assert victims(same, 10) == ["c", "a"]
     assert victims(same[::-1], 10) == ["c", "a"]
-
-
-candidates_strategy = st.lists(
-    st.tuples(st.integers(0, 20), st.floats(0, 5)).map(lambda pair: candidate("m", *pair)),
-    max_size=8,
-).map(
-    lambda found: [
-        candidate(f"m{index}", one.held_bytes, one.last_used_s) for index, one in enumerate(found)
-    ]
-)
-
-
-@given(candidates=candidates_strategy, needed_bytes=st.integers(-5, 100))
-def test_victims_are_enough_and_none_is_superfluous(
-    candidates: list[Candidate], needed_bytes: int
-) -> None:
-    chosen = LeastRecentlyUsed().choose(candidates, needed_bytes)
-    freed = sum(victim.held_bytes for victim in chosen)
-    assert len({victim.model for victim in chosen}) == len(chosen)
-    assert all(victim in candidates for victim in chosen)
-    assert [v.last_used_s for v in chosen] == sorted(v.last_used_s for v in chosen)
-    if sum(one.held_bytes for one in candidates) < needed_bytes:
-        assert not chosen
-    else:
-        assert freed >= needed_bytes
-        assert all(freed - victim.held_bytes < needed_bytes for victim in chosen)

@@ -37,6 +37,7 @@ SHORT = {
     "plan": ["plan", "模型.gguf"],
     "plugins": ["plugins"],
     "check": ["check", "lru"],
+    "simulate": ["simulate", "--requests", "10"],
     "doctor": ["doctor", "--no-measure"],
     "version": ["version"],
     "completion": ["completion", "bash"],

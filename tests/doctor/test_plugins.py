@@ -18,7 +18,7 @@ def test_working_plugins_are_listed_with_the_policy():
     assert bad(check_plugins(host)) == []
     found = by_subject(check_plugins(host))
     assert "mine" in found["active"].message
-    assert found["eviction policy"].message == "lru"
+    assert found["eviction policy"].message == "cost-aware"
 
 
 def test_a_broken_plugin_is_an_error_with_its_reason():

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
-from modeld import Candidate, EvictionPolicy
+from modeld import Candidate, EvictionPolicy, Settings
 from modeld.builtin.lru import LeastRecentlyUsed
+from modeld.plugins import guarded_policy
 from modeld.plugins.faults import PluginFaults
 from modeld.plugins.guarded_policy import GuardedPolicy
+from modeld.plugins.host import PluginHost
 
 
 def candidate(model: str, last_used_s: float, held_bytes: int = 10) -> Candidate:
@@ -163,7 +165,7 @@ def test_where_no_other_is_there_one_that_hangs_is_not_asked_again_either() -> N
     assert guarded.policy.asked == 1
 
 
-def test_the_default_policy_runs_on_no_thread_of_its_own() -> None:
+def test_a_trusted_policy_and_the_fallback_run_on_no_thread_of_their_own() -> None:
     threads: list[str] = []
 
     class Watched(LeastRecentlyUsed):
@@ -172,6 +174,17 @@ def test_the_default_policy_runs_on_no_thread_of_its_own() -> None:
             return super().choose(candidates, needed_bytes)
 
     lru = Watched()
-    guarded = GuardedPolicy(lru, lru, PluginFaults({}).note)
-    assert guarded.choose(BOTH, 10) == [OLD]
-    assert threads == [threading.current_thread().name]
+    for fallback, is_trusted in ((lru, False), (LeastRecentlyUsed(), True)):
+        guarded = GuardedPolicy(lru, fallback, PluginFaults({}).note, is_trusted=is_trusted)
+        assert guarded.choose(BOTH, 10) == [OLD]
+    assert threads == [threading.current_thread().name] * 2
+
+
+@pytest.mark.parametrize("name", ["cost-aware", "lfu", "lru"])
+def test_a_policy_of_modelds_own_is_trusted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("a thread for it would be for nothing")
+
+    monkeypatch.setattr(guarded_policy, "guarded", fail)
+    policy = PluginHost.discover(Settings(eviction_policy=name)).policy()
+    assert policy.choose(BOTH, 10) == [OLD]

@@ -111,12 +111,27 @@ def test_the_start_is_told_with_the_time_in_the_queue() -> None:
     assert meter.started("m", Tally()) == RequestStarted(request_id="r", model="m", queue_wait_s=2)
 
 
+def test_the_end_is_told_with_the_time_in_the_queue_and_that_of_the_load() -> None:
+    clock = Clock()
+    meter = Meter("r", clock)
+    clock.now_s += 2
+    meter.started("m", Tally(), 1.5)
+    clock.now_s += 3
+
+    event = finished(meter)
+    assert (event.seconds, event.queue_wait_s, event.load_s) == (5.0, 2.0, 1.5)
+
+
 @pytest.mark.parametrize("outcome", ["cancelled", "queue_full"])
 def test_a_request_that_has_never_started_was_refused(outcome: str) -> None:
-    meter = Meter("r", Clock())
+    clock = Clock()
+    meter = Meter("r", clock)
     meter.outcome = outcome
+    clock.now_s += 2
 
-    assert meter.ended("m") == RequestRefused(request_id="r", model="m", reason=outcome)
+    assert meter.ended("m") == RequestRefused(
+        request_id="r", model="m", reason=outcome, seconds=2.0
+    )
 
 
 @pytest.mark.parametrize(

@@ -179,9 +179,10 @@ def test_what_clients_send_as_a_model_becomes_no_label() -> None:
         async with a_counter(a_shelf()) as counter:
             with pytest.raises(ModelNotFoundError):
                 await counter.ask("hi", model="drop table", request_id="r7")
-            assert counter.notebook.of(RequestRefused) == [
-                RequestRefused(request_id="r7", model="", reason="model_not_found")
-            ]
+            (refused,) = counter.notebook.of(RequestRefused)
+            assert refused == RequestRefused(
+                request_id="r7", model="", reason="model_not_found", seconds=refused.seconds
+            )
 
     asyncio.run(main())
 
@@ -195,9 +196,10 @@ def test_a_refused_request_is_counted_for_its_model() -> None:
                 await counter.ask("hi")
             counter.backend.engines[0].may_go_on.set()
             await running
-            assert counter.notebook.of(RequestRefused) == [
-                RequestRefused(request_id="r", model="a", reason="queue_full")
-            ]
+            (refused,) = counter.notebook.of(RequestRefused)
+            assert refused == RequestRefused(
+                request_id="r", model="a", reason="queue_full", seconds=refused.seconds
+            )
 
     asyncio.run(main())
 

@@ -104,9 +104,10 @@ def test_rule_13_a_unary_request_to_an_unknown_model_is_refused() -> None:
         async with a_counter(a_shelf(), default_model="b") as counter:
             with pytest.raises(ModelNotFoundError):
                 await counter.service.submit(tokenize("hi", model="drop table"))
-            assert counter.notebook.of(RequestRefused) == [
-                RequestRefused(request_id="r7", model="", reason="model_not_found")
-            ]
+            (refused,) = counter.notebook.of(RequestRefused)
+            assert refused == RequestRefused(
+                request_id="r7", model="", reason="model_not_found", seconds=refused.seconds
+            )
             assert counter.backend.loaded == []
 
     asyncio.run(main())

@@ -60,6 +60,8 @@ OTHER: dict[str, Any] = {
     "worker_memory_mb": 4096,
     "log_level": "off",
     "log_format": "json",
+    "trace_file": "trace.jsonl",
+    "trace_max_mb": 3,
     "block_plugins": ["lru", "sse"],
     "plugin_timeout_s": 1.0,
 }

@@ -29,7 +29,7 @@ class _Evictable(NamedTuple):
     entry: ModelEntry
     residence: Residence
 
-    def candidate(self) -> Candidate:
+    def candidate(self, now_s: float) -> Candidate:
         """Return the model as an eviction policy sees it."""
         return Candidate(
             model=self.entry.spec.id,
@@ -37,6 +37,8 @@ class _Evictable(NamedTuple):
             last_used_s=self.residence.last_used_s,
             loaded_s=self.residence.ready_s,
             load_seconds=self.residence.load_seconds,
+            uses=self.entry.demand.requests,
+            rate_per_s=self.entry.demand.rate_per_s(now_s),
         )
 
 
@@ -124,9 +126,10 @@ class EvictionPlanner:
         due = self._due(now_s, overdue=self.is_overdue(entry, now_s))
         idle = [other for other in due if other.entry.queue.is_empty]
         is_enough = _held_bytes(idle) >= short
-        return self._claim(entry, self._choose(due if is_next and not is_enough else idle, short))
+        evictable = due if is_next and not is_enough else idle
+        return self._claim(entry, self._choose(evictable, short, now_s))
 
-    def make_to_grow(self, entry: ModelEntry, growth_bytes: int, free: float) -> bool:
+    def make_to_grow(self, entry: ModelEntry, growth_bytes: int, free: float, now_s: float) -> bool:
         """Claim victims for a model that is loaded already; return ``False`` if there are none.
 
         Its bytes are taken already, so nobody's minimum residence is waited for.
@@ -137,9 +140,9 @@ class EvictionPlanner:
             return True
         everyone = self._due(math.inf, overdue=False)
         idle = [other for other in everyone if other.entry.queue.is_empty]
-        return self._claim(entry, self._choose(idle, short))
+        return self._claim(entry, self._choose(idle, short, now_s))
 
-    def relieve(self, excess_bytes: int) -> None:
+    def relieve(self, excess_bytes: int, now_s: float) -> None:
         """Evict idle models for other programs, which have taken the memory already.
 
         So nobody's minimum residence is waited for. Where all together are too few, all go: each
@@ -149,7 +152,7 @@ class EvictionPlanner:
         idle = [each for each in everyone if each.entry.queue.is_empty]
         victims = idle
         if _held_bytes(idle) > excess_bytes:
-            victims = self._choose(idle, excess_bytes)
+            victims = self._choose(idle, excess_bytes, now_s)
         for victim in victims:
             victim.instance.leave(EvictionReason.MEMORY_PRESSURE, victim.entry.queue.running)
             self._index.sort(victim.entry)
@@ -244,11 +247,13 @@ class EvictionPlanner:
                 instance.give_to(entry.spec.id)
                 entry.victims.add(instance)
 
-    def _choose(self, evictable: Sequence[_Evictable], needed: float) -> list[_Evictable]:
+    def _choose(
+        self, evictable: Sequence[_Evictable], needed: float, now_s: float
+    ) -> list[_Evictable]:
         """Ask the policy, unless all together are not enough."""
-        candidates = [each.candidate() for each in evictable]
-        if sum(candidate.held_bytes for candidate in candidates) < needed:
+        if _held_bytes(evictable) < needed:
             return []
+        candidates = [each.candidate(now_s) for each in evictable]
         names = {each.model for each in self._policy.choose(candidates, int(needed))}
         return [each for each in evictable if each.entry.spec.id in names]
 

@@ -59,7 +59,7 @@ class Growth:
                 self._eviction.release(entry)
                 free -= growth_bytes
             else:
-                if not self._eviction.make_to_grow(entry, growth_bytes, free):
+                if not self._eviction.make_to_grow(entry, growth_bytes, free, now_s):
                     self._refuse(entry, instance, now_s)
                 free -= _promised(instance, entry)
             self._index.sort(entry)

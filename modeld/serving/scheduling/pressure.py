@@ -20,10 +20,10 @@ class Pressure:
         self._ledger = ledger
         self._eviction = eviction
 
-    def relieve(self) -> None:
+    def relieve(self, now_s: float) -> None:
         """Evict as many idle models as hold what is too much, beside those that leave anyway."""
         if self._ledger.free_bytes >= 0:
             return
         excess_bytes = int(-self._ledger.free_bytes) - held_bytes(self._index.leaving)
         if excess_bytes > 0:
-            self._eviction.relieve(excess_bytes)
+            self._eviction.relieve(excess_bytes, now_s)

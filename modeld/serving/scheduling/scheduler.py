@@ -116,6 +116,8 @@ class ModelScheduler:
         except QueueFullError as exc:
             exc.retry_after_s = self._forecast.queue_s(entry, now_s)
             raise
+        if ticket.needs_slot:
+            entry.demand.note(now_s)
 
     def forecast_s(self, entry: ModelEntry, now_s: float) -> float | None:
         """Return in how many seconds a request that came now would have a slot, or ``None``."""
@@ -194,10 +196,10 @@ class ModelScheduler:
         self._growth.settle(now_s)
         self._eviction.note_contention(now_s)
         self._grant(now_s, decision)
-        self._pressure.relieve()
+        self._pressure.relieve(now_s)
         while self._index.wanting and self._loads.start(now_s, decision):
             self._grant(now_s, decision)  # what was claimed for them in vain takes requests again
-            self._pressure.relieve()
+            self._pressure.relieve(now_s)
         self._expiry.ask(now_s, decision)
         self._close_drained(decision)
         self._forget(now_s)

@@ -12,6 +12,7 @@ from modeld.interfaces import Backend, Engine
 from modeld.serving.request_meter import Tally
 from modeld.serving.state import phases
 from modeld.serving.state.cooldown import Cooldown
+from modeld.serving.state.demand import Demand
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.memory_need import MemoryNeed
 from modeld.serving.state.model_queue import ModelQueue
@@ -52,6 +53,7 @@ class ModelEntry:
         self.queue = ModelQueue(spec.id, options.slots or 1, max_queue_depth)
         self.cooldown = Cooldown()
         self.generation = 0
+        self.demand = Demand()
         self.instances: list[Instance] = []
         self.victims: set[Instance] = set()
         self.claim_rank = math.inf

@@ -145,6 +145,8 @@ def _candidate(number: int, size: int) -> Candidate:
         last_used_s=1000.0 + number * 7 % 11,
         loaded_s=float(number),
         load_seconds=1.0 + number % 3,
+        uses=number % 5,
+        rate_per_s=0.001 * (number % 4),
     )
 
 

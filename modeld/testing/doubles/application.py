@@ -12,7 +12,7 @@ from modeld import ModeldApp, ModelService, ModelSpec, Settings, create_app, hoo
 from modeld.testing.doubles.fake_service import FakeService
 from modeld.testing.doubles.scripted import Step, sound_response
 
-NEEDED: Final = frozenset({"lru", "ndjson", "sse", "plain-json"})
+NEEDED: Final = frozenset({"cost-aware", "lru", "ndjson", "sse", "plain-json"})
 """The installed plugins that every application needs."""
 
 MODEL: Final = ModelSpec(

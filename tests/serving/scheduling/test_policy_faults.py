@@ -170,7 +170,7 @@ def test_a_policy_is_not_asked_where_all_idle_models_together_are_not_enough(
     assert state_of(idle) is InstanceState.READY
 
 
-def test_a_policy_sees_idle_models_with_their_sizes_and_ages(new_desk: NewDesk) -> None:
+def test_a_policy_sees_idle_models_with_their_sizes_ages_and_requests(new_desk: NewDesk) -> None:
     policy = Whim(lambda candidates, _needed: candidates)
     desk = new_desk(budget_mb=250, policy=policy)
     a = desk.entry("a", 80)
@@ -194,6 +194,9 @@ def test_a_policy_sees_idle_models_with_their_sizes_and_ages(new_desk: NewDesk) 
             last_used_s=used_s,
             loaded_s=loaded_s,
             load_seconds=2.0,
+            uses=1,
+            rate_per_s=a.demand.rate_per_s(desk.clock.now_s),
         )
     ]
+    assert candidates[0].rate_per_s > 0
     assert state_of(busy) is InstanceState.READY
