@@ -35,7 +35,17 @@ log = logging.getLogger("modeld.plugins")
 
 
 WITHOUT_SETTINGS: Final = frozenset(
-    {"gguf-folder", "lru", "ndjson", "plain-json", "prometheus", "sse"}
+    {
+        "cost-aware",
+        "gguf-folder",
+        "lfu",
+        "lru",
+        "ndjson",
+        "plain-json",
+        "prometheus",
+        "sse",
+        "trace",
+    }
 )
 """Plugins of modeld's own that are not imported where nothing but settings is asked for."""
 

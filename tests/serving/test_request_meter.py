@@ -115,7 +115,7 @@ def test_the_end_is_told_with_the_time_in_the_queue_and_that_of_the_load() -> No
     clock = Clock()
     meter = Meter("r", clock)
     clock.now_s += 2
-    meter.started("m", Tally(), 1.5)
+    meter.started("m", Tally(), load_s=1.5)
     clock.now_s += 3
 
     event = finished(meter)
