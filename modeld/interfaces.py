@@ -128,6 +128,9 @@ class Backend(ABC):
     whose model they will load, so each of them gets what any backend names here.
     """
 
+    keeps_sessions: ClassVar[bool] = False
+    """Whether its step engines implement :meth:`StepEngine.open_sessions`."""
+
     @abstractmethod
     def can_load(self, spec: ModelSpec) -> bool:
         """Return whether this backend can load the model, from ``spec`` alone."""

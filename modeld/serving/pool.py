@@ -27,6 +27,8 @@ from modeld.serving.lifecycle import Lifecycle
 from modeld.serving.loader import Loader
 from modeld.serving.scheduling import refusals
 from modeld.serving.scheduling.scheduler import ModelScheduler
+from modeld.serving.session_files import MemoryFiles
+from modeld.serving.session_store import SessionStore
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.ticket import Ended, Queued, Running, Ticket
 from modeld.status import EvictionReason
@@ -60,6 +62,7 @@ class Pool:
         *,
         load_timeout_s: float,
         notify: Callable[[Event], None],
+        sessions: SessionStore | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         note: NoteFault = only_logged,
@@ -71,7 +74,13 @@ class Pool:
         self._tasks = TaskSet()
         self._lifecycle = Lifecycle(
             scheduler,
-            Loader(hosting, timeout_s=load_timeout_s, notify=notify, note=note),
+            Loader(
+                hosting,
+                timeout_s=load_timeout_s,
+                notify=notify,
+                sessions=sessions or SessionStore(MemoryFiles(), 0),
+                note=note,
+            ),
             self._tasks,
             notify=notify,
             clock=clock,

@@ -41,6 +41,7 @@ from modeld.serving.models.registry import Registry
 from modeld.serving.pool import Lease, Pool
 from modeld.serving.request_meter import Meter
 from modeld.serving.scheduling.scheduler import ModelScheduler
+from modeld.serving.session_store import store_of
 from modeld.serving.state.budget import Ledger
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.settings import Settings
@@ -87,12 +88,16 @@ class LocalService(ModelService):
             min_residence_s=settings.min_residence_s,
             max_overtake_s=settings.max_overtake_s,
         )
+        self._sessions = store_of(settings)
+        ledger = self._scheduler.ledger
+        ledger.on_taken = lambda model: self._sessions.make_way(model, ledger.free_bytes)
         self._tasks = TaskSet()
         self._pool = Pool(
             self._scheduler,
             hosting(settings, tuple(plugins.backends.values()), plugins.faults.note),
             load_timeout_s=settings.load_timeout_s,
             notify=plugins.notify,
+            sessions=self._sessions,
             note=plugins.faults.note,
         )
         self._registry = Registry(
@@ -110,12 +115,14 @@ class LocalService(ModelService):
 
         Raises:
             ConfigurationError: an option in the settings is wrong for a model that was found.
-            StartError: another process has the memory budget of this machine.
+            StartError: another process has the memory budget of this machine, or the folder for
+                sessions cannot be used.
         """
         async with self._start:
             if self._state is not ServiceState.STARTING:
                 return
             self._budget_lock.acquire()
+            await in_daemon_thread(self._sessions.open)
             self._has_entered = await self._plugins.start(self, in_daemon_thread)
             await self._registry.refresh()
             await self._entries.check_options()
@@ -163,6 +170,7 @@ class LocalService(ModelService):
             self._entries.close()
             await self._registry.aclose()
             await self._pool.aclose()
+            self._sessions.close()
             if self._has_entered:  # else they are left by whoever has entered them
                 await self._plugins.aclose()
         finally:
@@ -281,6 +289,7 @@ class LocalService(ModelService):
             instances=tuple(entry.status(now_s) for entry in entries if entry.has_state),
             budget_bytes=self._settings.budget_bytes,
             held_bytes=self._scheduler.ledger.held_bytes,
+            session_bytes=self._sessions.held_bytes,
             margin_bytes=self._settings.margin_bytes,
             loads_total=totals.loads,
             evictions_total=self._pool.evictions_total,

@@ -65,6 +65,10 @@ class StatusDocument(BaseModel):
     held_mb: int = Field(description="memory that is taken or promised")
     used_est_mb: int = Field(description="held_mb, as modeld-go calls it")
     margin_mb: int = Field(description="part of the budget that is kept free")
+    sessions_mb: int = Field(
+        description="what models that have left memory have left of their chats; it makes way for"
+        " models"
+    )
     error: str | None = Field(None, description="what is wrong now; absent if nothing")
     last_error: str | None = Field(None, description="the latest failure of any model")
     loads_total: int
@@ -104,6 +108,7 @@ _EXAMPLE = {
     "held_mb": 190,
     "used_est_mb": 190,
     "margin_mb": 50,
+    "sessions_mb": 44,
     "loads_total": 1,
     "evictions_total": 0,
     "prompt_tokens_total": 5,
@@ -187,6 +192,7 @@ def _document(status: ServiceStatus, page: Sequence[InstanceStatus]) -> StatusDo
         held_mb=_mib(status.held_bytes),
         used_est_mb=_mib(status.held_bytes),
         margin_mb=_mib(status.margin_bytes),
+        sessions_mb=_mib(status.session_bytes),
         error=status.error,
         last_error=status.last_error,
         loads_total=status.loads_total,

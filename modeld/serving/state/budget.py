@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from modeld.machine.memory import UNKNOWN, Capacity
 
 
@@ -38,13 +40,15 @@ class Ledger:
     """All reservations under one limit in bytes; ``None`` is unlimited.
 
     ``held_bytes`` is their sum. ``capacity`` is what the machine has: no reservation is larger,
-    whatever the limit.
+    whatever the limit. ``on_taken`` is told the owner whenever bytes were taken, for what lives in
+    the free ones and has to go.
     """
 
     def __init__(self, limit_bytes: int | None, capacity: Capacity = UNKNOWN) -> None:
         self.limit_bytes = limit_bytes
         self.capacity = capacity
         self.held_bytes = 0
+        self.on_taken: Callable[[str], None] = lambda _owner: None
         self._reservations: set[Reservation] = set()
 
     @property
@@ -70,12 +74,14 @@ class Ledger:
         reservation = Reservation(self, owner, size_bytes)
         self._reservations.add(reservation)
         self.held_bytes += size_bytes
+        self.on_taken(owner)
         return reservation
 
     def grow(self, reservation: Reservation, size_bytes: int) -> None:
         """Count another size of a reservation, which calls this; nobody else does."""
         self.held_bytes += size_bytes - reservation.size_bytes
         reservation.size_bytes = size_bytes
+        self.on_taken(reservation.owner)
 
     def release(self, reservation: Reservation) -> None:
         """Forget a reservation.
