@@ -7,7 +7,7 @@ import fcntl
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -42,7 +42,9 @@ class SessionFile:
         self._is_linked = is_linked
 
     def look(self) -> bool:
-        """Read how large it is and when it was used; return whether anything was saved in it.
+        """Read how large it is and when it was used; return whether it has anything to be kept.
+
+        One that was not saved has not, nor has one whose place in its folder another has taken.
 
         Raises:
             OSError: it cannot be read.
@@ -50,7 +52,8 @@ class SessionFile:
         stat = os.fstat(self._fd)
         self.size_bytes = stat.st_blocks * BLOCK_BYTES
         self.used_ns = stat.st_mtime_ns
-        return any(os.pread(self._fd, MARK_BYTES, 0))
+        is_there = stat.st_nlink > 0 or not self._is_linked
+        return is_there and any(os.pread(self._fd, MARK_BYTES, 0))
 
     def unlink(self) -> None:
         """Take it out of its folder, if it is still there; :meth:`close` gives its bytes back."""
@@ -69,8 +72,8 @@ class SessionFiles(ABC):
     """Whether what is in them takes main memory that nobody else can have."""
 
     @abstractmethod
-    def open(self) -> Iterator[SessionFile]:
-        """Yield what an earlier server has left, and what is sound of it.
+    def open(self) -> Sequence[SessionFile]:
+        """Return what an earlier server has left; nothing when called again.
 
         Raises:
             StartError: they cannot be kept there.
@@ -96,9 +99,9 @@ class MemoryFiles(SessionFiles):
 
     take_memory = True
 
-    def open(self) -> Iterator[SessionFile]:
-        """Yield nothing: nobody leaves any."""
-        return iter(())
+    def open(self) -> Sequence[SessionFile]:
+        """Return nothing: nobody leaves any."""
+        return ()
 
     def new(self, spec: ModelSpec) -> SessionFile:
         """Make a file in main memory, whatever the size of the filesystems there."""
@@ -116,18 +119,19 @@ class FolderFiles(SessionFiles):
         self._folder = folder
         self._lock: int | None = None
 
-    def open(self) -> Iterator[SessionFile]:
-        """Take the folder, yield the files that were saved, and remove all others."""
+    def open(self) -> Sequence[SessionFile]:
+        """Take the folder, return the files that were saved, and remove all others."""
+        if self._lock is not None:
+            return ()
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._check()
-            self._lock = os.open(self._folder / _LOCK, _FLAGS | os.O_CREAT, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = _locked(self._folder / _LOCK)
+            return list(self._left())
         except BlockingIOError as exc:
             raise _refusal(f"another server uses {self._folder}; give each its own") from exc
         except OSError as exc:
             raise _refusal(f"{self._folder} cannot be used: {exc.strerror}") from exc
-        return self._left()
 
     def new(self, spec: ModelSpec) -> SessionFile:
         """Make a file, which only this user may read."""
@@ -161,6 +165,22 @@ class FolderFiles(SessionFiles):
             else:  # the server was killed while an engine used it
                 file.unlink()
                 file.close()
+
+
+def _locked(path: Path) -> int:
+    """Return the descriptor of a file that no other process has locked.
+
+    Raises:
+        BlockingIOError: another has.
+        OSError: it cannot be opened.
+    """
+    file = os.open(path, _FLAGS | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        os.close(file)
+        raise
+    return file
 
 
 def key_of(spec: ModelSpec) -> str:

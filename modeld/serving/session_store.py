@@ -61,7 +61,7 @@ class SessionStore:
             StartError: nothing can be kept where the settings say.
         """
         if self.quota_bytes:
-            self._kept = {file.key: file for file in self._files.open()}
+            self._kept |= {file.key: file for file in self._files.open()}
             self._fit(self.quota_bytes)
 
     def take(self, spec: ModelSpec) -> SessionFile | None:
