@@ -8,6 +8,7 @@ nobody trusts. What was written in an earlier life is checked when it is read.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import mmap
 import os
@@ -31,6 +32,9 @@ GRAIN: Final = mmap.ALLOCATIONGRANULARITY
 """Extents begin at multiples of this, so that each can be given back alone."""
 
 MOST_INDEX_BYTES: Final = 64 << 20
+
+FILESYSTEM_SHARE: Final = 128
+"""A filesystem's own record of where a file lies takes at most this part of it."""
 
 _HEADER: Final = Struct("<8sQQ32s")
 _TOKEN_BYTES: Final = 5
@@ -112,11 +116,14 @@ class SessionFile:
         """Return what an earlier engine has saved, if it fits this one, and empty the rest.
 
         From here on the file counts as not saved, until :meth:`save`.
+
+        Raises:
+            OSError: the disk does not give it, or its filesystem cannot give back a part of a file.
         """
         entries = self._entries()
-        os.pwrite(self._fd, bytes(GRAIN), 0)
         end = max((each.offset + each.size for each in entries), default=GRAIN)
         os.ftruncate(self._fd, _end(end))
+        self._empty(self._extents[0])
         saved: list[SavedSequence] = []
         for each in entries:
             extent = Extent(each.offset, _end(each.offset + each.size))
@@ -133,7 +140,8 @@ class SessionFile:
 
         They come in that order. Those that the disk has no room for stay in this process.
         """
-        room = self._most_bytes - 2 * GRAIN  # the header, and the last page of the index
+        # Less the header, the last page of the index, and what a filesystem keeps of the file.
+        room = self._most_bytes - 2 * GRAIN - self._most_bytes // FILESYSTEM_SHARE
         inside: list[State] = []
         for one in saved:
             room -= _cost(one)
@@ -189,7 +197,8 @@ class SessionFile:
     def free(self, extent: Extent) -> None:
         """Give an extent back."""
         self._extents.remove(extent)
-        self._empty(extent)
+        with contextlib.suppress(OSError):  # the next one that fits there is written over it
+            self._empty(extent)
 
     def _store(self, data: bytearray) -> Piece:
         extent = self._allocate(len(data))

@@ -99,6 +99,18 @@ def test_a_disk_that_is_full_leaves_states_in_the_process(
         assert taken_bytes(path) <= GRAIN
 
 
+def test_a_filesystem_that_gives_no_part_of_a_file_back_is_not_used(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_of_whatever: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    with a_file(path, 64 * GRAIN) as file:
+        monkeypatch.setattr(session_files.SessionFile, "_empty", unknown)
+        with pytest.raises(OSError, match="not supported"):
+            file.take_over()
+
+
 def test_the_most_recently_used_are_in_the_file(path: Path) -> None:
     cache = PrefixCache(1000)
     with a_file(path, 9 * GRAIN) as file:
