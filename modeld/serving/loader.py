@@ -20,7 +20,7 @@ from modeld.interfaces import Backend, Engine
 from modeld.plugins.faults import NoteFault, only_logged
 from modeld.plugins.guard import PluginCall, PluginFault, called, described, said, shown, whole
 from modeld.serving.contained_engine import ContainedEngine, contained
-from modeld.serving.session_files import SessionFile
+from modeld.serving.session_files import MemoryFiles, SessionFile
 from modeld.serving.session_store import SessionStore
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
@@ -43,14 +43,14 @@ class Loader:
     def __init__(
         self,
         hosting: Hosting,
+        sessions: SessionStore | None,
         *,
         timeout_s: float,
         notify: Callable[[Event], None],
-        sessions: SessionStore,
         note: NoteFault = only_logged,
     ) -> None:
         self._hosting = hosting
-        self._sessions = sessions
+        self._sessions = sessions or SessionStore(MemoryFiles(), 0)
         self._session_files: dict[Engine, SessionFile] = {}
         self._timeout_s = timeout_s
         self._notify = notify

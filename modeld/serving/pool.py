@@ -27,7 +27,6 @@ from modeld.serving.lifecycle import Lifecycle
 from modeld.serving.loader import Loader
 from modeld.serving.scheduling import refusals
 from modeld.serving.scheduling.scheduler import ModelScheduler
-from modeld.serving.session_files import MemoryFiles
 from modeld.serving.session_store import SessionStore
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.ticket import Ended, Queued, Running, Ticket
@@ -74,13 +73,7 @@ class Pool:
         self._tasks = TaskSet()
         self._lifecycle = Lifecycle(
             scheduler,
-            Loader(
-                hosting,
-                timeout_s=load_timeout_s,
-                notify=notify,
-                sessions=sessions or SessionStore(MemoryFiles(), 0),
-                note=note,
-            ),
+            Loader(hosting, sessions, timeout_s=load_timeout_s, notify=notify, note=note),
             self._tasks,
             notify=notify,
             clock=clock,
