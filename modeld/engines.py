@@ -179,6 +179,30 @@ class StepEngine(ABC):
         Called from another thread. It may only set a flag; :meth:`cancel` follows after the step.
         """
 
+    def open_sessions(self, path: str, most_bytes: int) -> None:  # noqa: B027  (none by default)
+        """Keep what ended requests have computed in a file that outlives the engine.
+
+        Called once, after :meth:`open`, where the backend has ``keeps_sessions``. The file is empty
+        or has what an earlier engine of this model has saved, which may not fit this one: the
+        options or the runtime may be others now, and the disk may have lost a part. The engine
+        checks that, and has at most ``most_bytes`` in the file. The first eight bytes are zero for
+        as long as it uses it, so that whatever ends it leaves nothing that is trusted.
+
+        Raises:
+            Exception: it is logged, and the engine goes on without a file.
+        """
+
+    def save_sessions(self) -> None:  # noqa: B027  (none by default)
+        """Let the next engine of this model find what is in the file, and return soon.
+
+        Called once, before the engine is closed in good order, with no request running. A first
+        byte of the eight that is not zero says that the file is whole. Its time of modification is
+        that of the last use of anything in it.
+
+        Raises:
+            Exception: it is logged, and what was to be saved is lost.
+        """
+
     @abstractmethod
     def close(self) -> None:
         """Give back everything. Called once, last."""

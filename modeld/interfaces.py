@@ -128,6 +128,9 @@ class Backend(ABC):
     whose model they will load, so each of them gets what any backend names here.
     """
 
+    keeps_sessions: ClassVar[bool] = False
+    """Whether its step engines implement :meth:`StepEngine.open_sessions`."""
+
     def uses_gpus(self) -> bool:
         """Return whether models are loaded into the memory of GPUs here, as far as they fit.
 

@@ -75,6 +75,8 @@ class ServiceStatus(Value, frozen=True, kw_only=True):
     """Everything that ``/status`` shows. ``budget_bytes`` of ``None`` means unlimited.
 
     ``budget_origin`` is how the budget came about, in words; with ``auto`` it moves.
+    ``session_bytes`` is what models that have left memory have left behind; it is no part of
+    ``held_bytes``, and goes for whoever needs it.
 
     ``instances`` are the models that have a state: in memory, waited for, pinned, or failed. The
     totals are of all models since the start, and never shrink. ``error`` is what is wrong now;
@@ -95,6 +97,7 @@ class ServiceStatus(Value, frozen=True, kw_only=True):
     last_error: str | None = None
     prompt_tokens_total: int = 0
     completion_tokens_total: int = 0
+    session_bytes: int = 0
 
 
 class Readiness(Value, frozen=True, kw_only=True):

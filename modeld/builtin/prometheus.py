@@ -118,6 +118,11 @@ def _service_gauges(status: ServiceStatus) -> Iterator[Metric]:
         "modeld_memory_margin_bytes", "Part of the budget that is kept free.", status.margin_bytes
     )
     yield GaugeMetricFamily(
+        "modeld_session_bytes",
+        "What models that have left memory have left of their chats.",
+        status.session_bytes,
+    )
+    yield GaugeMetricFamily(
         "modeld_warm_workers", "Workers that wait for a model.", status.warm_workers
     )
     yield GaugeMetricFamily(

@@ -20,6 +20,7 @@ from modeld.hosting.channel.frames import (
     Progress,
     Report,
     Returned,
+    Sessions,
 )
 from modeld.hosting.channel.link import Link
 from modeld.hosting.hosted import HostedEngine
@@ -48,6 +49,7 @@ class LoadingHost:
     """The :class:`~modeld.interfaces.EngineHost` of one load. ``take_worker`` gives a new one.
 
     It knows every worker that it has taken, so that none outlives the load whose it was.
+    ``sessions`` are for the first engine that is started.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class LoadingHost:
         self._workers: set[Link] = set()
         self._engines: dict[HostedEngine, Link] = {}
         self._is_closed = False
+        self.sessions: Sessions | None = None
 
     def progress(self, fraction: float) -> None:
         """Pass on how much is done."""
@@ -70,7 +73,9 @@ class LoadingHost:
 
     async def start(self, engine: str, spec: ModelSpec, options: Options) -> Engine:
         """Load ``engine`` in a worker. See :class:`~modeld.interfaces.EngineHost`."""
-        load = Load(engine=engine, spec=spec, options=msgspec.to_builtins(options))
+        sessions, self.sessions = self.sessions, None  # two engines would write over each other
+        plain = msgspec.to_builtins(options)
+        load = Load(engine=engine, spec=spec, options=plain, sessions=sessions)
         worker = await self._worker()
         try:
             loaded = await self._report_of(worker, load, Loaded)

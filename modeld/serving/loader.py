@@ -21,6 +21,8 @@ from modeld.plugins.faults import NoteFault, only_logged
 from modeld.plugins.guard import PluginCall, PluginFault, called, described, said
 from modeld.serving.contained_engine import ContainedEngine, contained
 from modeld.serving.models.estimate import total_bytes
+from modeld.serving.session_files import MemoryFiles, SessionFile
+from modeld.serving.session_store import SessionStore
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
 
@@ -33,17 +35,23 @@ T = TypeVar("T")
 
 
 class Loader:
-    """``timeout_s`` bounds a load's time without progress, and a whole measurement."""
+    """``timeout_s`` bounds a load's time without progress, and a whole measurement.
+
+    Engines get their session files from ``sessions``, and these get them back.
+    """
 
     def __init__(
         self,
         hosting: Hosting,
+        sessions: SessionStore | None,
         *,
         timeout_s: float,
         notify: Callable[[Event], None],
         note: NoteFault = only_logged,
     ) -> None:
         self._hosting = hosting
+        self._sessions = sessions or SessionStore(MemoryFiles(), 0)
+        self._session_files: dict[Engine, SessionFile] = {}
         self._timeout_s = timeout_s
         self._notify = notify
         self._note = note
@@ -56,6 +64,21 @@ class Loader:
         Raises:
             Exception: whatever the backend raises; the load has failed.
         """
+        is_kept = entry.backend.keeps_sessions is True
+        file = self._sessions.take(instance.spec) if is_kept else None
+        try:
+            engine = await self._load(entry, instance, file)
+        except BaseException:
+            if file is not None:
+                self._sessions.give_back(file)
+            raise
+        if file is not None:
+            self._session_files[engine] = file
+        return engine
+
+    async def _load(
+        self, entry: ModelEntry, instance: Instance, file: SessionFile | None
+    ) -> Engine:
         model, backend = entry.spec.id, entry.backend
         log.info(
             "loading %s with %s, %d MiB expected", model, backend.name, entry.need.size_bytes >> 20
@@ -69,6 +92,7 @@ class Loader:
             self._notify(ModelLoadProgress(model=model, fraction=fraction))
 
         host = self._hosting.engine_host(on_progress)
+        host.sessions = None if file is None else self._sessions.handed(file)
         call = PluginCall(
             f"backend {backend.name!r}: load",
             lambda: backend.load(instance.spec, entry.options, host),
@@ -125,6 +149,10 @@ class Loader:
         except Exception as exc:  # noqa: BLE001  (a plugin's fault must not stop the server)
             what = f"engine of {entry.spec.id!r} did not close cleanly: {said(exc)}"
             self._note("backend", entry.backend.name, what, exc)
+        finally:
+            # Before the bytes of the model count as free: what stays of them is counted first.
+            if file := self._session_files.pop(engine, None):
+                self._sessions.give_back(file)
 
     async def end(self, entry: ModelEntry, engine: Engine, grace_s: float) -> None:
         """Close an engine for good. After ``grace_s`` it is given up, which kills a worker."""

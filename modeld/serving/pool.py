@@ -28,6 +28,7 @@ from modeld.serving.loader import Loader
 from modeld.serving.scheduling import refusals
 from modeld.serving.scheduling.rehearsal import placement, rehearse
 from modeld.serving.scheduling.scheduler import ModelScheduler
+from modeld.serving.session_store import SessionStore
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.ticket import Ended, Queued, Running, Ticket
 from modeld.status import EvictionReason, ModelPlan, PlanOutcome
@@ -65,6 +66,7 @@ class Pool:
         *,
         load_timeout_s: float,
         notify: Callable[[Event], None],
+        sessions: SessionStore | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         note: NoteFault = only_logged,
@@ -76,7 +78,7 @@ class Pool:
         self._tasks = TaskSet()
         self._lifecycle = Lifecycle(
             scheduler,
-            Loader(hosting, timeout_s=load_timeout_s, notify=notify, note=note),
+            Loader(hosting, sessions, timeout_s=load_timeout_s, notify=notify, note=note),
             self._tasks,
             notify=notify,
             clock=clock,

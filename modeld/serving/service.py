@@ -46,6 +46,7 @@ from modeld.serving.pool import Lease, Pool
 from modeld.serving.preload import Preload
 from modeld.serving.request_meter import Meter
 from modeld.serving.scheduling.scheduler import ModelScheduler
+from modeld.serving.session_store import store_of
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.settings import Settings
 from modeld.status import ModelPlan, Readiness, ServiceState, ServiceStatus
@@ -90,6 +91,9 @@ class LocalService(ModelService):
             min_residence_s=settings.min_residence_s,
             max_overtake_s=settings.max_overtake_s,
         )
+        self._sessions = store_of(settings)
+        ledger = self._scheduler.ledger
+        ledger.on_taken = lambda model: self._sessions.make_way(model, ledger.free_bytes)
         self._tasks = TaskSet()
         hosted = hosting(settings, tuple(plugins.backends.values()), plugins.faults.note)
         self._pool = Pool(
@@ -97,6 +101,7 @@ class LocalService(ModelService):
             hosted,
             load_timeout_s=settings.load_timeout_s,
             notify=plugins.notify,
+            sessions=self._sessions,
             note=plugins.faults.note,
         )
         self._registry = Registry(
@@ -115,7 +120,10 @@ class LocalService(ModelService):
         self._files = FileWatch(self._loaded_files, self._registry.refresh)
         self._watch = SourceWatch(plugins.sources.values(), self._registry.ask, plugins.faults.note)
         self._memory = self._budget.watch(
-            lambda: hosted.pids, self._scheduler.entries, self._pool.limit
+            lambda: hosted.pids,
+            self._scheduler.entries,
+            self._pool.limit,
+            lambda: self._sessions.memory_bytes,
         )
 
     async def start(self) -> None:
@@ -123,13 +131,15 @@ class LocalService(ModelService):
 
         Raises:
             ConfigurationError: an option in the settings is wrong for a model that was found.
-            StartError: another process has the memory budget of this machine.
+            StartError: another process has the memory budget of this machine, or the folder for
+                sessions cannot be used.
         """
         async with self._start:
             if self._state is not ServiceState.STARTING:
                 return
             self._budget_lock.acquire()
             self._budget.tell()
+            await in_daemon_thread(self._sessions.open)
             self._has_entered = await self._plugins.start(self, in_daemon_thread)
             await self._registry.refresh()
             await self._entries.check_options()
@@ -182,6 +192,7 @@ class LocalService(ModelService):
             self._entries.close()
             await self._registry.aclose()
             await self._pool.aclose()
+            self._sessions.close()
             if self._has_entered:  # else they are left by whoever has entered them
                 await self._plugins.aclose()
         finally:
@@ -338,6 +349,7 @@ class LocalService(ModelService):
             budget_bytes=self._budget.size_bytes,
             budget_origin=self._budget.said,
             held_bytes=self._scheduler.ledger.held_bytes,
+            session_bytes=self._sessions.held_bytes,
             margin_bytes=self._settings.margin_bytes,
             loads_total=totals.loads,
             evictions_total=self._pool.evictions_total,

@@ -136,6 +136,21 @@ class Settings(Value, frozen=True, kw_only=True):
         float,
         Meta(ge=0, description="longest time that a model stays loaded unused; 0: no limit"),
     ] = 0.0
+    session_quota_mb: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="what models that have left memory may leave of their chats, in MiB, for"
+            " when they come back; 0: nothing",
+        ),
+    ] = 512
+    session_folder: Annotated[
+        str,
+        Meta(
+            description="folder in which that outlives the server, of this user's with mode 700; in"
+            " main memory unless set"
+        ),
+    ] = ""
     models: Annotated[
         ModelOptions,
         Meta(

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from modeld_llama_cpp.native.cores import usable_cores
 
-from tests.bench import dialects, peer, reading, startup, streams, swap
+from tests.bench import dialects, peer, reading, returning, startup, streams, swap
 from tests.bench.contest import Contest
 from tests.support.gguf.real_models import GEMMA3, SMOLLM2, models_folder
 
@@ -61,6 +61,7 @@ def figures(contest: Contest) -> dict[str, Callable[[], list[str]]]:
         "long-prompt": partial(peer.long_prompt, contest),
         "second-turn": partial(reading.second_turn, contest),
         "cancel": partial(reading.cancel, contest),
+        "returning-chat": partial(returning.returning_chat, contest),
     }
 
 

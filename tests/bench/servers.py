@@ -79,7 +79,7 @@ def modeld(model: Path, size: Size) -> Iterator[Server]:
         *("--models-dir", str(model.parent), "--default-model", model.name, "--log-level", "off"),
         *("--warm-workers", "0", "--models", json.dumps({model.name: options})),
     ]
-    with _running(command, port, "/healthz") as pid:
+    with running(command, port, "/healthz") as pid:
         load = f"http://127.0.0.1:{port}/models/{model.name}/load"
         _ask(urllib.request.Request(load, method="POST"))
         yield Server("modeld", port, pid, "/infer", "max_tokens")
@@ -93,12 +93,13 @@ def llama_server(name: str, binary: str, model: Path, size: Size, *flags: str) -
         *(binary, "-m", str(model), "--host", "127.0.0.1", "--port", str(port)),
         *("-c", str(size.context), "-np", str(size.slots), "-t", str(size.threads), *flags),
     ]
-    with _running(command, port, "/health") as pid:
+    with running(command, port, "/health") as pid:
         yield Server(name, port, pid, "/completion", "n_predict")
 
 
 @contextmanager
-def _running(command: list[str], port: int, ready: str) -> Iterator[int]:
+def running(command: list[str], port: int, ready: str) -> Iterator[int]:
+    """A server's process, which is there once its path ``ready`` gives a response."""
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, stdout=quiet, stderr=quiet) as process:
         try:

@@ -51,6 +51,7 @@ STATUS = ServiceStatus(
     budget_bytes=1000,
     held_bytes=300,
     margin_bytes=100,
+    session_bytes=70,
     loads_total=1,
     evictions_total=0,
     uptime_s=12.5,
@@ -165,6 +166,7 @@ def test_the_state_is_read_at_the_moment_of_the_scrape() -> None:
     expected = {
         "modeld_memory_budget_bytes": 1000,
         "modeld_memory_margin_bytes": 100,
+        "modeld_session_bytes": 70,
         'modeld_memory_held_bytes{model="a.gguf"}': 300,
         'modeld_queue_length{model="a.gguf"}': 2,
         'modeld_inflight_requests{model="a.gguf"}': 1,

@@ -45,6 +45,8 @@ OTHER: dict[str, Any] = {
     "share_machine": True,
     "eviction_policy": "mine",
     "max_idle_s": 600.0,
+    "session_quota_mb": 7,
+    "session_folder": "./my sessions",
     "models": {"tiny*": {"context": 512, "slots": 4}, "big.gguf": {"threads": 2}},
     "presets": {"calm": {"model": "big", "sampling": {"temperature": 0}}},
     "preload": ["big.gguf", "calm"],

@@ -194,7 +194,8 @@ def _where(model: str, given: Mapping[str, Any]) -> tuple[str, Settings]:
         given = {**given, "models_dir": joined([str(path.parent)])}
         model = path.name
     result = resolved(given)
-    changes: dict[str, Any] = {}
+    # Its one model never comes back, and a server of this user's may have the folder.
+    changes: dict[str, Any] = {"session_quota_mb": 0}
     if result.origins["warm_workers"] == "default":
         changes["warm_workers"] = 0
     if result.origins["source_timeout_s"] == "default":

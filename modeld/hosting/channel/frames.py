@@ -44,12 +44,20 @@ class Prepare(Value, frozen=True, kw_only=True, array_like=True, tag="prepare"):
     imports: tuple[tuple[str, str], ...]
 
 
+class Sessions(Value, frozen=True, kw_only=True, array_like=True):
+    """The file in which an engine keeps its sessions, and how much of it it may take."""
+
+    path: str
+    most_bytes: int
+
+
 class Load(Value, frozen=True, kw_only=True, array_like=True, tag="load"):
     """Open ``engine`` (``package.module:Class``) and report :class:`Loaded` or a failure."""
 
     engine: str
     spec: ModelSpec
     options: dict[str, Any]
+    sessions: Sessions | None = None
 
 
 class Call(Value, frozen=True, kw_only=True, array_like=True, tag="call"):

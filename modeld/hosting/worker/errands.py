@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, TypeVar
 
@@ -11,7 +12,7 @@ import msgspec
 
 from modeld.errors import LoadFailedError, ModeldError
 from modeld.hosting import last_words
-from modeld.hosting.channel.frames import Call, Load, Loaded, Returned, encode
+from modeld.hosting.channel.frames import Call, Load, Loaded, Returned, Sessions, encode
 from modeld.interfaces import ReportProgress, StepEngine
 from modeld.plugins.guard import PluginFault, described, whole
 from modeld.values import ModelSpec
@@ -28,7 +29,10 @@ def run(errand: Errand, progress: ReportProgress) -> StepEngine | Returned:
             :class:`LoadFailedError` with the traceback.
     """
     if isinstance(errand, Load):
-        return open_engine(errand.engine, errand.spec, errand.options, progress)
+        engine = open_engine(errand.engine, errand.spec, errand.options, progress)
+        if errand.sessions is not None:
+            open_sessions(engine, errand.sessions)
+        return engine
     return Returned(result=call(errand.function, errand.spec, errand.options))
 
 
@@ -44,6 +48,22 @@ def open_engine(
     if not isinstance(opened, StepEngine):
         raise LoadFailedError(f"{engine}.open returned {opened!r}, not a StepEngine")
     return opened
+
+
+def open_sessions(engine: StepEngine, sessions: Sessions) -> None:
+    """Give an engine its session file; one that cannot use it goes on without."""
+    try:
+        engine.open_sessions(sessions.path, sessions.most_bytes)
+    except Exception:  # noqa: BLE001  (a file that is of no use must not keep a model from serving)
+        traceback.print_exc()
+
+
+def save_sessions(engine: StepEngine) -> None:
+    """Have an engine save its sessions before it is closed; what it cannot save is lost."""
+    try:
+        engine.save_sessions()
+    except Exception:  # noqa: BLE001  (the model leaves memory all the same)
+        traceback.print_exc()
 
 
 def loaded(engine: StepEngine) -> Loaded:

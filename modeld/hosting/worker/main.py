@@ -105,6 +105,7 @@ class Worker:
         except BaseException as exc:  # noqa: BLE001  (the parent learns of it by the exit, people by the log)
             _write_log(last_words.traceback_of(exc))
             os._exit(EXIT_ENGINE_FAILED)  # an engine that has failed may hang in its destructors
+        errands.save_sessions(self._engine)
         if self._engine.close_before_exit:
             self._engine.close()
 

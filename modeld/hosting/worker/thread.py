@@ -108,6 +108,7 @@ class WorkerThread(Link):
         why, cause = "it was closed", "closed"
         try:
             Stepper(engine, self._hand).run(self._inbox)
+            errands.save_sessions(engine)
         except BaseException as exc:  # noqa: BLE001  (an engine that exits must not do so unheard)
             self._tail = last_words.traceback_of(exc)
             why, cause = described(exc), "exit"

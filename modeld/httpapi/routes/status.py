@@ -73,6 +73,10 @@ class StatusDocument(BaseModel):
     held_mb: int = Field(description="memory that is taken or promised")
     used_est_mb: int = Field(description="held_mb, as modeld-go calls it")
     margin_mb: int = Field(description="part of the budget that is kept free")
+    sessions_mb: int = Field(
+        description="what models that have left memory have left of their chats; it makes way for"
+        " models"
+    )
     error: str | None = Field(None, description="what is wrong now; absent if nothing")
     last_error: str | None = Field(None, description="the latest failure of any model")
     settings_error: str | None = Field(
@@ -116,6 +120,7 @@ _EXAMPLE = {
     "held_mb": 190,
     "used_est_mb": 190,
     "margin_mb": 50,
+    "sessions_mb": 44,
     "loads_total": 1,
     "evictions_total": 0,
     "prompt_tokens_total": 5,
@@ -198,6 +203,7 @@ def _document(
         held_mb=whole_mib(status.held_bytes),
         used_est_mb=whole_mib(status.held_bytes),
         margin_mb=whole_mib(status.margin_bytes),
+        sessions_mb=whole_mib(status.session_bytes),
         error=status.error,
         last_error=status.last_error,
         settings_error=settings_error,

@@ -61,6 +61,7 @@ class MachineBudget:
         workers: Callable[[], Sequence[int]],
         entries: Mapping[str, ModelEntry],
         limit: Callable[[int, str], None],
+        sessions: Callable[[], int],
     ) -> MemoryWatch | None:
         """Return what moves the ledger's limit; ``None`` where models are not in main memory."""
         if self._gpus is not None:
@@ -72,6 +73,7 @@ class MachineBudget:
             workers=workers,
             entries=entries,
             limit=limit,
+            sessions=sessions,
             margin_bytes=self._auto.margin_bytes if self._auto is not None else 0,
             kept_bytes=self._settings.margin_bytes,
         )

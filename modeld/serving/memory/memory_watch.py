@@ -36,8 +36,9 @@ class MemoryWatch:
     """Moves the limit of a ``ledger`` that was made to move, and tells other servers what it holds.
 
     ``workers`` tells the processes that models are in, beside those that the engines of ``entries``
-    name. ``limit`` is told each new limit and how it came about. ``margin_bytes`` is that of the
-    budget, ``kept_bytes`` what stays free beside it.
+    name, ``sessions`` what this process holds for absent ones, which makes way for models.
+    ``limit`` is told each new limit and how it came about. ``margin_bytes`` is that of the budget,
+    ``kept_bytes`` what stays free beside it.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class MemoryWatch:
         workers: Callable[[], Sequence[int]],
         entries: Mapping[str, ModelEntry],
         limit: Callable[[int, str], None],
+        sessions: Callable[[], int],
         margin_bytes: int,
         kept_bytes: int,
         clock: Callable[[], float] = time.monotonic,
@@ -58,6 +60,7 @@ class MemoryWatch:
         self._workers = workers
         self._entries = entries
         self._apply = limit
+        self._sessions = sessions
         self._kept_bytes = kept_bytes
         self._neighbours = neighbours
         self._clock = clock
@@ -79,7 +82,7 @@ class MemoryWatch:
         workers = tuple(self._workers())
         # A server that a backend has started leads a session; what it has started is in it.
         servers = self._engine_pids() - {*workers, os.getpid()}
-        read = partial(self._read, self._ledger.held_bytes, workers, servers)
+        read = partial(self._read, self._ledger.held_bytes, self._sessions(), workers, servers)
         self._take_in(await in_daemon_thread(read))
 
     def _engine_pids(self) -> set[int]:
@@ -88,7 +91,7 @@ class MemoryWatch:
         return {engine.pid for engine in engines if engine.pid is not None}
 
     def _read(
-        self, held_bytes: int, workers: Sequence[int], servers: Set[int]
+        self, held_bytes: int, session_bytes: int, workers: Sequence[int], servers: Set[int]
     ) -> AutoBudget | None:
         pids = {*workers, *in_sessions(self._machine, servers)}
         # What this process held before any model was in it is no model's, where models are in it.
@@ -98,7 +101,8 @@ class MemoryWatch:
         self._neighbours.tell(held_bytes - models_bytes)
         if self._limit is None:
             return None
-        return read_auto_budget(self._machine, models_bytes, self._neighbours.hidden_bytes())
+        ours_bytes = models_bytes + session_bytes
+        return read_auto_budget(self._machine, ours_bytes, self._neighbours.hidden_bytes())
 
     def _take_in(self, seen: AutoBudget | None) -> None:
         if self._limit is None or seen is None or seen.size_bytes is None:

@@ -124,7 +124,10 @@ def _copied(scheduler: ModelScheduler, entry: ModelEntry) -> tuple[ModelSchedule
     What no decision changes is shared: specs, engines, backends, and models that are absent, of
     which there may be hundreds.
     """
-    memo: dict[int, Any] = {id(scheduler.policy): scheduler.policy}
+    memo: dict[int, Any] = {
+        id(scheduler.policy): scheduler.policy,
+        id(scheduler.ledger.on_taken): lambda _owner: None,  # nothing has to go for a copy
+    }
     for each in {*scheduler.entries.values(), entry}:
         if each.spec.id != entry.spec.id and each.has_nothing_left:
             memo[id(each)] = each

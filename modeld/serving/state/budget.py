@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from modeld.machine.memory import UNKNOWN, Capacity
 
 
@@ -41,7 +43,9 @@ class Ledger:
     ``held_bytes`` is their sum. ``capacity`` is what the machine has: no reservation is larger,
     whatever the limit. A limit may move with what other programs use; then ``most_bytes`` is the
     highest that it may become, and ``said`` is how it came about. What is held when it falls stays
-    held: the ledger is over its limit until enough was released.
+    held: the ledger is over its limit until enough was released. ``on_taken`` is told
+    the owner whenever bytes were taken, and nobody when the limit has moved, for what lives in the
+    free ones and has to go.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Ledger:
         self.most_bytes = limit_bytes if most_bytes is None else most_bytes
         self.said = said
         self.held_bytes = 0
+        self.on_taken: Callable[[str], None] = lambda _owner: None
         self._reservations: set[Reservation] = set()
 
     @property
@@ -89,6 +94,7 @@ class Ledger:
         if not self.moves or self.most_bytes is None or limit_bytes > self.most_bytes:
             raise ValueError(f"a limit of {self.most_bytes} bytes cannot become {limit_bytes}")
         self.limit_bytes, self.said = limit_bytes, said
+        self.on_taken("")
 
     def reserve(self, owner: str, size_bytes: int) -> Reservation:
         """Hold bytes for ``owner``.
@@ -101,12 +107,14 @@ class Ledger:
         reservation = Reservation(self, owner, size_bytes)
         self._reservations.add(reservation)
         self.held_bytes += size_bytes
+        self.on_taken(owner)
         return reservation
 
     def grow(self, reservation: Reservation, size_bytes: int) -> None:
         """Count another size of a reservation, which calls this; nobody else does."""
         self.held_bytes += size_bytes - reservation.size_bytes
         reservation.size_bytes = size_bytes
+        self.on_taken(reservation.owner)
 
     def release(self, reservation: Reservation) -> None:
         """Forget a reservation.

@@ -35,6 +35,7 @@ class LlamaCpp(Backend):
     name = "llama-cpp"
     options_type = LlamaOptions
     sampling_type = LlamaSampling
+    keeps_sessions = True
     warm_imports = (
         "modeld_llama_cpp.native.openmp_spin",
         "modeld_llama_cpp.engine.engine",

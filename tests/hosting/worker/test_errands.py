@@ -7,7 +7,7 @@ import pytest
 
 from modeld import ModelSpec, StepChunk, StepEngine
 from modeld.errors import InvalidModelError, LoadFailedError
-from modeld.hosting.channel.frames import Call, Load, Loaded, Returned
+from modeld.hosting.channel.frames import Call, Load, Loaded, Returned, Sessions
 from modeld.hosting.worker import errands
 from modeld.hosting.worker.errands import open_engine
 from modeld.interfaces import ReportProgress
@@ -140,6 +140,30 @@ def test_a_result_that_cannot_be_handed_over_is_a_failed_load(result: object, wh
         errands.run(
             Call(function=FUNCTION, spec=SPEC, options={"returns": result}), lambda _done: None
         )
+
+
+def test_sessions_that_cannot_be_used_keep_no_engine_from_serving(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Forgetful(Openable):
+        def open_sessions(self, path: str, most_bytes: int) -> None:
+            raise OSError(f"{path} of {most_bytes} bytes")
+
+        def save_sessions(self) -> None:
+            raise OSError("full")
+
+    load = Load(
+        engine=ENGINE,
+        spec=SPEC,
+        options={"returns": Forgetful()},
+        sessions=Sessions(path="/f", most_bytes=7),
+    )
+    engine = errands.run(load, lambda _done: None)
+    assert isinstance(engine, Forgetful)
+    errands.save_sessions(engine)
+    said = capsys.readouterr().err
+    assert "OSError: /f of 7 bytes" in said
+    assert "OSError: full" in said
 
 
 def test_memory_that_runs_out_is_a_failed_load() -> None:

@@ -143,7 +143,7 @@ def test_where_a_backend_uses_gpus_their_memory_is_the_budget(
     budget = MachineBudget(Settings(memory_margin_mb=1024), here, [backend])
     assert budget.size_bytes == 9 * GIB
     assert budget.ledger.limit_bytes == budget.most_bytes == 8 * GIB
-    assert budget.watch(lambda: (), {}, lambda _limit, _said: None) is None
+    assert budget.watch(lambda: (), {}, lambda _limit, _said: None, lambda: 0) is None
     del backend.uses_gpus
 
     def broken() -> bool:
@@ -166,7 +166,9 @@ class Workers:
         self.limits.append(limit_bytes >> 20)
 
 
-def a_watch(here: Machine, workers: Workers, clock: Clock, kept_mb: int = 0) -> MemoryWatch:
+def a_watch(
+    here: Machine, workers: Workers, clock: Clock, kept_mb: int = 0, sessions_mb: int = 0
+) -> MemoryWatch:
     budget = read_auto_budget(here)
     assert budget.size_bytes is not None
     limit_bytes = budget.size_bytes - kept_mb * MIB
@@ -179,10 +181,24 @@ def a_watch(here: Machine, workers: Workers, clock: Clock, kept_mb: int = 0) -> 
         workers=lambda: workers.pids,
         entries={},
         limit=workers.limit,
+        sessions=lambda: sessions_mb * MIB,
         margin_bytes=budget.margin_bytes,
         kept_bytes=kept_mb * MIB,
         clock=clock,
     )
+
+
+def test_what_absent_models_have_left_is_nobody_elses_either(tmp_path: Path) -> None:
+    here, workers, clock = with_available(tmp_path, 1000), Workers(7), Clock()
+    watch = a_watch(here, workers, clock, sessions_mb=200)
+
+    async def main() -> None:
+        with_available(tmp_path, 800)
+        for _ in range(2):
+            await watch.look()
+        assert workers.limits == []
+
+    asyncio.run(main())
 
 
 def test_what_models_hold_themselves_is_nobody_elses(tmp_path: Path) -> None:

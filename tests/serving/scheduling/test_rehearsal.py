@@ -117,6 +117,14 @@ def test_a_model_that_nobody_has_asked_for_is_not_remembered(new_desk: NewDesk) 
     assert not stranger.instances
 
 
+def test_what_lives_in_free_memory_does_not_go_for_a_plan(new_desk: NewDesk) -> None:
+    desk = new_desk(budget_mb=300)
+    told: list[str] = []
+    desk.scheduler.ledger.on_taken = told.append
+    assert outcome(desk, desk.entry("a")) == "loads"
+    assert told == []
+
+
 def test_a_file_that_has_changed_is_planned_for_as_it_is_now(new_desk: NewDesk) -> None:
     desk = new_desk(budget_mb=300)
     old = desk.resident("a", 100)

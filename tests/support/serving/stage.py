@@ -11,6 +11,7 @@ from modeld.errors import ModeldError
 from modeld.events import Event
 from modeld.hosting.loading import LoadingHost
 from modeld.serving.pool import Pool
+from modeld.serving.session_store import SessionStore
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.testing.doubles.virtual_time import now_s, settle
 from tests.support.serving.fakes import (
@@ -100,8 +101,10 @@ class Stage:
         max_overtake_s: float = 10.0,
         load_timeout_s: float = 60.0,
         policy: EvictionPolicy | None = None,
+        backend: FakeBackend | None = None,
+        sessions: SessionStore | None = None,
     ) -> None:
-        self.backend = FakeBackend()
+        self.backend = backend or FakeBackend()
         self.events: list[Event] = []
         self.clients: list[Client] = []
         self.scheduler = a_scheduler(
@@ -115,6 +118,7 @@ class Stage:
             Listening(),
             load_timeout_s=load_timeout_s,
             notify=self.events.append,
+            sessions=sessions,
             clock=now_s,
             wall_clock=lambda: now_s() + 1e6,
         )

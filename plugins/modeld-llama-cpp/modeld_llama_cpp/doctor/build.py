@@ -15,6 +15,7 @@ from llama_cpp import llama_cpp as binding
 from modeld import ModelSpec
 from modeld.values import JsonValue
 from modeld_llama_cpp.doctor.facts import Build, Device
+from modeld_llama_cpp.native import library
 
 _CPU: Final = re.compile(r"\bCPU : (.*?)(?: \| \w+ : |$)")
 _ON: Final = re.compile(r"(\w+) = 1\b")
@@ -27,8 +28,9 @@ def read(_spec: ModelSpec, _options: Mapping[str, object]) -> JsonValue:
     llama_cpp.llama_backend_init()
     built = Build(
         binding=llama_cpp.__version__,
-        version=_text("llama_version") or "unknown",
-        ggml=" ".join(filter(None, (_text("ggml_version"), _text("ggml_commit")))) or "unknown",
+        version=library.said("llama_version") or "unknown",
+        ggml=" ".join(filter(None, (library.said("ggml_version"), library.said("ggml_commit"))))
+        or "unknown",
         features=features(llama_cpp.llama_print_system_info().decode(errors="replace")),
         can_offload=bool(llama_cpp.llama_supports_gpu_offload()),
         can_map=bool(llama_cpp.llama_supports_mmap()),
@@ -43,16 +45,6 @@ def features(system_info: str) -> tuple[str, ...]:
     """Return the instruction sets in llama.cpp's text, such as ``CPU : AVX = 1 | AVX2 = 1 | ``."""
     found = _CPU.search(system_info)
     return tuple(_ON.findall(found[1])) if found else ()
-
-
-def _text(function: str) -> str:
-    """Return what a function of the library without arguments says; nothing if there is none."""
-    native = getattr(binding._lib, function, None)  # noqa: SLF001  (the binding names it not)
-    if native is None:
-        return ""
-    native.restype = ctypes.c_char_p
-    said: bytes | None = native()
-    return (said or b"").decode(errors="replace")
 
 
 def _devices() -> Iterator[Device]:

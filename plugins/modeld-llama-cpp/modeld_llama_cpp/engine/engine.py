@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TypeAlias
 
 import msgspec
@@ -21,13 +22,15 @@ from modeld_llama_cpp.constraints.matching.matcher_cache import Constraints
 from modeld_llama_cpp.engine.chat_generation import generation_of
 from modeld_llama_cpp.engine.drafting import PromptLookup
 from modeld_llama_cpp.engine.generation import Generation
-from modeld_llama_cpp.engine.prefix_cache import MOST_SAVED, PrefixCache, SavedSequence
+from modeld_llama_cpp.engine.prefix_cache import MOST_SAVED, PrefixCache
 from modeld_llama_cpp.engine.preparation import Preparation
 from modeld_llama_cpp.engine.request_reader import Reading, RequestReader, is_constrained
 from modeld_llama_cpp.engine.runner import Outcome, Rows, Runner
 from modeld_llama_cpp.engine.scheduler import Scheduler
 from modeld_llama_cpp.engine.sequence import Part, Restore
 from modeld_llama_cpp.engine.sequence import Sequence as TokenSequence
+from modeld_llama_cpp.engine.session_identity import identity
+from modeld_llama_cpp.engine.sessions import Sessions
 from modeld_llama_cpp.native import model as models
 from modeld_llama_cpp.options import LlamaOptions
 from modeld_llama_cpp.sampling.parameters import decide
@@ -39,8 +42,7 @@ from modeld_llama_cpp.tokens.token_tools import TokenTools
 from modeld_llama_cpp.tokens.vocabulary import Vocabulary
 
 WAIT_S = 0.005
-"""How long a step waits for a request to be read when there is nothing else to do: no longer than a
-request that comes meanwhile may wait."""
+"""How long an idle step waits for a request to be read: as long as one that comes may wait."""
 
 Produced: TypeAlias = tuple[int, StepChunk | AnyUnaryResponse]
 
@@ -50,11 +52,12 @@ class LlamaEngine(StepEngine):
 
     close_before_exit = False  # the model's memory and the children go with the worker's process
 
-    def __init__(self, model: models.Model, options: LlamaOptions, saved_bytes: int) -> None:
+    def __init__(self, model: models.Model, spec: ModelSpec, options: LlamaOptions) -> None:
         self.slots = options.slots
         self._model = model
         self._vocabulary = Vocabulary(model.weights)
         constraint_bytes = estimate.CONSTRAINT_BYTES_PER_TOKEN * self._vocabulary.size
+        saved_bytes = estimate.prefix_cache_bytes(shape_of(spec), options)
         self.held_bytes = model.held_bytes + saved_bytes + constraint_bytes
         self._samplers = Samplers(model.weights, model.context_length)
         template = template_of(model.chat_template, self._vocabulary)
@@ -69,6 +72,7 @@ class LlamaEngine(StepEngine):
             options.slots if not model.can_cut else MOST_SAVED,
             in_parts=model.can_cut,
         )
+        self._sessions = Sessions(self._prefix_cache, partial(identity, spec, options))
         self._scheduler = Scheduler(
             cells=model.cells,
             slots=options.slots,
@@ -92,8 +96,7 @@ class LlamaEngine(StepEngine):
             ModeldError: the file cannot be used or there is not enough memory; it says why.
         """
         checked = msgspec.convert(options, LlamaOptions)
-        saved_bytes = estimate.prefix_cache_bytes(shape_of(spec), checked)
-        return cls(models.load(spec, checked, progress), checked, saved_bytes)
+        return cls(models.load(spec, checked, progress), spec, checked)
 
     def submit(self, request_id: int, request: AnyRequest) -> None:
         """Check a request and take it on. What takes longer to read is read beside the steps.
@@ -180,16 +183,13 @@ class LlamaEngine(StepEngine):
         """Stop the running step if it reads this request's prompt."""
         self._runner.interrupt(request_id)
 
-    def save_sequences(self) -> list[SavedSequence]:
-        """Return what is saved of ended requests, the most recently used first."""
-        return list(self._prefix_cache)
+    def open_sessions(self, path: str, most_bytes: int) -> None:
+        """Take over what an earlier engine of this model has saved; keep the states there."""
+        self._sessions.open(path, most_bytes)
 
-    def restore_sequences(self, saved: Iterable[SavedSequence]) -> int:
-        """Take over what another engine of this model has saved, as far as there is room.
-
-        Return how many sequences were taken.
-        """
-        return self._prefix_cache.extend(saved)
+    def save_sessions(self) -> None:
+        """Let the next engine of this model find what ended requests have computed."""
+        self._sessions.save()
 
     def close(self) -> None:
         """Give back the model, the running requests and the children."""
@@ -199,6 +199,7 @@ class LlamaEngine(StepEngine):
             generation.close()
         self._samplers.close()
         self._constraints.close()
+        self._sessions.close()
         self._model.close()
 
     def _take_prepared(self) -> list[Produced]:
@@ -296,5 +297,4 @@ class LlamaEngine(StepEngine):
         # The last token is chosen, but not computed: the state does not have it.
         tokens = tuple(sequence.tokens[: sequence.computed])
         if self._prefix_cache.wants(tokens, salt):
-            state = self._runner.save(seq_id)
-            self._prefix_cache.add(SavedSequence(tokens=tokens, salt=salt, state=state))
+            self._sessions.keep(tokens, salt, self._runner.save(seq_id))

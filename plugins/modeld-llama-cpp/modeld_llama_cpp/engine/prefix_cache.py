@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Saves in main memory what ended requests have computed, for others that begin alike. Pure."""
+"""Saves in main memory what ended requests have computed, for others that begin alike."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+
+from modeld_llama_cpp.engine.state import State
 
 MOST_SAVED = 256
 """Each new request is compared with all that are saved."""
@@ -15,14 +17,11 @@ WORTH_SAVING = 16
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class SavedSequence:
-    """Computed tokens, whose they are, and their state as the runtime writes it.
-
-    The state fits the same file, options and build of the runtime only.
-    """
+    """Computed tokens, whose they are, and what they have in memory."""
 
     tokens: tuple[int, ...]
     salt: str
-    state: bytes
+    state: State
 
 
 class PrefixCache:
@@ -63,10 +62,11 @@ class PrefixCache:
         """Add one, as the one used last, in place of those that it goes on from."""
         if self._in_parts:
             # What goes on from them serves all whom they serve, so they would only take room.
-            self._saved = [one for one in self._saved if not _begins_with(saved, one)]
+            for one in [one for one in self._saved if _begins_with(saved, one)]:
+                self.remove(one)
         self._saved.append(saved)
         while len(self._saved) > self._most or self.tokens > self._most_tokens:
-            del self._saved[0]
+            self.remove(self._saved[0])
 
     def extend(self, saved: Iterable[SavedSequence]) -> int:
         """Add some that come from elsewhere, as far as there is room; return how many these are.
@@ -81,11 +81,14 @@ class PrefixCache:
                 room -= len(one.tokens)
                 self._saved.insert(0, one)
                 count += 1
+            else:
+                one.state.free()
         return count
 
     def remove(self, saved: SavedSequence) -> None:
-        """Drop a saved sequence."""
+        """Drop a saved sequence, wherever its state lies."""
         self._saved = [one for one in self._saved if one is not saved]
+        saved.state.free()
 
     def longest(self, tokens: Sequence[int], salt: str) -> tuple[SavedSequence | None, int]:
         """Return the one with the most tokens in common from the beginning, and how many these are.
@@ -102,7 +105,7 @@ class PrefixCache:
                 best, most = one, common
         if best is None:
             return None, 0
-        self.remove(best)
+        self._saved = [one for one in self._saved if one is not best]
         self._saved.append(best)
         return best, most
 

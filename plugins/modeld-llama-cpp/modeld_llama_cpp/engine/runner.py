@@ -182,22 +182,26 @@ class Runner:
         """Take a sequence's tokens from ``start`` on out of memory."""
         llama_cpp.llama_memory_seq_rm(self._memory, seq_id, start, -1)
 
-    def save(self, seq_id: int) -> bytes:
+    def save(self, seq_id: int) -> bytearray:
         """Return a whole sequence as llama.cpp writes it: for the same model, options and build."""
         size = llama_cpp.llama_state_seq_get_size(self._context, seq_id)
-        data = (ctypes.c_uint8 * size)()
-        written = llama_cpp.llama_state_seq_get_data(self._context, data, size, seq_id)
-        return bytes(memoryview(data)[:written])
+        data = bytearray(size)
+        native = (ctypes.c_uint8 * size).from_buffer(data)
+        written = llama_cpp.llama_state_seq_get_data(self._context, native, size, seq_id)
+        return data if written == size else data[:written]
 
     def restore(self, seq_id: int, saved: SavedSequence) -> bool:
         """Bring a saved sequence into memory, and return whether that worked.
 
         If not, nothing of it is there.
         """
-        size = len(saved.state)
-        data = (ctypes.c_uint8 * size).from_buffer_copy(saved.state)
+        data = saved.state.read()
+        if data is None:
+            return False
+        size = len(data)
+        native = (ctypes.c_uint8 * size).from_buffer(data)
         with native_log.Withheld():
-            read = llama_cpp.llama_state_seq_set_data(self._context, data, size, seq_id)
+            read = llama_cpp.llama_state_seq_set_data(self._context, native, size, seq_id)
         last = llama_cpp.llama_memory_seq_pos_max(self._memory, seq_id)
         # The position too: a state may be whole and yet not be that of these tokens.
         if read == size and last == len(saved.tokens) - 1:

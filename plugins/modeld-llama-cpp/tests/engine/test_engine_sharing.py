@@ -10,7 +10,6 @@ import llama_cpp
 import pytest
 from driver import PROMPTS, Driver, ask, is_clean
 from modeld_llama_cpp.engine import runner as runners
-from modeld_llama_cpp.engine.prefix_cache import SavedSequence
 from tiny_gguf import circle, token_of, write_scripted
 
 from modeld import GenerateRequest, Sampling
@@ -113,47 +112,12 @@ def test_wrong_drafts_leave_nothing_behind(random: Path, start: Start) -> None:
     assert is_clean(drafting)
 
 
-def test_a_saved_sequence_goes_on_as_if_it_had_never_left(random: Path, start: Start) -> None:
-    here = start(random, context=512)
-    first = here.read(ask(COMMON, max_tokens=20))
-    following = ask(COMMON + first.text + "x", max_tokens=24)
-    saved = here.engine.save_sequences()
-    expected = here.read(following)
-    there = start(random, context=512)
-    assert there.engine.restore_sequences(saved) == 1
-    generation = there.read(following)
-    assert (generation.text, generation.cached) == (expected.text, expected.cached)
-    assert generation.cached > len(COMMON)
-    assert is_clean(there)
-
-
-@pytest.mark.parametrize("broken", ["state", "tokens"])
-def test_a_state_that_does_not_fit_its_tokens_is_computed_again(
-    random: Path, start: Start, broken: str
-) -> None:
-    driver = start(random, context=1024)
-    expected = driver.read(ask(COMMON, max_tokens=8))
-    (saved,) = driver.engine.save_sequences()
-    bad = {
-        "state": SavedSequence(tokens=saved.tokens, salt="", state=b"no state"),
-        "tokens": SavedSequence(tokens=(*saved.tokens, 7, 8), salt="", state=saved.state),
-    }[broken]
-    other = start(random, context=1024)
-    assert other.engine.restore_sequences([bad]) == 1
-    generations = other.run(*[ask(COMMON, max_tokens=8)] * 3)
-    assert {generation.text for generation in generations} == {expected.text}
-    assert other.read(ask(COMMON, max_tokens=8)).text == expected.text
-    assert is_clean(other)
-
-
 def test_no_more_is_saved_than_the_context_has_or_what_is_said(random: Path, start: Start) -> None:
-    driver = start(random, context=128)
-    for number in range(3):
-        driver.read(ask(f"{number}" * 60, max_tokens=1))
-    saved = driver.engine.save_sequences()
-    assert [len(one.tokens) for one in saved] == [61, 61]
-    assert start(random, context=120).engine.restore_sequences(saved) == 1
-    assert start(random, cache_tokens=1000).engine.restore_sequences(saved) == 2
+    for options, most in (({"context": 128}, 2), ({"context": 120}, 1), ({"cache_tokens": 200}, 3)):
+        driver = start(random, **options)
+        for number in range(3):
+            driver.read(ask(f"{number}" * 60, max_tokens=1))
+        assert [len(one.tokens) for one in driver.engine._prefix_cache] == [61] * most
 
 
 # A fault in the middle of a draft

@@ -11,6 +11,7 @@ from modeld_llama_cpp.engine.prefix_cache import (
     SavedSequence,
     common_prefix,
 )
+from modeld_llama_cpp.engine.state import State
 
 tokens = st.lists(st.integers(0, 2), max_size=80)
 
@@ -38,7 +39,7 @@ def test_a_difference_is_found_at_every_index() -> None:
 
 
 def saved(*content: int, salt: str = "", times: int = 1) -> SavedSequence:
-    return SavedSequence(tokens=tuple(content) * times, salt=salt, state=b"")
+    return SavedSequence(tokens=tuple(content) * times, salt=salt, state=State.of(bytearray()))
 
 
 def numbers(count: int, start: int = 0) -> tuple[int, ...]:

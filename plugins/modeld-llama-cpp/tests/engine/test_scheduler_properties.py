@@ -12,6 +12,7 @@ from modeld_llama_cpp.engine.drafting import PromptLookup
 from modeld_llama_cpp.engine.prefix_cache import PrefixCache, SavedSequence
 from modeld_llama_cpp.engine.scheduler import Scheduler
 from modeld_llama_cpp.engine.sequence import Copy, Edit, Forget, Plan, Restore, Sequence
+from modeld_llama_cpp.engine.state import State
 
 
 class Memory:
@@ -166,7 +167,9 @@ class Interleavings(RuleBasedStateMachine):
         del self.live[one.request_id]
         tokens = tuple(one.tokens[: one.computed])
         if keep and one.salt is not None and self.prefix_cache.wants(tokens, one.salt):
-            self.prefix_cache.add(SavedSequence(tokens=tokens, salt=one.salt, state=b""))
+            self.prefix_cache.add(
+                SavedSequence(tokens=tokens, salt=one.salt, state=State.of(bytearray()))
+            )
         self.scheduler.remove(one)
 
     def check(self, plan: Plan) -> None:

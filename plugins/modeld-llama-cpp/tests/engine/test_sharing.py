@@ -8,6 +8,7 @@ from modeld_llama_cpp.engine.prefix_cache import PrefixCache, SavedSequence
 from modeld_llama_cpp.engine.scheduler import Scheduler
 from modeld_llama_cpp.engine.sequence import Copy, Plan, Restore, Sequence
 from modeld_llama_cpp.engine.sharing import WORTH_WAITING
+from modeld_llama_cpp.engine.state import State
 
 SYSTEM = list(range(1000, 1100))
 """What several prompts begin with, 100 tokens."""
@@ -35,7 +36,9 @@ class Rig:
     def end(self, one: Sequence, *, keep: bool = True) -> None:
         tokens = tuple(one.tokens[: one.computed])
         if keep and one.salt is not None and self.prefix_cache.wants(tokens, one.salt):
-            self.prefix_cache.add(SavedSequence(tokens=tokens, salt=one.salt, state=b""))
+            self.prefix_cache.add(
+                SavedSequence(tokens=tokens, salt=one.salt, state=State.of(bytearray()))
+            )
         self.scheduler.remove(one)
 
     def step(self) -> Plan:

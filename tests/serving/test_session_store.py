@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""What absent models have left: in which files, and how much of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from modeld.testing.virtual_time import run_virtually, settle
+
+from modeld import Engine, EngineHost, ModelSpec, Options, Settings
+from modeld.errors import LoadFailedError, StartError
+from modeld.hosting.loading import LoadingHost
+from modeld.serving.session_files import FolderFiles, MemoryFiles, SessionFiles
+from modeld.serving.session_store import MOST_FILES, SessionStore, store_of
+from modeld.serving.state.budget import Ledger
+from tests.support.serving.counter import a_counter, a_shelf
+from tests.support.serving.fakes import FakeBackend
+from tests.support.serving.stage import a_stage
+
+PAGE = 4096
+NAMES = ("a", "b", "c", "d")
+
+
+def spec(model: str) -> ModelSpec:
+    return ModelSpec(id=model, name=model, path=f"/{model}")
+
+
+def at_once(work: Callable[[], None]) -> None:
+    work()
+
+
+def a_store(quota: int, files: SessionFiles | None = None) -> SessionStore:
+    """Return an open store with room for so many pages."""
+    store = SessionStore(files or MemoryFiles(), quota * PAGE, beside=at_once)
+    store.open()
+    return store
+
+
+def fill(path: str, pages: int, *, used_s: int, is_saved: bool = True) -> None:
+    """Write to a session file as an engine does."""
+    fd = os.open(path, os.O_RDWR)
+    mark = b"saved..." if is_saved else bytes(8)
+    os.pwrite(fd, mark + b"x" * (pages * PAGE - 8), 0)
+    os.utime(fd, ns=(used_s * 10**9, used_s * 10**9))
+    os.close(fd)
+
+
+def live(store: SessionStore, model: str, pages: int, *, used_s: int, saved: bool = True) -> None:
+    """Have a model come into memory, keep so much, and leave."""
+    file = store.take(spec(model))
+    assert file is not None
+    fill(file.path, pages, used_s=used_s, is_saved=saved)
+    store.give_back(file)
+
+
+def content(store: SessionStore, model: str) -> bytes:
+    """Return what a model finds when it comes, which then leaves without a use."""
+    file = store.take(spec(model))
+    assert file is not None
+    data = Path(file.path).read_bytes()
+    store.give_back(file)
+    return data
+
+
+def test_a_model_that_returns_finds_its_file_and_no_other_does() -> None:
+    store = a_store(8)
+    live(store, "a", 2, used_s=1)
+    assert content(store, "b") == b""
+    assert len(content(store, "a")) == 2 * PAGE
+    assert store.held_bytes == 2 * PAGE
+    store.close()
+    assert store.held_bytes == 0
+
+
+def test_a_file_that_was_not_saved_or_is_too_large_is_not_kept() -> None:
+    store = a_store(4)
+    live(store, "a", 2, used_s=1, saved=False)
+    live(store, "b", 5, used_s=1)
+    assert store.held_bytes == 0
+    store.close()
+
+
+def test_the_least_recently_used_go_first_whenever_they_left() -> None:
+    store = a_store(4)
+    live(store, "late", 2, used_s=9)
+    live(store, "early", 2, used_s=1)
+    live(store, "new", 2, used_s=5)
+    assert [bool(content(store, name)) for name in ("late", "early", "new")] == [True, False, True]
+    store.close()
+
+
+def test_files_make_way_for_models_but_not_for_their_own() -> None:
+    store = a_store(8)
+    live(store, "a", 2, used_s=1)
+    live(store, "b", 2, used_s=2)
+    store.make_way("a", 2 * PAGE)
+    assert store.held_bytes == 4 * PAGE
+    store.make_way("c", 2.5 * PAGE)
+    assert [bool(content(store, name)) for name in "ab"] == [False, True]
+    store.make_way("c", 0)
+    assert store.held_bytes == 0
+    store.close()
+
+
+def test_no_more_files_are_open_than_may_be() -> None:
+    store = a_store(2 * MOST_FILES)
+    for number in range(MOST_FILES + 2):
+        live(store, str(number), 1, used_s=number)
+    assert store.held_bytes == MOST_FILES * PAGE
+    store.close()
+
+
+def test_nothing_is_kept_without_a_quota() -> None:
+    store = store_of(Settings(session_quota_mb=0))
+    assert store.take(spec("a")) is None
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(st.tuples(st.sampled_from(NAMES), st.integers(1, 6), st.integers(0, 9)), max_size=20),
+    st.integers(1, 8),
+)
+def test_the_quota_is_never_exceeded(lives: list[tuple[str, int, int]], quota: int) -> None:
+    store = a_store(quota)
+    for model, pages, used_s in lives:
+        live(store, model, pages, used_s=used_s)
+        assert store.held_bytes <= quota * PAGE
+        if pages <= quota:
+            assert content(store, model), "who has left last is there"
+    store.close()
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(NAMES), st.integers(1, 6), st.integers(0, 9)), max_size=20),
+    st.integers(6, 12),
+)
+def test_models_and_sessions_together_stay_within_the_budget(
+    lives: list[tuple[str, int, int]], budget: int
+) -> None:
+    store, ledger = a_store(100), Ledger(budget * PAGE)
+    ledger.on_taken = lambda model: store.make_way(model, ledger.free_bytes)
+    for model, pages, used_s in lives:
+        was_kept = bool(content(store, model))
+        reservation = ledger.reserve(model, pages * PAGE)
+        file = store.take(spec(model))
+        assert file is not None
+        assert bool(Path(file.path).stat().st_size) == was_kept, "a load never costs its own"
+        assert ledger.held_bytes + store.held_bytes <= budget * PAGE
+        os.truncate(file.path, 0)
+        fill(file.path, pages, used_s=used_s)
+        store.give_back(file)
+        reservation.release()
+        assert ledger.held_bytes + store.held_bytes <= budget * PAGE
+    store.close()
+
+
+class Keeping(FakeBackend):
+    """Says what each load was given for its sessions."""
+
+    keeps_sessions = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.paths: list[str] = []
+
+    async def load(self, spec: ModelSpec, options: Options, host: EngineHost) -> Engine:
+        assert isinstance(host, LoadingHost)
+        assert host.sessions is not None
+        assert host.sessions.most_bytes == 8 * PAGE
+        self.paths.append(host.sessions.path)
+        return await super().load(spec, options, host)
+
+
+def test_a_file_goes_to_the_load_and_comes_back_however_that_ends() -> None:
+    async def main() -> None:
+        store, backend = a_store(8), Keeping()
+        async with a_stage(budget_mb=100, backend=backend, sessions=store) as stage:
+            entry = stage.entry("a", 100)
+            await stage.client(entry, needs_slot=False)
+            await stage.end_load("a")
+            fill(backend.paths[-1], 2, used_s=1)
+            await stage.pool.unload(entry)
+            assert store.held_bytes == 2 * PAGE
+            await stage.client(entry, needs_slot=False)
+            assert store.held_bytes == 0
+            backend.loads["a"].set_exception(LoadFailedError("no"))
+            await settle()
+            assert store.held_bytes == 2 * PAGE
+            assert backend.paths[0] == backend.paths[1]
+        store.close()
+
+    run_virtually(main())
+
+
+def test_what_a_service_keeps_shows_in_its_status_and_goes_when_a_model_needs_it() -> None:
+    async def main() -> None:
+        mib = 1 << 20
+        async with a_counter(a_shelf(), memory_budget_mb=105, memory_margin_mb=2) as counter:
+            store = counter.service._sessions
+            for model, size_mib in (("x", 2), ("y", 3)):
+                live(store, model, size_mib * mib // PAGE, used_s=size_mib)
+            assert (await counter.service.status()).session_bytes == 5 * mib
+            await counter.ask("hi", model="a")  # it takes 100 of the 103 MiB
+            assert (await counter.service.status()).session_bytes == 3 * mib
+
+    asyncio.run(main())
+
+
+def test_a_folder_outlives_its_server(tmp_path: Path) -> None:
+    folder = tmp_path / "sessions"
+    store = a_store(8, FolderFiles(folder))
+    live(store, "a", 2, used_s=1)
+    live(store, "b", 3, used_s=2)
+    killed = store.take(spec("b"))
+    assert killed is not None
+    fill(killed.path, 3, used_s=2, is_saved=False)
+    killed.close()
+    store.close()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+    again = a_store(8, FolderFiles(folder))
+    again.open()  # as a start does that follows one that has failed
+    assert again.held_bytes == 2 * PAGE
+    assert [bool(content(again, name)) for name in "ab"] == [True, False]
+    again.close()
+    smaller = a_store(1, FolderFiles(folder))
+    assert smaller.held_bytes == 0
+    assert not list(folder.glob("*.sessions"))
+    smaller.close()
+
+
+def test_who_leaves_later_than_its_successor_came_takes_nothing_from_it(tmp_path: Path) -> None:
+    store = a_store(8, FolderFiles(tmp_path / "sessions"))
+    old = store.take(spec("a"))
+    assert old is not None
+    fill(old.path, 1, used_s=9)
+    new = store.take(spec("a"))
+    assert new is not None
+    fill(new.path, 2, used_s=1)
+    store.give_back(new)
+    store.give_back(old)
+    assert store.held_bytes == 2 * PAGE
+    assert len(content(store, "a")) == 2 * PAGE
+    store.close()
+
+
+@pytest.mark.parametrize("damage", ["open to others", "in use", "no folder"])
+def test_a_folder_that_cannot_be_used_stops_the_start(tmp_path: Path, damage: str) -> None:
+    folder = tmp_path / "sessions"
+    first = None
+    if damage == "open to others":
+        folder.mkdir(mode=0o755)
+        folder.chmod(0o755)
+        says = "mode 700"
+    elif damage == "in use":
+        first = a_store(8, FolderFiles(folder))
+        says = "another server uses"
+    else:
+        folder.write_text("a file")
+        says = "cannot be used"
+    with pytest.raises(StartError, match=f"session_folder: .*{says}"):
+        a_store(8, FolderFiles(folder))
+    if first is not None:
+        first.close()
