@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from modeld.testing.virtual_time import run_virtually, settle
 
 from modeld import Engine, EngineHost, ModelSpec, Options, Settings
 from modeld.errors import LoadFailedError, StartError
@@ -19,6 +18,7 @@ from modeld.hosting.loading import LoadingHost
 from modeld.serving.session_files import FolderFiles, MemoryFiles, SessionFiles
 from modeld.serving.session_store import MOST_FILES, SessionStore, store_of
 from modeld.serving.state.budget import Ledger
+from modeld.testing.doubles.virtual_time import run_virtually, settle
 from tests.support.serving.counter import a_counter, a_shelf
 from tests.support.serving.fakes import FakeBackend
 from tests.support.serving.stage import a_stage
