@@ -102,7 +102,7 @@ class ModelSpec(Value, frozen=True, kw_only=True):
     @property
     def version(self) -> tuple[object, ...]:
         """What a load goes by: the file, and what the source says of how it is served."""
-        return self.stamp, self.options, self.offers
+        return self.stamp, self.path, self.options, self.offers
 
 
 class Options(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -41,6 +41,8 @@ class TraceFile:
             Path(path).expanduser(), "ab", opener=_private
         )
         self._written_bytes = self._file.tell()
+        if self._written_bytes:
+            self._file.write(b"\n")  # an earlier server may have been killed in a row
         self._rows: Queue[TraceRow | None] = Queue(MOST_WAITING)
         self._left_out = 0
         # A disk that does not answer must not hold up the exit.

@@ -64,9 +64,25 @@ async def _planned(settings: Settings, models: Sequence[str]) -> list[dict[str, 
     from modeld.pythonapi import opening  # noqa: PLC0415  (the help needs none of it)
 
     # It loads nothing, so it takes nothing of the budget that a server has beside it.
-    alone = replace(settings, share_machine=True, warm_workers=0)
+    alone = replace(
+        settings,
+        share_machine=True,
+        warm_workers=0,
+        preload=(),
+        models=_without_preload(settings.models),
+        presets=_without_preload(settings.presets),
+        trace_file="",
+    )
     async with opening.open(alone) as opened:
         return [_row(await opened.plan(model)) for model in models]
+
+
+def _without_preload(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return rows of models that load nothing at the start."""
+    return {
+        model: {name: value for name, value in row.items() if name != "preload"}
+        for model, row in rows.items()
+    }
 
 
 def _row(plan: ModelPlan) -> dict[str, Any]:

@@ -13,15 +13,17 @@ from typing import Final, NamedTuple
 
 from modeld.errors import (
     BackendUnavailableError,
+    InternalError,
     InvalidModelError,
     LoadFailedError,
     ModeldError,
     ModelNotFoundError,
 )
-from modeld.hosting.daemon_threads import submit
+from modeld.hosting.daemon_threads import in_daemon_thread, submit
 from modeld.interfaces import Backend
 from modeld.machine.memory import Capacity
 from modeld.plugins.faults import fault_in
+from modeld.plugins.guard import described
 from modeld.plugins.host import PluginHost
 from modeld.serving.entry_maker import LIMIT_S, EntryMaker, in_time
 from modeld.serving.models.capabilities import capabilities
@@ -77,6 +79,7 @@ class EntriesInUse:
         self._asked: dict[str, str] = {}
         self._pins = Pins(settings, registry.specs)
         self._planned: dict[str, ModelEntry] = {}
+        self._vanished: set[str] = set()
         self._stale: set[str] = set()
         self._maker = EntryMaker(self._new, self._note_hang)
 
@@ -112,6 +115,7 @@ class EntriesInUse:
             served = self._served(spec)
             entry = self._entries.get(served.id)
             if entry is not None and self._is_current(entry, served):
+                self._pin_again(entry)
                 return Found(entry, spec)
             settings = self._settings
             made = self._made_for_plan(served) or await self._maker.make(served)
@@ -127,15 +131,19 @@ class EntriesInUse:
         Raises:
             ModeldError: as :meth:`find` raises it.
         """
-        check_open()
-        spec = self._served(await (self._named(model) if model else self._unnamed()))
-        entry = self._entries.get(spec.id)
-        if entry is None or not self._is_current(entry, spec):
-            entry = self._made_for_plan(spec) or await self._maker.make(spec)
-            self._planned[spec.id] = entry  # with what is measured for it, for the next request
-            if len(self._planned) > PLANNED:
-                del self._planned[next(iter(self._planned))]
-        return entry
+        while True:
+            check_open()
+            spec = self._served(await (self._named(model) if model else self._unnamed()))
+            entry = self._entries.get(spec.id)
+            if entry is not None and self._is_current(entry, spec):
+                return entry
+            settings = self._settings
+            made = self._made_for_plan(spec) or await self._maker.make(spec)
+            if self._settings is settings:  # else what is older would be there for a request
+                self._planned[spec.id] = made  # with what is measured for it, for the next request
+                if len(self._planned) > PLANNED:
+                    del self._planned[next(iter(self._planned))]
+                return made
 
     def _made_for_plan(self, spec: ModelSpec) -> ModelEntry | None:
         """Take what was made for a plan, if it is for this version of the model."""
@@ -146,20 +154,33 @@ class EntriesInUse:
         """Return whether an entry is for this version of the model, and for these settings."""
         return entry.spec.version == spec.version and spec.id not in self._stale
 
+    def _pin_again(self, entry: ModelEntry) -> None:
+        """Pin what the settings pin where it was gone for a while, which has unpinned it."""
+        if entry.spec.id in self._vanished:
+            self._vanished.discard(entry.spec.id)
+            if entry.spec.id in self._pins.wanted():
+                self._pool.pin(entry, pinned=True)
+
+    def release_pin(self, model: str) -> None:
+        """Let the settings pin a model no longer, until they are read again."""
+        self._pins.release(model)
+
     async def reconfigure(self, settings: Settings) -> None:
         """Go by other settings. Models whose options or backend are others now are renewed.
 
         What runs on one of those goes on with what it has; who waits gets the new one.
         """
-        pinned_before = self._pins.wanted()
-        self._settings = settings
-        self._pins = Pins(settings, self._registry.specs)
+        # Beside the event loop: all models are looked at.
+        pinned_before = await in_daemon_thread(self._pins.wanted)
+        pins = Pins(settings, self._registry.specs)
+        pinned = await in_daemon_thread(pins.wanted)
+        self._settings, self._pins = settings, pins
         self._planned.clear()
         self._maker.forget()
         for entry in list(self._entries.values()):
             entry.queue.max_depth = settings.max_queue_depth
             entry.max_idle_s = self._max_idle_s(entry.options)
-        pinned = self._pins.wanted()
+            self._pool.scheduler.touch(entry)  # whatever was decided meanwhile
         for model in pinned ^ pinned_before:
             if (used := self._entries.get(model)) is not None:
                 self._pool.pin(used, pinned=model in pinned)
@@ -169,12 +190,21 @@ class EntriesInUse:
         # Where a backend hangs, each model is looked at when it is asked for.
         outdated = looking.result() if await in_time(looking) else []
         self._stale = {entry.spec.id for entry in (outdated if looking.done() else entries)}
-        for entry in outdated:
-            try:
-                self._put(await self._maker.make(entry.spec))
-            except ModeldError as exc:  # told to who waits now, and to who asks next
-                entry.queue.fail(exc)
-                self._pool.drain(entry, EvictionReason.SETTINGS_CHANGED)
+        await asyncio.gather(*map(self._renew, outdated))
+
+    async def _renew(self, entry: ModelEntry) -> None:
+        """Make an entry anew for these settings, unless a request has done so meanwhile."""
+        spec, settings = entry.spec, self._settings
+        try:
+            made = await self._maker.make(spec)
+        except Exception as exc:  # noqa: BLE001  (the other models go by the new settings too)
+            error = exc if isinstance(exc, ModeldError) else InternalError(described(exc))
+            entry.queue.fail(error)  # who asks next is told too
+            self._pool.drain(entry, EvictionReason.SETTINGS_CHANGED)
+            return
+        is_in_use = self._entries.get(spec.id) is entry and entry.spec is spec
+        if is_in_use and self._settings is settings:
+            self._put(made)
 
     def _outdated(self, entries: list[ModelEntry]) -> list[ModelEntry]:
         """Return those of models that the settings want served in another way."""
@@ -197,6 +227,7 @@ class EntriesInUse:
             try:
                 spec = self._registry.listed(entry.spec.id)
             except ModelNotFoundError as exc:
+                self._vanished.add(entry.spec.id)
                 self._pool.vanish(entry, exc)
                 continue
             if spec.problem is not None:

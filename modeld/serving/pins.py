@@ -22,6 +22,7 @@ class Pins:
     def __init__(self, settings: Settings, specs: Callable[[], Sequence[ModelSpec]]) -> None:
         self._settings = settings
         self._specs = specs
+        self._released: set[str] = set()
         self._found: tuple[Sequence[ModelSpec], frozenset[str]] = ((), frozenset())
 
     def wanted(self) -> frozenset[str]:
@@ -35,7 +36,11 @@ class Pins:
             pinned = filter(self._is_pinned, specs) if says_anywhere("pin", self._settings) else ()
             found = frozenset(map(self._served, pinned))
             self._found = specs, found
-        return found
+        return found - self._released
+
+    def release(self, model: str) -> None:
+        """Want a model pinned no longer: somebody has said so since the settings were read."""
+        self._released.add(model)
 
     def _is_pinned(self, spec: ModelSpec) -> bool:
         return spec.problem is None and serving_options_of(spec, self._settings).pin

@@ -239,6 +239,10 @@ class Pool:
         whether the model fits, it is measured first, as it would be before a load.
         """
         while True:
+            self._check_open()
+            used = self.scheduler.entries.get(entry.spec.id, entry)
+            if used.spec.version == entry.spec.version and used.options == entry.options:
+                entry = used  # it came into use meanwhile
             rehearsed = rehearse(self.scheduler, entry, self._clock())
             if not rehearsed.is_open:
                 return rehearsed.plan
@@ -332,5 +336,11 @@ class Pool:
 
     async def _until(self, holds: Callable[[], bool]) -> None:
         while not holds():
+            if self._tasks.is_closed():
+                self._check_open()  # nothing changes any more
             self._changed.clear()
             await self._changed.wait()
+
+    def _check_open(self) -> None:
+        if self._refusal is not None:
+            raise self._refusal

@@ -10,9 +10,9 @@ from modeld.errors import BudgetExceededError, DrainingError, ModeldError
 from modeld.hosting.daemon_threads import in_daemon_thread
 from modeld.serving.entries_in_use import EntriesInUse
 from modeld.serving.pool import Pool
-from modeld.serving.state.model_entry import ModelEntry
 from modeld.settings import Settings
 from modeld.settings.model_rows import says_anywhere, serving_options_of
+from modeld.status import ModelPlan, PlanOutcome
 from modeld.values import ModelSpec
 
 log = logging.getLogger("modeld.service")
@@ -55,17 +55,16 @@ class Preload:
 
     async def _load(self, name: str, check_open: Callable[[], None]) -> None:
         entry = (await self._entries.find(name, check_open)).entry
-        if not entry.instances:
-            self._check_free(entry)
+        _check_free(await self._pool.plan(entry))
         async with self._pool.lease(entry, max_wait_s=self._settings.max_wait_s, needs_slot=False):
             pass
 
-    def _check_free(self, entry: ModelEntry) -> None:
-        ledger, needed = self._pool.scheduler.ledger, entry.need.size_bytes
-        free = ledger.free_bytes
-        if needed > free and ledger.can_ever_hold(needed):  # what never fits is refused as such
-            raise BudgetExceededError(
-                f"model {entry.spec.id!r} needs {needed >> 20} MiB, and {int(free) >> 20} MiB of"
-                " the budget are free beside what is loaded; preload fewer models, or raise the"
-                " budget"
-            )
+
+def _check_free(plan: ModelPlan) -> None:
+    """Refuse a model for which others would have to leave."""
+    if plan.outcome in (PlanOutcome.EVICTS, PlanOutcome.WAITS):
+        raise BudgetExceededError(
+            f"model {plan.model!r} needs {plan.needed_bytes >> 20} MiB,"
+            f" {plan.short_bytes >> 20} MiB more than are free beside what is loaded; preload fewer"
+            " models, or raise the budget"
+        )

@@ -232,12 +232,7 @@ class LocalService(ModelService):
         # and not ended as running.
         try:
             entry, spec = await self._entries.find(request.model, self._check_running)
-            check(request, entry.capabilities, partial(advice, entry, self._plugins.faults.note))
-            if isinstance(request, GenerateRequest):
-                check_served(request.sampling, entry.backend.unserved_sampling)
-                sampling = self._sampling.applied(request.sampling, spec)
-                checked_own_sampling(sampling, entry.backend.sampling_type)
-                request = replace(request, sampling=sampling)
+            checked, generation = self._checked(request, entry, spec), entry.generation
             async with self._pool.lease(
                 entry,
                 max_wait_s=self._settings.max_wait_s,
@@ -248,13 +243,29 @@ class LocalService(ModelService):
                     entry.spec.id, entry.tally, load_s=lease.load_s, placement=lease.placement
                 )
                 self._plugins.notify(started)
+                if entry.generation != generation:  # other settings have come while it waited
+                    checked = self._checked(request, entry, spec)
                 with self._served(), blamed(entry, self._plugins.faults.note):
-                    yield lease, meter, joined(request, entry.capabilities)
+                    yield lease, meter, joined(checked, entry.capabilities)
         except Exception as exc:
             meter.outcome = exc.code if isinstance(exc, ModeldError) else InternalError.code
             raise
         finally:
             self._plugins.notify(meter.ended(self._entries.label(request.model)))
+
+    def _checked(self, request: R, entry: ModelEntry, spec: ModelSpec) -> R:
+        """Return a request with the model's defaults, once it is certain that the model serves it.
+
+        Raises:
+            ModeldError: it asks for what the model does not serve.
+        """
+        check(request, entry.capabilities, partial(advice, entry, self._plugins.faults.note))
+        if isinstance(request, GenerateRequest):
+            check_served(request.sampling, entry.backend.unserved_sampling)
+            sampling = self._sampling.applied(request.sampling, spec)
+            checked_own_sampling(sampling, entry.backend.sampling_type)
+            request = replace(request, sampling=sampling)
+        return request
 
     @contextmanager
     def _served(self) -> Iterator[None]:
@@ -287,10 +298,12 @@ class LocalService(ModelService):
     async def reconfigure(self, settings: Settings) -> None:
         """Go on with other settings; what runs goes on."""
         await self._entries.check_options(settings)
+        is_other_policy = settings.eviction_policy != self._settings.eviction_policy
         self._plugins.reconfigure(settings)
         self._settings = settings
         self._scheduler.reconfigure(
-            self._plugins.policy(),
+            # Made anew, it would forget what a policy has done wrong.
+            self._plugins.policy() if is_other_policy else self._scheduler.policy,
             min_residence_s=settings.min_residence_s,
             max_overtake_s=settings.max_overtake_s,
         )
@@ -330,6 +343,8 @@ class LocalService(ModelService):
         """Keep a model in memory whoever needs the bytes, or no longer. It loads nothing."""
         self._registry.known(model)
         entry = self._entries.known(model)
+        if not pinned:
+            self._entries.release_pin(self._entries.entry_id(model))
         if entry is None and not pinned:
             return
         self._pool.pin(entry or await self._entry(model), pinned=pinned)

@@ -24,6 +24,7 @@ RELOADABLE: Final = frozenset(
         "max_wait_s",
         "min_residence_s",
         "models",
+        "presets",
         "readiness",
     }
 )

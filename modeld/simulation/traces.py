@@ -58,12 +58,23 @@ def read_trace(path: str) -> Workload:
 
 
 def _rows(path: str, lines: Iterable[bytes]) -> Iterator[TraceRow]:
+    """Yield the rows, but for those that were cut: a server may be killed while it writes."""
     decoder = msgspec.json.Decoder(TraceRow)
+    cut: tuple[int, msgspec.DecodeError] | None = None
+    number = 0
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
             yield decoder.decode(line)
-        except msgspec.DecodeError as exc:
+        except msgspec.ValidationError as exc:
             raise ConfigurationError(f"the trace {path!r}, row {number}: {exc}") from exc
+        except msgspec.DecodeError as exc:
+            if cut is not None and cut[0] == number - 1:  # two in a row were never rows
+                raise ConfigurationError(f"the trace {path!r}, row {number}: {exc}") from exc
+            cut = number, exc
+    if cut is not None and number == 1:
+        raise ConfigurationError(f"the trace {path!r}, row 1: {cut[1]}") from cut[1]
 
 
 def _facts(rows: Iterable[ModelRow]) -> dict[str, ModelFacts]:

@@ -75,7 +75,10 @@ class MemoryWatch:
         while True:
             is_open = self._limit is not None and self._limit.may_fall
             await asyncio.sleep(LOOK_AGAIN_S if is_open else LOOK_EVERY_S)
-            await self.look()
+            try:
+                await self.look()
+            except Exception:  # the next look may be luckier, and without any nothing follows
+                log.exception("the memory could not be looked at")
 
     async def look(self) -> None:
         """Read what there is now, and let the limit follow."""
@@ -108,7 +111,11 @@ class MemoryWatch:
         if self._limit is None or seen is None or seen.size_bytes is None:
             return
         before = self._limit.limit_bytes
-        if not self._limit.see(max(0, seen.size_bytes - self._kept_bytes), self._clock()):
+        most_bytes = self._ledger.most_bytes
+        size_bytes = max(0, seen.size_bytes - self._kept_bytes)
+        if most_bytes is not None:  # a machine that was given more since counts from its restart
+            size_bytes = min(size_bytes, most_bytes)
+        if not self._limit.see(size_bytes, self._clock()):
             return
         limit_bytes = self._limit.limit_bytes
         how = "falls" if limit_bytes < before else "rises"

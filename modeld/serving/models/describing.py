@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 from modeld.hosting.daemon_threads import submit
-from modeld.serving.models.model_index import ModelIndex
+from modeld.serving.models.model_index import ModelIndex, undescribed
 from modeld.values import ModelSpec
 
 DESCRIBE_LIMIT_S = 5.0
@@ -43,6 +43,7 @@ class Describer:
     async def describe(self, index: ModelIndex) -> None:
         """Fill in what the models can be asked for; where a backend hangs, later or never."""
         if self._describing is not None and not self._describing.done():
+            index.describe(self._as_before)
             return  # it still hangs, and takes one thread only
         self._describing = describing = asyncio.wrap_future(submit(partial(self._fill, index)))
         await asyncio.wait({describing}, timeout=DESCRIBE_LIMIT_S)
@@ -53,8 +54,7 @@ class Describer:
             describing.add_done_callback(partial(self._note_described, index))
 
     def _fill(self, index: ModelIndex) -> None:
-        before = self._said
-        self._said = said = {}
+        before, said = self._said, {}
 
         def described(spec: ModelSpec) -> ModelSpec:
             known = before.get(spec.id)
@@ -65,6 +65,12 @@ class Describer:
             return known[1]
 
         index.describe(described)
+        self._said = said
+
+    def _as_before(self, spec: ModelSpec) -> ModelSpec:
+        """Return a model with what was said of it before, if anything was."""
+        known = self._said.get(spec.id)
+        return known[1] if known is not None and known[0] == spec else undescribed(spec)
 
     def _note_described(self, index: ModelIndex, describing: asyncio.Future[None]) -> None:
         if not describing.cancelled() and describing.exception() is None:

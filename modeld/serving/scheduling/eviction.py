@@ -152,7 +152,7 @@ class EvictionPlanner:
         idle = [each for each in everyone if each.entry.queue.is_empty]
         victims = idle
         if _held_bytes(idle) > excess_bytes:
-            victims = self._choose(idle, excess_bytes, now_s)
+            victims = self._choose(idle, excess_bytes, now_s) or idle
         for victim in victims:
             victim.instance.leave(EvictionReason.MEMORY_PRESSURE, victim.entry.queue.running)
             self._index.sort(victim.entry)

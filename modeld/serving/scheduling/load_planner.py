@@ -56,9 +56,8 @@ class LoadPlanner:
             elif entry.need.size_bytes <= free:
                 free -= entry.need.size_bytes
                 returned |= self._start(entry, now_s, decision)
-            elif not self._fits_beside_pinned(entry):
-                pinned_bytes = self._eviction.pinned_bytes()
-                returned |= self.fail(entry, refusals.pinned_in_the_way(entry, pinned_bytes))
+            elif (refusal := self._refusal_beside_pinned(entry)) is not None:
+                returned |= self.fail(entry, refusal)
             elif may_claim and self._eviction.make(entry, free, now_s, is_next=is_next):
                 # Of what is free, all is set aside that the victims will not bring; else a younger
                 # load would take it, and the victims would have gone for too little.
@@ -101,8 +100,15 @@ class LoadPlanner:
         """
         return sorted(self._index.wanting, key=lambda entry: (entry.claim_rank, entry.waits_rank))
 
-    def _fits_beside_pinned(self, entry: ModelEntry) -> bool:
-        return self._ledger.can_hold_now(entry.need.size_bytes + self._eviction.pinned_bytes())
+    def _refusal_beside_pinned(self, entry: ModelEntry) -> ModeldError | None:
+        """Return why there is not enough beside the pinned models, as far as that is so."""
+        pinned_bytes = self._eviction.pinned_bytes()
+        needed_bytes = entry.need.size_bytes + pinned_bytes
+        if self._ledger.can_hold_now(needed_bytes):
+            return None
+        if self._ledger.can_ever_hold(needed_bytes):
+            return refusals.too_little_left(entry, self._ledger, pinned_bytes)
+        return refusals.pinned_in_the_way(entry, pinned_bytes)
 
     def _measure(self, entry: ModelEntry, decision: Decision) -> None:
         """Have it measured; it is looked at again afterwards, and nobody else waits for that."""

@@ -37,12 +37,15 @@ def never_fits(entry: ModelEntry, ledger: Ledger) -> ModelExceedsBudgetError:
     )
 
 
-def too_little_left(entry: ModelEntry, ledger: Ledger) -> BudgetExceededError:
+def too_little_left(
+    entry: ModelEntry, ledger: Ledger, pinned_bytes: int = 0
+) -> BudgetExceededError:
     """Return the refusal of a model for which other programs leave too little memory now."""
+    beside = f", beside {pinned_bytes >> 20} MiB of pinned models" if pinned_bytes else ""
     return BudgetExceededError(
-        f"model {entry.spec.id!r} needs {entry.need.size_bytes >> 20} MiB, and models may have"
-        f" {(ledger.limit_bytes or 0) >> 20} MiB now ({ledger.said}); end other programs, or try"
-        " again later",
+        f"model {entry.spec.id!r} needs {entry.need.size_bytes >> 20} MiB{beside}, and models may"
+        f" have {(ledger.limit_bytes or 0) >> 20} MiB now ({ledger.said}); end other programs, or"
+        " try again later",
         retry_after_s=RISE_S,
     )
 

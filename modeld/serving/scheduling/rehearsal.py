@@ -55,7 +55,8 @@ def rehearse(scheduler: ModelScheduler, entry: ModelEntry, now_s: float) -> Rehe
     trial, tried = _copied(scheduler, entry)
     known = trial.entries.get(tried.spec.id)
     if known is not None and known is not tried:
-        if known.spec.version != tried.spec.version or known.options != tried.options:
+        is_same = known.options == tried.options and known.backend is tried.backend
+        if known.spec.version != tried.spec.version or not is_same:
             known.renew(tried)
             trial.drain(known, EvictionReason.FILE_CHANGED)
         tried = known
@@ -124,17 +125,16 @@ def _copied(scheduler: ModelScheduler, entry: ModelEntry) -> tuple[ModelSchedule
     What no decision changes is shared: specs, engines, backends, and models that are absent, of
     which there may be hundreds.
     """
-    memo: dict[int, Any] = {
-        id(scheduler.policy): scheduler.policy,
-        id(scheduler.ledger.on_taken): lambda _owner: None,  # nothing has to go for a copy
-    }
+    memo: dict[int, Any] = {id(scheduler.policy): scheduler.policy}
     for each in {*scheduler.entries.values(), entry}:
         if each.spec.id != entry.spec.id and each.has_nothing_left:
             memo[id(each)] = each
             continue
         memo.update((id(shared), shared) for shared in _unchanging(each))
         memo.update((id(ticket.granted), _Unheard()) for ticket in _tickets(each))
-    return deepcopy((scheduler, entry), memo)
+    trial, tried = deepcopy((scheduler, entry), memo)
+    trial.ledger.on_taken = lambda _owner: None  # nothing has to go for a copy
+    return trial, tried
 
 
 def _tickets(entry: ModelEntry) -> Iterator[Ticket]:

@@ -44,7 +44,8 @@ class Ledger:
     whatever the limit. A limit may move with what other programs use; then ``most_bytes`` is the
     highest that it may become, and ``said`` is how it came about. What is held when it falls stays
     held: the ledger is over its limit until enough was released. ``on_taken`` is told
-    the owner whenever bytes were taken, and nobody when the limit has moved, for what lives in the
+    the owner whenever bytes were taken, and nobody when some were released or the limit has moved,
+    for what lives in the
     free ones and has to go.
     """
 
@@ -125,3 +126,4 @@ class Ledger:
         # The set is there for this: released twice, a reservation would free another model's bytes.
         self._reservations.remove(reservation)
         self.held_bytes -= reservation.size_bytes
+        self.on_taken("")  # what the model has left behind may be more than is free
