@@ -210,7 +210,7 @@ class RegistrySource(ABC):
 
 
 class Candidate(Value, frozen=True, kw_only=True):
-    """An idle loaded model that a policy may choose as a victim.
+    """A loaded model that a policy may choose as a victim.
 
     ``last_used_s`` and ``loaded_s`` are on one monotonic clock; only their order has a meaning.
     ``load_seconds`` is how long its load took. ``uses`` counts the requests for it since the server
@@ -236,7 +236,8 @@ class EvictionPolicy(ABC):
     def choose(self, candidates: Sequence[Candidate], needed_bytes: int) -> Sequence[Candidate]:
         """Return victims whose sizes add up to ``needed_bytes`` or more; none if they cannot.
 
-        Every candidate is idle and may be evicted. Naming anything else is a fault of the policy.
+        Every candidate may be evicted: it is idle, or its term is over and it ends what runs.
+        Naming anything else is a fault of the policy.
         """
 
 

@@ -12,8 +12,9 @@ from modeld.builtin.victims import in_order
 class LeastFrequentlyUsed(EvictionPolicy):
     """Takes the models with the fewest requests so far, and none that need not go.
 
-    Requests are counted while a model is out of memory too ("perfect" LFU), and never forgotten:
-    what was much in demand last week is still ahead of what is in demand since this morning.
+    Requests are counted while a model is out of memory too ("perfect" LFU), for as long as the
+    server remembers the model: what was much in demand last week is still ahead of what is in
+    demand since this morning.
     """
 
     name = "lfu"

@@ -41,8 +41,8 @@ class TraceFile:
             Path(path).expanduser(), "ab", opener=_private
         )
         self._written_bytes = self._file.tell()
-        if self._written_bytes:
-            self._file.write(b"\n")  # an earlier server may have been killed in a row
+        if self._written_bytes and _is_cut(Path(path).expanduser()):
+            self._file.write(b"\n")  # an earlier server was killed in the middle of a row
         self._rows: Queue[TraceRow | None] = Queue(MOST_WAITING)
         self._left_out = 0
         # A disk that does not answer must not hold up the exit.
@@ -90,6 +90,13 @@ class TraceFile:
         except OSError as exc:
             log.warning("%s cannot be written: %s; nothing more is", self._path, exc.strerror)
             self._limit_bytes = 0
+
+
+def _is_cut(path: Path) -> bool:
+    """Return whether the last row of a trace has no end."""
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"
 
 
 class Trace(Observer):

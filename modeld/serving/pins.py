@@ -61,7 +61,10 @@ def check_pins(needs: Mapping[str, int], ledger: Ledger) -> None:
     each = ", ".join(f"{model!r} {size >> 20} MiB" for model, size in needs.items())
     limit = ledger.most_bytes
     if limit is not None and total > limit:
-        most = f"the {limit >> 20} MiB that memory_budget_mb less memory_margin_mb allow"
+        allow = "memory_budget_mb less memory_margin_mb allow"
+        if ledger.moves:
+            allow = "memory_budget_mb (auto) allows on this machine if nothing else runs"
+        most = f"the {limit >> 20} MiB that {allow}"
     else:
         most = f"this machine has, which is {ledger.capacity.said}"
     raise ConfigurationError(

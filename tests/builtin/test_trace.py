@@ -90,6 +90,20 @@ def test_rows_are_appended_to_a_file_that_only_its_owner_can_read(tmp_path: Path
     assert b"secret" not in path.read_bytes()
 
 
+def test_a_row_that_was_cut_by_the_end_of_a_server_spoils_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "trace.jsonl"
+    settings = Settings(trace_file=str(path))
+    traced(settings, FINISHED)
+    path.write_bytes(path.read_bytes() + b'{"type":"req')
+    traced(settings, LOADED)
+    *_, before, cut, after = path.read_bytes().splitlines()
+    assert cut == b'{"type":"req'
+    assert [type(msgspec.json.decode(row, type=TraceRow)) for row in (before, after)] == [
+        RequestRow,
+        ModelRow,
+    ]
+
+
 def test_a_file_that_is_full_is_left_alone_and_that_is_said_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -28,6 +28,13 @@ def test_a_model_that_can_never_fit_has_the_numbers_and_a_code(rig, models, caps
     assert row["short_mb"] == row["needed_mb"] - 2
 
 
+def test_nothing_is_loaded_for_a_plan_whatever_the_settings_preload(rig, models, capsys):
+    rows = json.dumps({"*": {"preload": True}})
+    arguments = ["--models-dir", str(models), "--preload", "tiny.gguf", "--models", rows]
+    assert main(["plan", "tiny.gguf", *arguments]) == ExitCode.OK
+    assert capsys.readouterr().out.splitlines()[1].split()[:2] == ["tiny.gguf", "loads"]
+
+
 def test_a_model_that_is_not_there_is_told(rig, models, capsys):
     assert main(["plan", "tiny.guf", "--models-dir", str(models)]) == ExitCode.FAILED
     assert "did you mean 'tiny.gguf'?" in capsys.readouterr().err

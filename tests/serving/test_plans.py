@@ -5,7 +5,7 @@ import asyncio
 
 import pytest
 
-from modeld.errors import InvalidModelError, ModelNotFoundError
+from modeld.errors import DrainingError, InvalidModelError, ModelNotFoundError
 from modeld.events import ModelLoadFailed, RequestStarted
 from modeld.serving.state.cooldown import FIRST_S
 from modeld.status import PlanOutcome
@@ -162,5 +162,21 @@ def test_the_status_says_why_a_model_leaves_or_is_left_alone() -> None:
             await stage.fail_load("a", OSError("no"))
             assert await failing.outcome() == "load_failed"
             assert entry.status(now_s()).reason == "load_failed"
+
+    run_virtually(main())
+
+
+def test_a_plan_that_waits_for_a_measurement_ends_with_the_pool() -> None:
+    async def main() -> None:
+        async with a_stage(budget_mb=100) as stage:
+            entry = stage.entry("new", 150, measurable=True)
+            client = await stage.client(entry)
+            assert stage.backend.measured == ["new"]
+            asked = asyncio.create_task(stage.pool.plan(entry))
+            await settle()
+            await stage.pool.aclose()
+            with pytest.raises(DrainingError):
+                await asked
+            assert await client.outcome() == "draining"
 
     run_virtually(main())

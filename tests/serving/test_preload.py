@@ -52,7 +52,7 @@ def test_what_cannot_be_loaded_is_told_and_stops_neither_the_others_nor_the_serv
             error = str((await counter.service.status()).error)
             assert error.startswith("preload of 'aa': there is no model 'aa'; did you mean 'a'?; ")
             assert "; preload of 'a': model 'a' could not be loaded: no luck; " in error
-            assert "preload of 'd': model 'd' needs 100 MiB, and 50 MiB of the budget are" in error
+            assert "preload of 'd': model 'd' needs 100 MiB, 50 MiB more than are" in error
             await counter.service.unload("b")
             await counter.ask("hi", model="d")
             assert "preload of 'd'" not in str((await counter.service.status()).error)

@@ -11,7 +11,12 @@ import pytest
 from msgspec.structs import replace
 
 from modeld import MemoryEstimate, ModelSpec, Options, Token
-from modeld.errors import ConfigurationError, LoadFailedError, QueueFullError
+from modeld.errors import (
+    ConfigurationError,
+    LoadFailedError,
+    ModelNotFoundError,
+    QueueFullError,
+)
 from modeld.events import ModelEvicted
 from modeld.status import EvictionReason, InstanceState
 from tests.support.serving.counter import Counter, a_counter, a_shelf, until, until_running
@@ -154,5 +159,74 @@ def test_who_waits_for_a_model_that_cannot_be_had_any_more_is_told() -> None:
             counter.backend.estimate_error = None
             await counter.ask("now")
             assert counter.backend.engines[-1].slots == 2
+
+    asyncio.run(main())
+
+
+def test_aliases_presets_and_pins_are_those_of_the_new_settings() -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf(), memory_budget_mb=150) as counter:
+            await counter.ask("hello")
+            await reconfigure(
+                counter,
+                models={"a": {"aliases": ["first"], "pin": True}},
+                presets={"exact": {"model": "a", "sampling": {"temperature": 0.0}}},
+            )
+            await counter.ask("hello", "first")
+            await counter.ask("hello", "exact")
+            (status,) = (await counter.service.status()).instances
+            assert (status.model_id, status.pinned, status.loads_total) == ("a", True, 1)
+            await reconfigure(counter, models={}, presets={})
+            for name in ("first", "exact"):
+                with pytest.raises(ModelNotFoundError):
+                    await counter.ask("hello", name)
+            (status,) = (await counter.service.status()).instances
+            assert not status.pinned
+
+    asyncio.run(main())
+
+
+def test_what_was_made_for_a_plan_before_is_nothing_to_a_request_after() -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf(), models={"a": {"slots": 1}}) as counter:
+            may_go_on = threading.Event()
+            estimate = counter.backend.estimate
+
+            def slowly(spec: ModelSpec, options: Options) -> MemoryEstimate:
+                may_go_on.wait(5)
+                return estimate(spec, options)
+
+            counter.backend.estimate = slowly  # type: ignore[method-assign]
+            planning = asyncio.create_task(counter.service.plan("a"))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            reading = asyncio.create_task(reconfigure(counter, models={"a": {"slots": 3}}))
+            await asyncio.sleep(0)
+            may_go_on.set()
+            await reading
+            await planning
+            await counter.ask("hello")
+            assert counter.backend.engines[0].slots == 3
+
+    asyncio.run(main())
+
+
+def test_a_shorter_time_to_be_idle_counts_for_what_is_idle_already() -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf()) as counter:
+            await counter.ask("hello")
+            await reconfigure(counter, max_idle_s=0.01)
+            await until(lambda: counter.notebook.of(ModelEvicted))
+            assert counter.notebook.of(ModelEvicted)[0].reason is EvictionReason.IDLE
+
+    asyncio.run(main())
+
+
+def test_a_policy_that_has_not_changed_stays_what_it_is() -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf()) as counter:
+            policy = counter.service._scheduler.policy
+            await reconfigure(counter, max_idle_s=9.0)
+            assert counter.service._scheduler.policy is policy
 
     asyncio.run(main())

@@ -79,6 +79,13 @@ def test_a_row_that_is_none_is_named(tmp_path: Path, text: bytes, said: str) -> 
     assert said in caught.value.message
 
 
+def test_a_row_that_was_cut_is_left_out(tmp_path: Path) -> None:
+    whole = Path(write(tmp_path / "whole", load("a", 1.0), request("a", 1.0), request("a", 2.0)))
+    first, second, third = whole.read_bytes().splitlines()
+    whole.write_bytes(b"\n".join((first, second[:9], b"", second, third, third[:9])))
+    assert len(read_trace(str(whole)).arrivals) == 2
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read: No such file"):
         read_trace(str(tmp_path / "missing"))

@@ -188,6 +188,25 @@ def a_watch(
     )
 
 
+def test_a_machine_that_is_given_more_than_it_had_goes_on_being_watched(tmp_path: Path) -> None:
+    here, workers, clock = with_available(tmp_path, TOTAL_MB), Workers(7), Clock()
+    watch = a_watch(here, workers, clock)
+
+    async def main() -> None:
+        meminfo = here.path("/proc/meminfo")
+        larger = meminfo.read_text().replace(f"{TOTAL_MB << 10} kB", f"{TOTAL_MB << 11} kB")
+        meminfo.write_text(larger)
+        for _ in range(2):
+            clock.now_s += 60
+            await watch.look()
+        with_available(tmp_path, 700)
+        for _ in range(2):
+            await watch.look()
+        assert workers.limits
+
+    asyncio.run(main())
+
+
 def test_what_absent_models_have_left_is_nobody_elses_either(tmp_path: Path) -> None:
     here, workers, clock = with_available(tmp_path, 1000), Workers(7), Clock()
     watch = a_watch(here, workers, clock, sessions_mb=200)

@@ -53,6 +53,27 @@ def test_only_models_that_are_others_and_those_without_a_word_are_asked_about() 
     asyncio.run(main())
 
 
+def test_while_one_hangs_the_others_are_what_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modeld.serving.models.describing.DESCRIBE_LIMIT_S", 0.01)
+    may_end = threading.Event()
+
+    def described(spec: ModelSpec) -> ModelSpec:
+        if spec.id == "hangs":
+            may_end.wait()
+        return replace(spec, capabilities=("text",))
+
+    async def main() -> None:
+        describer = Describer(described, lambda _index: None)
+        await describer.describe(index_of("a", "b"))
+        await describer.describe(index_of("a", "hangs"))
+        later = index_of("a", "c")
+        await describer.describe(later)
+        assert {spec.id: spec.capabilities for spec in later.specs} == {"a": ("text",), "c": ()}
+        may_end.set()
+
+    asyncio.run(main())
+
+
 def test_what_a_backend_raises_reaches_who_waits() -> None:
     def fails(_spec: ModelSpec) -> ModelSpec:
         raise ValueError("no words")

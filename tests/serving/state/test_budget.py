@@ -127,3 +127,14 @@ def test_held_and_free_bytes_are_always_the_whole_limit(steps: list[tuple[bool, 
             held.pop(size_bytes % len(held)).release()
         assert ledger.held_bytes + ledger.free_bytes == 100
         assert 0 <= ledger.held_bytes == sum(reservation.size_bytes for reservation in held)
+
+
+def test_what_lives_in_free_bytes_is_told_whenever_these_change() -> None:
+    ledger = Ledger(100, most_bytes=100)
+    told: list[tuple[str, float]] = []
+    ledger.on_taken = lambda owner: told.append((owner, ledger.free_bytes))
+    reservation = ledger.reserve("a", 60)
+    reservation.grow_to(70)
+    ledger.move_limit(90, "less")
+    reservation.release()
+    assert told == [("a", 40), ("a", 30), ("", 20), ("", 90)]
