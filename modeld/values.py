@@ -57,6 +57,7 @@ class ModelSpec(Value, frozen=True, kw_only=True):
     arrays under their own keys (for GGUF: ``llama.block_count`` and the like), without the
     vocabulary. ``has_chat_template`` and ``has_infill_tokens`` (those for what stands between a
     prompt and a suffix) are ``None`` where the source does not know.
+    ``stamp`` is that of the file at ``path``, ``shard_stamps`` are those of a split model's others.
     ``weights_bytes`` is the sum of the tensors' sizes, without header and padding.
     ``context_length`` is what it was trained for, ``context`` the most tokens that one request may
     have as the model is configured. ``capabilities`` are the values of
@@ -86,6 +87,7 @@ class ModelSpec(Value, frozen=True, kw_only=True):
     has_infill_tokens: bool | None = None
     source: str = ""
     stamp: FileStamp | None = None
+    shard_stamps: tuple[FileStamp, ...] = ()
     problem: str | None = None
     capabilities: tuple[str, ...] = ()
     context: int | None = None
@@ -102,7 +104,7 @@ class ModelSpec(Value, frozen=True, kw_only=True):
     @property
     def version(self) -> tuple[object, ...]:
         """What a load goes by: the file, and what the source says of how it is served."""
-        return self.stamp, self.path, self.options, self.offers
+        return self.stamp, self.shard_stamps, self.path, self.options, self.offers
 
 
 class Options(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final
@@ -14,7 +16,7 @@ from msgspec.structs import replace
 
 from modeld import ModelSpec, PluginSettings, RegistrySource, Settings, hookimpl
 from modeld.builtin.gguf.files import FoundFile, Search, find_files
-from modeld.builtin.gguf.groups import group_files
+from modeld.builtin.gguf.groups import FileGroup, group_files
 from modeld.builtin.gguf.names import displayed
 from modeld.builtin.gguf.problems import ModelsFolderError, reason_of
 from modeld.builtin.gguf.specs import GgufSpecs
@@ -23,6 +25,8 @@ _MAIN: Final = "main"
 _MOST_REF_BYTES: Final = 256
 _HASH: Final = re.compile(r"[0-9A-Za-z]{6,64}")
 _SHORT: Final = 8
+
+log = logging.getLogger("modeld.huggingface")
 
 
 class HuggingFaceSettings(PluginSettings, frozen=True):
@@ -44,9 +48,10 @@ class HuggingFaceCache(RegistrySource):
     """Finds the GGUF files of the snapshots in a cache of ``huggingface_hub``.
 
     A model's id is ``ORG/NAME/FILE`` for the revision that ``refs/main`` names, and
-    ``ORG/NAME@REVISION/FILE`` for any other; ``ORG/NAME:QUANT`` is an alias where a repository has
-    one model of that quantisation. A file that several revisions share is listed once. What is
-    still being downloaded has no link in a snapshot yet, so it is not found.
+    ``ORG/NAME@REVISION/FILE`` for any other; ``ORG/NAME:QUANT`` is an alias where ``main`` has
+    one model of that quantisation, or has none and all other revisions have one together. A model
+    that several revisions share is listed once. What is still being downloaded has no link in a
+    snapshot yet, so it is not found.
     """
 
     name = "huggingface"
@@ -55,6 +60,7 @@ class HuggingFaceCache(RegistrySource):
         self._cache = Path(cache_dir)
         self._specs = GgufSpecs(self.name, cache_dir)
         self._searched: Sequence[str] = ()
+        self._told: set[str] = set()
 
     async def list_models(self) -> Sequence[ModelSpec]:
         """Return the models of all repositories in the order of their ids.
@@ -66,12 +72,12 @@ class HuggingFaceCache(RegistrySource):
         specs: list[ModelSpec] = []
         searched = [str(self._cache)]
         for folder in self._repositories():
-            snapshots = list(_searches(folder))
+            snapshots = self._searches(folder)
             searched += [str(folder), str(folder / "refs"), str(folder / "snapshots")]
             searched += [each for _, search in snapshots for each in search.folders]
-            files = list(_each_once(snapshots))
-            paths += [file.path for _, found in files for file in found]
-            specs += self._models_of(_repository(folder.name), files)
+            groups = list(_each_once(snapshots))
+            paths += [file.path for _, group in groups for file in group.files]
+            specs += self._models_of(_repository(folder.name), groups)
         self._specs.keep_only(paths)
         self._searched = searched
         return sorted(specs, key=lambda spec: spec.id)
@@ -92,22 +98,39 @@ class HuggingFaceCache(RegistrySource):
                 field="huggingface.cache_dir",
             ) from exc
 
+    def _searches(self, repository: Path) -> list[tuple[str, Search]]:
+        """Return what is found of each revision, that of ``main`` first."""
+        found = []
+        for revision, snapshot in _snapshots(repository):
+            try:
+                found.append((revision, find_files(snapshot)))
+            except FileNotFoundError:
+                continue  # a reference to what is not downloaded
+            except (OSError, RuntimeError) as exc:  # RuntimeError: a circle of links
+                self._tell(f"{snapshot} cannot be read: {reason_of(exc)}")
+        return found
+
+    def _tell(self, what: str) -> None:
+        """Say once what is left out."""
+        if what not in self._told:
+            self._told.add(what)
+            log.warning("not searched: %s", displayed(what))
+
     def _models_of(
-        self, repository: str, files: Iterable[tuple[str, Sequence[FoundFile]]]
+        self, repository: str, groups: Iterable[tuple[str, FileGroup]]
     ) -> list[ModelSpec]:
-        specs = []
-        for revision, found in files:
-            before = repository if revision == _MAIN else f"{repository}@{revision}"
-            specs += [
-                self._specs.spec(group, displayed(f"{before}/{group.relative}"))
-                for group in group_files(found)
-            ]
-        quants = [spec.quant for spec in specs]
+        main: list[ModelSpec] = []
+        others: list[ModelSpec] = []
+        for revision, group in groups:
+            is_main = revision == _MAIN
+            before = repository if is_main else f"{repository}@{revision}"
+            spec = self._specs.spec(group, displayed(f"{before}/{group.relative}"))
+            (main if is_main else others).append(spec)
+        of_main = {spec.quant for spec in main}
+        rivals = [spec for spec in others if spec.quant not in of_main]
         return [
-            replace(spec, aliases=(f"{repository}:{spec.quant}",))
-            if spec.quant and quants.count(spec.quant) == 1
-            else spec
-            for spec in specs
+            *_with_alias(repository, main, main),
+            *_with_alias(repository, others, rivals),
         ]
 
 
@@ -125,27 +148,34 @@ def _repository(folder: str) -> str:
     return displayed(folder.removeprefix("models--").replace("--", "/"))
 
 
-def _searches(repository: Path) -> Iterator[tuple[str, Search]]:
-    """Yield what is found of each revision, that of ``main`` first."""
-    for revision, snapshot in _snapshots(repository):
-        try:
-            yield revision, find_files(snapshot)
-        except OSError:
-            continue  # a reference to what is not downloaded
+def _each_once(searches: Iterable[tuple[str, Search]]) -> Iterator[tuple[str, FileGroup]]:
+    """Yield the models of each revision, but none whose files all are in revisions before it.
 
-
-def _each_once(searches: Iterable[tuple[str, Search]]) -> Iterator[tuple[str, list[FoundFile]]]:
-    """Yield the files of each revision that no revision before it has."""
-    seen: set[tuple[int, int]] = set()
+    They are put together before any is left out: one may have a projector, or shards, that have not
+    changed since.
+    """
+    seen: set[tuple[int, int] | None] = set()
     for revision, search in searches:
-        new = [file for file in search.files if file.stamp is None or _blob(file) not in seen]
-        seen.update(_blob(file) for file in new if file.stamp is not None)
-        yield revision, new
+        for group in group_files(search.files):
+            if not seen.issuperset(map(_blob, group.files)):
+                yield revision, group
+        seen.update(map(_blob, search.files))
+        seen.discard(None)
 
 
-def _blob(file: FoundFile) -> tuple[int, int]:
-    assert file.stamp is not None
-    return file.stamp.device, file.stamp.inode
+def _blob(file: FoundFile) -> tuple[int, int] | None:
+    return None if file.stamp is None else (file.stamp.device, file.stamp.inode)
+
+
+def _with_alias(
+    repository: str, specs: Iterable[ModelSpec], rivals: Iterable[ModelSpec]
+) -> list[ModelSpec]:
+    """Give each of ``specs`` an alias that is the only one of its quantisation among ``rivals``."""
+    counts = Counter(each.quant for each in rivals if each.quant)
+    return [
+        replace(spec, aliases=(f"{repository}:{spec.quant}",)) if counts[spec.quant] == 1 else spec
+        for spec in specs
+    ]
 
 
 def _snapshots(repository: Path) -> Iterator[tuple[str, Path]]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,8 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from modeld import ModelSpec, PluginSettings, RegistrySource, Settings, hookimpl
-from modeld.builtin.gguf.groups import group_at
+from modeld.builtin.gguf.groups import FileGroup, group_at
+from modeld.builtin.gguf.names import displayed
 from modeld.builtin.gguf.specs import GgufSpecs
 from modeld.capabilities import Capability
 from modeld.errors import ConfigurationError
@@ -63,10 +65,18 @@ class Manifest(RegistrySource):
         Raises:
             ConfigurationError: the file cannot be read, or a row of it is wrong.
         """
-        rows = self._rows()
-        specs = sorted(map(self._spec, rows), key=lambda spec: spec.id)
-        self._specs.keep_only(spec.path for spec in specs)
-        return specs
+        specs: list[ModelSpec] = []
+        paths: list[str] = []
+        for row in self._rows():
+            try:
+                group = group_at(self._at(row.path))
+                specs.append(self._spec(row, group))
+            except (RuntimeError, ValueError) as exc:
+                specs.append(self._unusable(row, exc))
+            else:
+                paths += [file.path for file in group.files]
+        self._specs.keep_only(paths)
+        return sorted(specs, key=lambda spec: spec.id)
 
     def watched_paths(self) -> Sequence[str]:
         """Return the file's folder, for editors put another file in its place, and the models'."""
@@ -74,7 +84,10 @@ class Manifest(RegistrySource):
             rows = self._rows()
         except ConfigurationError:
             rows = []
-        files = [self._file, *(self._at(row.path) for row in rows)]
+        files = [self._file]
+        for row in rows:
+            with suppress(RuntimeError, ValueError):  # the row's problem says it
+                files.append(self._at(row.path))
         return list(dict.fromkeys(str(path.parent) for path in files))
 
     def _rows(self) -> list[ManifestRow]:
@@ -85,8 +98,8 @@ class Manifest(RegistrySource):
         _refuse_twice(self._file, [row.id for row in rows])
         return rows
 
-    def _spec(self, row: ManifestRow) -> ModelSpec:
-        spec = self._specs.spec(group_at(self._at(row.path)), row.id)
+    def _spec(self, row: ManifestRow, group: FileGroup) -> ModelSpec:
+        spec = self._specs.spec(group, row.id)
         return replace(
             spec,
             name=row.name or spec.name,
@@ -96,7 +109,23 @@ class Manifest(RegistrySource):
             projector=str(self._at(row.projector)) if row.projector else spec.projector,
         )
 
+    def _unusable(self, row: ManifestRow, fault: Exception) -> ModelSpec:
+        return ModelSpec(
+            id=row.id,
+            name=row.name or row.id,
+            path=displayed(row.path),
+            source=self.name,
+            aliases=tuple(row.aliases),
+            problem=f"its path or that of its projector cannot be used: {fault}",
+        )
+
     def _at(self, path: str) -> Path:
+        """Return where a row says that a file is.
+
+        Raises:
+            RuntimeError: it is below the home of somebody who is not known here.
+            ValueError: it has a null character there.
+        """
         return self._file.parent / Path(path).expanduser()
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +22,8 @@ from modeld.builtin.gguf.specs import GgufSpecs
 
 _SUFFIX: Final = ".gguf"
 _MOST_RECORD_BYTES: Final = 16 << 20
+
+log = logging.getLogger("modeld.packages")
 
 
 class PackagesSettings(PluginSettings, frozen=True):
@@ -87,9 +90,9 @@ class InstalledPackages(RegistrySource):
                     mtime_ns = record.stat().st_mtime_ns
                     known = self._records.get(record)
                     if known is None or known.mtime_ns != mtime_ns:
-                        known = _Record(mtime_ns, tuple(_models_in(record)))
-                except (OSError, ValueError):
-                    continue  # half uninstalled, or no record
+                        known = _Record(mtime_ns, _models_in(record))
+                except OSError:
+                    continue  # half uninstalled
                 records[record] = known
                 distribution = record.parent.name.partition("-")[0]
                 files = [look_at(os.path.join(site, each), each) for each in known.files]  # noqa: PTH118
@@ -97,16 +100,17 @@ class InstalledPackages(RegistrySource):
         self._records = records
 
 
-def _models_in(record: Path) -> Iterator[str]:
-    """Yield the files that a record names; most have none, and are not taken apart."""
+def _models_in(record: Path) -> tuple[str, ...]:
+    """Return the files that a record names; most have none, and are not taken apart."""
     if record.stat().st_size > _MOST_RECORD_BYTES:
-        return
-    text = record.read_text(encoding="utf-8")
-    if _SUFFIX not in text.lower():
-        return
-    for row in csv.reader(text.splitlines()):
-        if row and row[0].lower().endswith(_SUFFIX):
-            yield row[0]
+        return ()
+    try:
+        text = record.read_text(encoding="utf-8")
+        rows = csv.reader(text.splitlines()) if _SUFFIX in text.lower() else ()
+        return tuple(row[0] for row in rows if row and row[0].lower().endswith(_SUFFIX))
+    except (ValueError, csv.Error) as exc:
+        log.warning("no models of %s: it cannot be read: %s", displayed(str(record)), exc)
+        return ()
 
 
 @hookimpl

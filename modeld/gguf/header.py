@@ -70,7 +70,7 @@ def read_header(path: str | os.PathLike[str]) -> GgufHeader:
         GgufUnreadableError: it is missing or cannot be read.
     """
     try:
-        descriptor = _open_regular(Path(path))
+        descriptor = open_regular(Path(path))
         try:
             return _parse(Cursor(descriptor, os.fstat(descriptor).st_size))
         finally:
@@ -82,8 +82,15 @@ def read_header(path: str | os.PathLike[str]) -> GgufHeader:
         raise GgufUnreadableError(f"the file cannot be read: {reason}") from exc
 
 
-def _open_regular(path: Path) -> int:
-    """Open without waiting for anyone, and look again, for the name may have changed hands."""
+def open_regular(path: Path) -> int:
+    """Return a descriptor of a regular file, without waiting for anyone.
+
+    It is looked at again when it is open, for the name may have changed hands.
+
+    Raises:
+        GgufError: this is no regular file.
+        OSError: it cannot be opened.
+    """
     _check_regular(path.stat().st_mode)
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     try:

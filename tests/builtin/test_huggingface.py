@@ -76,6 +76,41 @@ def test_other_revisions_have_their_names_and_no_file_is_listed_twice(tmp_path: 
     }
 
 
+def test_an_older_revision_keeps_what_has_not_changed_since(tmp_path: Path) -> None:
+    for revision, name in ((NEW, "New"), (OLD, "Old")):
+        add(tmp_path, "a/b", revision, "m-Q4_0.gguf", model_bytes(name=name))
+        add(tmp_path, "a/b", revision, "mmproj-F16.gguf", b"the same")
+        for number, tensors in ((1, ("token_embd.weight", "a", "b")), (2, ("c", "d", "e"))):
+            first = name if number == 1 else "of both"
+            content = model_bytes(name=first, split=(number - 1, 2, 6), tensors=tensors)
+            add(tmp_path, "a/s", revision, f"s-{number:05}-of-00002.gguf", content)
+    for repository in ("a/b", "a/s"):
+        refer(tmp_path, repository, "main", NEW)
+    found = models_in(tmp_path)
+    assert {model: (spec.problem, spec.aliases) for model, spec in found.items()} == {
+        "a/b/m-Q4_0.gguf": (None, ("a/b:Q4_0",)),
+        f"a/b@{OLD[:8]}/m-Q4_0.gguf": (None, ()),
+        "a/s/s-00001-of-00002.gguf": (None, ("a/s:Q4_0",)),
+        f"a/s@{OLD[:8]}/s-00001-of-00002.gguf": (None, ()),
+    }
+    old = found[f"a/b@{OLD[:8]}/m-Q4_0.gguf"]
+    assert old.projector == str(Path(old.path).with_name("mmproj-F16.gguf"))
+
+
+def test_a_snapshot_that_leads_in_a_circle_hides_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    add(tmp_path, "a/b", NEW, "m.gguf")
+    refer(tmp_path, "a/b", "main", NEW)
+    circle = tmp_path / "models--a--b" / "snapshots" / OLD
+    circle.symlink_to(circle)
+    source = HuggingFaceCache(str(tmp_path))
+    for _ in range(2):
+        assert [spec.id for spec in asyncio.run(source.list_models())] == ["a/b/m.gguf"]
+    [told] = caplog.messages
+    assert str(circle) in told
+
+
 def test_a_quantisation_that_is_there_twice_is_no_alias(tmp_path: Path) -> None:
     for name in ("one-Q4_0.gguf", "two-Q4_0.gguf"):
         add(tmp_path, "a/b", NEW, name, model_bytes(name=name))

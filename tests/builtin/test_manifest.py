@@ -56,6 +56,41 @@ def test_a_split_model_is_listed_by_its_first_file(tmp_path: Path) -> None:
     assert asyncio.run(manifest.list_models())[0].problem == "of 2 files these are missing: 2"
 
 
+def test_no_file_of_a_split_model_is_read_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, tensors in ((1, ("token_embd.weight", "a", "b")), (2, ("c", "d", "e"))):
+        write_model(
+            tmp_path / f"m-{number:05}-of-00002.gguf", split=(number - 1, 2, 6), tensors=tensors
+        )
+    manifest = listed(tmp_path, "models: [{id: m, path: m-00001-of-00002.gguf}]")
+    first = asyncio.run(manifest.list_models())
+    monkeypatch.setattr("modeld.builtin.gguf.headers.read_header", None)
+    assert asyncio.run(manifest.list_models()) == first
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ("path: ~nobody-is-called-so/a.gguf", "cannot be used: Could not determine home"),
+        ("path: one.gguf, projector: ~nobody-is-called-so/a", "cannot be used: Could not"),
+        (r'path: "~a\0/b.gguf"', "cannot be used: embedded null byte"),
+        (r'path: "a\0.gguf"', "has control characters"),
+        (r'path: "a\0-00001-of-00002.gguf"', "of 2 files these are missing: 1, 2"),
+        ("path: /", "empty name"),
+    ],
+)
+def test_a_path_that_cannot_be_is_the_problem_of_its_model_alone(
+    tmp_path: Path, row: str, why: str
+) -> None:
+    write_model(tmp_path / "one.gguf")
+    manifest = listed(tmp_path, f"models: [{{id: bad, {row}}}, {{id: good, path: one.gguf}}]")
+    bad, good = asyncio.run(manifest.list_models())
+    assert why in (bad.problem or "")
+    assert good.problem is None
+    assert str(tmp_path) in manifest.watched_paths()
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [

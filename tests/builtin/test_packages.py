@@ -68,6 +68,33 @@ def test_a_record_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
     assert ids(source) == []
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("a.gguf," + "x" * 200_000, "field larger than field limit"),
+        (b"\xff a.gguf", "can't decode"),
+    ],
+)
+def test_a_record_that_cannot_be_read_hides_no_other_and_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: str | bytes, said: str
+) -> None:
+    bad = install(tmp_path, "bad", "bad/a.gguf")
+    install(tmp_path, "good", "good/a.gguf")
+    bad.write_bytes(content if isinstance(content, bytes) else content.encode())
+    source = InstalledPackages([str(tmp_path)])
+    assert ids(source) == ids(source) == ["good/a.gguf"]
+    [told] = caplog.messages
+    assert str(bad) in told
+    assert said in told
+
+
+def test_a_name_with_a_null_character_is_a_problem(tmp_path: Path) -> None:
+    install(tmp_path, "bad").write_text("bad/a\0.gguf,,")
+    install(tmp_path, "good", "good/a.gguf")
+    found = asyncio.run(InstalledPackages([str(tmp_path)]).list_models())
+    assert [spec.problem is None for spec in found] == [False, True]
+
+
 def test_it_is_off_unless_it_is_turned_on() -> None:
     assert list(modeld_register_sources(Settings())) == []
     [source] = modeld_register_sources(Settings(plugins=(PackagesSettings(enabled=True),)))

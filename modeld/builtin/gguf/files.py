@@ -71,6 +71,8 @@ def look_at(path: str, relative: str) -> FoundFile:
     except OSError as exc:
         kind = "link" if os.path.islink(path) else "file"  # noqa: PTH114  (likewise)
         problem = f"{kind} cannot be followed: {str(exc.strerror).lower()}"
+    except ValueError:  # a null character, which no file's name has
+        problem = UNSHOWN
     if displayed(path) != path:
         problem = UNSHOWN
     return FoundFile(relative=relative, path=path, stamp=stamp, problem=problem)

@@ -5,27 +5,36 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from modeld.builtin.gguf.files import FoundFile, look_at
 from modeld.builtin.gguf.names import shard_name
 from modeld.builtin.gguf.projectors import is_projector, projector_of
+
+MOST_SHARDS: Final = 1000
+"""A file that says by its name that it is one of more than these is no part of any model."""
+
+_NAMED: Final = 5
+"""How many missing files are known by their numbers; of the others it is known how many."""
 
 
 class FileGroup(NamedTuple):
     """The files of one model in the order of their numbers; all but split models have one.
 
     ``relative`` is the path of the first file below the folder, also where that file is missing.
-    ``shards`` is how many files there should be, ``missing`` holds the numbers of those that
-    are not there. ``projector`` is the path of the file that belongs to it as its projector.
+    ``shards`` is how many files there should be; ``missing_count`` of them are not there, and
+    ``missing`` holds the first of their numbers. ``projector`` is the path of the file that
+    belongs to it as its projector.
     """
 
     relative: str
     files: tuple[FoundFile, ...]
     shards: int = 1
     missing: tuple[int, ...] = ()
+    missing_count: int = 0
     projector: str | None = None
 
     @property
@@ -62,17 +71,18 @@ def group_at(path: Path) -> FileGroup:
     name = shard_name(path.name)
     if name is None or name.number != 1:
         return FileGroup(path.name, (look_at(str(path), path.name),))
-    suffix = path.suffix
-    parts = [
-        path.with_name(f"{name.stem}-{n:05}-of-{name.shards:05}{suffix}")
-        for n in range(1, name.shards + 1)
-    ]
-    there = [part for part in parts if os.path.lexists(part)]
+    suffix, shards = path.suffix, name.shards
+    parts = {
+        number: path.with_name(f"{name.stem}-{number:05}-of-{shards:05}{suffix}")
+        for number in range(1, min(shards, MOST_SHARDS) + 1)
+    }
+    there = {number: part for number, part in parts.items() if os.path.lexists(part)}
     return FileGroup(
         path.name,
-        tuple(look_at(str(part), part.name) for part in there or parts[:1]),
-        name.shards,
-        tuple(number for number, part in enumerate(parts, start=1) if part not in there),
+        tuple(look_at(str(part), part.name) for part in (there or {1: path}).values()),
+        shards,
+        _first_missing(shards, there),
+        shards - len(there),
     )
 
 
@@ -90,9 +100,15 @@ def _groups(stem: str, shards: int, numbered: dict[int, list[FoundFile]]) -> lis
         }
         suffix = next(iter(parts.values())).relative[-len(".gguf") :]
         first = parts[1].relative if 1 in parts else f"{stem}-00001-of-{shards:05}{suffix}"
-        missing = tuple(number for number in range(1, shards + 1) if number not in parts)
-        groups.append(FileGroup(first, tuple(parts.values()), shards, missing))
+        missing = _first_missing(shards, parts)
+        count = shards - len(parts)
+        groups.append(FileGroup(first, tuple(parts.values()), shards, missing, count))
     return groups
+
+
+def _first_missing(shards: int, there: Container[int]) -> tuple[int, ...]:
+    missing = (number for number in range(1, shards + 1) if number not in there)
+    return tuple(islice(missing, _NAMED))
 
 
 def _with_projectors(

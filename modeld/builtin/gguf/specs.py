@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from modeld import ModelSpec
-from modeld.builtin.gguf.groups import FileGroup
+from modeld.builtin.gguf.groups import MOST_SHARDS, FileGroup
 from modeld.builtin.gguf.headers import Headers
 from modeld.builtin.gguf.names import displayed
 from modeld.gguf import GgufError, GgufHeader
@@ -35,6 +35,7 @@ class GgufSpecs:
             size_bytes=sum(file.stamp.size_bytes for file in group.files if file.stamp),
             source=self._source,
             stamp=None if 1 in group.missing else found.stamp,
+            shard_stamps=tuple(file.stamp for file in group.files[1:] if file.stamp),
             projector=displayed(group.projector) if group.projector else None,
         )
         try:
@@ -59,9 +60,15 @@ class GgufSpecs:
 
     def _read_headers(self, group: FileGroup) -> list[GgufHeader]:
         """Return the headers of all files of a model, checked against each other."""
+        if group.shards > MOST_SHARDS:
+            raise GgufError(
+                f"its name says that it is one of {group.shards} files, and {MOST_SHARDS} are the"
+                " most; rename it if it is whole"
+            )
         if group.missing:
-            listed = ", ".join(map(str, group.missing[:5]))
-            more = f" and {len(group.missing) - 5} more" if len(group.missing) > 5 else ""
+            listed = ", ".join(map(str, group.missing))
+            others = group.missing_count - len(group.missing)
+            more = f" and {others} more" if others else ""
             raise GgufError(f"of {group.shards} files these are missing: {listed}{more}")
         headers = []
         for number, file in enumerate(group.files, start=1):

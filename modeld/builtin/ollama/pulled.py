@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from modeld.builtin.gguf.names import displayed
+from modeld.gguf.header import open_regular
 
 LATEST: Final = ":latest"
 _REGISTRY: Final = "registry.ollama.ai"
@@ -71,6 +73,7 @@ def read_manifest(manifest: Path, blobs: Path) -> Pulled:
     Raises:
         OSError: it cannot be read, or the blob of its parameters.
         ValueError: it is no manifest, or not that of a model in one GGUF file.
+        RecursionError: it is nested too deeply.
     """
     layers: dict[str, list[Path]] = {}
     for layer in msgspec.json.decode(_content(manifest), type=_Manifest).layers:
@@ -114,7 +117,7 @@ def _blob(blobs: Path, digest: str) -> Path:
 
 
 def _content(path: Path) -> bytes:
-    with path.open("rb") as file:
+    with os.fdopen(open_regular(path), "rb") as file:
         content = file.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
         raise ValueError(f"{path.name} has more than {_MOST_BYTES} bytes")

@@ -85,14 +85,15 @@ class OllamaStore(RegistrySource):
         aliases = (model.removesuffix(LATEST),) if model.endswith(LATEST) else ()
         try:
             pulled = read_manifest(manifest, self._blobs)
-        except (OSError, ValueError) as exc:
+        except (OSError, ValueError, RecursionError) as exc:
+            reason = "it is nested too deeply" if isinstance(exc, RecursionError) else exc
             return ModelSpec(
                 id=model,
                 name=model,
                 path=displayed(str(manifest)),
                 source=self.name,
                 aliases=aliases,
-                problem=f"its manifest in Ollama's store cannot be used: {exc}",
+                problem=f"its manifest in Ollama's store cannot be used: {reason}",
             )
         weights = pulled.weights
         group = FileGroup(weights.name, (look_at(str(weights), weights.name),))

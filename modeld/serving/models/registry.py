@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, 
 from typing import Any
 
 from modeld.errors import (
-    DrainingError,
     InvalidModelError,
     LoadFailedError,
     ModelNotFoundError,
@@ -21,6 +20,7 @@ from modeld.plugins.faults import NoteFault, only_logged
 from modeld.serving.models.describing import Describer
 from modeld.serving.models.model_files import ModelFiles
 from modeld.serving.models.model_index import ModelIndex, undescribed
+from modeld.serving.models.scans import Scans
 from modeld.serving.models.sources import Sources
 from modeld.settings import Settings
 from modeld.values import ModelSpec
@@ -78,7 +78,7 @@ class Registry:
         self._indexing = asyncio.Lock()
         self._clock = clock
         self._scanned_s = -RESCAN_INTERVAL_S
-        self._scan: asyncio.Task[None] | None = None
+        self._scans = Scans(self._ask_all)
         self._files = ModelFiles(self.errors)
         self._describer = Describer(described, self._note_described)
         self._describing_again: asyncio.Task[None] | None = None
@@ -114,15 +114,8 @@ class Registry:
         return self._index.nearest(model)
 
     async def refresh(self) -> None:
-        """Ask all sources again. Calls that come meanwhile share the scan under way."""
-        if self._scan is None or self._scan.done():
-            self._scan = _task(self._ask_all())
-        try:
-            await asyncio.shield(self._scan)
-        except asyncio.CancelledError:
-            if self._scan.cancelled():
-                raise DrainingError("the server is shutting down", retry_after_s=1) from None
-            raise
+        """Ask all sources anew; what they are asked already is not enough."""
+        await self._scans.anew()
 
     async def ask(self, names: Collection[str]) -> None:
         """Ask these sources anew, and no other; what they are asked already is not enough."""
@@ -133,8 +126,8 @@ class Registry:
     async def aclose(self) -> None:
         """End what is under way. A source that does not let itself be ended is left behind."""
         self._is_closed = True
-        others = (self._scan, self._describing_again)
-        tasks = [*self._sources.tasks(), *(task for task in others if task is not None)]
+        tasks = [*self._sources.tasks(), *self._scans.tasks()]
+        tasks += [self._describing_again] if self._describing_again is not None else []
         for task in tasks:
             task.cancel()
         if tasks:
@@ -194,7 +187,7 @@ class Registry:
 
     async def _look_again(self) -> None:
         if self._clock() - self._scanned_s >= RESCAN_INTERVAL_S:
-            await self.refresh()
+            await self._scans.join()
 
     def why_unready(self, model: str) -> str | None:
         """Return in a word why a model cannot be used now: its file, or a source that is late.
@@ -233,6 +226,7 @@ class Registry:
         return ModelNotFoundError(why, field="model")
 
     async def _ask_all(self) -> None:
+        await self._sources.settle()
         await self._sources.ask()
         await self._reindex()
         self._scanned_s = self._clock()

@@ -64,9 +64,10 @@ class Sources:
         """Return what waits for sources now."""
         return tuple(self._asked.values())
 
-    async def settle(self, names: Collection[str]) -> None:
-        """Wait for those of these sources that are asked already."""
-        asked = [task for name, task in self._asked.items() if name in names]
+    async def settle(self, names: Collection[str] | None = None) -> None:
+        """Wait for those of these sources, or of all that are not late, that are asked already."""
+        awaited = self._asked.keys() - self._late if names is None else names
+        asked = [task for name, task in self._asked.items() if name in awaited]
         if asked:
             await asyncio.wait(asked, timeout=self._timeout_s)
 

@@ -15,6 +15,7 @@ from modeld import ModelSpec, Settings
 from modeld.builtin.gguf import headers as gguf_headers
 from modeld.builtin.gguf.files import MAX_DEPTH, MAX_ENTRIES, find_files
 from modeld.builtin.gguf.folder import GgufFolder, modeld_register_sources
+from modeld.builtin.gguf.groups import group_at, group_files
 from modeld.builtin.gguf.problems import ModelsFolderError
 from modeld.gguf import GgufHeader, GgufUnreadableError, read_header
 from modeld.settings.folders import joined
@@ -295,8 +296,35 @@ def test_a_split_model_with_missing_files_says_which(
 
 
 def test_a_split_model_with_very_many_missing_files_names_some(tmp_path: Path) -> None:
-    write_split(tmp_path, 1, shards=9999)
-    assert problem_of(tmp_path, "big-00001-of-09999.gguf").endswith("2, 3, 4, 5, 6 and 9993 more")
+    write_split(tmp_path, 1, shards=1000)
+    assert problem_of(tmp_path, "big-00001-of-01000.gguf").endswith("2, 3, 4, 5, 6 and 994 more")
+
+
+@pytest.mark.parametrize("shards", [1001, 99_999])
+def test_a_name_that_promises_too_many_files_is_refused_and_costs_little(
+    tmp_path: Path, shards: int
+) -> None:
+    file = tmp_path / f"big-00001-of-{shards:05}.gguf"
+    file.write_bytes(b"")
+    [in_folder] = group_files(find_files(tmp_path).files)
+    by_name = group_at(file)
+    assert in_folder.missing == by_name.missing == (2, 3, 4, 5, 6)
+    assert in_folder.missing_count == by_name.missing_count == shards - 1
+    assert problem_of(tmp_path, file.name) == (
+        f"its name says that it is one of {shards} files, and 1000 are the most;"
+        " rename it if it is whole"
+    )
+
+
+def test_a_shard_that_is_replaced_makes_another_version(tmp_path: Path) -> None:
+    write_split(tmp_path, 1, 2, 3)
+    [before] = models_in(tmp_path).values()
+    third = tmp_path / "big-00003-of-00003.gguf"
+    os.utime(third, ns=(1, 1))
+    [after] = models_in(tmp_path).values()
+    assert (after.problem, after.stamp) == (None, before.stamp)
+    assert [stamp.mtime_ns for stamp in after.shard_stamps][1:] == [1]
+    assert after.version != before.version
 
 
 def test_a_split_model_with_a_broken_file_says_which(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -130,12 +131,30 @@ def test_a_manifest_that_cannot_be_used_says_why(
     ("content", "why"),
     [
         ("{", "Input data was truncated"),
+        ('{"layers": [], "x": ' + "[" * 100_000, "it is nested too deeply"),
         ('{"layers": [{"mediaType": "x", "digest": "../../etc/passwd"}]}', "is no digest"),
     ],
 )
 def test_what_is_no_manifest_says_so(tmp_path: Path, content: str, why: str) -> None:
     pull(tmp_path, "registry.ollama.ai/library/a/1b", {"model": GOOD}).write_text(content)
     assert why in (models_in(tmp_path)["a:1b"].problem or "")
+
+
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
+    manifest = pull(tmp_path, "registry.ollama.ai/library/a/1b", {"model": GOOD})
+    manifest.unlink()
+    os.mkfifo(manifest)
+    pull(tmp_path, "registry.ollama.ai/library/b/1b", {"model": GOOD, "params": b"{}"})
+    blob = tmp_path / "blobs" / f"sha256-{hashlib.sha256(b'{}').hexdigest()}"
+    blob.unlink()
+    os.mkfifo(blob)
+    pull(tmp_path, "registry.ollama.ai/library/c/1b", {"model": GOOD})
+    problems = [spec.problem for spec in models_in(tmp_path).values()]
+    assert [str(problem).rpartition(": ")[2] for problem in problems] == [
+        "this is a FIFO, not a regular file",
+        "this is a FIFO, not a regular file",
+        "None",
+    ]
 
 
 def test_a_blob_that_is_missing_is_a_problem(tmp_path: Path) -> None:

@@ -19,6 +19,15 @@ from tests.support.serving.fakes import Clock
 from tests.support.serving.sources import Files, Shelf, a_spec
 
 
+class Copied(Shelf):
+    """Lists what there was when it was asked."""
+
+    async def list_models(self) -> Sequence[ModelSpec]:
+        found = self.specs.copy()
+        await super().list_models()
+        return found
+
+
 async def until(holds: Callable[[], bool]) -> None:
     """Let the event loop turn until a thread has done its part."""
     async with asyncio.timeout(10):
@@ -547,6 +556,43 @@ def test_refreshes_share_the_scan_under_way() -> None:
         shelf.may_answer.set()
         await asyncio.gather(*refreshes)
         assert shelf.asked == 1
+
+    asyncio.run(main())
+
+
+def test_a_refresh_sees_what_came_during_the_scan_under_way() -> None:
+    async def main() -> None:
+        shelf = Copied(a_spec("a"))
+        shelf.may_answer.clear()
+        registry = Registry([shelf])
+        first = asyncio.create_task(registry.refresh())
+        await until(lambda: shelf.asked == 1)
+        shelf.specs.append(a_spec("b"))
+        joined = asyncio.create_task(registry.find("a"))
+        later = [asyncio.create_task(registry.refresh()) for _ in range(3)]
+        await asyncio.sleep(0)
+        shelf.may_answer.set()
+        await first
+        await joined
+        await asyncio.gather(*later)
+        assert (ids(registry), shelf.asked) == (["a", "b"], 2)
+
+    asyncio.run(main())
+
+
+def test_a_refresh_sees_what_came_while_one_source_was_asked() -> None:
+    async def main() -> None:
+        shelf = Copied()
+        shelf.may_answer.clear()
+        registry = Registry([shelf])
+        watching = asyncio.create_task(registry.ask({"shelf"}))
+        await until(lambda: shelf.asked == 1)
+        shelf.specs.append(a_spec("a"))
+        refresh = asyncio.create_task(registry.refresh())
+        await asyncio.sleep(0)
+        shelf.may_answer.set()
+        await asyncio.gather(watching, refresh)
+        assert (ids(registry), shelf.asked) == (["a"], 2)
 
     asyncio.run(main())
 
