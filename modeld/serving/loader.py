@@ -65,12 +65,12 @@ class Loader:
             Exception: whatever the backend raises; the load has failed.
         """
         is_kept = entry.backend.keeps_sessions is True
-        file = self._sessions.take(instance.spec) if is_kept else None
+        file = await self._sessions.take(instance.spec) if is_kept else None
         try:
             engine = await self._load(entry, instance, file)
         except BaseException:
             if file is not None:
-                self._sessions.give_back(file)
+                await self._sessions.give_back(file)
             raise
         if file is not None:
             self._session_files[engine] = file
@@ -152,7 +152,7 @@ class Loader:
         finally:
             # Before the bytes of the model count as free: what stays of them is counted first.
             if file := self._session_files.pop(engine, None):
-                self._sessions.give_back(file)
+                await self._sessions.give_back(file)
 
     async def end(self, entry: ModelEntry, engine: Engine, grace_s: float) -> None:
         """Close an engine for good. After ``grace_s`` it is given up, which kills a worker."""

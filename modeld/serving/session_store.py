@@ -8,9 +8,11 @@ What is in them is the engines' own business.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -35,7 +37,7 @@ log = logging.getLogger("modeld.sessions")
 class SessionStore:
     """Keeps at most ``quota_bytes`` in the ``files`` of absent models.
 
-    ``beside`` runs what may take a while: giving back a large file.
+    ``beside`` runs what may take a while and nobody waits for: giving back a large file.
     """
 
     def __init__(
@@ -65,33 +67,38 @@ class SessionStore:
         Raises:
             StartError: nothing can be kept where the settings say.
         """
-        if self.quota_bytes:
-            self._kept |= {file.key: file for file in self._files.open()}
-            self._fit(self.quota_bytes)
+        self._kept |= {file.key: file for file in self._files.open()}
+        if self._kept and not self.quota_bytes:
+            log.info("session_quota_mb is 0: the sessions of an earlier server are removed")
+        self._fit(self.quota_bytes)
 
-    def take(self, spec: ModelSpec) -> SessionFile | None:
+    async def take(self, spec: ModelSpec) -> SessionFile | None:
         """Return the file for a model that is loaded: its own from before, or a new one.
 
         ``None`` where there is none to be had. Whoever takes it gives it back.
         """
         if not self.quota_bytes:
             return None
+        if file := self._kept.pop(key_of(spec), None):
+            file.model = spec.id
+            return file
         try:
-            file = self._kept.pop(key_of(spec), None) or self._files.new(spec)
+            return await self._files.done(partial(self._files.new, spec), self._drop)
         except OSError as exc:
             log.warning("no session file for %s: %s", spec.id, exc)
             return None
-        file.model = spec.id
-        return file
 
     def handed(self, file: SessionFile) -> Sessions:
         """Return what a worker is told of a file."""
         return Sessions(path=file.path, most_bytes=self.quota_bytes)
 
-    def give_back(self, file: SessionFile) -> None:
+    async def give_back(self, file: SessionFile) -> None:
         """Keep a file whose engine is gone, if that has saved anything and it fits."""
         try:
-            is_saved = file.look()
+            is_saved = await self._files.done(file.look)
+        except asyncio.CancelledError:
+            self._beside(file.close)  # one that is in a folder stays for the next server
+            raise
         except OSError as exc:
             log.warning("the session file of %s cannot be read: %s", file.model, exc)
             is_saved = False
@@ -135,12 +142,15 @@ class SessionStore:
             self._drop(self._kept.pop(file.key))
 
     def _drop(self, file: SessionFile) -> None:
-        try:
-            file.unlink()
-        except OSError as exc:
-            log.warning("the session file %s cannot be removed: %s", file.path, exc)
         # The system takes a millisecond for some MiB; the event loop has no time for that.
-        self._beside(file.close)
+        self._beside(partial(self._remove, file))
+
+    def _remove(self, file: SessionFile) -> None:
+        try:
+            self._files.unlink(file)
+        except OSError as exc:
+            log.warning("the session file %s cannot be removed: %s", file.name, exc)
+        file.close()
 
 
 def store_of(settings: Settings) -> SessionStore:
@@ -149,7 +159,7 @@ def store_of(settings: Settings) -> SessionStore:
     if not hasattr(os, "memfd_create"):  # nor can a part of a file be given back there
         if settings.session_folder:
             log.warning("session_folder has no effect: sessions survive evictions on Linux only")
-        quota_bytes = 0
+        return SessionStore(MemoryFiles(), 0)
     if settings.session_folder:
         return SessionStore(FolderFiles(Path(settings.session_folder).expanduser()), quota_bytes)
     return SessionStore(MemoryFiles(), quota_bytes)

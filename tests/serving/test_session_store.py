@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Awaitable, Callable
+from functools import wraps
 from pathlib import Path
+from typing import ParamSpec
 
 import pytest
 from hypothesis import given, settings
@@ -14,8 +17,16 @@ from hypothesis import strategies as st
 
 from modeld import Engine, EngineHost, ModelSpec, Options, Settings
 from modeld.errors import LoadFailedError, StartError
+from modeld.hosting.daemon_threads import in_daemon_thread
 from modeld.hosting.loading import LoadingHost
-from modeld.serving.session_files import FolderFiles, MemoryFiles, SessionFiles
+from modeld.serving import session_files
+from modeld.serving.session_files import (
+    FolderFiles,
+    MemoryFiles,
+    SessionFile,
+    SessionFiles,
+    key_of,
+)
 from modeld.serving.session_store import MOST_FILES, SessionStore, store_of
 from modeld.serving.state.budget import Ledger
 from modeld.testing.doubles.virtual_time import run_virtually, settle
@@ -26,6 +37,8 @@ from tests.support.serving.stage import a_stage
 PAGE = 4096
 NAMES = ("a", "b", "c", "d")
 
+P = ParamSpec("P")
+
 
 def spec(model: str) -> ModelSpec:
     return ModelSpec(id=model, name=model, path=f"/{model}")
@@ -33,6 +46,19 @@ def spec(model: str) -> ModelSpec:
 
 def at_once(work: Callable[[], None]) -> None:
     work()
+
+
+def in_loop(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
+    """Run a test in an event loop of its own."""
+
+    @wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        async def main() -> None:
+            await test(*args, **kwargs)
+
+        asyncio.run(main())
+
+    return run
 
 
 def a_store(quota: int, files: SessionFiles | None = None) -> SessionStore:
@@ -51,74 +77,94 @@ def fill(path: str, pages: int, *, used_s: int, is_saved: bool = True) -> None:
     os.close(fd)
 
 
-def live(store: SessionStore, model: str, pages: int, *, used_s: int, saved: bool = True) -> None:
+def read(path: str) -> bytes:
+    return Path(path).read_bytes()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+async def live(
+    store: SessionStore, model: str, pages: int, *, used_s: int, saved: bool = True
+) -> None:
     """Have a model come into memory, keep so much, and leave."""
-    file = store.take(spec(model))
+    file = await store.take(spec(model))
     assert file is not None
     fill(file.path, pages, used_s=used_s, is_saved=saved)
-    store.give_back(file)
+    await store.give_back(file)
 
 
-def content(store: SessionStore, model: str) -> bytes:
+async def content(store: SessionStore, model: str) -> bytes:
     """Return what a model finds when it comes, which then leaves without a use."""
-    file = store.take(spec(model))
+    file = await store.take(spec(model))
     assert file is not None
-    data = Path(file.path).read_bytes()
-    store.give_back(file)
+    data = read(file.path)
+    await store.give_back(file)
     return data
 
 
-def test_a_model_that_returns_finds_its_file_and_no_other_does() -> None:
+@in_loop
+async def test_a_model_that_returns_finds_its_file_and_no_other_does() -> None:
     store = a_store(8)
-    live(store, "a", 2, used_s=1)
-    assert content(store, "b") == b""
-    assert len(content(store, "a")) == 2 * PAGE
+    await live(store, "a", 2, used_s=1)
+    assert await content(store, "b") == b""
+    assert len(await content(store, "a")) == 2 * PAGE
     assert store.held_bytes == 2 * PAGE
     store.close()
     assert store.held_bytes == 0
 
 
-def test_a_file_that_was_not_saved_or_is_too_large_is_not_kept() -> None:
+@in_loop
+async def test_a_file_that_was_not_saved_or_is_too_large_is_not_kept() -> None:
     store = a_store(4)
-    live(store, "a", 2, used_s=1, saved=False)
-    live(store, "b", 5, used_s=1)
+    await live(store, "a", 2, used_s=1, saved=False)
+    await live(store, "b", 5, used_s=1)
     assert store.held_bytes == 0
     store.close()
 
 
-def test_the_least_recently_used_go_first_whenever_they_left() -> None:
+@in_loop
+async def test_the_least_recently_used_go_first_whenever_they_left() -> None:
     store = a_store(4)
-    live(store, "late", 2, used_s=9)
-    live(store, "early", 2, used_s=1)
-    live(store, "new", 2, used_s=5)
-    assert [bool(content(store, name)) for name in ("late", "early", "new")] == [True, False, True]
+    await live(store, "late", 2, used_s=9)
+    await live(store, "early", 2, used_s=1)
+    await live(store, "new", 2, used_s=5)
+    assert [bool(await content(store, name)) for name in ("late", "early", "new")] == [
+        True,
+        False,
+        True,
+    ]
     store.close()
 
 
-def test_files_make_way_for_models_but_not_for_their_own() -> None:
+@in_loop
+async def test_files_make_way_for_models_but_not_for_their_own() -> None:
     store = a_store(8)
-    live(store, "a", 2, used_s=1)
-    live(store, "b", 2, used_s=2)
+    await live(store, "a", 2, used_s=1)
+    await live(store, "b", 2, used_s=2)
     store.make_way("a", 2 * PAGE)
     assert store.held_bytes == 4 * PAGE
     store.make_way("c", 2.5 * PAGE)
-    assert [bool(content(store, name)) for name in "ab"] == [False, True]
+    assert [bool(await content(store, name)) for name in "ab"] == [False, True]
     store.make_way("c", 0)
     assert store.held_bytes == 0
     store.close()
 
 
-def test_no_more_files_are_open_than_may_be() -> None:
+@in_loop
+async def test_no_more_files_are_open_than_may_be() -> None:
     store = a_store(2 * MOST_FILES)
     for number in range(MOST_FILES + 2):
-        live(store, str(number), 1, used_s=number)
+        await live(store, str(number), 1, used_s=number)
     assert store.held_bytes == MOST_FILES * PAGE
     store.close()
 
 
-def test_nothing_is_kept_without_a_quota() -> None:
+@in_loop
+async def test_nothing_is_kept_without_a_quota() -> None:
     store = store_of(Settings(session_quota_mb=0))
-    assert store.take(spec("a")) is None
+    assert await store.take(spec("a")) is None
 
 
 @settings(max_examples=50)
@@ -126,13 +172,14 @@ def test_nothing_is_kept_without_a_quota() -> None:
     st.lists(st.tuples(st.sampled_from(NAMES), st.integers(1, 6), st.integers(0, 9)), max_size=20),
     st.integers(1, 8),
 )
-def test_the_quota_is_never_exceeded(lives: list[tuple[str, int, int]], quota: int) -> None:
+@in_loop
+async def test_the_quota_is_never_exceeded(lives: list[tuple[str, int, int]], quota: int) -> None:
     store = a_store(quota)
     for model, pages, used_s in lives:
-        live(store, model, pages, used_s=used_s)
+        await live(store, model, pages, used_s=used_s)
         assert store.held_bytes <= quota * PAGE
         if pages <= quota:
-            assert content(store, model), "who has left last is there"
+            assert await content(store, model), "who has left last is there"
     store.close()
 
 
@@ -140,21 +187,22 @@ def test_the_quota_is_never_exceeded(lives: list[tuple[str, int, int]], quota: i
     st.lists(st.tuples(st.sampled_from(NAMES), st.integers(1, 6), st.integers(0, 9)), max_size=20),
     st.integers(6, 12),
 )
-def test_models_and_sessions_together_stay_within_the_budget(
+@in_loop
+async def test_models_and_sessions_together_stay_within_the_budget(
     lives: list[tuple[str, int, int]], budget: int
 ) -> None:
     store, ledger = a_store(100), Ledger(budget * PAGE)
     ledger.on_taken = lambda model: store.make_way(model, ledger.free_bytes)
     for model, pages, used_s in lives:
-        was_kept = bool(content(store, model))
+        was_kept = bool(await content(store, model))
         reservation = ledger.reserve(model, pages * PAGE)
-        file = store.take(spec(model))
+        file = await store.take(spec(model))
         assert file is not None
-        assert bool(Path(file.path).stat().st_size) == was_kept, "a load never costs its own"
+        assert bool(read(file.path)) == was_kept, "a load never costs its own"
         assert ledger.held_bytes + store.held_bytes <= budget * PAGE
         os.truncate(file.path, 0)
         fill(file.path, pages, used_s=used_s)
-        store.give_back(file)
+        await store.give_back(file)
         reservation.release()
         assert ledger.held_bytes + store.held_bytes <= budget * PAGE
     store.close()
@@ -204,7 +252,7 @@ def test_what_a_service_keeps_shows_in_its_status_and_goes_when_a_model_needs_it
         async with a_counter(a_shelf(), memory_budget_mb=105, memory_margin_mb=2) as counter:
             store = counter.service._sessions
             for model, size_mib in (("x", 2), ("y", 3)):
-                live(store, model, size_mib * mib // PAGE, used_s=size_mib)
+                await live(store, model, size_mib * mib // PAGE, used_s=size_mib)
             assert (await counter.service.status()).session_bytes == 5 * mib
             await counter.ask("hi", model="a")  # it takes 100 of the 103 MiB
             assert (await counter.service.status()).session_bytes == 3 * mib
@@ -212,12 +260,13 @@ def test_what_a_service_keeps_shows_in_its_status_and_goes_when_a_model_needs_it
     asyncio.run(main())
 
 
-def test_a_folder_outlives_its_server(tmp_path: Path) -> None:
+@in_loop
+async def test_a_folder_outlives_its_server(tmp_path: Path) -> None:
     folder = tmp_path / "sessions"
     store = a_store(8, FolderFiles(folder))
-    live(store, "a", 2, used_s=1)
-    live(store, "b", 3, used_s=2)
-    killed = store.take(spec("b"))
+    await live(store, "a", 2, used_s=1)
+    await live(store, "b", 3, used_s=2)
+    killed = await store.take(spec("b"))
     assert killed is not None
     fill(killed.path, 3, used_s=2, is_saved=False)
     killed.close()
@@ -227,7 +276,7 @@ def test_a_folder_outlives_its_server(tmp_path: Path) -> None:
     again = a_store(8, FolderFiles(folder))
     again.open()  # as a start does that follows one that has failed
     assert again.held_bytes == 2 * PAGE
-    assert [bool(content(again, name)) for name in "ab"] == [True, False]
+    assert [bool(await content(again, name)) for name in "ab"] == [True, False]
     again.close()
     smaller = a_store(1, FolderFiles(folder))
     assert smaller.held_bytes == 0
@@ -235,18 +284,156 @@ def test_a_folder_outlives_its_server(tmp_path: Path) -> None:
     smaller.close()
 
 
-def test_who_leaves_later_than_its_successor_came_takes_nothing_from_it(tmp_path: Path) -> None:
+@in_loop
+async def test_who_leaves_later_than_its_successor_came_takes_nothing_from_it(
+    tmp_path: Path,
+) -> None:
     store = a_store(8, FolderFiles(tmp_path / "sessions"))
-    old = store.take(spec("a"))
+    old = await store.take(spec("a"))
     assert old is not None
     fill(old.path, 1, used_s=9)
-    new = store.take(spec("a"))
+    new = await store.take(spec("a"))
     assert new is not None
     fill(new.path, 2, used_s=1)
-    store.give_back(new)
-    store.give_back(old)
+    await store.give_back(new)
+    await store.give_back(old)
     assert store.held_bytes == 2 * PAGE
-    assert len(content(store, "a")) == 2 * PAGE
+    assert len(await content(store, "a")) == 2 * PAGE
+    store.close()
+
+
+class Hanging(FolderFiles):
+    """Stands for a folder on a disk that responds when it is told to."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.begun, self.may_go_on = threading.Event(), threading.Event()
+        self.dropped = threading.Event()
+
+    def new(self, spec: ModelSpec) -> SessionFile:
+        self.begun.set()
+        self.may_go_on.wait()
+        return super().new(spec)
+
+    def unlink(self, file: SessionFile) -> None:
+        super().unlink(file)
+        self.dropped.set()
+
+
+@in_loop
+async def test_a_disk_that_hangs_holds_up_nobody_and_keeps_no_file_of_a_cancelled_load(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "sessions"
+    files = Hanging(folder)
+    store = a_store(8, files)
+    load = asyncio.create_task(store.take(spec("a")))
+    await in_daemon_thread(files.begun.wait)
+    load.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await load
+    files.may_go_on.set()
+    await in_daemon_thread(files.dropped.wait)
+    assert names(folder) == ["lock"]
+    store.close()
+
+
+@in_loop
+async def test_a_disk_that_does_not_respond_leaves_a_load_without_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_files, "DISK_S", 0.0)
+    files = Hanging(tmp_path / "sessions")
+    store = a_store(8, files)
+    assert await store.take(spec("a")) is None
+    files.may_go_on.set()
+    store.close()
+
+
+@in_loop
+async def test_what_an_engine_leaves_as_the_server_ends_stays_for_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_go_on = threading.Event(), threading.Event()
+
+    def hanging(_file: SessionFile) -> bool:
+        begun.set()
+        return may_go_on.wait()
+
+    folder = tmp_path / "sessions"
+    store = a_store(8, FolderFiles(folder))
+    file = await store.take(spec("a"))
+    assert file is not None
+    fill(file.path, 2, used_s=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(SessionFile, "look", hanging)
+        leaving = asyncio.create_task(store.give_back(file))
+        await in_daemon_thread(begun.wait)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        may_go_on.set()
+    store.close()
+    again = a_store(8, FolderFiles(folder))
+    assert again.held_bytes == 2 * PAGE
+    again.close()
+
+
+@in_loop
+async def test_a_folder_is_emptied_where_nothing_may_be_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "sessions"
+    store = a_store(8, FolderFiles(folder))
+    await live(store, "a", 2, used_s=1)
+    store.close()
+    a_store(0, FolderFiles(folder)).close()
+    assert names(folder) == ["lock"]
+
+
+@in_loop
+async def test_what_else_is_in_a_folder_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "sessions"
+    store = a_store(8, FolderFiles(folder))
+    for model in ("a", "foreign"):
+        await live(store, model, 2, used_s=1)
+    store.close()
+    foreign = key_of(spec("foreign"))
+    others = {name: folder / f"{name}.sessions" for name in ("folder", "link", "fifo", foreign)}
+    others["folder"].mkdir()
+    others["link"].symlink_to(others[foreign])
+    os.mkfifo(others["fifo"])
+    inode, fstat = others[foreign].stat().st_ino, os.fstat
+
+    def as_of_another_user(fd: int) -> os.stat_result:
+        found = fstat(fd)
+        if found.st_ino != inode:
+            return found
+        return os.stat_result((*found[:4], found.st_uid + 1, *found[5:]))
+
+    monkeypatch.setattr(os, "fstat", as_of_another_user)
+    open_before = len(names(Path("/proc/self/fd")))
+    again = a_store(8, FolderFiles(folder))
+    assert again.held_bytes == 2 * PAGE
+    assert len(names(Path("/proc/self/fd"))) == open_before + 2, "the lock and the file of a"
+    assert {path.name for path in others.values()} < set(names(folder))
+    assert all(f"{name}.sessions is left alone" in caplog.text for name in others)
+    again.close()
+
+
+def test_a_folder_that_fails_to_open_is_not_taken_for_an_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_of_whatever: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    store = SessionStore(FolderFiles(tmp_path / "sessions"), 8 * PAGE)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "glob", broken)
+        for _start in range(2):
+            with pytest.raises(StartError, match="Input/output error"):
+                store.open()
+    store.open()
     store.close()
 
 

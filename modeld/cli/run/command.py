@@ -195,7 +195,7 @@ def _where(model: str, given: Mapping[str, Any]) -> tuple[str, Settings]:
         model = path.name
     result = resolved(given)
     # Its one model never comes back, and a server of this user's may have the folder.
-    changes: dict[str, Any] = {"session_quota_mb": 0}
+    changes: dict[str, Any] = {"session_quota_mb": 0, "session_folder": ""}
     if result.origins["warm_workers"] == "default":
         changes["warm_workers"] = 0
     if result.origins["source_timeout_s"] == "default":

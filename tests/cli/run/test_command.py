@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from modeld.cli.main import ExitCode
+from modeld.cli.run.command import _where
 from tests.support.cli.terminal import DEADLINE_S, Terminal, modeld
 from tests.support.gguf.gguf_corpus import write_model
 
@@ -46,6 +47,11 @@ def test_a_path_is_as_good_as_an_id(models, tmp_path):
     link = tmp_path / "link.gguf"
     link.symlink_to(models / "tiny.gguf")
     assert modeld("run", str(link), "hello").stdout == "hello \n"
+
+
+def test_the_folder_of_a_server_is_left_alone():
+    found = _where("tiny.gguf", {"session_folder": "/of/a/server"})[1]
+    assert (found.session_folder, found.session_quota_mb) == ("", 0)
 
 
 def test_options_reach_the_engine(models):

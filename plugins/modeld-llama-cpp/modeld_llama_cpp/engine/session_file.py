@@ -13,7 +13,7 @@ import hashlib
 import mmap
 import os
 import zlib
-from bisect import insort
+from bisect import bisect, insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from struct import Struct
@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from modeld.values import Value
-from modeld_llama_cpp.engine.prefix_cache import SavedSequence
+from modeld_llama_cpp.engine.prefix_cache import MOST_SAVED, SavedSequence
 from modeld_llama_cpp.engine.state import State
 
 MAGIC: Final = b"modeldS\x01"
@@ -83,7 +83,7 @@ class Piece:
         """Return the state, or ``None`` where it is not what was written."""
         try:
             data = self.file.read(self.extent.start, self.size)
-        except OSError:
+        except (OSError, MemoryError):  # without it the tokens are computed again
             return None
         if not self.is_checked and zlib.crc32(data) != self.checksum:
             return None
@@ -120,17 +120,17 @@ class SessionFile:
         Raises:
             OSError: the disk does not give it, or its filesystem cannot give back a part of a file.
         """
-        entries = self._entries()
-        end = max((each.offset + each.size for each in entries), default=GRAIN)
-        os.ftruncate(self._fd, _end(end))
-        self._empty(self._extents[0])
         saved: list[SavedSequence] = []
-        for each in entries:
+        file_end = os.fstat(self._fd).st_size
+        for each in self._entries():
             extent = Extent(each.offset, _end(each.offset + each.size))
-            insort(self._extents, extent)
-            piece = Piece(self, extent, each.size, each.checksum, is_checked=False)
-            state = State(each.size, stored=piece)
-            saved.append(SavedSequence(tokens=each.tokens, salt=each.salt, state=state))
+            if self._can_be(each, extent, file_end):
+                insort(self._extents, extent)
+                piece = Piece(self, extent, each.size, each.checksum, is_checked=False)
+                state = State(each.size, stored=piece)
+                saved.append(SavedSequence(tokens=each.tokens, salt=each.salt, state=state))
+        os.ftruncate(self._fd, self._extents[-1].stop)
+        self._empty(self._extents[0])
         for gap in self._gaps():
             self._empty(gap)
         return saved
@@ -239,21 +239,31 @@ class SessionFile:
             mapped.madvise(mmap.MADV_REMOVE)
 
     def _entries(self) -> tuple[Entry, ...]:
-        """Return what the index has that can be there, nothing where it is not for this engine."""
+        """Return what the index has; nothing where it is damaged or not for this engine."""
         header = self.read(0, _HEADER.size)
         if len(header) < _HEADER.size:
             return ()
         magic, start, size, digest = _HEADER.unpack(header)
-        if magic != MAGIC or size > MOST_INDEX_BYTES:
+        if magic != MAGIC or size > MOST_INDEX_BYTES or start > os.fstat(self._fd).st_size:
             return ()
         data = self.read(start, size)
         if hashlib.sha256(data).digest() != digest:
             return ()
-        index = _index.decode(data)
-        if index.identity != self._identity:
+        try:
+            index = _index.decode(data)
+        except msgspec.MsgspecError:  # another version of this module has written it
             return ()
-        end = os.fstat(self._fd).st_size
-        return tuple(each for each in index.entries if each.offset + each.size <= end)
+        return index.entries[:MOST_SAVED] if index.identity == self._identity else ()
+
+    def _can_be(self, entry: Entry, extent: Extent, file_end: int) -> bool:
+        """Return whether an entry is of a part that is in the file, and in no other extent."""
+        if entry.offset < GRAIN or entry.offset % GRAIN:
+            return False
+        if not 0 < entry.size <= min(self._most_bytes, file_end - entry.offset):
+            return False
+        at = bisect(self._extents, extent)  # never the first, which is the header's
+        is_before_next = at == len(self._extents) or extent.stop <= self._extents[at].start
+        return self._extents[at - 1].stop <= extent.start and is_before_next
 
 
 def _end(position: int) -> int:

@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from modeld_llama_cpp.engine import session_file as session_files
 from modeld_llama_cpp.engine.prefix_cache import PrefixCache, SavedSequence
-from modeld_llama_cpp.engine.session_file import GRAIN, SessionFile
+from modeld_llama_cpp.engine.session_file import GRAIN, MAGIC, SessionFile
 from modeld_llama_cpp.engine.state import State
 
 ALIKE = b"the same model"
@@ -81,6 +83,69 @@ def test_a_damage_costs_what_is_damaged_and_no_more(path: Path, at: str) -> None
         found = file.take_over()
         sound = [one.state.read() is not None for one in found]
         assert sound == ([False, True] if at == "state" else [])
+
+
+def forge(path: Path, entries: object, start: int = 7 * GRAIN) -> None:
+    """Write a file of 8 grains whose header and index are whole, whatever they say."""
+    index = msgspec.msgpack.encode([ALIKE, entries])
+    numbers = start.to_bytes(8, "little") + len(index).to_bytes(8, "little")
+    with path.open("r+b") as opened:
+        opened.write(MAGIC + numbers + hashlib.sha256(index).digest())
+        opened.seek(7 * GRAIN)
+        opened.write(index)
+        opened.truncate(8 * GRAIN)
+
+
+@pytest.mark.parametrize(
+    ("entries", "start"), [([], 7 * GRAIN | 1 << 63), ([], 1 << 62), ([["of a later version"]], 0)]
+)
+def test_a_file_that_cannot_be_read_is_begun_anew(path: Path, entries: object, start: int) -> None:
+    forge(path, entries, start or 7 * GRAIN)
+    with a_file(path, 64 * GRAIN) as file:
+        assert file.take_over() == []
+        one = sequence(1, 2 * GRAIN)
+        file.settle([one])
+        file.save([one])
+    with a_file(path, 64 * GRAIN) as file:
+        assert [each.tokens for each in file.take_over()] == [one.tokens]
+
+
+def test_entries_that_cannot_be_are_left_out(path: Path) -> None:
+    places = {
+        "sound": (2 * GRAIN, GRAIN + 5),
+        "larger than a file may be": (4 * GRAIN, 1 << 40),
+        "of nothing": (4 * GRAIN, 0),
+        "less than nothing": (4 * GRAIN, -GRAIN),
+        "the header": (0, GRAIN),
+        "before the file": (-GRAIN, GRAIN),
+        "unaligned": (4 * GRAIN + 1, 9),
+        "the same": (2 * GRAIN, GRAIN + 5),
+        "over its beginning": (GRAIN, GRAIN + 1),
+        "over its end": (3 * GRAIN, 9),
+        "beyond the end": (7 * GRAIN, GRAIN + 1),
+        "farther than a disk reaches": (1 << 63, 9),
+        "before it": (GRAIN, GRAIN),
+        "after it": (4 * GRAIN, 9),
+    }
+    forge(path, [[[1], name, offset, size, 0] for name, (offset, size) in places.items()])
+    with a_file(path, 6 * GRAIN) as file:
+        found = file.take_over()
+        assert [each.salt for each in found] == ["sound", "before it", "after it"]
+        assert [each.state.read() for each in found] == [None] * 3, "no checksum is right"
+    assert path.stat().st_size == 5 * GRAIN
+
+
+def test_a_state_that_no_memory_is_left_for_is_not_there(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_of_whatever: object) -> bytearray:
+        raise MemoryError
+
+    one = sequence(1, 2 * GRAIN)
+    with a_file(path, 64 * GRAIN) as file:
+        file.settle([one])
+        monkeypatch.setattr(SessionFile, "read", full)
+        assert one.state.read() is None
 
 
 def test_a_disk_that_is_full_leaves_states_in_the_process(
