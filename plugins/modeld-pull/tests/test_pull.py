@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from fake_hub import (
     GGUF,
     MODEL,
@@ -313,17 +314,16 @@ def test_a_file_at_a_url_goes_to_the_folder_itself(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+async def unmeasured(request: web.Request, content: bytes) -> web.StreamResponse:
+    response = web.StreamResponse()
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    await response.write(content)
+    return response
+
+
 def test_a_url_whose_length_nobody_says_is_brought_too(tmp_path: Path) -> None:
     async def main() -> None:
-        from aiohttp import web
-
-        async def unmeasured(request: web.Request, content: bytes) -> web.StreamResponse:
-            response = web.StreamResponse()
-            response.enable_chunked_encoding()
-            await response.prepare(request)
-            await response.write(content)
-            return response
-
         async with puller(tmp_path) as it:
             it.hub.cdn_faults = [unmeasured]
             await it.pull(at_url(f"{it.hub.cdn}/cdn/{MODEL}", GGUF))
@@ -341,6 +341,59 @@ def test_a_source_outside_does_not_lead_into_the_network(tmp_path: Path) -> None
                 with pytest.raises(PullUnusableError, match="no address of the internet"):
                     await it.pull()
             assert not it.hub.asked_of("/cdn")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        instead(b"<html>come in</html>"),
+        status(416, Content_Range="bytes */9"),
+        status(206, Content_Range="bytes 0-8/9"),
+    ],
+    ids=["200", "416", "206"],
+)
+def test_a_response_of_another_size_does_not_cost_what_was_kept(tmp_path: Path, wrong) -> None:
+    async def main() -> None:
+        async with puller(tmp_path) as it:
+            it.hub.cdn_faults = [cut_after(100_000), wrong]
+            with pytest.raises(PullFailedError, match="bytes where"):
+                await it.pull(retries=1)
+            assert (it.root / PART[0]).read_bytes() == GGUF[:100_000]
+            await it.pull()
+            assert it.hub.asked_of("/cdn")[-1].headers["Range"] == "bytes=100000-"
+
+    asyncio.run(main())
+
+
+def test_bytes_that_came_before_are_no_progress(tmp_path: Path) -> None:
+    async def whole_but_cut(request: web.Request, content: bytes) -> web.StreamResponse:
+        return await cut_after(100_000)(request.clone(headers={}), content)
+
+    async def main() -> None:
+        async with puller(tmp_path) as it:
+            it.hub.cdn_faults = [whole_but_cut] * 9
+            with pytest.raises(PullFailedError, match="broke off"):
+                await it.pull(retries=2)
+            assert len(it.waits) == 2
+            assert (it.root / PART[0]).stat().st_size == 100_000
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("is_measured", [True, False])
+def test_the_disk_is_looked_at_while_bytes_come(tmp_path, monkeypatch, is_measured) -> None:
+    async def main() -> None:
+        async with puller(tmp_path) as it:
+            monkeypatch.setattr("modeld_pull.transfer.CHECK_SPACE_BYTES", 1)
+            pull_of = at_url(f"{it.hub.cdn}/cdn/{MODEL}", GGUF)
+            it.hub.cdn_faults = [] if is_measured else [unmeasured]
+            looks = iter([1 << 30, 1 << 30, 0])
+            monkeypatch.setattr(Folder, "free_bytes", lambda _folder: next(looks))
+            with pytest.raises(PullDiskError, match="keep_free_mb"):
+                await it.pull(pull_of, keep_free_mb=1)
+            assert it.there() == [f"{MODEL}.part", f"{MODEL}.part.json"]
 
     asyncio.run(main())
 
