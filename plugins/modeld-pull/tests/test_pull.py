@@ -20,6 +20,7 @@ from fake_hub import (
     cut_after,
     fake_hub,
     instead,
+    redirect,
     silent_after,
     status,
 )
@@ -31,7 +32,7 @@ from modeld_pull.errors import (
     PullNotFoundError,
     PullUnusableError,
 )
-from modeld_pull.folder import Folder
+from modeld_pull.folder import Folder, opened_folder
 from modeld_pull.reference import reference_of
 from pulling import Puller, at_url
 
@@ -297,6 +298,55 @@ def test_a_list_that_goes_on_elsewhere_is_refused(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("link", ["mailto:x", "http://[::1", "http://h:99999/"])
+def test_a_list_that_goes_on_at_no_address_is_refused(tmp_path: Path, link: str) -> None:
+    async def main() -> None:
+        async with puller(tmp_path) as it:
+            it.hub.api_faults = [instead(b"[]", Link=f'<{link}>; rel="next"')]
+            with pytest.raises(PullUnusableError, match="no address for its list"):
+                await it.pull()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("location", [b"//h\xff/", b"http://h:99999/", b"mailto:x"])
+def test_a_redirect_to_no_address_is_refused(tmp_path: Path, location: bytes) -> None:
+    async def main() -> None:
+        async with puller(tmp_path) as it:
+            it.more["public"] = lambda _address: True
+            it.hub.resolve_faults = [redirect(location)]
+            with pytest.raises(PullUnusableError, match="address"):
+                await it.pull()
+
+    asyncio.run(main())
+
+
+def test_a_folder_opens_no_path_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "link").symlink_to(tmp_path / "outside")
+    with (
+        opened_folder(tmp_path / "models", ()) as folder,
+        pytest.raises(PullUnusableError, match="no name of a file"),
+    ):
+        folder.open("link/m.gguf", os.O_WRONLY | os.O_CREAT)
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_no_token_goes_through_a_proxy_that_could_read_it(tmp_path: Path, monkeypatch) -> None:
+    async def main() -> None:
+        async with puller(tmp_path) as it:
+            it.environ["HF_TOKEN"] = "hf_secret"
+            for name in ("no_proxy", "NO_PROXY"):
+                monkeypatch.delenv(name, raising=False)
+            monkeypatch.setenv("http_proxy", it.hub.cdn)
+            await it.pull()
+            assert {each.at for each in it.hub.asked} == {it.hub.ports[1]}
+            assert not any("Authorization" in each.headers for each in it.hub.asked)
+
+    asyncio.run(main())
+
+
 def test_a_file_at_a_url_goes_to_the_folder_itself(tmp_path: Path) -> None:
     async def main() -> None:
         async with puller(tmp_path) as it:
@@ -336,9 +386,11 @@ def test_a_source_outside_does_not_lead_into_the_network(tmp_path: Path) -> None
     async def main() -> None:
         async with puller(tmp_path) as it:
             it.more["public"] = lambda address: address == "127.0.0.1"
-            for inside in ("127.0.0.2", "[::1]", "0x7f.2"):
+            said = {"127.0.0.2": "of the internet", "[::1]": "of the internet"}
+            said |= {"2130706434": "no sound address", "0x7f.2": "no sound address"}
+            for inside, why in said.items():
                 it.hub.location = lambda _path, to=inside: f"http://{to}:{it.hub.ports[1]}/cdn/x"
-                with pytest.raises(PullUnusableError, match="no address of the internet"):
+                with pytest.raises(PullUnusableError, match=why):
                     await it.pull()
             assert not it.hub.asked_of("/cdn")
 
@@ -513,7 +565,6 @@ def test_two_pulls_of_one_file_do_not_meet(tmp_path: Path) -> None:
 
 def test_a_part_that_becomes_the_file_meanwhile_is_not_taken_for_one(tmp_path: Path) -> None:
     from modeld_pull.digest import Digest
-    from modeld_pull.folder import opened_folder
     from modeld_pull.part import opened_part
 
     digest = Digest(algorithm="sha256", hex="0" * 64)
