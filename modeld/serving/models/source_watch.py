@@ -37,7 +37,16 @@ END_LIMIT_S: Final = 1.0
 
 _STEP_MS: Final = 100
 _DEBOUNCE_MS: Final = 400
-_UNFINISHED: Final = (".aria2", ".crdownload", ".incomplete", ".lock", ".part", ".tmp", "~")
+_UNFINISHED: Final = (
+    ".aria2",
+    ".crdownload",
+    ".incomplete",
+    ".lock",
+    ".part",
+    ".part.json",
+    ".tmp",
+    "~",
+)
 
 log = logging.getLogger("modeld.files")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import socket
 import threading
 from collections.abc import Callable
@@ -19,6 +20,12 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from modeld_pull.errors import PullUnusableError
 
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+_INSIDE: Final = tuple(
+    map(ipaddress.IPv6Network, ("::/96", "::ffff:0:0:0/96", "64:ff9b:1::/48", "fec0::/10"))
+)
+"""Networks that are not global although :mod:`ipaddress` calls them so: translation, site-local."""
+
+_NUMBER: Final = re.compile(r"\d+|0x[\da-f]*", re.IGNORECASE)
 _IpAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 IsPublic: TypeAlias = Callable[[str], bool]
@@ -27,6 +34,8 @@ IsPublic: TypeAlias = Callable[[str], bool]
 def is_public(address: str) -> bool:
     """Return whether an IP address is one of the internet, and of no network of its own."""
     found = ipaddress.ip_address(address.partition("%")[0])
+    if any(found in network for network in _INSIDE):
+        return False
     return all(each.is_global and not each.is_multicast for each in _meant(found))
 
 
@@ -42,6 +51,12 @@ def _meant(address: _IpAddress) -> list[_IpAddress]:
     if address.teredo:
         inner += address.teredo
     return [address, *(each for each in inner if each is not None)]
+
+
+def _is_like_an_address(host: str) -> bool:
+    """Return whether some program may read a host as an address: ``127.1``, ``0x7f000001``."""
+    last = host.rstrip(".").rpartition(".")[2]
+    return ":" in host or not host.isascii() or _NUMBER.fullmatch(last) is not None
 
 
 class Resolver(AbstractResolver):
@@ -68,11 +83,17 @@ class Resolver(AbstractResolver):
         """Refuse a host that is an address and no name: nobody asks a resolver for it.
 
         Raises:
-            PullUnusableError: a pull may not connect to it.
+            PullUnusableError: a pull may not connect to it, or it is written in a way that only
+                some programs take for an address.
         """
+        bare = host.partition("%")[0]
         try:
-            ipaddress.ip_address(host.partition("%")[0])
+            ipaddress.ip_address(bare)
         except ValueError:
+            if _is_like_an_address(bare):
+                raise PullUnusableError(
+                    f"{host!a} is no sound address; one has four decimal numbers, or is IPv6"
+                ) from None
             return
         self._check(host, [host])
 

@@ -48,7 +48,7 @@ class PullClient:
     """Asks sources for documents and files. Make it on the event loop that uses it.
 
     ``start`` is the address that the operator has allowed: the hub's, or that of a file. The
-    ``token`` goes to the server at this address and to no other.
+    ``token`` goes to the server at this address and to no other, and nobody on the way can read it.
     """
 
     def __init__(
@@ -67,8 +67,8 @@ class PullClient:
             for scheme, proxy in getproxies_environment().items()
             if scheme in {"http", "https"}
         }
-        hosts = {URL(proxy).host or "" for proxy in self._proxies.values()}
-        trusted = frozenset({self._start.host or ""})
+        hosts = {URL(proxy).raw_host or "" for proxy in self._proxies.values()}
+        trusted = frozenset({self._start.raw_host or ""})
         self._resolver = Resolver(trusted, frozenset(hosts), public)
         self._session = aiohttp.ClientSession(
             headers={"User-Agent": "modeld-pull", "Accept-Encoding": "identity"},
@@ -99,7 +99,9 @@ class PullClient:
         try:
             opened = await self._followed(URL(url, encoded=True), headers or {})
         except _LOST as exc:
-            raise self._failed(exc, URL(url, encoded=True).host) from exc
+            raise self._failed(exc, URL(url, encoded=True).raw_host) from exc
+        except ValueError as exc:  # yarl, or what writes the request
+            raise PullUnusableError(f"{self._start.raw_host} leads to what is no address") from exc
         try:
             yield opened
         finally:
@@ -132,19 +134,27 @@ class PullClient:
         raise PullUnusableError(f"{self._start.host} redirects more than {MOST_REDIRECTS} times")
 
     async def _asked(self, url: URL, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
-        host = url.host or ""
-        self._resolver.check_literal(host)
+        self._resolver.check_literal(url.raw_host or "")
         sent = dict(headers)
         if self._may_have_token(url):
             sent["Authorization"] = f"Bearer {self._token}"
-        proxy = None if proxy_bypass(host) else self._proxies.get(url.scheme)
+        proxy = self._proxy_of(url)
         return await self._session.get(url, headers=sent, allow_redirects=False, proxy=proxy)
 
+    def _proxy_of(self, url: URL) -> str | None:
+        return None if proxy_bypass(url.raw_host or "") else self._proxies.get(url.scheme)
+
     def _may_have_token(self, url: URL) -> bool:
-        return bool(self._token) and url.origin() == self._start.origin() and _is_secret(url)
+        is_own = url.origin() == self._start.origin()
+        return bool(self._token) and is_own and self._is_secret(url)
+
+    def _is_secret(self, url: URL) -> bool:
+        """Return whether nobody on the way can read what is sent there."""
+        is_here = url.host in {"localhost", "127.0.0.1", "::1"} and self._proxy_of(url) is None
+        return url.scheme == "https" or is_here
 
     def _note_unused_token(self) -> None:
-        if self._token and not _is_secret(self._start):
+        if self._token and not self._is_secret(self._start):
             log.warning("the token is not sent to %s: it is not encrypted", self._start.origin())
 
     async def _check(self, response: aiohttp.ClientResponse) -> None:
@@ -200,11 +210,6 @@ def _next(url: URL, location: str) -> URL:
     if url.scheme == "https" and found.scheme == "http":
         raise PullUnusableError(f"{url.host} redirects to {found.host} without encryption")
     return found
-
-
-def _is_secret(url: URL) -> bool:
-    """Return whether nobody on the way can read what is sent there."""
-    return url.scheme == "https" or url.host in {"localhost", "127.0.0.1", "::1"}
 
 
 def _certificate_fault(exc: Exception) -> str:

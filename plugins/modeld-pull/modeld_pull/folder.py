@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from modeld.sizes import size_text
-from modeld_pull.errors import PullConflictError, PullDiskError
+from modeld_pull.errors import PullConflictError, PullDiskError, PullUnusableError
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -34,7 +34,10 @@ class Folder:
         Raises:
             PullConflictError: something else has this name.
             PullDiskError: it cannot be opened.
+            PullUnusableError: it is a path, which may lead out of this folder through a link.
         """
+        if "/" in name:
+            raise PullUnusableError(f"{name!a} is no name of a file in {self.path}")
         flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # opening a FIFO would wait
         with self.faults(name):
             descriptor = os.open(name, flags, 0o644, dir_fd=self._descriptor)

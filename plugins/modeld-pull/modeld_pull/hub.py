@@ -79,11 +79,11 @@ class Hub:
         for _ in range(MOST_PAGES):
             async with self._client.get(url) as opened:
                 rows = await self._rows(opened)
-                link = opened.response.links.get("next")
+                following = self._following(opened)
             files += [file for row in rows if (file := _file(row)) is not None]
-            if link is None:
+            if following is None:
                 return files
-            url = self._checked(link["url"])
+            url = following
         raise PullUnusableError(f"{self._endpoint} lists more than {MOST_PAGES} pages of files")
 
     def url_of(self, reference: HubReference, file: RemoteFile) -> str:
@@ -104,9 +104,23 @@ class Hub:
                 f"{self._endpoint} sends no list of files; is it the address of a hub?"
             ) from exc
 
-    def _checked(self, following: str | URL) -> str:
-        url = URL(following)
-        if url.origin() != URL(self._endpoint).origin():
+    def _following(self, opened: Opened) -> str | None:
+        """Return where the next page of a list is, if there is one.
+
+        Raises:
+            PullUnusableError: not at the hub.
+        """
+        try:
+            link = opened.response.links.get("next")
+            if link is None:
+                return None
+            url = URL(link["url"])
+            is_own = url.origin() == URL(self._endpoint).origin()
+        except ValueError as exc:
+            raise PullUnusableError(
+                f"{self._endpoint} leads to what is no address for its list of files"
+            ) from exc
+        if not is_own:
             raise PullUnusableError(f"{self._endpoint} leads to {url.host} for its list of files")
         return str(url)
 

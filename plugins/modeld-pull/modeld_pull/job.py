@@ -25,7 +25,8 @@ Bring: TypeAlias = Callable[[Show], Awaitable[Sequence[Path]]]
 class Job:
     """A pull with a number. All of it but :meth:`run` belongs to the server's event loop.
 
-    ``is_detached`` says that it goes on when nobody watches it any more.
+    ``is_detached`` says that it goes on when nobody watches it any more, ``is_ending`` that it was
+    cancelled and may be at work still. ``ended`` is set once it is over.
     """
 
     def __init__(self, number: str, reference: Reference) -> None:
@@ -37,6 +38,8 @@ class Job:
         self.files: Sequence[str] = ()
         self.error: ModeldError | None = None
         self.is_detached = False
+        self.is_ending = False
+        self.ended = asyncio.Event()
         self._watchers: set[asyncio.Event] = set()
         self._stop = _Stop()
 
@@ -57,6 +60,7 @@ class Job:
 
     def cancel(self) -> None:
         """Have it end soon; what has come is kept. Nothing happens to one that is over."""
+        self.is_ending = True
         self._stop.ask()
 
     def note(self, progress: Progress) -> None:
@@ -67,6 +71,7 @@ class Job:
     def end(self, state: State, error: ModeldError | None = None) -> None:
         """Note that it is over."""
         self.state, self.error = state, error
+        self.ended.set()
         self._wake()
 
     async def run(self, bring: Bring) -> Sequence[Path]:

@@ -25,6 +25,9 @@ MOST_ENDED: Final = 20
 
 FULL_RETRY_S: Final = 10.0
 
+ENDING_S: Final = 10.0
+"""How long the end of a cancelled pull is waited for: a disk may hold it up."""
+
 log = logging.getLogger("modeld.pull")
 
 
@@ -58,17 +61,24 @@ class Pulls:
         """Return all that are known, the oldest first."""
         return tuple(self._jobs.values())
 
-    def start(self, reference: Reference) -> Job:
+    async def start(self, reference: Reference) -> Job:
         """Return the job that pulls this, a new one unless there is one.
 
+        One that was cancelled is no such job; its end is waited for.
+
         Raises:
+            PullCancelledError: a cancelled one does not end.
             PullsFullError: as many run as may.
             DrainingError: the service is ending.
         """
-        running = self._running()
-        for job in running:
-            if job.reference == reference:
+        while job := self._running_of(reference):
+            if not job.is_ending:
                 return job
+            await _end_of(job)
+        return self._new(reference)
+
+    def _new(self, reference: Reference) -> Job:
+        running = self._running()
         if self._group is None:
             raise DrainingError("the server is shutting down", retry_after_s=1)
         if len(running) >= self._own.at_once:
@@ -125,6 +135,9 @@ class Pulls:
         specs = await self._service.refresh()
         return tuple(spec.id for spec in specs if spec.path in paths)
 
+    def _running_of(self, reference: Reference) -> Job | None:
+        return next((job for job in self._running() if job.reference == reference), None)
+
     def _running(self) -> list[Job]:
         return [job for job in self._jobs.values() if job.state == "running"]
 
@@ -132,6 +145,17 @@ class Pulls:
         ended = [job.id for job in self._jobs.values() if job.state != "running"]
         for number in ended[: max(0, len(ended) - MOST_ENDED)]:
             del self._jobs[number]
+
+
+async def _end_of(job: Job) -> None:
+    try:
+        async with asyncio.timeout(ENDING_S):
+            await job.ended.wait()
+    except TimeoutError as exc:
+        raise PullCancelledError(
+            f"the pull of {job.reference} was cancelled and has not ended yet",
+            retry_after_s=FULL_RETRY_S,
+        ) from exc
 
 
 async def _bring(reference: Reference, settings: Settings, show: Show) -> Sequence[Path]:

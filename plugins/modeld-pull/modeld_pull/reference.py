@@ -101,7 +101,10 @@ def _at_url(source: str, file: str, revision: str, sha256: str) -> UrlReference:
     if fault := fault_of_url(source):
         raise InvalidRequestError(f"source: {fault}", field="source")
     reference = UrlReference(url=source, sha256=sha256)
-    if fault := fault_of_path(reference.name):
+    fault = fault_of_path(reference.name)
+    if fault is None and "/" in reference.name:
+        fault = "it leads into another folder"
+    if fault:
         raise InvalidRequestError(
             f"source: its last part must be the name of a GGUF file, but {fault}", field="source"
         )

@@ -104,7 +104,7 @@ class PullRoutes:
             body.source, file=body.file, revision=body.revision, sha256=body.sha256
         )
         self._check_source(reference)
-        job = self._pulls.start(reference)
+        job = await self._pulls.start(reference)
         job.is_detached = job.is_detached or body.detach
         if body.detach and not body.stream:
             return JSONResponse(document_of(job), status_code=202, headers=UNCACHED)

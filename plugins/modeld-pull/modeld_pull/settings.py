@@ -8,6 +8,8 @@ from typing import Annotated
 from msgspec import Meta
 
 from modeld import PluginSettings
+from modeld.errors import ConfigurationError
+from modeld_pull.reference import fault_of_url
 
 
 class PullSettings(PluginSettings, frozen=True):
@@ -46,3 +48,16 @@ class PullSettings(PluginSettings, frozen=True):
     retries: Annotated[
         int, Meta(ge=0, le=100, description="tries in a row that may fail and are repeated")
     ] = 5
+
+    def __post_init__(self) -> None:
+        """Check that addresses are addresses.
+
+        Raises:
+            ConfigurationError: one is none; its setting is named.
+        """
+        named = [("client_urls", url) for url in self.client_urls]
+        if self.endpoint:
+            named.append(("endpoint", self.endpoint))
+        for name, url in named:
+            if fault := fault_of_url(url):
+                raise ConfigurationError(f"pull.{name}: {url!a}: {fault}", field=f"pull.{name}")

@@ -20,6 +20,8 @@ NDJSON: Final = "application/x-ndjson"
 JSON: Final = "application/json"
 UNCACHED: Final = {"Cache-Control": "no-store"}
 
+_TRAILING_MESSAGES: Final = 3
+
 
 class Following(Response):
     """Tells a client of a pull until it is over, and lets go of the pull when the client leaves.
@@ -104,6 +106,14 @@ def _has_begun(job: Job) -> bool:
 
 
 async def _left(receive: Receive) -> None:
-    """Return when the client has left."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    """Return when the client has left; never where that cannot be seen.
+
+    Some hosts hand out the body again and again without ever waiting.
+    """
+    for _ in range(_TRAILING_MESSAGES):
+        message = await receive()
+        while message.get("more_body", False):
+            message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+    await asyncio.Event().wait()

@@ -10,6 +10,8 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn
 
+from aiohttp import ClientResponse
+
 from modeld.values import Value
 from modeld_pull.client import Opened, PullClient
 from modeld_pull.digest import Digest
@@ -20,8 +22,11 @@ from modeld_pull.progress import Meter
 from modeld_pull.refusals import RANGE
 from modeld_pull.tries import Tries
 
+CHECK_SPACE_BYTES: Final = 64 << 20
+"""After how many bytes the space on the disk is looked at again: others fill it too."""
+
 _BLOCK_BYTES: Final = 1 << 20
-_RANGE: Final = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)")
+_RANGE: Final = re.compile(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18}|\*)")
 
 Sleep = Callable[[float], Awaitable[object]]
 
@@ -62,6 +67,8 @@ class Transfer:
         self._keep_free_bytes = keep_free_bytes
         self._sleep = sleep
         self._size_bytes = wanted.size_bytes
+        self._most_bytes = 0
+        self._unchecked_bytes = 0
 
     async def bring(self) -> None:
         """Return once the file is in its place; at once if it is there already.
@@ -120,6 +127,7 @@ class Transfer:
 
     async def _fill(self, part: Part) -> None:
         """Receive what is missing, in as many tries as it takes and as there may be."""
+        self._most_bytes = part.size_bytes
         while self._size_bytes is None or part.size_bytes < self._size_bytes:
             self._meter.enter("downloading", self._wanted.name)
             try:
@@ -137,9 +145,6 @@ class Transfer:
             if part.etag:
                 headers["If-Range"] = part.etag
         async with self._client.get(self._wanted.url, headers) as opened:
-            if opened.response.status == RANGE:
-                part.restart()
-                raise PullFailedError(f"{opened.response.url.host} has no more of it")
             self._begin(part, opened)
             async for piece in self._client.pieces(opened):
                 self._take(part, piece)
@@ -152,23 +157,35 @@ class Transfer:
         """Get ready for the bytes of a response, which may be all of them again."""
         self._check_link(part, opened)
         response = opened.response
-        start, total = 0, response.content_length
-        if response.status == 206:
-            found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
-            if found is None or int(found[1]) != part.size_bytes:
-                part.restart()
-                raise PullFailedError(f"{response.url.host} sends another part than the one asked")
-            start, total = int(found[1]), int(found[2]) if found[2] != "*" else None
+        start, total = _announced(response)
+        self._check_total(part, total, response.url.host)
         if start != part.size_bytes:
             part.restart()
+        if response.status == RANGE:
+            raise PullFailedError(f"{response.url.host} has no more of it")
+        if start != part.size_bytes:
+            raise PullFailedError(f"{response.url.host} sends another part than the one asked")
         if self._size_bytes is None:
             self._size_bytes = total
             self._meter.begin(total)
-        elif total is not None and total != self._size_bytes:
-            self._refuse(part, f"has {total} bytes where {self._size_bytes} are due")
-        self._folder.check_space((self._size_bytes or 0) - part.size_bytes, self._keep_free_bytes)
+        missing = 1 if self._size_bytes is None else self._size_bytes - part.size_bytes
+        self._folder.check_space(missing, self._keep_free_bytes)
         etag = response.headers.get("ETag", "")
         part.begin("" if etag.startswith("W/") else etag)
+
+    def _check_total(self, part: Part, total: int | None, host: str | None) -> None:
+        """Refuse a file of another size, before what was kept is given up for it.
+
+        Raises:
+            PullFailedError: there is a part, which stays; one wrong response says little of it.
+            PullUnusableError: there is none.
+        """
+        if total is None or self._size_bytes is None or total == self._size_bytes:
+            return
+        said = f"has {total} bytes where {self._size_bytes} are due"
+        if part.size_bytes:
+            raise PullFailedError(f"{self._wanted.name} at {host} {said}")
+        self._refuse(part, said)
 
     def _check_link(self, part: Part, opened: Opened) -> None:
         """Refuse a file that the hub says is another one than it has listed."""
@@ -180,8 +197,14 @@ class Transfer:
             self._refuse(part, "has become another file since it was listed; pull again")
 
     def _take(self, part: Part, piece: bytes) -> None:
+        self._unchecked_bytes += len(piece)
+        if self._unchecked_bytes >= CHECK_SPACE_BYTES:
+            self._unchecked_bytes = 0
+            self._folder.check_space(1, self._keep_free_bytes)
         part.write(piece)
-        self._tries.succeed()
+        if part.size_bytes > self._most_bytes:  # what had come before is no progress
+            self._most_bytes = part.size_bytes
+            self._tries.succeed()
         self._meter.at(part.size_bytes)
         if part.head != MAGIC[: len(part.head)]:
             self._refuse(part, "is no GGUF file: its first bytes are others")
@@ -196,3 +219,14 @@ class Transfer:
     def _refuse(self, part: Part, why: str) -> NoReturn:
         part.discard()
         raise PullUnusableError(f"{self._wanted.name} at its source {why}")
+
+
+def _announced(response: ClientResponse) -> tuple[int | None, int | None]:
+    """Return where a response's bytes begin and how many the whole file has, where it says so."""
+    if response.status == 200:
+        return 0, response.content_length
+    found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    if found is None:
+        return None, None
+    start, total = found.groups()
+    return int(start) if start else None, int(total) if total != "*" else None

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from fake_hub import (
     GGUF,
     MODEL,
@@ -19,6 +20,7 @@ from fake_hub import (
     cut_after,
     fake_hub,
     instead,
+    redirect,
     silent_after,
     status,
 )
@@ -30,7 +32,7 @@ from modeld_pull.errors import (
     PullNotFoundError,
     PullUnusableError,
 )
-from modeld_pull.folder import Folder
+from modeld_pull.folder import Folder, opened_folder
 from modeld_pull.reference import reference_of
 from pulling import Puller, at_url
 
@@ -296,6 +298,55 @@ def test_a_list_that_goes_on_elsewhere_is_refused(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("link", ["mailto:x", "http://[::1", "http://h:99999/"])
+def test_a_list_that_goes_on_at_no_address_is_refused(tmp_path: Path, link: str) -> None:
+    async def main() -> None:
+        async with puller(tmp_path) as it:
+            it.hub.api_faults = [instead(b"[]", Link=f'<{link}>; rel="next"')]
+            with pytest.raises(PullUnusableError, match="no address for its list"):
+                await it.pull()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("location", [b"//h\xff/", b"http://h:99999/", b"mailto:x"])
+def test_a_redirect_to_no_address_is_refused(tmp_path: Path, location: bytes) -> None:
+    async def main() -> None:
+        async with puller(tmp_path) as it:
+            it.more["public"] = lambda _address: True
+            it.hub.resolve_faults = [redirect(location)]
+            with pytest.raises(PullUnusableError, match="address"):
+                await it.pull()
+
+    asyncio.run(main())
+
+
+def test_a_folder_opens_no_path_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "link").symlink_to(tmp_path / "outside")
+    with (
+        opened_folder(tmp_path / "models", ()) as folder,
+        pytest.raises(PullUnusableError, match="no name of a file"),
+    ):
+        folder.open("link/m.gguf", os.O_WRONLY | os.O_CREAT)
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_no_token_goes_through_a_proxy_that_could_read_it(tmp_path: Path, monkeypatch) -> None:
+    async def main() -> None:
+        async with puller(tmp_path) as it:
+            it.environ["HF_TOKEN"] = "hf_secret"
+            for name in ("no_proxy", "NO_PROXY"):
+                monkeypatch.delenv(name, raising=False)
+            monkeypatch.setenv("http_proxy", it.hub.cdn)
+            await it.pull()
+            assert {each.at for each in it.hub.asked} == {it.hub.ports[1]}
+            assert not any("Authorization" in each.headers for each in it.hub.asked)
+
+    asyncio.run(main())
+
+
 def test_a_file_at_a_url_goes_to_the_folder_itself(tmp_path: Path) -> None:
     async def main() -> None:
         async with puller(tmp_path) as it:
@@ -313,17 +364,16 @@ def test_a_file_at_a_url_goes_to_the_folder_itself(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+async def unmeasured(request: web.Request, content: bytes) -> web.StreamResponse:
+    response = web.StreamResponse()
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    await response.write(content)
+    return response
+
+
 def test_a_url_whose_length_nobody_says_is_brought_too(tmp_path: Path) -> None:
     async def main() -> None:
-        from aiohttp import web
-
-        async def unmeasured(request: web.Request, content: bytes) -> web.StreamResponse:
-            response = web.StreamResponse()
-            response.enable_chunked_encoding()
-            await response.prepare(request)
-            await response.write(content)
-            return response
-
         async with puller(tmp_path) as it:
             it.hub.cdn_faults = [unmeasured]
             await it.pull(at_url(f"{it.hub.cdn}/cdn/{MODEL}", GGUF))
@@ -336,11 +386,66 @@ def test_a_source_outside_does_not_lead_into_the_network(tmp_path: Path) -> None
     async def main() -> None:
         async with puller(tmp_path) as it:
             it.more["public"] = lambda address: address == "127.0.0.1"
-            for inside in ("127.0.0.2", "[::1]", "0x7f.2"):
+            said = {"127.0.0.2": "of the internet", "[::1]": "of the internet"}
+            said |= {"2130706434": "no sound address", "0x7f.2": "no sound address"}
+            for inside, why in said.items():
                 it.hub.location = lambda _path, to=inside: f"http://{to}:{it.hub.ports[1]}/cdn/x"
-                with pytest.raises(PullUnusableError, match="no address of the internet"):
+                with pytest.raises(PullUnusableError, match=why):
                     await it.pull()
             assert not it.hub.asked_of("/cdn")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        instead(b"<html>come in</html>"),
+        status(416, Content_Range="bytes */9"),
+        status(206, Content_Range="bytes 0-8/9"),
+    ],
+    ids=["200", "416", "206"],
+)
+def test_a_response_of_another_size_does_not_cost_what_was_kept(tmp_path: Path, wrong) -> None:
+    async def main() -> None:
+        async with puller(tmp_path) as it:
+            it.hub.cdn_faults = [cut_after(100_000), wrong]
+            with pytest.raises(PullFailedError, match="bytes where"):
+                await it.pull(retries=1)
+            assert (it.root / PART[0]).read_bytes() == GGUF[:100_000]
+            await it.pull()
+            assert it.hub.asked_of("/cdn")[-1].headers["Range"] == "bytes=100000-"
+
+    asyncio.run(main())
+
+
+def test_bytes_that_came_before_are_no_progress(tmp_path: Path) -> None:
+    async def whole_but_cut(request: web.Request, content: bytes) -> web.StreamResponse:
+        return await cut_after(100_000)(request.clone(headers={}), content)
+
+    async def main() -> None:
+        async with puller(tmp_path) as it:
+            it.hub.cdn_faults = [whole_but_cut] * 9
+            with pytest.raises(PullFailedError, match="broke off"):
+                await it.pull(retries=2)
+            assert len(it.waits) == 2
+            assert (it.root / PART[0]).stat().st_size == 100_000
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("is_measured", [True, False])
+def test_the_disk_is_looked_at_while_bytes_come(tmp_path, monkeypatch, is_measured) -> None:
+    async def main() -> None:
+        async with puller(tmp_path) as it:
+            monkeypatch.setattr("modeld_pull.transfer.CHECK_SPACE_BYTES", 1)
+            pull_of = at_url(f"{it.hub.cdn}/cdn/{MODEL}", GGUF)
+            it.hub.cdn_faults = [] if is_measured else [unmeasured]
+            looks = iter([1 << 30, 1 << 30, 0])
+            monkeypatch.setattr(Folder, "free_bytes", lambda _folder: next(looks))
+            with pytest.raises(PullDiskError, match="keep_free_mb"):
+                await it.pull(pull_of, keep_free_mb=1)
+            assert it.there() == [f"{MODEL}.part", f"{MODEL}.part.json"]
 
     asyncio.run(main())
 
@@ -460,7 +565,6 @@ def test_two_pulls_of_one_file_do_not_meet(tmp_path: Path) -> None:
 
 def test_a_part_that_becomes_the_file_meanwhile_is_not_taken_for_one(tmp_path: Path) -> None:
     from modeld_pull.digest import Digest
-    from modeld_pull.folder import opened_folder
     from modeld_pull.part import opened_part
 
     digest = Digest(algorithm="sha256", hex="0" * 64)

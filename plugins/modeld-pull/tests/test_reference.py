@@ -60,6 +60,8 @@ def test_a_signature_is_not_shown() -> None:
         ("https://x.example/m.gguf", {"sha256": SHA, "file": "x"}, "file", "names the file itself"),
         ("https://x.example/m.bin", {"sha256": SHA}, "source", "no GGUF file"),
         ("https://x.example/..%2fm.gguf", {"sha256": SHA}, "source", "leads out"),
+        ("https://x.example/a%2Fm.gguf", {"sha256": SHA}, "source", "another folder"),
+        ("https://x.example/a%5Cm.gguf", {"sha256": SHA}, "source", "characters"),
         ("https://x.example/%00m.gguf", {"sha256": SHA}, "source", "characters"),
         ("ftp://x.example/m.gguf", {"sha256": SHA}, "source", "http(s)"),
         ("file:///etc/m.gguf", {"sha256": SHA}, "source", "http(s)"),

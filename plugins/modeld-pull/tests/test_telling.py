@@ -35,3 +35,28 @@ def test_a_client_that_takes_nothing_is_given_up_and_its_pull_with_it() -> None:
             await job.run(lambda _show: asyncio.sleep(10))
 
     asyncio.run(main())
+
+
+def test_a_host_that_hands_out_the_body_forever_holds_nobody_up() -> None:
+    async def main() -> None:
+        asked, sent, begun = [0], [], asyncio.Event()
+
+        async def receive() -> dict[str, Any]:
+            asked[0] += 1
+            begun.set()
+            assert asked[0] < 100
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message["type"])
+
+        job = Job("1", HubReference(repository="a/b"))
+        following = asyncio.create_task(
+            Following(job, streams=False, write_timeout_s=1)({}, receive, send)
+        )
+        await begun.wait()
+        job.end("done")
+        await following
+        assert sent == ["http.response.start", "http.response.body"]
+
+    asyncio.run(main())

@@ -89,6 +89,7 @@ def test_a_source_is_asked_once_it_is_watched_and_after_each_change(tmp_path: Pa
 def test_what_programs_write_beside_a_file_is_no_change() -> None:
     for name in (".a.gguf.swp", "a.gguf.part", "ab12.incomplete", "a.gguf.aria2", "a.gguf~"):
         assert not source_watch._matters(f"/models/{name}")
+    assert not source_watch._matters("/models/a.gguf.part.json")
     assert source_watch._matters("/models/.cache/a.gguf")
 
 

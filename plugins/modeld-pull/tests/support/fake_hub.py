@@ -190,6 +190,19 @@ def instead(body: bytes, **headers: str) -> Fault:
     return fault
 
 
+def redirect(location: bytes) -> Fault:
+    """Redirect to these bytes, which no server that is sound would send."""
+
+    async def fault(request: web.Request, content: bytes) -> web.StreamResponse:
+        head = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + location
+        assert request.transport is not None
+        request.transport.write(head + b"\r\n\r\n")
+        request.transport.close()
+        return web.Response()
+
+    return fault
+
+
 @asynccontextmanager
 async def fake_hub(**members: Any) -> AsyncIterator[FakeHub]:
     """Serve a hub on this event loop."""
