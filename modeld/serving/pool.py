@@ -250,7 +250,9 @@ class Pool:
             async with self._measuring:  # one at a time, for each takes a worker
                 if not need.is_being_measured:
                     await self._lifecycle.measure_for_plan(entry)
-            await self._until(lambda need=need: not need.is_being_measured)  # type: ignore[misc]
+            await self._until(
+                lambda need=need: not need.is_being_measured or self._tasks.is_closed()  # type: ignore[misc]
+            )
 
     def pin(self, entry: ModelEntry, *, pinned: bool) -> None:
         """Keep the model in memory whoever needs the bytes, once it is there; or no longer."""
@@ -336,8 +338,6 @@ class Pool:
 
     async def _until(self, holds: Callable[[], bool]) -> None:
         while not holds():
-            if self._tasks.is_closed():
-                self._check_open()  # nothing changes any more
             self._changed.clear()
             await self._changed.wait()
 

@@ -182,12 +182,12 @@ async def walk(backend: Faulty, hook: str, fault: Callable[[], Any]) -> list[str
         backend.faults[hook] = fault
         outcomes = [await serve(service, "a")]
         status = await service.status()
-        _document(status, status.instances).model_dump_json()
+        _document(status, status.instances, None).model_dump_json()
         async with asyncio.timeout(PATIENCE_S):
             if "a" in service._scheduler.entries:
                 await service.unload("a")
         status = await service.status()
-        _document(status, status.instances).model_dump_json()
+        _document(status, status.instances, None).model_dump_json()
         outcomes.append(await serve(service, "b"))
         backend.faults.clear()
         for entry in service._scheduler.entries.values():

@@ -263,6 +263,7 @@ class World:
 
     def move_limit(self) -> None:
         """What the watch does when other programs take memory, or give it back."""
+        self.held_bytes = self.scheduler.ledger.held_bytes  # under the limit as it was
         limit_mb = self.random.choice([0, 60, 110, 160, 210, BUDGET_MB, BUDGET_MB])
         self.pool.limit(limit_mb * MIB, "others use the rest")
 

@@ -164,7 +164,7 @@ def test_a_model_that_does_not_fit_beside_the_pinned_ones_now_is_refused(
     error = error_of(desk.request(desk.entry("other", 80)))
 
     assert isinstance(error, BudgetExceededError)
-    assert "the pinned models hold 100 MiB" in error.message
+    assert "needs 80 MiB, beside 100 MiB of pinned models" in error.message
 
 
 def test_a_load_waits_for_all_that_is_over_the_limit_too(new_desk: NewDesk) -> None:
