@@ -264,7 +264,8 @@ class LocalService(ModelService):
             check_served(request.sampling, entry.backend.unserved_sampling)
             sampling = self._sampling.applied(request.sampling, spec)
             checked_own_sampling(sampling, entry.backend.sampling_type)
-            request = replace(request, sampling=sampling)
+            if sampling is not request.sampling:  # most requests have nothing to take over
+                request = replace(request, sampling=sampling)
         return request
 
     @contextmanager
