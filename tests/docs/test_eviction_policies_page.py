@@ -18,6 +18,8 @@ PAGE = "explanation/eviction-policies.md"
 
 __all__ = ["own_log"]
 
+pytestmark = pytest.mark.usefixtures("unmeasured")  # each runs the scheduler 100,000 times
+
 
 def test_a_row_is_what_the_script_computes() -> None:
     script = __import__("eviction_figures")
