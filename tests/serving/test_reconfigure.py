@@ -189,21 +189,20 @@ def test_aliases_presets_and_pins_are_those_of_the_new_settings() -> None:
 def test_what_was_made_for_a_plan_before_is_nothing_to_a_request_after() -> None:
     async def main() -> None:
         async with a_counter(a_shelf(), models={"a": {"slots": 1}}) as counter:
-            may_go_on = threading.Event()
+            has_begun, may_go_on = threading.Event(), threading.Event()
             estimate = counter.backend.estimate
 
             def slowly(spec: ModelSpec, options: Options) -> MemoryEstimate:
-                may_go_on.wait(5)
+                if options.slots == 1:
+                    has_begun.set()
+                    may_go_on.wait(5)
                 return estimate(spec, options)
 
             counter.backend.estimate = slowly  # type: ignore[method-assign]
             planning = asyncio.create_task(counter.service.plan("a"))
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-            reading = asyncio.create_task(reconfigure(counter, models={"a": {"slots": 3}}))
-            await asyncio.sleep(0)
+            await until(has_begun.is_set)
+            await reconfigure(counter, models={"a": {"slots": 3}})
             may_go_on.set()
-            await reading
             await planning
             await counter.ask("hello")
             assert counter.backend.engines[0].slots == 3
