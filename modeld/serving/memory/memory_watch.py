@@ -71,14 +71,19 @@ class MemoryWatch:
         self._own_bytes = taken_bytes(machine, workers())
 
     async def run(self) -> None:
-        """Look for as long as the task lives."""
+        """Look for as long as the task lives; of looks that fail in a row, log the first."""
+        failed = False
         while True:
             is_open = self._limit is not None and self._limit.may_fall
             await asyncio.sleep(LOOK_AGAIN_S if is_open else LOOK_EVERY_S)
             try:
                 await self.look()
             except Exception:  # the next look may be luckier, and without any nothing follows
-                log.exception("the memory could not be looked at")
+                if not failed:
+                    log.exception("the memory could not be looked at; tried again until it can be")
+                failed = True
+            else:
+                failed = False
 
     async def look(self) -> None:
         """Read what there is now, and let the limit follow."""

@@ -294,3 +294,21 @@ def test_two_servers_count_what_the_other_has_promised(tmp_path: Path) -> None:
         assert Neighbours(here).hidden_bytes() == 0
 
     asyncio.run(main())
+
+
+def test_of_looks_that_fail_in_a_row_the_first_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    watch = a_watch(with_available(tmp_path, 1000), Workers(7), Clock())
+    looks = iter([OSError(), OSError(), None, OSError(), asyncio.CancelledError()])
+
+    async def look() -> None:
+        outcome = next(looks)
+        if outcome is not None:
+            raise outcome
+
+    monkeypatch.setattr(watch, "look", look)
+    monkeypatch.setattr("modeld.serving.memory.memory_watch.LOOK_EVERY_S", 0)
+    with caplog.at_level(logging.ERROR), pytest.raises(asyncio.CancelledError):
+        asyncio.run(watch.run())
+    assert caplog.text.count("the memory could not be looked at") == 2
