@@ -29,6 +29,7 @@ from modeld.serving.scheduling import refusals
 from modeld.serving.scheduling.rehearsal import placement, rehearse
 from modeld.serving.scheduling.scheduler import ModelScheduler
 from modeld.serving.session_store import SessionStore
+from modeld.serving.state.memory_need import MemoryNeed
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.ticket import Ended, Queued, Running, Ticket
 from modeld.status import EvictionReason, ModelPlan, PlanOutcome
@@ -250,9 +251,7 @@ class Pool:
             async with self._measuring:  # one at a time, for each takes a worker
                 if not need.is_being_measured:
                     await self._lifecycle.measure_for_plan(entry)
-            await self._until(
-                lambda need=need: not need.is_being_measured or self._tasks.is_closed()  # type: ignore[misc]
-            )
+            await self._until(partial(self._is_settled, need))
 
     def pin(self, entry: ModelEntry, *, pinned: bool) -> None:
         """Keep the model in memory whoever needs the bytes, once it is there; or no longer."""
@@ -340,6 +339,10 @@ class Pool:
         while not holds():
             self._changed.clear()
             await self._changed.wait()
+
+    def _is_settled(self, need: MemoryNeed) -> bool:
+        """Return whether nobody measures a model, or nobody will any more."""
+        return not need.is_being_measured or self._tasks.is_closed()
 
     def _check_open(self) -> None:
         if self._refusal is not None:
