@@ -79,7 +79,6 @@ class EntriesInUse:
         self._asked: dict[str, str] = {}
         self._pins = Pins(settings, registry.specs)
         self._planned: dict[str, ModelEntry] = {}
-        self._vanished: set[str] = set()
         self._stale: set[str] = set()
         self._maker = EntryMaker(self._new, self._note_hang)
 
@@ -156,14 +155,14 @@ class EntriesInUse:
 
     def _pin_again(self, entry: ModelEntry) -> None:
         """Pin what the settings pin where it was gone for a while, which has unpinned it."""
-        if entry.spec.id in self._vanished:
-            self._vanished.discard(entry.spec.id)
+        if entry.was_gone:
+            entry.was_gone = False
             if entry.spec.id in self._pins.wanted():
                 self._pool.pin(entry, pinned=True)
 
-    def release_pin(self, model: str) -> None:
-        """Let the settings pin a model no longer, until they are read again."""
-        self._pins.release(model)
+    def note_pin(self, model: str, *, pinned: bool) -> None:
+        """Go by what somebody says of a model that the settings pin, until they are read again."""
+        self._pins.note(model, pinned=pinned)
 
     async def reconfigure(self, settings: Settings) -> None:
         """Go by other settings. Models whose options or backend are others now are renewed.
@@ -227,7 +226,6 @@ class EntriesInUse:
             try:
                 spec = self._registry.listed(entry.spec.id)
             except ModelNotFoundError as exc:
-                self._vanished.add(entry.spec.id)
                 self._pool.vanish(entry, exc)
                 continue
             if spec.problem is not None:

@@ -38,9 +38,12 @@ class Pins:
             self._found = specs, found
         return found - self._released
 
-    def release(self, model: str) -> None:
-        """Want a model pinned no longer: somebody has said so since the settings were read."""
-        self._released.add(model)
+    def note(self, model: str, *, pinned: bool) -> None:
+        """Go by what somebody has said of a model since the settings were read."""
+        if pinned:
+            self._released.discard(model)
+        else:
+            self._released.add(model)
 
     def _is_pinned(self, spec: ModelSpec) -> bool:
         return spec.problem is None and serving_options_of(spec, self._settings).pin

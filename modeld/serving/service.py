@@ -344,8 +344,7 @@ class LocalService(ModelService):
         """Keep a model in memory whoever needs the bytes, or no longer. It loads nothing."""
         self._registry.known(model)
         entry = self._entries.known(model)
-        if not pinned:
-            self._entries.release_pin(self._entries.entry_id(model))
+        self._entries.note_pin(self._entries.entry_id(model), pinned=pinned)
         if entry is None and not pinned:
             return
         self._pool.pin(entry or await self._entry(model), pinned=pinned)

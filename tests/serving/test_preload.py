@@ -8,8 +8,9 @@ import logging
 
 import pytest
 
+from modeld import ModelSpec
 from modeld.errors import ConfigurationError, LoadFailedError
-from tests.support.serving.counter import Counter, a_counter, until
+from tests.support.serving.counter import Counter, a_counter, until, until_running
 from tests.support.serving.sources import Shelf, a_spec
 
 
@@ -93,6 +94,33 @@ def test_a_pinned_model_is_pinned_once_it_is_loaded_and_makes_no_room() -> None:
             await counter.service.pin("a", pinned=False)
             await counter.ask("hi", model="c")
             assert "b" in await counter.states()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("meanwhile", [[], [a_spec("a", problem="it is broken")]])
+@pytest.mark.parametrize("pinned", [True, False])
+def test_a_model_that_was_gone_for_a_while_is_pinned_again_unless_somebody_has_unpinned_it(
+    pinned: bool, meanwhile: list[ModelSpec]
+) -> None:
+    async def main() -> None:
+        shelf = a_shelf()
+        there = list(shelf.specs)
+        async with a_counter(shelf, models={"a": {"pin": True}}) as counter:
+            running = counter.asking("WAIT")
+            await until_running(counter)
+            await counter.service.pin("a", pinned=False)
+            await counter.service.pin("a", pinned=pinned)
+            shelf.specs = [*meanwhile, *there[1:]]
+            await counter.service._registry.refresh()
+            shelf.specs = there
+            await counter.service._registry.refresh()
+            again = counter.asking("hi")
+            await until(lambda: counter.queue("a").waiting)
+            counter.backend.engines[0].may_go_on.set()
+            await asyncio.gather(running, again)
+            (status,) = (await counter.service.status()).instances
+            assert status.pinned is pinned
 
     asyncio.run(main())
 

@@ -208,6 +208,7 @@ class ModelScheduler:
     def vanish(self, entry: ModelEntry, error: ModeldError) -> None:
         """Let go of a model that is not there any more, once its running requests are over."""
         entry.pinned = False  # pinned, what is gone would never be forgotten
+        entry.was_gone = True
         entry.queue.fail(error)
         self.drain(entry, EvictionReason.FILE_REMOVED)
 

@@ -29,7 +29,8 @@ class ModelEntry:
     other models that go so that this one fits. ``start_tag`` and ``left_s`` say where it stands
     among those that wait for memory, see :attr:`waits_rank`; ``claim_rank`` after whose its bytes
     are on their way. ``max_idle_s`` is how long it stays in memory unused where no request has
-    said that.
+    said that. ``was_gone`` says that it has vanished, which has unpinned it, since it was last
+    asked for.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class ModelEntry:
         self.victims: set[Instance] = set()
         self.claim_rank = math.inf
         self.pinned = pinned
+        self.was_gone = False
         self.failure_code = LoadFailedError.code
         self.overtaken_since_s: float | None = None
         self.left_s = -math.inf
