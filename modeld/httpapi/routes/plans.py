@@ -110,9 +110,8 @@ class Plans:
         plans = []
         for model in body.models:
             plans.append(_item(await self._service.plan(model)))
-            await asyncio.sleep(
-                0
-            )  # a rehearsal awaits nothing: 64 in a row would hold up everybody
+            # A rehearsal awaits nothing: 64 of them in a row would hold up everybody.
+            await asyncio.sleep(0)
         return plans
 
     def operations(self) -> tuple[Operation, ...]:
