@@ -27,7 +27,7 @@ from modeld_llama_cpp.engine.preparation import Preparation
 from modeld_llama_cpp.engine.request_reader import Reading, RequestReader, is_constrained
 from modeld_llama_cpp.engine.runner import Outcome, Rows, Runner
 from modeld_llama_cpp.engine.scheduler import Scheduler
-from modeld_llama_cpp.engine.sequence import Part, Restore
+from modeld_llama_cpp.engine.sequence import Part, Restore, Save
 from modeld_llama_cpp.engine.sequence import Sequence as TokenSequence
 from modeld_llama_cpp.engine.session_identity import identity
 from modeld_llama_cpp.engine.sessions import Sessions
@@ -82,7 +82,8 @@ class LlamaEngine(StepEngine):
             in_parts=model.can_cut,
             draft=options.draft_tokens if model.can_cut else 0,
         )
-        self._runner = Runner(model, self._vocabulary.size)
+        self._rests = model.can_cut and self._prefix_cache.most_tokens > 0
+        self._runner = Runner(model, self._vocabulary.size, self._save)
         self._preparing: dict[int, AnyRequest] = {}
         self._generations: dict[int, Generation] = {}
 
@@ -189,6 +190,7 @@ class LlamaEngine(StepEngine):
 
     def save_sessions(self) -> None:
         """Let the next engine of this model find what ended requests have computed."""
+        self._runner.edit(self._scheduler.let_go_all())
         self._sessions.save()
 
     def close(self) -> None:
@@ -284,17 +286,22 @@ class LlamaEngine(StepEngine):
     def _end(self, request_id: int, *, save: bool = True) -> None:
         generation = self._generations.pop(request_id)
         generation.close()
-        # Before the scheduler gives the sequence id away, under which the state is in memory.
-        if save:
-            self._save(generation.sequence)
-        self._scheduler.remove(generation.sequence)
-
-    def _save(self, sequence: TokenSequence) -> None:
-        """Save what is computed of a sequence for others, if that is allowed and of any use."""
-        salt, seq_id = sequence.salt, sequence.seq_id
-        if salt is None or seq_id is None:
+        sequence = generation.sequence
+        if not save or sequence.salt is None or sequence.seq_id is None:
+            self._scheduler.remove(sequence)
             return
-        # The last token is chosen, but not computed: the state does not have it.
-        tokens = tuple(sequence.tokens[: sequence.computed])
-        if self._prefix_cache.wants(tokens, salt):
-            self._sessions.keep(tokens, salt, self._runner.save(seq_id))
+        is_saved = not self._rests or not self._scheduler.may_rest_unsaved(sequence)
+        if is_saved:
+            # The last token is chosen, but not computed: the state does not have it.
+            tokens = tuple(sequence.tokens[: sequence.computed])
+            self._save(Save(sequence.seq_id, tokens, sequence.salt))
+        # Only now, as the scheduler gives the id away, under which the state is in memory.
+        if self._rests:
+            self._scheduler.rest(sequence, is_saved=is_saved)
+        else:
+            self._scheduler.remove(sequence)
+
+    def _save(self, what: Save) -> None:
+        """Save what is in memory of a sequence for others, if that is of any use."""
+        if self._prefix_cache.wants(what.tokens, what.salt):
+            self._sessions.keep(what.tokens, what.salt, self._runner.save(what.seq_id))
