@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterator
 
+from modeld_llama_cpp.engine.drafting import Drafting
 from modeld_llama_cpp.engine.kv_cells import Holding, together
 from modeld_llama_cpp.engine.prefill import chunks
 from modeld_llama_cpp.engine.prefix_cache import PrefixCache
@@ -42,8 +43,8 @@ class Scheduler:
     """Hands out cells, sequence ids and what the batch has room for.
 
     A step computes at most ``batch`` tokens, and beside running generations at most ``chunk`` of
-    prompts. ``in_parts`` says whether a running sequence can be shared by copying a part of it. At
-    most ``draft`` tokens are drafted ahead of each generation, while no prompt is being read.
+    prompts. ``in_parts`` says whether a running sequence can be shared by copying a part of it.
+    ``drafting`` says how many tokens are drafted ahead, while no prompt is being read.
     """
 
     def __init__(
@@ -55,13 +56,13 @@ class Scheduler:
         chunk: int | None = None,
         prefix_cache: PrefixCache | None = None,
         in_parts: bool = True,
-        draft: int = 0,
+        drafting: Drafting | None = None,
     ) -> None:
         if batch < slots:
             raise ValueError(f"a batch of {batch} has no room for each of {slots} slots")
         self._memory = SequenceMemory(cells, slots)
         self.cells = self._memory.cells
-        self.draft = draft
+        self.drafting = drafting
         self._slots = slots
         self._batch = batch
         self._chunk = batch if chunk is None else chunk
@@ -129,8 +130,8 @@ class Scheduler:
         if reading:
             room = self._batch - sum(part.stop - part.start for part in plan.parts)
             plan.parts.extend(chunks(reading, min(room, self._chunk) if plan.parts else room))
-        elif self.draft:
-            self._draft(plan.parts)
+        elif self.drafting is not None:
+            self._draft(plan.parts, self.drafting)
         return plan
 
     def account(self, plan: Plan) -> None:
@@ -140,6 +141,12 @@ class Scheduler:
             self.cells.extend(sequence.holding, part.stop - sequence.computed)
             sequence.computed = part.stop
         self._memory.resting.pass_by(sum([part.stop - part.start for part in plan.parts]))
+
+    def note_cost(self, plan: Plan, spent_s: float) -> None:
+        """Note how long a plan took to compute, if it is one that may have drafts in it."""
+        # Tokens of prompts and forced ones cost less, as nothing is chosen after most of them.
+        if self.drafting is not None and all(part.stop - part.start == 1 for part in plan.parts):
+            self.drafting.costs.note(sum(1 + len(part.draft) for part in plan.parts), spent_s)
 
     def accept(self, part: Part, count: int) -> None:
         """Count the first ``count`` of a part's draft tokens as computed: they were right."""
@@ -196,19 +203,20 @@ class Scheduler:
             room -= count - 1
             yield Part(one, one.computed, one.computed + count)
 
-    def _draft(self, parts: list[Part]) -> None:
-        """Fill what is left of the batch and of the cells with draft tokens, the same for all."""
+    def _draft(self, parts: list[Part], drafting: Drafting) -> None:
+        """Draft what is likely to follow, within what is left of the batch and of the cells."""
+        ready = [part for part in parts if part.completes]
+        chances = [_chances(part.sequence, drafting.most) for part in ready]
+        if not any(chances):
+            return
         taken = sum(part.stop - part.start for part in parts)
         # Within the free cells: nobody is preempted for tokens that may turn out wrong.
-        room = (min(self._batch, self.cells.free) - taken) // max(1, len(parts))
-        for part in parts:
-            one = part.sequence
-            if not part.completes:
-                continue
-            # One less than the limit leaves: a token is chosen after the last draft token too.
-            most = min(self.draft, room, one.limit - len(one.tokens) - 1)
-            if one.lookup is not None and most > 0:
-                part.draft = one.lookup.draft_tokens(one.tokens, most)
+        room = min(self._batch, self.cells.free) - taken
+        counts = drafting.counts(taken, chances, room)
+        for part, count in zip(ready, counts, strict=True):
+            lookup = part.sequence.lookup
+            if count and lookup is not None:
+                part.draft = lookup.draft_tokens(part.sequence.tokens, count)
 
     def _admit(self) -> None:
         for sequence in tuple(self._waiting):
@@ -258,3 +266,12 @@ class Scheduler:
     def _release(self, sequence: Sequence) -> None:
         self._memory.release(sequence)
         self._blocked = None  # there are free cells now, so it is tried again
+
+
+def _chances(sequence: Sequence, most: int) -> list[float]:
+    """Return how likely each of the tokens is that can be drafted for a sequence."""
+    if sequence.lookup is None:
+        return []
+    sequence.lookup.read(sequence.tokens)
+    # One less than the limit leaves: a token is chosen after the last draft token too.
+    return sequence.lookup.chances(min(most, sequence.limit - len(sequence.tokens) - 1))

@@ -93,7 +93,7 @@ def test_drafts_change_no_generation_and_save_steps(
     tmp_path: Path, start: Start, computed: list[int]
 ) -> None:
     path = write_scripted(tmp_path / "m.gguf", circle(b"abcdef"))
-    plain = start(path).read(ask("abcdefabcdef", max_tokens=60))
+    plain = start(path, draft_tokens=0).read(ask("abcdefabcdef", max_tokens=60))
     steps = len(computed)
     computed.clear()
     drafting = start(path, draft_tokens=8)
@@ -105,7 +105,9 @@ def test_drafts_change_no_generation_and_save_steps(
 
 
 def test_wrong_drafts_leave_nothing_behind(random: Path, start: Start) -> None:
-    plain, drafting = start(random, context=512), start(random, context=512, draft_tokens=4)
+    plain, drafting = (start(random, context=512, draft_tokens=most) for most in (0, 4))
+    for tokens in range(1, 40):  # anything pays where more tokens take less time
+        drafting.engine._scheduler.drafting.costs.note(tokens, 1.0 / tokens)
     prompts = [prompt + prompt for prompt in PROMPTS]
     alone = [plain.read(ask(prompt, max_tokens=40)).text for prompt in prompts]
     assert [one.text for one in drafting.run(*[ask(p, max_tokens=40) for p in prompts])] == alone

@@ -8,7 +8,7 @@ import itertools
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from modeld_llama_cpp.engine.drafting import PromptLookup
+from modeld_llama_cpp.engine.drafting import Drafting, PromptLookup
 from modeld_llama_cpp.engine.prefix_cache import PrefixCache, SavedSequence
 from modeld_llama_cpp.engine.scheduler import Scheduler
 from modeld_llama_cpp.engine.sequence import (
@@ -102,10 +102,13 @@ class Interleavings(RuleBasedStateMachine):
         draft: int,
     ) -> None:
         self.slots, self.batch = slots, slots + extra
-        self.draft = draft if in_parts else 0
+        drafting = Drafting(draft, 2 * draft) if in_parts and draft else None
+        if drafting is not None:  # any draft pays where more tokens take less time
+            for tokens in range(1, 60):
+                drafting.costs.note(tokens, 1.0 / tokens)
         self.prefix_cache = PrefixCache(limit, in_parts=in_parts)
         self.scheduler = Scheduler(
-            cells=cells, slots=slots, batch=self.batch, draft=self.draft,
+            cells=cells, slots=slots, batch=self.batch, drafting=drafting,
             prefix_cache=self.prefix_cache, in_parts=in_parts,
         )  # fmt: skip
         self.memory = Memory(self.prefix_cache)
@@ -137,7 +140,7 @@ class Interleavings(RuleBasedStateMachine):
         tokens = [0] * common + [kind] * (length - common)
         limit = min(length + generation, self.scheduler.cells.size)
         one = Sequence(self.count, tokens, limit, salt, headroom=headroom)
-        one.lookup = PromptLookup() if self.draft else None
+        one.lookup = PromptLookup() if self.scheduler.drafting else None
         self.live[self.count] = one
         self.count += 1
         self.scheduler.add(one)
