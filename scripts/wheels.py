@@ -14,6 +14,7 @@ from commands import run
 DIST = ROOT / "dist"
 VENV = ".venv-wheel"
 _CHECKOUT = "tests-of-the-checkout.pth"
+_GUARD = "only_installed_packages"
 
 
 def build(python: Path) -> list[Path]:
@@ -49,5 +50,18 @@ def environment_of(built: list[Path]) -> Path:
     run(command, log=venv / "wheels.log", what="installing the wheels")
     packages.check(python, venv / "wheels.log")
     (site,) = venv.glob("lib/python3.*/site-packages")
-    (site / _CHECKOUT).write_text(f"{ROOT}\n")
+    guard(site)
     return python
+
+
+def guard(site: Path) -> None:
+    """Put the checkout on the path of ``site``, and have its packages refused there.
+
+    Each Python of the environment looks: a test's servers and workers too, however they end.
+    """
+    template = Path(__file__).with_name("package_guard.py").read_text()
+    names = [pyproject(project)["project"]["name"].replace("-", "_") for project in projects()]
+    (site / f"{_GUARD}.py").write_text(
+        f"{template}\n\nsys.meta_path.insert(0, OnlyInstalled({str(ROOT)!r}, {names!r}))\n"
+    )
+    (site / _CHECKOUT).write_text(f"{ROOT}\nimport {_GUARD}\n")

@@ -39,7 +39,7 @@ def wheel_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         (place / "modeld" / "__init__.py").write_text("def work():\n    return 1\n")
     (checkout / "pyproject.toml").write_text(PROJECT)
     (checkout / "tests").mkdir()
-    for script in (found, __import__("checkout")):
+    for script in (found, __import__("checkout"), __import__("wheels")):
         monkeypatch.setattr(script, "ROOT", checkout)
     monkeypatch.setattr(found, "_SETTINGS", checkout / "pyproject.toml")
     # The measurement of this test itself must not reach its processes.
@@ -147,3 +147,28 @@ def test_what_a_killed_process_has_half_written_does_not_count_and_hinders_nothi
     told = capfd.readouterr().out
     assert "coverage.killed was cut short and does not count" in told
     assert re.search(r"^TOTAL .* 100%$", told, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("path", "imported"),
+    [("venv/site-packages:checkout", "venv/site-packages"), ("checkout:venv/site-packages", None)],
+)
+def test_no_python_of_the_wheels_environment_imports_the_checkouts_package(
+    wheel_tests, tmp_path, path, imported
+):
+    installed = tmp_path / "guard"
+    installed.mkdir()
+    wheels = __import__("wheels")
+    wheels.guard(installed)
+    code = (
+        f"import site, sys; site.addsitedir({str(installed)!r})\n"
+        f"sys.path[:0] = [{str(tmp_path)!r} + '/' + each for each in {path!r}.split(':')]\n"
+        "import modeld; print(modeld.__file__)"
+    )
+    command = [sys.executable, "-I", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if imported is None:
+        assert "modeld is the checkout's" in done.stderr
+        assert "this environment tests the wheels" in done.stderr
+    else:
+        assert done.stdout.strip() == str(tmp_path / imported / "modeld" / "__init__.py")
