@@ -18,6 +18,8 @@ from modeld.cli.serve import base_urls, example, trusted_hosts
 from modeld.settings import Settings
 from tests.support.cli.terminal import DEADLINE_S, MODELD, Terminal, modeld
 
+pytestmark = pytest.mark.usefixtures("measured_processes")
+
 
 @contextmanager
 def serving(*args: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:

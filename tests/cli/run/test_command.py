@@ -15,7 +15,7 @@ from tests.support.gguf.gguf_corpus import write_model
 CTRL_C = "\x03"
 CTRL_D = "\x04"
 
-pytestmark = pytest.mark.usefixtures("rig")
+pytestmark = [pytest.mark.usefixtures("rig"), pytest.mark.usefixtures("measured_processes")]
 
 
 def run(models: Path, *args: str, stdin: str | bytes = "") -> tuple[int, str, str]:

@@ -15,9 +15,9 @@ import aiohttp
 from yarl import URL
 
 from modeld.errors import ModeldError
-from modeld_pull.addresses import IsPublic, Resolver, is_public
 from modeld_pull.errors import PullFailedError, PullUnusableError
-from modeld_pull.refusals import RANGE, refusal_of
+from modeld_pull.http.addresses import IsPublic, Resolver, is_public
+from modeld_pull.http.refusals import RANGE, refusal_of
 
 CONNECT_S: Final = 15.0
 MOST_REDIRECTS: Final = 8

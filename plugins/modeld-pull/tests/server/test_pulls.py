@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from modeld_pull.errors import PullCancelledError
 from modeld_pull.progress import Show
-from modeld_pull.pulls import Pulls
 from modeld_pull.reference import HubReference, Reference
+from modeld_pull.server.pulls import Pulls
 from modeld_pull.settings import PullSettings
 
 from modeld import Settings
@@ -37,7 +37,7 @@ def test_who_asks_for_a_pull_that_is_being_cancelled_gets_another(monkeypatch) -
             assert second is third is not first
             assert second.state == "running"
 
-    monkeypatch.setattr("modeld_pull.pulls._bring", never)
+    monkeypatch.setattr("modeld_pull.server.pulls._bring", never)
     asyncio.run(main())
 
 
@@ -58,6 +58,6 @@ def test_a_cancelled_pull_that_does_not_end_is_said_with_when_to_ask_again(monke
             assert refused.value.retry_after_s
             released.set()
 
-    monkeypatch.setattr("modeld_pull.pulls._bring", held_up)
-    monkeypatch.setattr("modeld_pull.pulls.ENDING_S", 0)
+    monkeypatch.setattr("modeld_pull.server.pulls._bring", held_up)
+    monkeypatch.setattr("modeld_pull.server.pulls.ENDING_S", 0)
     asyncio.run(main())

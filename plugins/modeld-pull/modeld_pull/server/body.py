@@ -20,7 +20,7 @@ from modeld.errors import (
 from modeld.expectation import json_fault, twice_in_json
 from modeld.validation import explain
 from modeld.values import Value
-from modeld_pull.job import Job
+from modeld_pull.server.job import Job
 
 LONGEST_BODY: Final = 16 << 10
 

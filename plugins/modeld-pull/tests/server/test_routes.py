@@ -259,7 +259,7 @@ def test_the_end_of_the_service_cancels_all_pulls(tmp_path: Path) -> None:
 
 
 def test_only_the_last_that_have_ended_are_listed(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("modeld_pull.pulls.MOST_ENDED", 2)
+    monkeypatch.setattr("modeld_pull.server.pulls.MOST_ENDED", 2)
 
     async def main() -> None:
         async with client(tmp_path) as it:

@@ -15,9 +15,9 @@ from typing import Final
 from modeld import ModelService, Settings
 from modeld.errors import DrainingError, InternalError, ModeldError
 from modeld_pull.errors import PullCancelledError, PullNotFoundError, PullsFullError
-from modeld_pull.job import Bring, Job
 from modeld_pull.progress import Show
 from modeld_pull.reference import Reference
+from modeld_pull.server.job import Bring, Job
 from modeld_pull.settings import PullSettings
 
 MOST_ENDED: Final = 20

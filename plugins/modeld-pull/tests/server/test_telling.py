@@ -7,10 +7,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from modeld_pull.job import Job
 from modeld_pull.progress import Progress
 from modeld_pull.reference import HubReference
-from modeld_pull.telling import Following
+from modeld_pull.server.job import Job
+from modeld_pull.server.telling import Following
 
 from modeld.errors import ClientTooSlowError
 

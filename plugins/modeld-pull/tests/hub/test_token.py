@@ -6,8 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from modeld_pull.hub import HUGGING_FACE, endpoint_of
-from modeld_pull.hub_token import token_of
+from modeld_pull.hub.repository import HUGGING_FACE, endpoint_of
+from modeld_pull.hub.token import token_of
 
 from modeld.errors import ConfigurationError
 

@@ -15,7 +15,7 @@ import msgspec
 from modeld.values import Value
 from modeld_pull.digest import Digest, Hasher
 from modeld_pull.errors import PullConflictError
-from modeld_pull.folder import Folder
+from modeld_pull.files.folder import Folder
 
 PART: Final = ".part"
 STATE: Final = ".part.json"

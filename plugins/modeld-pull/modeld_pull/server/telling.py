@@ -13,8 +13,8 @@ from starlette.types import Receive, Scope, Send
 
 from modeld.errors import ClientTooSlowError
 from modeld.json_text import json_line
-from modeld_pull.body import document_of, failure_of
-from modeld_pull.job import Job
+from modeld_pull.server.body import document_of, failure_of
+from modeld_pull.server.job import Job
 
 NDJSON: Final = "application/x-ndjson"
 JSON: Final = "application/json"

@@ -13,14 +13,14 @@ from typing import Final, NoReturn
 from aiohttp import ClientResponse
 
 from modeld.values import Value
-from modeld_pull.client import Opened, PullClient
 from modeld_pull.digest import Digest
 from modeld_pull.errors import PullConflictError, PullFailedError, PullUnusableError
-from modeld_pull.folder import Folder
-from modeld_pull.part import MAGIC, Part, opened_part
+from modeld_pull.files.folder import Folder
+from modeld_pull.files.part import MAGIC, Part, opened_part
+from modeld_pull.http.client import Opened, PullClient
+from modeld_pull.http.refusals import RANGE
+from modeld_pull.http.tries import Tries
 from modeld_pull.progress import Meter
-from modeld_pull.refusals import RANGE
-from modeld_pull.tries import Tries
 
 CHECK_SPACE_BYTES: Final = 64 << 20
 """After how many bytes the space on the disk is looked at again: others fill it too."""

@@ -6,8 +6,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from modeld_pull.addresses import Resolver, is_public
 from modeld_pull.errors import PullUnusableError
+from modeld_pull.http.addresses import Resolver, is_public
 
 PUBLIC = ("8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1")
 PRIVATE = (

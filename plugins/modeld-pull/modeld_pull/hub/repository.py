@@ -13,10 +13,10 @@ from yarl import URL
 
 from modeld.errors import ConfigurationError
 from modeld.values import Value
-from modeld_pull.choice import RemoteFile
-from modeld_pull.client import Opened, PullClient
 from modeld_pull.digest import Digest
 from modeld_pull.errors import PullUnusableError
+from modeld_pull.http.client import Opened, PullClient
+from modeld_pull.hub.choice import RemoteFile
 from modeld_pull.reference import HubReference, fault_of_url
 
 HUGGING_FACE: Final = "https://huggingface.co"

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import pytest
-from modeld_pull.choice import RemoteFile, chosen
 from modeld_pull.digest import Digest
 from modeld_pull.errors import PullNotFoundError, PullUnusableError
+from modeld_pull.hub.choice import RemoteFile, chosen
 
 from modeld.errors import InvalidRequestError
 

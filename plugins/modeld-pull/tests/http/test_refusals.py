@@ -12,8 +12,8 @@ from modeld_pull.errors import (
     PullNotFoundError,
     PullUnusableError,
 )
-from modeld_pull.refusals import refusal_of, retry_after_s
-from modeld_pull.tries import LONGEST_ASKED_S, LONGEST_WAIT_S, Tries
+from modeld_pull.http.refusals import refusal_of, retry_after_s
+from modeld_pull.http.tries import LONGEST_ASKED_S, LONGEST_WAIT_S, Tries
 
 
 @pytest.mark.parametrize(
