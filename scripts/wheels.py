@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import inspect
 import shutil
 from pathlib import Path
 
 import environment
+import package_guard
 import packages
 from checkout import ROOT, alone, fail, projects, pyproject, say, shown
 from commands import run
@@ -59,9 +61,9 @@ def guard(site: Path) -> None:
 
     Each Python of the environment looks: a test's servers and workers too, however they end.
     """
-    template = Path(__file__).with_name("package_guard.py").read_text()
+    source, guarding = inspect.getsource(package_guard), package_guard.OnlyInstalled.__name__
     names = [pyproject(project)["project"]["name"].replace("-", "_") for project in projects()]
     (site / f"{_GUARD}.py").write_text(
-        f"{template}\n\nsys.meta_path.insert(0, OnlyInstalled({str(ROOT)!r}, {names!r}))\n"
+        f"{source}\n\nsys.meta_path.insert(0, {guarding}({str(ROOT)!r}, {names!r}))\n"
     )
     (site / _CHECKOUT).write_text(f"{ROOT}\nimport {_GUARD}\n")

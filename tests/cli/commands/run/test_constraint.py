@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 import pytest
 
+from modeld.cli.commands.run.constraint import constrained
 from modeld.cli.main import ExitCode, main
-from modeld.cli.run.constraint import constrained
 from modeld.requests import GenerateRequest
 
 REQUEST = GenerateRequest(model="m")

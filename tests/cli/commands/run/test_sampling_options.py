@@ -9,9 +9,9 @@ import pytest
 from msgspec import Meta
 
 from modeld import BackendSampling
+from modeld.cli.commands.run import command
+from modeld.cli.commands.run.sampling_options import SamplingOption, sampling, sampling_options
 from modeld.cli.main import ExitCode, main
-from modeld.cli.run import command
-from modeld.cli.run.sampling_options import SamplingOption, sampling, sampling_options
 from modeld.requests import Sampling
 from modeld.sampling import COMMON, parameters_of
 from tests.support.sampling_cases import NUMBERS

@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from modeld.cli.commands.serve import base_urls, example, trusted_hosts
 from modeld.cli.main import ExitCode
-from modeld.cli.serve import base_urls, example, trusted_hosts
 from modeld.settings import Settings
 from tests.support.cli.terminal import DEADLINE_S, MODELD, Terminal, modeld
 

@@ -23,7 +23,7 @@ from modeld.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_FOUND: Final = "modeld.cli.run.sampling_options"
+_FOUND: Final = "modeld.cli.commands.run.sampling_options"
 """Where a context keeps the backends' options, so that they are looked up once."""
 
 

@@ -11,7 +11,7 @@ import pytest
 from modeld.cli.main import ExitCode
 from tests.support.cli.terminal import Terminal, modeld
 
-SMOLLM2 = Path(__file__).parents[3] / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+SMOLLM2 = Path(__file__).parents[4] / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 pytestmark = pytest.mark.model
 

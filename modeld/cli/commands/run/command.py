@@ -16,11 +16,11 @@ from msgspec.structs import replace
 
 from modeld import hookimpl
 from modeld.cli import logs
+from modeld.cli.commands.run.constraint import constrained, constraint_options
+from modeld.cli.commands.run.conversation import Conversation
+from modeld.cli.commands.run.sampling_options import SamplingCommand, sampling, sampling_options
+from modeld.cli.commands.run.session import Session
 from modeld.cli.params import resolved, settings_options
-from modeld.cli.run.constraint import constrained, constraint_options
-from modeld.cli.run.conversation import Conversation
-from modeld.cli.run.sampling_options import SamplingCommand, sampling, sampling_options
-from modeld.cli.run.session import Session
 from modeld.events import Event, ModelLoading, ModelLoadProgress
 from modeld.interfaces import Observer
 from modeld.lifetime import assembled

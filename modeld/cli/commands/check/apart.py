@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from modeld.cli.check.subjects import subjects_of
+from modeld.cli.commands.check.subjects import subjects_of
 from modeld.settings import Settings
 from modeld.testing.contract import Outcome, run
 

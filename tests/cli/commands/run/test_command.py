@@ -7,8 +7,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from modeld.cli.commands.run.command import _where
 from modeld.cli.main import ExitCode
-from modeld.cli.run.command import _where
 from tests.support.cli.terminal import DEADLINE_S, Terminal, modeld
 from tests.support.gguf.gguf_corpus import write_model
 

@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import pytest
 
-from modeld.cli.run.session import Session
+from modeld.cli.commands.run.session import Session
 from modeld.errors import ConfigurationError
 from tests.support.http.fake_service import FakeService
 

@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 import click
 from msgspec.structs import replace
 
-from modeld.cli.run.session import Session
+from modeld.cli.commands.run.session import Session
 from modeld.errors import ModeldError
 from modeld.messages import Message
 from modeld.requests import GenerateRequest

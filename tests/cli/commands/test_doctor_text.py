@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from modeld.cli.doctor import as_text
+from modeld.cli.commands.doctor import as_text
 from modeld.doctor.report import Group, counts, error, ok, warning
 
 GROUPS = [

@@ -22,8 +22,8 @@ from modeld.settings.folders import joined
 from modeld.terminal import progress, rows_as_text
 
 if TYPE_CHECKING:
-    from modeld.cli.check.apart import Order
-    from modeld.cli.check.subjects import Subject
+    from modeld.cli.commands.check.apart import Order
+    from modeld.cli.commands.check.subjects import Subject
     from modeld.testing.contract import Outcome
 
 _SETTINGS = ("models", "follow_links", "plugin_timeout_s", "log_level", "log_format")
@@ -75,8 +75,8 @@ def command(
         settings = replace(settings, models_dir=joined([folder]))
     logs.configure(settings, sys.stderr)
     # The kit imports the web stack, as the server does; help and completion need none.
-    from modeld.cli.check.apart import Order  # noqa: PLC0415
-    from modeld.cli.check.subjects import subjects_of  # noqa: PLC0415
+    from modeld.cli.commands.check.apart import Order  # noqa: PLC0415
+    from modeld.cli.commands.check.subjects import subjects_of  # noqa: PLC0415
 
     order = Order(plugin=plugin, settings=settings, model=model, prompt=prompt)
     found = subjects_of(plugin, settings, model, prompt)
@@ -86,7 +86,7 @@ def command(
 
 
 def _checked(subjects: Sequence[Subject], order: Order) -> Iterator[Checked]:
-    from modeld.cli.check.apart import run_apart  # noqa: PLC0415
+    from modeld.cli.commands.check.apart import run_apart  # noqa: PLC0415
     from modeld.testing.contract import run  # noqa: PLC0415
 
     for subject in subjects:
@@ -101,7 +101,7 @@ def _checked(subjects: Sequence[Subject], order: Order) -> Iterator[Checked]:
 
 def _broken(plugin: str, settings: Settings) -> Iterator[Checked]:
     """Yield what is wrong with the plugin as a whole."""
-    from modeld.cli.check.subjects import status_of  # noqa: PLC0415
+    from modeld.cli.commands.check.subjects import status_of  # noqa: PLC0415
     from modeld.testing.contract import Outcome  # noqa: PLC0415
 
     status = status_of(plugin, settings)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-only
 from __future__ import annotations
 
-from modeld.cli.run.conversation import Conversation
-from modeld.cli.run.session import Session
+from modeld.cli.commands.run.conversation import Conversation
+from modeld.cli.commands.run.session import Session
 from modeld.requests import GenerateRequest
 from modeld.responses import Done, FinishReason, ReasoningToken, Token, ToolCallDelta, Usage
 from tests.support.http.fake_service import FakeService
