@@ -9,8 +9,8 @@ from modeld.dialects import Dialect, DialectRoute, WholeResponse
 from modeld.errors import ModeldError
 from modeld.httpapi.exchange.problems import ErrorBody, native_error
 from modeld.httpapi.exchange.reading.accept import Formatters
-from modeld.httpapi.routes.infer import infer_route
-from modeld.httpapi.routes.unary import unary_routes
+from modeld.httpapi.routes.inference.infer import infer_route
+from modeld.httpapi.routes.inference.unary import unary_routes
 from modeld.sampling import SamplingParameter
 
 

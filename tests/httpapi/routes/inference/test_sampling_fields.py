@@ -14,7 +14,7 @@ from modeld import BackendSampling
 from modeld.dialects.sampling_fields import SamplingFields, with_parameters
 from modeld.errors import InvalidRequestError
 from modeld.httpapi.exchange.reading.json_body import parse
-from modeld.httpapi.routes.infer_body import InferBody
+from modeld.httpapi.routes.inference.infer_body import InferBody
 from modeld.requests import Sampling
 from modeld.sampling import parameters_of
 from tests.support.http.fake_service import FakeService, infer

@@ -11,7 +11,7 @@ from typing import Final, assert_never
 
 from modeld.messages import AudioPart, Message, Part, TextPart, ToolCall
 from modeld_openai.chat.messages import AUDIO_TYPES, bytes_of, image_of
-from modeld_openai.responses.input_items import (
+from modeld_openai.responses.reading.input_items import (
     InputCall,
     InputImage,
     InputMessage,

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from modeld.errors import ModelNotFoundError
-from modeld.httpapi.routes.infer import DoneLine, StreamLine, TokenLine
+from modeld.httpapi.routes.inference.infer import DoneLine, StreamLine, TokenLine
 from modeld.responses import LikelyToken, Token, TokenLogprobs
 from modeld.settings import Settings
 from tests.support.http.fake_service import DONE, FakeService, ask, infer, make_app

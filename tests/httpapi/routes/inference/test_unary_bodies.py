@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from modeld.errors import InvalidRequestError
 from modeld.httpapi.exchange.reading.json_body import parse
-from modeld.httpapi.routes.unary_bodies import (
+from modeld.httpapi.routes.inference.unary_bodies import (
     ApplyTemplateBody,
     DetokenizeBody,
     EmbedBody,

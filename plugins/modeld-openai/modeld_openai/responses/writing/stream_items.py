@@ -13,7 +13,7 @@ from modeld.messages import ToolCall
 from modeld.responses import ReasoningToken, Token, TokenLogprobs
 from modeld_openai.events import json_long_text
 from modeld_openai.logprobs import chat_logprobs
-from modeld_openai.responses.output_items import (
+from modeld_openai.responses.writing.output_items import (
     Document,
     ItemKind,
     Status,

@@ -15,7 +15,7 @@ from modeld.errors import NotAcceptableError, PromptRequiredError, TemplateError
 from modeld.httpapi.exchange.formatted import encoder_of
 from modeld.httpapi.exchange.problems import ErrorBody
 from modeld.httpapi.exchange.reading.accept import STREAMING_DEFAULT, WHOLE_DEFAULT, Formatters
-from modeld.httpapi.routes.infer_body import InferBody
+from modeld.httpapi.routes.inference.infer_body import InferBody
 from modeld.requests import GenerateRequest
 from modeld.responses import FinishReason
 from modeld.sampling import SamplingParameter

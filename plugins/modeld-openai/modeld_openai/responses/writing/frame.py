@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 from modeld.dialects import Call
 from modeld.messages import Message
 from modeld.responses import Done, FinishReason
-from modeld_openai.responses.body import ResponsesBody
-from modeld_openai.responses.output_items import Document
+from modeld_openai.responses.reading.body import ResponsesBody
+from modeld_openai.responses.writing.output_items import Document
 
 Keep: TypeAlias = Callable[[bytes, Message], None]
 """Keeps a response: as JSON, and as the turn of a chat that it is."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from modeld.errors import InvalidRequestError, PromptRequiredError
 from modeld.httpapi.exchange.reading.json_body import parse
-from modeld.httpapi.routes.infer_body import InferBody
+from modeld.httpapi.routes.inference.infer_body import InferBody
 from modeld.messages import Message
 from modeld.requests import GenerateRequest, Sampling
 

@@ -13,9 +13,9 @@ from modeld.messages import Message, Reasoning
 from modeld.requests import GenerateRequest
 from modeld_openai.chat.body import Effort, Metadata, TokenCount, reasoning_of
 from modeld_openai.fields import MAX_LOGPROBS, MAX_TOKENS, Label, TextBody
-from modeld_openai.responses.conversation import messages_of
-from modeld_openai.responses.input_items import ItemId, ResponseInput
-from modeld_openai.responses.tools import (
+from modeld_openai.responses.reading.conversation import messages_of
+from modeld_openai.responses.reading.input_items import ItemId, ResponseInput
+from modeld_openai.responses.reading.tools import (
     Choice,
     FunctionTools,
     TextConfig,

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from modeld.dialects import Call, UnaryRoute, WholeResponse, listing
 from modeld.dialects.documents import WORK_ERRORS, Content, ResponseDoc
 from modeld.errors import TemplateError
-from modeld.httpapi.routes.unary_bodies import (
+from modeld.httpapi.routes.inference.unary_bodies import (
     ApplyTemplateBody,
     DetokenizeBody,
     EmbedBody,
@@ -19,7 +19,7 @@ from modeld.httpapi.routes.unary_bodies import (
     TokenizeBody,
     UnaryBody,
 )
-from modeld.httpapi.routes.unary_response import (
+from modeld.httpapi.routes.inference.unary_response import (
     ApplyTemplateResponseBody,
     DetokenizeResponseBody,
     EmbedResponseBody,

@@ -15,15 +15,15 @@ from modeld.responses import Done, Piece, TokenLogprobs, ToolCallDelta
 from modeld_openai.errors import blamed
 from modeld_openai.events import EVENTS, json_text, named_event
 from modeld_openai.logprobs import ContentLogprobs
-from modeld_openai.responses.frame import Frame, Keep
 from modeld_openai.responses.names import named
-from modeld_openai.responses.output_items import (
+from modeld_openai.responses.writing.frame import Frame, Keep
+from modeld_openai.responses.writing.output_items import (
     Document,
     call_id,
     items_of,
     last_status,
 )
-from modeld_openai.responses.stream_items import (
+from modeld_openai.responses.writing.stream_items import (
     Event,
     StreamCall,
     StreamMessage,
