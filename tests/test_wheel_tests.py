@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import os
 import re
 import subprocess
@@ -32,14 +33,15 @@ modeld = ["modeld", "*/site-packages/modeld"]
 def wheel_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Return the script, on a checkout with one package that is installed as a wheel too."""
     monkeypatch.syspath_prepend(str(SCRIPTS))
-    found = __import__("wheel_tests")
+    wheels = importlib.import_module("bootstrapping.wheels")
+    found = importlib.import_module("bootstrapping.wheel_tests")
     checkout = tmp_path / "checkout"
     for place in (checkout, tmp_path / "venv" / "site-packages"):
         (place / "modeld").mkdir(parents=True)
         (place / "modeld" / "__init__.py").write_text("def work():\n    return 1\n")
     (checkout / "pyproject.toml").write_text(PROJECT)
     (checkout / "tests").mkdir()
-    for script in (found, __import__("checkout"), __import__("wheels")):
+    for script in (found, importlib.import_module("checkout"), wheels):
         monkeypatch.setattr(script, "ROOT", checkout)
     monkeypatch.setattr(found, "_SETTINGS", checkout / "pyproject.toml")
     # The measurement of this test itself must not reach its processes.
@@ -158,8 +160,7 @@ def test_no_python_of_the_wheels_environment_imports_the_checkouts_package(
 ):
     installed = tmp_path / "guard"
     installed.mkdir()
-    wheels = __import__("wheels")
-    wheels.guard(installed)
+    importlib.import_module("bootstrapping.wheels").guard(installed)
     code = (
         f"import site, sys; site.addsitedir({str(installed)!r})\n"
         f"sys.path[:0] = [{str(tmp_path)!r} + '/' + each for each in {path!r}.split(':')]\n"

@@ -8,9 +8,10 @@ import tarfile
 import tempfile
 from pathlib import Path, PurePosixPath
 
-import llama_wheel
 from checkout import CACHE, alone, fail, say, shown
-from weights import MODELS
+
+from bootstrapping import llama_wheel
+from bootstrapping.weights import MODELS
 
 TEMPLATES = MODELS / "templates"
 

@@ -8,8 +8,9 @@ import shutil
 import zipfile
 from pathlib import Path
 
-import llama_wheel
 from checkout import CACHE, alone, say, shown
+
+from bootstrapping import llama_wheel
 
 
 def bring(python: Path) -> Path:

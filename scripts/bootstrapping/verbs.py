@@ -6,16 +6,19 @@ from __future__ import annotations
 import argparse
 import os
 
-import chat_templates
-import clients
-import environment
-import lock
-import matrix
-import peer
-import weights
-import wheel_tests
-import wheels
 from checkout import ROOT, say
+
+from bootstrapping import (
+    chat_templates,
+    clients,
+    environment,
+    lock,
+    matrix,
+    peer,
+    weights,
+    wheel_tests,
+    wheels,
+)
 
 
 def main() -> None:

@@ -11,12 +11,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import clients
-import interpreters
-import llama_wheel
-import packages
 from checkout import REQUIREMENTS, ROOT, fail, projects, pyproject, say, serving
-from commands import run
+
+from bootstrapping import clients, interpreters, llama_wheel, packages
+from bootstrapping.commands import run
 
 _UV = "uv==0.13.9"
 _BUILD_TOOLS = (

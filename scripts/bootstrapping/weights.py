@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from checkout import CACHE, REQUIREMENTS, ROOT, alone, fail, say, shown
-from commands import run
+
+from bootstrapping.commands import run
 
 MODELS = ROOT / "models"
 

@@ -7,11 +7,10 @@ import inspect
 import shutil
 from pathlib import Path
 
-import environment
-import package_guard
-import packages
 from checkout import ROOT, alone, fail, projects, pyproject, say, shown
-from commands import run
+
+from bootstrapping import environment, package_guard, packages
+from bootstrapping.commands import run
 
 DIST = ROOT / "dist"
 VENV = ".venv-wheel"

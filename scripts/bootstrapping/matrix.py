@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import environment
-import interpreters
 from checkout import ROOT, fail, say
+
+from bootstrapping import environment, interpreters
 
 FEWEST = 2
 """How many Pythons make a matrix, where the person has named none."""

@@ -11,9 +11,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import packages
 from checkout import CACHE, REQUIREMENTS, ROOT, alone, fail, say, shown
-from commands import run as run_command
+
+from bootstrapping import packages
+from bootstrapping.commands import run as run_command
 
 SDKS = "sdks"
 """The clients of requirements/clients.in, which share an environment."""

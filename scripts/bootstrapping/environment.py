@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-import llama_wheel
-import packages
 from checkout import ROOT, alone, projects, pyproject, say, serving
-from commands import run
+
+from bootstrapping import llama_wheel, packages
+from bootstrapping.commands import run
 
 Extent = Literal["runtime", "dev", "packages"]
 """What is installed: what serving needs, or also what testing and checking need, each with this

@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 
 from checkout import REQUIREMENTS, fail, say, shown
-from commands import run
+
+from bootstrapping.commands import run
 
 PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input")
 
