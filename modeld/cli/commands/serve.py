@@ -59,6 +59,11 @@ def command(*, show_config: bool, **given: Any) -> int:
     logs.configure(settings, sys.stderr)
     for warning in result.warnings:
         log.warning("%s", warning)
+    return _serve(settings, reader(given, result))
+
+
+def _serve(settings: Settings, read: Callable[[], Settings]) -> int:
+    """Serve until the end, and return the exit code; ``read`` returns the settings of a reload."""
     # The web stack takes longer to import than everything else; help and completion need none.
     from modeld.httpapi.app import create_app  # noqa: PLC0415
     from modeld.httpapi.server.server import parse_addr, serve  # noqa: PLC0415
@@ -70,7 +75,6 @@ def command(*, show_config: bool, **given: Any) -> int:
             "no backend is installed, or all are blocked or broken (`modeld plugins` tells), so no"
             " model can be loaded; for GGUF models: pip install modeld[llama]"
         )
-    read = reader(given, result)
     app = create_app(settings, plugins, trusted_hosts=trusted, read=read)
     app.reloading.on_change = lambda changed: logs.set_level(changed.log_level)
     return serve(
