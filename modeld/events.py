@@ -27,13 +27,17 @@ class ModelLoadProgress(Value, frozen=True, kw_only=True, tag=True):
 
 
 class ModelLoaded(Value, frozen=True, kw_only=True, tag=True):
-    """A model is ready; it works on ``slots`` requests at once."""
+    """A model is ready; it works on ``slots`` requests at once.
+
+    ``fit`` is the last step by which it was made to fit; empty where it is loaded as configured.
+    """
 
     model: str
     seconds: float
     held_bytes: int
     estimated_bytes: int
     slots: int = 1
+    fit: str = ""
 
 
 class ModelLoadFailed(Value, frozen=True, kw_only=True, tag=True):

@@ -40,7 +40,7 @@ class Usage(Value, frozen=True, kw_only=True):
 
     ``cached_tokens`` of the prompt's tokens were found in the engine's cache and not computed;
     ``reasoning_tokens`` of the completion's tokens were spent on thinking. The service fills in
-    ``load_s``, whatever an engine says.
+    ``load_s``, whatever an engine says, and ``fit``: by which step the model was made to fit.
     """
 
     prompt_tokens: int = 0
@@ -48,6 +48,7 @@ class Usage(Value, frozen=True, kw_only=True):
     cached_tokens: int = 0
     reasoning_tokens: int = 0
     load_s: float = 0.0
+    fit: str = ""
 
     @property
     def total_tokens(self) -> int:

@@ -96,12 +96,19 @@ class ModelRequest(Strict):
         " the last request said, at first max_idle_s of the settings",
     )
 
+    fit: bool = Field(
+        default=True,
+        description="whether a model that can never fit as configured may be served with less, as"
+        " far as the settings allow it; with false the request is refused instead",
+    )
+
     def common_members(self, request_id: str) -> dict[str, Any]:
         """Return the members of a request for the service that these fields are."""
         return {
             "model": self.model or "",
             "timeout_s": self.timeout_s,
             "keep_alive_s": self.keep_alive_s,
+            "fit": self.fit,
             "request_id": request_id,
         }
 

@@ -238,6 +238,7 @@ class LocalService(ModelService):
                 max_wait_s=self._settings.max_wait_s,
                 in_forecast=not isinstance(request, UNCOMPUTED),
                 keep_alive_s=request.keep_alive_s,
+                takes_fitted=request.fit,
             ) as lease:
                 started = meter.started(
                     entry.spec.id, entry.tally, load_s=lease.load_s, placement=lease.placement

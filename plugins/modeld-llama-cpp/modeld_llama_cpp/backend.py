@@ -6,7 +6,7 @@ It imports no runtime; the worker does that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
@@ -21,11 +21,12 @@ from modeld import (
     hookimpl,
 )
 from modeld.capabilities import Capability
+from modeld.values import FitStep
 from modeld_llama_cpp import capabilities
 from modeld_llama_cpp.doctor import findings
 from modeld_llama_cpp.options import LlamaOptions
 from modeld_llama_cpp.sampling.llama_sampling import LlamaSampling
-from modeld_llama_cpp.sizing import context_size, estimate, families, gpu_libraries
+from modeld_llama_cpp.sizing import context_size, estimate, families, fit_steps, gpu_libraries
 from modeld_llama_cpp.sizing.model_shape import ModelShape, shape_of
 
 
@@ -81,6 +82,13 @@ class LlamaCpp(Backend):
             return None
         found = msgspec.convert(measured, MemoryEstimate)
         return _with_engine(found, shape_of(spec), options)
+
+    def fit_steps(
+        self, spec: ModelSpec, options: Options, fixed: Collection[str], most_bytes: int
+    ) -> Iterable[FitStep]:
+        """Return a smaller prefix cache, KV cache and context, and fewer layers on GPUs."""
+        assert isinstance(options, LlamaOptions)
+        return fit_steps.fit_steps(shape_of(spec), options, fixed, most_bytes)
 
     async def diagnose(
         self, spec: ModelSpec | None, options: Options, host: EngineHost
