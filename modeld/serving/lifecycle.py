@@ -161,7 +161,8 @@ class Lifecycle:
                 held_bytes=instance.held_bytes,
                 estimated_bytes=entry.need.estimated_bytes,
                 slots=entry.queue.slots,
-                fit=instance.fitting.step if instance.fitting is not None else "",
+                fit="" if instance.fitting is None else instance.fitting.step,
+                gives_up="" if instance.fitting is None else instance.fitting.gives_up,
             )
         )
 
