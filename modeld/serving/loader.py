@@ -117,7 +117,9 @@ class Loader:
         await _abandon(call, host)
         raise LoadFailedError(f"the load made no progress for {self._timeout_s:g} s")
 
-    async def measure(self, entry: ModelEntry, options: Options) -> int | None:
+    async def measure(
+        self, entry: ModelEntry, options: Options, estimated_bytes: int
+    ) -> int | None:
         """Return the bytes that the backend measures with ``options``; ``None`` if it cannot.
 
         Raises:
@@ -141,7 +143,7 @@ class Loader:
             raise LoadFailedError(str(exc)) from exc
         finally:
             await _abandon(call, host)
-        measured_mb, estimated_mb = measured_bytes >> 20, entry.need.estimated_bytes >> 20
+        measured_mb, estimated_mb = measured_bytes >> 20, estimated_bytes >> 20
         log.info("%s: %d MiB measured, %d estimated", entry.spec.id, measured_mb, estimated_mb)
         return measured_bytes
 

@@ -19,7 +19,7 @@ from modeld.status import Fitting
 from modeld.values import FitStep, ModelSpec, Options, Value
 
 CLEAR_SHARE: Final = 1.25
-"""An estimate that fits so many times over leaves nothing open."""
+"""An estimate that fits so many times over, or is so many times too large, leaves nothing open."""
 
 MOST_STEPS: Final = 64
 """So many steps are taken of one backend; each is a measurement, which may take a second."""

@@ -27,7 +27,7 @@ from modeld_llama_cpp.doctor import findings
 from modeld_llama_cpp.options import LlamaOptions
 from modeld_llama_cpp.sampling.llama_sampling import LlamaSampling
 from modeld_llama_cpp.sizing import context_size, estimate, families, fit_steps, gpu_libraries
-from modeld_llama_cpp.sizing.model_shape import ModelShape, shape_of
+from modeld_llama_cpp.sizing.model_shape import shape_of
 
 
 class LlamaCpp(Backend):
@@ -69,8 +69,7 @@ class LlamaCpp(Backend):
     def estimate(self, spec: ModelSpec, options: Options) -> MemoryEstimate:
         """Return what a formula makes of the header alone, as :mod:`.sizing.estimate` has it."""
         assert isinstance(options, LlamaOptions)
-        shape = shape_of(spec)
-        return _with_engine(estimate.estimate(shape, options), shape, options)
+        return estimate.whole(shape_of(spec), options)
 
     async def measure(
         self, spec: ModelSpec, options: Options, host: EngineHost
@@ -81,7 +80,7 @@ class LlamaCpp(Backend):
         if measured is None:
             return None
         found = msgspec.convert(measured, MemoryEstimate)
-        return _with_engine(found, shape_of(spec), options)
+        return estimate.with_engine(found, shape_of(spec), options)
 
     def fit_steps(
         self, spec: ModelSpec, options: Options, fixed: Collection[str], most_bytes: int
@@ -111,12 +110,3 @@ class LlamaCpp(Backend):
 def modeld_register_backends() -> Iterable[Backend]:
     """Return the llama.cpp backend."""
     return (LlamaCpp(),)
-
-
-def _with_engine(found: MemoryEstimate, shape: ModelShape, options: LlamaOptions) -> MemoryEstimate:
-    """Add what the engine holds beside llama.cpp, of which a dry run tells nothing."""
-    return msgspec.structs.replace(
-        found,
-        kv_bytes=found.kv_bytes + estimate.prefix_cache_bytes(shape, options),
-        compute_bytes=found.compute_bytes + estimate.constraint_bytes(shape, options),
-    )

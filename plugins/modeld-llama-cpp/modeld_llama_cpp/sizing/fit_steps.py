@@ -7,7 +7,8 @@ context takes shorter chats; layers that are not on GPUs are several times slowe
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from bisect import bisect_right
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -15,15 +16,16 @@ from msgspec.structs import replace
 from modeld.values import FitStep
 from modeld_llama_cpp.options import LlamaOptions
 from modeld_llama_cpp.sizing import context_size, estimate, gpu_libraries
+from modeld_llama_cpp.sizing.context_size import CELLS_STEP
 from modeld_llama_cpp.sizing.estimate import VALUES_PER_BLOCK
 from modeld_llama_cpp.sizing.model_shape import ModelShape
 
 SMALLEST_CONTEXT: Final = 1024
 """Fewer tokens are of little use to a chat: better to be told that the model does not fit."""
 
-HOPELESS: Final = 1.1
-"""An estimate that is so many times what there is leaves nothing to measure; see
-:func:`modeld_llama_cpp.sizing.estimate.compute_bytes` for how far estimates are off."""
+_EIGHTHS: Final = (8, 7, 6, 4, 3, 2)
+"""A context that fits as estimated is tried first, and then so many eighths of it: the estimate may
+be a little short; see :func:`modeld_llama_cpp.sizing.estimate.compute_bytes`."""
 
 _SHARES: Final = (3, 2, 1, 0)
 """Quarters of the layers that stay on GPUs, one after the other."""
@@ -86,31 +88,29 @@ def _has_whole_blocks(shape: ModelShape) -> bool:
 def _context_steps(
     shape: ModelShape, options: LlamaOptions, fixed: Collection[str], most_bytes: int
 ) -> Iterator[FitStep]:
-    if "context" in fixed:
-        return
     full = context_size.for_model(shape, options).context
-    smaller = list(_smaller_contexts(full, max(SMALLEST_CONTEXT, options.slots)))
-    for tokens in smaller:
-        trial = replace(options, context=tokens)
-        estimated_bytes = estimate.estimate(shape, trial).total_bytes
-        if estimated_bytes <= HOPELESS * most_bytes or tokens == smaller[-1]:
-            yield FitStep(
-                name="context",
-                gives_up=f"a context of {tokens} tokens in place of {full}",
-                changes={"context": tokens},
-            )
+    floor = max(SMALLEST_CONTEXT, options.slots)
+    if "context" in fixed or full <= floor:
+        return
+    largest = _largest_context(shape, options, range(floor, full, CELLS_STEP), most_bytes)
+    cells = (largest * eighths // 8 // CELLS_STEP * CELLS_STEP for eighths in _EIGHTHS)
+    for tokens in sorted({largest, floor} | {max(floor, each) for each in cells}, reverse=True):
+        yield FitStep(
+            name="context",
+            gives_up=f"a context of {tokens} tokens in place of {full}",
+            changes={"context": tokens},
+        )
 
 
-def _smaller_contexts(full: int, floor: int) -> Iterator[int]:
-    """Yield three quarters of a context, its half, three quarters of that, and so to the floor."""
-    half = last = full
-    while last > floor:
-        for less in (half * 3 // 4, half // 2):
-            tokens = max(floor, less // context_size.CELLS_STEP * context_size.CELLS_STEP)
-            if tokens < last:
-                last = tokens
-                yield tokens
-        half //= 2
+def _largest_context(
+    shape: ModelShape, options: LlamaOptions, contexts: Sequence[int], most_bytes: int
+) -> int:
+    """Return the largest of ascending contexts that fits as estimated, or else the smallest."""
+
+    def size_of(tokens: int) -> int:
+        return estimate.whole(shape, replace(options, context=tokens)).total_bytes
+
+    return contexts[max(0, bisect_right(contexts, most_bytes, key=size_of) - 1)]
 
 
 def _gpu_steps(
