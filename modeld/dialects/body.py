@@ -96,10 +96,10 @@ class ModelRequest(Strict):
         " the last request said, at first max_idle_s of the settings",
     )
 
-    fit: bool = Field(
-        default=True,
-        description="whether a model that can never fit as configured may be served with less, as"
-        " far as the settings allow it; with false the request is refused instead",
+    fit: bool | None = Field(
+        None,
+        description="false refuses the request where its model can be had only with less than it is"
+        " configured for, because it would never fit otherwise",
     )
 
     def common_members(self, request_id: str) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class ModelRequest(Strict):
             "model": self.model or "",
             "timeout_s": self.timeout_s,
             "keep_alive_s": self.keep_alive_s,
-            "fit": self.fit,
+            "fit": self.fit is not False,
             "request_id": request_id,
         }
 

@@ -118,7 +118,8 @@ def test_rule_7_what_no_step_makes_fit_is_refused_with_the_numbers_and_what_was_
                 assert client.error.message == (
                     "model 'a' needs 150 MiB, 50 MiB more than the 100 MiB that memory_budget_mb"
                     " less memory_margin_mb allow; with less (2 slots in place of 4; one slot in"
-                    " place of 4) it would still need 120 MiB; raise the budget"
+                    " place of 4) it would still need 120 MiB; raise the budget, or lower"
+                    " the model's context"
                 )
             assert stage.seen(ModelEvicted) == []
             assert slots_measured(stage) == [4, 3, 2, 1]

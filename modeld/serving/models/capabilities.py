@@ -110,6 +110,8 @@ def _fitted(
         if (fitted := first_that_fits(trials, most_bytes)) is not None:
             fit, gives_up, short_by_bytes = Fit.REDUCED, fitted.gives_up, 0
             need_bytes = fitted.estimated_bytes
+            # What clients go by: a context that it never has would be refused half-way.
+            spec = replace(spec, context=context(backend, spec, fitted.options))
     return replace(
         spec,
         need_bytes=need_bytes,

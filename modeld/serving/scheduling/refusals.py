@@ -23,7 +23,7 @@ def never_fits(entry: ModelEntry, ledger: Ledger) -> ModelExceedsBudgetError:
     """Return the refusal of a model that the machine, or the whole budget, cannot hold."""
     short, advice = _short(entry, entry.need.size_bytes, ledger)
     if entry.need.least is None:
-        return ModelExceedsBudgetError(f"{short}; {advice}, or lower the model's context")
+        return ModelExceedsBudgetError(f"{short}; {advice}")
     least_bytes, gives_up = entry.need.least
     return ModelExceedsBudgetError(
         f"{short}; with less ({gives_up}) it would still need {least_bytes >> 20} MiB; {advice}"
@@ -34,8 +34,8 @@ def fit_forbidden(entry: ModelEntry, fitting: Fitting, ledger: Ledger) -> ModelE
     """Return the refusal of a request that takes a model only as it is configured."""
     short, advice = _short(entry, fitting.full_bytes, ledger)
     return ModelExceedsBudgetError(
-        f"{short}; it is served with {fitting.gives_up}, which `fit` of the request forbids;"
-        f" {advice}, or leave `fit` out",
+        f"{short}; it is served with {fitting.gives_up}, which `fit` of the request forbids; leave"
+        f" that out, or {advice}",
         field="fit",
     )
 
@@ -47,7 +47,7 @@ def _short(entry: ModelEntry, needed: int, ledger: Ledger) -> tuple[str, str]:
     if most is not None and needed > most:
         return (
             f"{model}, and this machine has {ledger.capacity.said}",
-            "take a smaller quantisation",
+            "lower the model's context, or take a smaller quantisation",
         )
     limit = ledger.most_bytes or 0
     allow, advice = "memory_budget_mb less memory_margin_mb allow", "raise the budget"
@@ -55,7 +55,8 @@ def _short(entry: ModelEntry, needed: int, ledger: Ledger) -> tuple[str, str]:
         allow = "memory_budget_mb (auto) allows on this machine if nothing else runs"
         advice = "take a smaller quantisation"
     more = max(0, needed - limit) >> 20
-    return f"{model}, {more} MiB more than the {limit >> 20} MiB that {allow}", advice
+    short = f"{model}, {more} MiB more than the {limit >> 20} MiB that {allow}"
+    return short, f"{advice}, or lower the model's context"
 
 
 def too_little_left(
