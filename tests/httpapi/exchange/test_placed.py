@@ -77,6 +77,16 @@ def test_the_body_is_the_same_whether_the_service_tells_it_or_not(
     assert NUMBERS.sub("0", first.text) == NUMBERS.sub("0", second.text)
 
 
+@pytest.mark.parametrize(("path", "body"), ROUTES)
+def test_each_request_may_forbid_that_its_model_is_made_to_fit(
+    path: str, body: dict[str, Any]
+) -> None:
+    service = FakeService()
+    for given, reaches in (({}, True), ({"fit": False}, False), ({"fit": True}, True)):
+        assert asked(service, path, body | given).status_code == 200
+        assert [*service.requests, *service.unary_requests][-1].fit is reaches
+
+
 def test_a_model_that_is_as_configured_has_no_step() -> None:
     service = FakeService()
     service.placed = Placed(placement=PlanOutcome.RESIDENT, queue_wait_s=0.0)
