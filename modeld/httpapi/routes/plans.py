@@ -85,6 +85,9 @@ class PlanItem(BaseModel):
         None, description="code of the error that the request would get; absent if none"
     )
     message: str | None = Field(None, description="its words")
+    host: str | None = Field(
+        None, description="the host of a cluster that it would go to; absent on one machine"
+    )
 
 
 class PlanList(BaseModel):
@@ -152,4 +155,5 @@ def _item(plan: ModelPlan) -> PlanItem:
         wait_s=None if plan.wait_s is None else round(plan.wait_s, 3),
         reason=plan.reason,
         message=plan.message,
+        host=plan.host or None,
     )
