@@ -33,5 +33,6 @@ def build(args: Mapping[str, Any]) -> Application:
         graceful_shutdown_timeout_s=settings.drain_s,
         health_check_period_s=2,
         health_check_timeout_s=5,
+        logging_config={"enable_access_log": False},
     )
     return ingress.bind(hosts, document)

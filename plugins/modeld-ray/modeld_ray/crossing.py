@@ -94,14 +94,12 @@ class Outcome(Value, frozen=True, kw_only=True):
 class HostReport(Value, frozen=True, kw_only=True):
     """What one host says of itself.
 
-    ``events`` are those since the reader's last look, of which ``event_seq`` is the latest; ``run``
-    is another one after a restart, when the numbers begin anew. ``specs`` are the models it has,
-    ``None`` if they are those that the reader knows as ``specs_version``.
+    ``events`` are those since the reader's last look, of which ``event_seq`` is the latest.
+    ``specs`` are its models, ``None`` if they are those that the reader knows as ``specs_version``.
     """
 
     host: str
     node: str
-    run: str
     status: ServiceStatus
     events: tuple[Event, ...] = ()
     event_seq: int = 0
@@ -112,6 +110,5 @@ class HostReport(Value, frozen=True, kw_only=True):
 class Cursor(Value, frozen=True, kw_only=True):
     """How far a reader has come with one host."""
 
-    run: str = ""
     event_seq: int = 0
     specs_version: int = 0

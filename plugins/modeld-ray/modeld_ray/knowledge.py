@@ -40,9 +40,7 @@ class Knowledge:
     def cursors(self) -> Mapping[str, Cursor]:
         """Return what to ask the hosts with."""
         return {
-            host: Cursor(
-                run=report.run, event_seq=report.event_seq, specs_version=report.specs_version
-            )
+            host: Cursor(event_seq=report.event_seq, specs_version=report.specs_version)
             for host, (_, report) in self._reports.items()
         }
 

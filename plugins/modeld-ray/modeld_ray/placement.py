@@ -140,9 +140,8 @@ class Placement:
         """Forget a host that is gone."""
         view = self._views.pop(host, None)
         self._hashes.pop(host, None)
-        for model in view.models if view else ():
+        for model in (*(view.models if view else ()), *self._sent.pop(host, ())):
             self._holders[model].discard(host)
-        self._sent.pop(host, None)
 
     def note_sent(self, wish: Wish, host: str) -> None:
         """Take note that a host was sent a request, which brings the model there.
@@ -171,9 +170,9 @@ class Placement:
             fitting = [host for tier, _, host in absent if tier == _FITS]
             others = [host for tier, _, host in absent if tier != _FITS]
             ranked = fitting + ranked + others
-        if len(ranked) < MOST_RANKED:
-            ranked += [each for each in wish.exclude if each in self._views and each not in ranked]
-        return ranked[:MOST_RANKED] or list(self._views)[:MOST_RANKED]
+        tried = dict.fromkeys(each for each in wish.exclude if each in self._views)
+        ranked = list(dict.fromkeys([*ranked, *tried]))[:MOST_RANKED]
+        return ranked or heapq.nsmallest(MOST_RANKED, self._views)
 
     def _by_load(self, hosts: list[str], wish: Wish) -> list[str]:
         """Return those that have the model: the chat's own, the calm ones by hash, the others."""
