@@ -32,6 +32,8 @@ declare namespace Api {
     completion_tokens_total: number;
     last_error?: string;
     log_tail: string[];
+    host?: string;
+    node?: string;
   }
 
   interface Status {
@@ -78,6 +80,7 @@ declare namespace Api {
 
   interface Event {
     sequence: number;
+    host?: string;
     time_unix: number;
     kind:
       | "model_loading"

@@ -10,7 +10,7 @@ its share and nothing else moves.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
@@ -21,12 +21,14 @@ MOST_RANKED: Final = 8
 BUSY: Final = 2.0
 """Requests per slot, running and queued, from which a host counts as busy with a model."""
 
+USUAL_SLOTS: Final = 4
+"""The slots of a model that no host has had yet."""
+
 DISPROVED_AFTER: Final = 2
 """So many reports of a host that do not know a model are newer than what was sent to it, and the
 model is not there. One may have been on its way already."""
 
 _MASK: Final = (1 << 64) - 1
-_ODD: Final = 0x9E3779B97F4A7C15
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +114,19 @@ class Wish:
 
 
 class Placement:
-    """What one ingress knows of the hosts: what they say, and what it has just sent them."""
+    """What one ingress knows of the hosts: what they say, and what it has sent them since.
+
+    Reports are a second old. What was sent to a host after its last one is counted here, or all
+    requests of that second would go to the host that looked best at its beginning.
+    """
 
     def __init__(self) -> None:
         self._views: dict[str, HostView] = {}
         self._hashes: dict[str, int] = {}
         self._holders: dict[str, set[str]] = {}
         self._sent: dict[str, dict[str, tuple[int, int]]] = {}
+        self._since: dict[str, dict[str, int]] = {}
+        self._slots: dict[str, int] = {}
 
     @property
     def hosts(self) -> Collection[str]:
@@ -126,13 +134,17 @@ class Placement:
         return self._views.keys()
 
     def update(self, view: HostView) -> None:
-        """Take note of what a host says."""
+        """Take note of what a host says; what it has said already changes nothing."""
         old = self._views.get(view.id)
+        if old is not None and old.seq == view.seq and old == view:
+            return
         for model in old.models if old else ():
             self._holders[model].discard(view.id)
-        for model in view.models:
+        for model, each in view.models.items():
             self._holders.setdefault(model, set()).add(view.id)
+            self._slots[model] = each.slots
         self._views[view.id] = view
+        self._since.pop(view.id, None)
         self._hashes.setdefault(view.id, _hash(view.id))
         self._disprove(view)
 
@@ -140,19 +152,24 @@ class Placement:
         """Forget a host that is gone."""
         view = self._views.pop(host, None)
         self._hashes.pop(host, None)
+        self._since.pop(host, None)
         for model in (*(view.models if view else ()), *self._sent.pop(host, ())):
             self._holders[model].discard(host)
 
     def note_sent(self, wish: Wish, host: str) -> None:
         """Take note that a host was sent a request, which brings the model there.
 
-        What was noted first stands: renewed by every request, it could never be disproved.
+        That it has the model is noted with the first one: renewed by every request, it could never
+        be disproved.
         """
         view = self._views.get(host)
-        if view is None or wish.model in view.models:
+        if view is None:
             return
-        self._sent.setdefault(host, {}).setdefault(wish.model, (view.seq, wish.need_bytes))
-        self._holders.setdefault(wish.model, set()).add(host)
+        since = self._since.setdefault(host, {})
+        since[wish.model] = since.get(wish.model, 0) + 1
+        if wish.model not in view.models:
+            self._sent.setdefault(host, {}).setdefault(wish.model, (view.seq, wish.need_bytes))
+            self._holders.setdefault(wish.model, set()).add(host)
 
     def rank(self, wish: Wish) -> list[str]:
         """Return hosts, the best first; empty only if there are none, or not the ``only`` one.
@@ -165,10 +182,8 @@ class Placement:
             return [wish.only] if wish.only in self._views else []
         at_hand = [each for each in self._holders.get(wish.model, ()) if self._may(each, wish)]
         ranked = self._by_load(at_hand, wish)
-        if not ranked or not self._is_calm(ranked[0], wish.model):
-            absent = heapq.nsmallest(MOST_RANKED, self._absent(wish, frozenset(at_hand)))
-            fitting = [host for tier, _, host in absent if tier == _FITS]
-            others = [host for tier, _, host in absent if tier != _FITS]
+        if not ranked or self._load(ranked[0], wish.model) >= BUSY:
+            fitting, others = self._absent(wish, at_hand)
             ranked = fitting + ranked + others
         tried = dict.fromkeys(each for each in wish.exclude if each in self._views)
         ranked = list(dict.fromkeys([*ranked, *tried]))[:MOST_RANKED]
@@ -176,43 +191,59 @@ class Placement:
 
     def _by_load(self, hosts: list[str], wish: Wish) -> list[str]:
         """Return those that have the model: the chat's own, the calm ones by hash, the others."""
-        seed = _hash(wish.key or wish.model)
+        seed = _hash(wish.key or wish.model) | 1
 
         def order(host: str) -> tuple[int, float, int]:
             view = self._views[host].models.get(wish.model)
+            load = self._load(host, wish.model)
             if view is not None and view.is_full:
-                return 3, view.load, 0
+                return 3, load, 0
             if host == wish.prefers:
                 return 0, 0.0, 0
-            load = view.load if view else 0.0
-            rank = -_mixed(self._hashes[host], seed)
+            rank = self._hashes[host] * seed & _MASK
             return (1, 0.0, rank) if load < BUSY else (2, load, rank)
 
         return sorted(hosts, key=order)
 
-    def _is_calm(self, host: str, model: str) -> bool:
+    def _load(self, host: str, model: str) -> float:
+        """Return the requests per slot of a model, with those that were sent since the report."""
+        since = self._since.get(host)
+        sent = since.get(model, 0) if since else 0
         view = self._views[host].models.get(model)
-        return view is None or view.load < BUSY
+        if view is None:
+            return sent / max(1, self._slots.get(model, USUAL_SLOTS))
+        return (view.running + view.queued + sent) / max(1, view.slots)
 
-    def _absent(self, wish: Wish, at_hand: frozenset[str]) -> Iterator[tuple[int, int, str]]:
-        """Yield the tier, the order in it and the name of each host without the model."""
-        seed = _hash(wish.model)
-        need = wish.need_bytes
-        among = self._views if wish.among is None else wish.among
-        for host in among:
-            view = self._views.get(host)
-            if view is None or host in at_hand or not self._may(host, wish):
+    def _absent(self, wish: Wish, at_hand: Collection[str]) -> tuple[list[str], list[str]]:
+        """Return hosts without the model: those with room for it, and the others.
+
+        It looks at all hosts, so it is written for speed.
+        """
+        seed, need, among = _hash(wish.model) | 1, wish.need_bytes, wish.among
+        not_these = {*wish.exclude, *at_hand}
+        hashes, sent = self._hashes, self._sent
+        fits: list[tuple[int, str]] = []
+        evicts: list[tuple[int, int, str]] = []
+        for host, view in self._views.items():
+            if host in not_these or not view.takes_requests:
                 continue
-            if view.budget_bytes is None or view.free_bytes is None:
-                yield _FITS, -_mixed(self._hashes[host], seed), host
+            if among is not None and host not in among:
                 continue
-            free = view.free_bytes - self._promised(host)
+            free, budget = view.free_bytes, view.budget_bytes
+            if free is None or budget is None:
+                fits.append((hashes[host] * seed & _MASK, host))
+                continue
+            if host in sent:
+                free -= self._promised(host)
             if free >= need:
-                yield _FITS, -_mixed(self._hashes[host], seed), host
-            elif view.budget_bytes >= need:
-                yield _EVICTS, -(free + view.evictable_bytes), host
+                fits.append((hashes[host] * seed & _MASK, host))
+            elif budget >= need:
+                evicts.append((0, -(free + view.evictable_bytes), host))
             else:
-                yield _TOO_SMALL, -view.budget_bytes, host
+                evicts.append((1, -budget, host))
+        best = heapq.nsmallest(MOST_RANKED, fits)
+        others = heapq.nsmallest(MOST_RANKED - len(best), evicts)
+        return [host for _, host in best], [host for _, _, host in others]
 
     def _promised(self, host: str) -> int:
         sent = self._sent.get(host)
@@ -236,21 +267,6 @@ class Placement:
                 self._holders.setdefault(model, set()).add(view.id)
 
 
-_FITS, _EVICTS, _TOO_SMALL = range(3)
-
-
 def _hash(text: str) -> int:
     """Return the same number for the same text in every process."""
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
-
-
-def _mixed(host: int, seed: int) -> int:
-    """Return a number that looks random for each pair, without hashing texts for each host.
-
-    It is the finalizer of splitmix64 (Steele et al., "Fast splittable pseudorandom number
-    generators", OOPSLA 2014).
-    """
-    mixed = (host ^ (seed * _ODD)) & _MASK
-    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _MASK
-    return mixed ^ (mixed >> 31)

@@ -20,6 +20,7 @@ from modeld_ray.configuration import settings_on
 from modeld_ray.crossing import Cursor, HostReport, Outcome
 from modeld_ray.host import Host
 from modeld_ray.placement import Wish
+from modeld_ray.serve_config import scaling
 from modeld_ray.settings import RaySettings
 
 ROUTING_STATS_S: Final = 1.0
@@ -102,17 +103,3 @@ def host_deployment(settings: RaySettings) -> serve.Deployment:
         ),
         **scaling(settings),
     )
-
-
-def scaling(settings: RaySettings) -> dict[str, Any]:
-    """Return how many hosts there are, as Ray wants it."""
-    if settings.most_hosts <= settings.hosts:
-        return {"num_replicas": settings.hosts}
-    return {
-        "num_replicas": "auto",
-        "autoscaling_config": {
-            "min_replicas": settings.hosts,
-            "max_replicas": settings.most_hosts,
-            "target_ongoing_requests": settings.requests_per_host,
-        },
-    }

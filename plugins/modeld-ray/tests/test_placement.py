@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+import time
 from dataclasses import replace
 
 from hypothesis import given
@@ -264,3 +265,31 @@ def test_random_histories_leave_no_trace_of_hosts_that_are_gone():
                 known.remove(host)
         for each in known.rank(Wish(model=model)):
             assert each in known.hosts
+
+
+def test_a_decision_among_a_thousand_hosts_takes_less_than_a_millisecond():
+    """The least of many measurements counts: whatever else runs here only adds to them."""
+    chance = random.Random(1)
+    known = Placement()
+    for number in range(1000):
+        hot = {"hot": BUSY_VIEW} if number < 300 else {}
+        own = {f"model-{chance.randrange(10_000)}": CALM for _ in range(10)}
+        known.update(view(f"host-{number}", free=chance.randrange(20), budget=80, **hot, **own))
+    for model in ("absent", "hot", "model-5"):
+        wish = Wish(model=model, need_bytes=8 * GIB, key="chat")
+        took_s = []
+        for _ in range(50):
+            began_s = time.process_time()
+            known.rank(wish)
+            took_s.append(time.process_time() - began_s)
+        assert min(took_s) < 0.001
+
+
+def test_what_was_sent_since_the_last_report_counts():
+    known = placement(view("a", x=CALM), view("b"))
+    wish = Wish(model="x", need_bytes=GIB)
+    for _ in range(int(BUSY * 4)):
+        known.note_sent(wish, "a")
+    assert known.rank(wish)[0] == "b"
+    known.update(view("a", seq=2, x=CALM))
+    assert known.rank(wish)[0] == "a"
