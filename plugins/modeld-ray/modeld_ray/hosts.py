@@ -30,11 +30,11 @@ class Hosts:
     """All hosts, behind one handle."""
 
     def __init__(
-        self, handle: DeploymentHandle, *, silence_timeout_s: float, answer_timeout_s: float
+        self, handle: DeploymentHandle, *, silence_timeout_s: float, report_timeout_s: float
     ) -> None:
         self._handle = handle
         self._silence_timeout_s = silence_timeout_s
-        self._answer_timeout_s = answer_timeout_s
+        self._report_timeout_s = report_timeout_s
         self._running: set[Any] = set()
         self._is_closed = False
 
@@ -86,15 +86,15 @@ class Hosts:
 
     async def reports(self, cursors: Mapping[str, Cursor]) -> Sequence[HostReport]:
         """Return how the hosts are, of those that say so in time."""
-        return await self._all("report", self._answer_timeout_s, dict(cursors))
+        return await self._all("report", self._report_timeout_s, dict(cursors))
 
     async def metrics(self) -> Sequence[tuple[str, str, str]]:
         """Return the metrics of the hosts that say them in time, with their names and nodes."""
-        return await self._all("metrics", self._answer_timeout_s)
+        return await self._all("metrics", self._report_timeout_s)
 
     async def plugins(self) -> Sequence[Outcome]:
         """Return the plugins of the hosts that say them in time."""
-        return await self._all("plugins", self._answer_timeout_s)
+        return await self._all("plugins", self._report_timeout_s)
 
     def close(self) -> None:
         """Give up all calls that run."""

@@ -28,7 +28,7 @@ class ClusterPlugin:
         self._hosts = Hosts(
             handle,
             silence_timeout_s=settings.silence_timeout_s,
-            answer_timeout_s=settings.answer_timeout_s,
+            report_timeout_s=settings.report_timeout_s,
         )
 
     @hookimpl

@@ -58,7 +58,7 @@ class RaySettings(PluginSettings, frozen=True):
         float,
         Meta(ge=0.1, le=60, description="how often hosts say what they hold and what has happened"),
     ] = 1.0
-    answer_timeout_s: Annotated[
+    report_timeout_s: Annotated[
         float, Meta(gt=0, description="longest time that a host may take to say how it is")
     ] = 2.0
     silence_timeout_s: Annotated[

@@ -33,6 +33,6 @@ class TestCluster(ServiceContract):
         hosts = Hosts(
             self._cluster.handle(),
             silence_timeout_s=settings.silence_timeout_s,
-            answer_timeout_s=10.0,
+            report_timeout_s=10.0,
         )
         return ClusterService(hosts, settings, lambda _event: None)
