@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Final
 
-from modeld_ray.placement import HostView, ModelView, Placement, Wish
+from modeld_ray.routing.placement import HostView, ModelView, Placement, Wish
 
 from modeld.builtin.cost_aware import CostAware
 from modeld.simulation.driver import Rules, Simulation

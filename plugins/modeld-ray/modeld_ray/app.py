@@ -9,7 +9,7 @@ from typing import Any
 from ray import serve
 from ray.serve import Application
 
-from modeld_ray.configuration import settings_from
+from modeld_ray.deploying.configuration import settings_from
 from modeld_ray.ingress import Ingress
 from modeld_ray.replica import host_deployment
 from modeld_ray.settings import RaySettings

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
@@ -17,17 +18,19 @@ from modeld.requests import AnyUnaryRequest, GenerateRequest, KeepAliveSeconds
 from modeld.responses import AnyUnaryResponse, Chunk
 from modeld.status import ModelPlan, Readiness, ServiceState, ServiceStatus
 from modeld.values import ModelSpec, PluginStatus
-from modeld_ray.attempts import Attempts
-from modeld_ray.chats import Chats, key_of
 from modeld_ray.crossing import Outcome, Placed
 from modeld_ray.errors import RETRY_S, NoHostError
 from modeld_ray.knowledge import Knowledge
-from modeld_ray.placement import Wish
-from modeld_ray.quarantine import Quarantine
+from modeld_ray.routing.attempts import Attempts
+from modeld_ray.routing.chats import Chats, key_of
+from modeld_ray.routing.placement import Wish
+from modeld_ray.routing.quarantine import Quarantine
 from modeld_ray.settings import RaySettings
 
 if TYPE_CHECKING:
     from modeld_ray.hosts import Hosts
+
+log = logging.getLogger("modeld.ray")
 
 FIRST_LOOK_S: Final = 10.0
 """So long a start waits for the first host; without one it serves errors until one is up."""
@@ -124,6 +127,10 @@ class ClusterService(ModelService):
         """Return the models of all hosts, each once."""
         return self._knowledge.models
 
+    async def known(self, model: str) -> ModelSpec:
+        """Return the model of this name; the names of thousands are not made anew for it."""
+        return self._knowledge.model(model) or await super().known(model)
+
     async def default_model(self) -> str:
         """Return that of any host: they have the same settings."""
         if not self._knowledge.hosts:
@@ -211,7 +218,7 @@ class ClusterService(ModelService):
             raise NoHostError("no host is up", retry_after_s=RETRY_S)
         return Attempts(
             len(self._knowledge.hosts),
-            lambda: self._quarantine.note_loss(model, time.monotonic()),
+            lambda host: self._quarantine.note_loss(model, host, time.monotonic()),
         )
 
     def _wish(self, request: GenerateRequest | AnyUnaryRequest) -> Wish:
@@ -250,7 +257,10 @@ class ClusterService(ModelService):
         """Look at the hosts again and again."""
         while True:
             await asyncio.sleep(self._settings.refresh_s)
-            await self._look()
+            try:
+                await self._look()
+            except Exception:  # whatever Ray raises, the next look may be better
+                log.exception("the hosts could not be asked how they are")
 
     async def _look(self) -> None:
         """Ask all hosts how they are; those who want to know at the same time share one look."""

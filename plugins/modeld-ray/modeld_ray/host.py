@@ -20,7 +20,7 @@ from modeld.values import ModelSpec
 from modeld_ray.batching import gathered
 from modeld_ray.crossing import Crossed, Cursor, HostReport, Message, Outcome, Placed, written
 from modeld_ray.exposition import exposition_of
-from modeld_ray.placement import HostView, ModelView
+from modeld_ray.routing.placement import HostView, ModelView
 from modeld_ray.settings import RaySettings
 
 MOST_EVENTS: Final = 4096

@@ -23,7 +23,9 @@ from modeld.errors import DrainingError, InternalError, QueueFullError
 from modeld.requests import GenerateRequest
 from modeld_ray.crossing import Crossed, Cursor, HostReport, Message, Outcome, read
 from modeld_ray.errors import RETRY_S, HostLostError, NoHostError
-from modeld_ray.placement import Wish
+from modeld_ray.routing.placement import Wish
+
+_SLACK_S: Final = 1.0
 
 
 class Hosts:
@@ -115,7 +117,9 @@ class Hosts:
         try:
             response = self._handle.broadcast(method, *args, **kwargs)
             found = await asyncio.wait_for(
-                response.results_async(timeout_s=limit_s, return_exceptions=True), limit_s
+                response.results_async(timeout_s=limit_s, return_exceptions=True),
+                # A little later, so that one host's silence does not cost what others have said.
+                None if limit_s is None else limit_s + _SLACK_S,
             )
         except (DeploymentUnavailableError, TimeoutError, RayError):
             return []
@@ -163,7 +167,8 @@ class _Call:
     async def __aenter__(self) -> None:
         self._running.add(self._response)
 
-    async def __aexit__(self, *_exc: object) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_exc: object) -> None:
         self._running.discard(self._response)
-        with suppress(RayError, RayServeException):
-            self._response.cancel()
+        if kind is not None:
+            with suppress(RayError, RayServeException):
+                self._response.cancel()

@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from modeld import ModeldApp, ModelService, Settings, create_app, hookimpl
 from modeld.events import Event
 from modeld_ray.cluster_service import ClusterService
-from modeld_ray.configuration import settings_from
+from modeld_ray.deploying.configuration import settings_from
 from modeld_ray.exposition import OF_INGRESS, ClusterMetrics, Exposed
 from modeld_ray.hosts import Hosts
 from modeld_ray.settings import RaySettings

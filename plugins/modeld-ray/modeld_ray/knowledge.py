@@ -13,6 +13,9 @@ from modeld.status import HostStatus, ServiceState, ServiceStatus
 from modeld.values import ModelSpec
 from modeld_ray.crossing import Cursor, HostReport
 
+LATE_S: Final = 5.0
+"""For so long a host that says nothing counts as late and not as gone: its models stay listed."""
+
 FORGOTTEN_S: Final = 60.0
 """For so long a host that says nothing is shown with its error."""
 
@@ -26,10 +29,11 @@ class Knowledge:
         self._models: Mapping[str, ModelSpec] = {}
         self._names = ModelNames(())
         self._present: frozenset[str] = frozenset()
+        self._answered: frozenset[str] = frozenset()
 
     @property
     def hosts(self) -> frozenset[str]:
-        """The hosts that have answered the last time."""
+        """The hosts that have said something, not long ago."""
         return self._present
 
     @property
@@ -56,7 +60,10 @@ class Knowledge:
         for host, (said_s, _) in list(self._reports.items()):
             if host not in found and now_s - said_s > FORGOTTEN_S:
                 del self._reports[host]
-        present = frozenset(found)
+        self._answered = frozenset(found)
+        present = frozenset(
+            host for host, (said_s, _) in self._reports.items() if now_s - said_s <= LATE_S
+        )
         if changed or present != self._present:
             self._present = present
             self._merge()
@@ -68,7 +75,7 @@ class Knowledge:
 
     def status(self, uptime_s: float, state: ServiceState) -> ServiceStatus:
         """Return one status for the whole cluster."""
-        here = [report for host, (_, report) in self._reports.items() if host in self._present]
+        here = [report for host, (_, report) in self._reports.items() if host in self._answered]
         each = [report.status for report in here]
         budgets = [status.budget_bytes for status in each]
         errors = [
@@ -103,7 +110,7 @@ class Knowledge:
                 state=report.status.state,
                 budget_bytes=report.status.budget_bytes,
                 held_bytes=report.status.held_bytes,
-                error=None if host in self._present else "it does not answer, or is gone",
+                error=None if host in self._answered else "it does not answer, or is gone",
             )
 
     def _merge(self) -> None:

@@ -22,6 +22,6 @@ def modeld_register_commands() -> Iterable[Command]:
         Command(
             name="ray",
             summary="Serve from many machines with Ray: up, status, down, config.",
-            target="modeld_ray.command:command",
+            target="modeld_ray.deploying.command:command",
         )
     ]

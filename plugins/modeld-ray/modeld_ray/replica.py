@@ -16,11 +16,11 @@ from ray import serve
 from ray.serve.config import RequestRouterConfig
 
 from modeld.requests import GenerateRequest
-from modeld_ray.configuration import settings_on
 from modeld_ray.crossing import Cursor, HostReport, Outcome
+from modeld_ray.deploying.configuration import settings_on
+from modeld_ray.deploying.serve_config import scaling
 from modeld_ray.host import Host
-from modeld_ray.placement import Wish
-from modeld_ray.serve_config import scaling
+from modeld_ray.routing.placement import Wish
 from modeld_ray.settings import RaySettings
 
 ROUTING_STATS_S: Final = 1.0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Ray Serve's router for hosts: a thin shell around :mod:`modeld_ray.placement`.
+"""Ray Serve's router for hosts: a thin shell around :mod:`modeld_ray.routing.placement`.
 
 What it imports is alpha in Ray 2.60. The order of the base classes matters: without ``FIFOMixin``
 two calls made within one HTTP request wait for each other for ever, and without ``MultiplexMixin``
@@ -19,7 +19,7 @@ from ray.serve.request_router import (
     RunningReplica,
 )
 
-from modeld_ray.placement import HostView, Placement, Wish
+from modeld_ray.routing.placement import HostView, Placement, Wish
 
 _ANY = Wish(model="")
 

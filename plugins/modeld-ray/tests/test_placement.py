@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
-from modeld_ray.placement import BUSY, HostView, ModelView, Placement, Wish
+from modeld_ray.routing.placement import BUSY, HostView, ModelView, Placement, Wish
 
 GIB = 1 << 30
 

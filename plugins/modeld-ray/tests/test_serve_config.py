@@ -9,8 +9,8 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from modeld_ray.configuration import BUDGET_LABEL, settings_from
-from modeld_ray.serve_config import VARIABLES, address_of, as_yaml, serve_config
+from modeld_ray.deploying.configuration import BUDGET_LABEL, settings_from
+from modeld_ray.deploying.serve_config import VARIABLES, address_of, as_yaml, serve_config
 
 from modeld.cli.main import ExitCode, main
 from modeld.errors import ConfigurationError

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from modeld_ray.configuration import BUDGET_LABEL, settings_from, settings_on
+from modeld_ray.deploying.configuration import BUDGET_LABEL, settings_from, settings_on
 from modeld_ray.settings import RaySettings
 
 from modeld.errors import ConfigurationError

@@ -35,7 +35,7 @@ def test_every_dialect_streams(cluster: Cluster):
 
 
 def test_a_unary_request_crosses(cluster: Cluster):
-    found = cluster.post("/tokenize", {"model": MODEL, "text": "Once upon a time"})
+    found = cluster.post("/tokenize", {"model": MODEL, "content": "Once upon a time"})
     assert found.json()["tokens"]
 
 
@@ -48,7 +48,7 @@ def test_errors_are_those_of_one_machine(cluster: Cluster):
     unknown = cluster.post("/infer", {"model": "nobody", "prompt": "x"})
     assert (unknown.status_code, unknown.json()["reason"]) == (404, "model_not_found")
     long = cluster.post("/infer", {"model": MODEL, "prompt": "word " * 20_000})
-    assert (long.status_code, long.json()["reason"]) == (400, "prompt_too_long")
+    assert (long.status_code, long.json()["reason"]) == (422, "prompt_too_long")
     embed = cluster.post("/v1/embeddings", {"model": MODEL, "input": "x"})
     assert embed.json()["error"]["code"] == "not_supported"
 
@@ -94,6 +94,13 @@ def test_everything_that_is_told_says_of_which_host(cluster: Cluster):
     )
 
 
+def test_the_command_shows_the_hosts(cluster: Cluster):
+    first, *lines = cluster.command("status").splitlines()
+    assert first == "modeld is RUNNING on the cluster"
+    assert {line.split()[0] for line in lines} == set(cluster.hosts())
+    assert all("running, 0 MiB of 900 MiB, no model" in line for line in lines)
+
+
 def test_a_client_that_leaves_frees_its_slot(cluster: Cluster):
     async def main() -> None:
         body = {"model": MODEL, "prompt": "Once", "max_tokens": 4000, "ignore_eos": True}
@@ -123,7 +130,7 @@ async def _chat(client: httpx.AsyncClient, number: int) -> list[int]:
 
 
 def test_a_chat_goes_back_to_the_node_that_has_its_beginning(cluster: Cluster):
-    from modeld_ray.placement import Wish
+    from modeld_ray.routing.placement import Wish
 
     for host in cluster.hosts():
         wish = Wish(model=MODEL, only=host)

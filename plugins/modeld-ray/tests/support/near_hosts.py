@@ -10,7 +10,7 @@ from typing import Any
 from modeld_ray.crossing import Crossed, Cursor, HostReport, Message, Outcome, read
 from modeld_ray.errors import HostLostError, NoHostError
 from modeld_ray.host import Host
-from modeld_ray.placement import HostView, Placement, Wish
+from modeld_ray.routing.placement import HostView, Placement, Wish
 
 from modeld import ModelService, Settings, hookimpl
 from modeld.requests import GenerateRequest
@@ -89,7 +89,7 @@ class NearHosts:
             self.placement.update(HostView.of(name, crossed(await host.stats())))
         ranked = self.placement.rank(wish)
         if not ranked:
-            raise NoHostError("no host is up")
+            raise NoHostError("no host is up", retry_after_s=2.0)
         self.placement.note_sent(wish, ranked[0])
         self.sent.append(ranked[0])
         return self.hosts[ranked[0]]

@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -21,7 +23,6 @@ os.environ.update(
 
 import httpx
 import ray
-from modeld_ray.app import build
 from ray import serve
 from ray.cluster_utils import Cluster as Raylets
 
@@ -41,6 +42,7 @@ class Cluster:
         self._nodes: list[Any] = []
         self.pids: set[int] = set()
         self.port = 8723
+        self._config = folder / "cluster.json"
 
     def __enter__(self) -> Self:
         keys = self._folder / "keys"
@@ -68,14 +70,24 @@ class Cluster:
             "models": {MODEL: {"slots": 4, "threads": 1}},
             "ray": {"hosts": HOSTS, "slot_resource": "slot", "cpus_per_host": 1},
         }
-        serve.run(build({"settings": settings}), name="modeld", route_prefix="/")
+        self._config.write_text(json.dumps(settings))
+        self.command("up", "--config", str(self._config))
         self.wait_for(lambda: len(self.hosts()) == HOSTS, "two hosts")
         return self
 
     def __exit__(self, *_exc: object) -> None:
+        self.command("down")
         serve.shutdown()
         ray.shutdown()
         self._raylets.shutdown()
+
+    def command(self, verb: str, *arguments: str) -> str:
+        """Return what ``modeld ray VERB`` prints."""
+        words = [sys.executable, "-m", "modeld", "ray", verb, *arguments]
+        words += ["--address", self._raylets.address]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return done.stdout
 
     def client(self) -> httpx.AsyncClient:
         """Return a client that has the key."""

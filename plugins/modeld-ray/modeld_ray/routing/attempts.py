@@ -37,7 +37,7 @@ class Attempts:
     told to ``on_loss``.
     """
 
-    def __init__(self, hosts: int, on_loss: Callable[[], None]) -> None:
+    def __init__(self, hosts: int, on_loss: Callable[[str], None]) -> None:
         self.tried: tuple[str, ...] = ()
         self._spills = min(MOST_SPILLS, hosts - 1)
         self._may_lose = True
@@ -51,7 +51,7 @@ class Attempts:
             ModeldError: the request has failed; what the first host has said counts.
         """
         if isinstance(error, HostLostError) and not begun:
-            self._on_loss()
+            self._on_loss(host)
         first = self._first or error
         if begun:
             raise error

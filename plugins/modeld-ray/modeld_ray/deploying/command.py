@@ -14,7 +14,7 @@ import click
 from modeld import Settings, read_settings
 from modeld.errors import ConfigurationError
 from modeld.settings.file import read_file
-from modeld_ray.serve_config import address_of, as_yaml, serve_config
+from modeld_ray.deploying.serve_config import address_of, as_yaml, serve_config
 
 _CONFIG = click.option(
     "--config",
@@ -129,6 +129,6 @@ def _control() -> Any:
     """
     if importlib.util.find_spec("ray") is None:
         raise ConfigurationError("Ray is not installed; pip install modeld[ray]")
-    from modeld_ray import control  # noqa: PLC0415  (Ray takes a second)
+    from modeld_ray.deploying import control  # noqa: PLC0415  (Ray takes a second)
 
     return control

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final
 
 from modeld_ray.errors import ModelQuarantinedError
@@ -18,11 +17,20 @@ class Quarantine:
     def __init__(self, losses: int, refused_s: float) -> None:
         self._losses = losses
         self._refused_s = refused_s
-        self._lost: dict[str, deque[float]] = {}
+        self._lost: dict[str, dict[str, float]] = {}
 
-    def note_loss(self, model: str, now_s: float) -> None:
-        """Count a host that was lost with a request for this model."""
-        self._lost.setdefault(model, deque(maxlen=self._losses)).append(now_s)
+    def note_loss(self, model: str, host: str, now_s: float) -> None:
+        """Count a host that was lost with a request for this model; one host counts once.
+
+        Many requests are lost with one host, and one of them at most has killed it.
+        """
+        if not model:  # what is asked of any host is no model's fault
+            return
+        lost = self._lost.setdefault(model, {})
+        lost[host] = now_s
+        for other, lost_s in list(lost.items()):
+            if now_s - lost_s > MEMORY_S:
+                del lost[other]
 
     def note_served(self, model: str) -> None:
         """Forget what was counted: the model works."""
@@ -34,10 +42,10 @@ class Quarantine:
         Raises:
             ModelQuarantinedError: as many hosts were lost as may be, not long ago.
         """
-        lost = self._lost.get(model)
-        if lost is None or len(lost) < self._losses or now_s - lost[0] > MEMORY_S:
+        lost = self._lost.get(model, {})
+        if len(lost) < self._losses:
             return
-        rest_s = lost[-1] + self._refused_s - now_s
+        rest_s = max(lost.values()) + self._refused_s - now_s
         if rest_s > 0:
             raise ModelQuarantinedError(
                 f"{self._losses} hosts were lost while they served {model!r}; it is not tried again"

@@ -17,7 +17,7 @@ from ray.serve.exceptions import RayServeException
 from modeld.errors import ConfigurationError, StartError
 from modeld_ray.app import build
 from modeld_ray.crossing import HostReport
-from modeld_ray.serve_config import APPLICATION, VARIABLES
+from modeld_ray.deploying.serve_config import APPLICATION, VARIABLES
 
 _LOOK_S: Final = 0.5
 _MIB: Final = 1 << 20
@@ -32,9 +32,8 @@ def up(address: str, document: Mapping[str, Any], host: str, port: int, wait_s: 
     with _connected(address):
         options = {"host": host, "port": port}
         serve.start(proxy_location="EveryNode", http_options=options)
-        serve.run(
-            build({"settings": document}), name=APPLICATION, route_prefix="/", _blocking=False
-        )
+        target = serve.RunTarget(build({"settings": document}), name=APPLICATION, route_prefix="/")
+        serve.run_many([target], wait_for_applications_running=False)
         ends_s = time.monotonic() + wait_s
         while (state := _state()) != "RUNNING":
             if state == "DEPLOY_FAILED" or time.monotonic() > ends_s:
