@@ -99,6 +99,7 @@ class ClusterRun:
             f"host-{number:04}": SimulatedHost(f"host-{number:04}", work.models)
             for number in range(hosts)
         }
+        self._names = sorted(self._hosts)
         self._ingresses = [Placement() for _ in range(ingresses)]
         self._has_affinity = has_affinity
         self._chance = random.Random(seed)
@@ -137,7 +138,7 @@ class ClusterRun:
         ranked = placement.rank(wish)
         self.counted.decisions_s.append(time.process_time() - began_s)
         if not self._has_affinity:
-            ranked = self._chance.sample(sorted(self._hosts), SPILLS + 1)
+            ranked = self._chance.sample(self._names, SPILLS + 1)
         for number, name in enumerate(ranked[: SPILLS + 1]):
             host = self._hosts[name]
             host.simulation.pass_until(arrival.arrived_s)
