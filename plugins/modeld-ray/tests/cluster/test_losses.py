@@ -79,7 +79,7 @@ def _checked(ends: Counter[str]) -> None:
 
 def test_a_host_that_is_killed_loses_nobody(cluster: Cluster, capsys: pytest.CaptureFixture[str]):
     cluster.status()
-    ends = asyncio.run(_load(cluster, cluster.kill_host, rounds=8))
+    ends = asyncio.run(_load(cluster, cluster.kill_host, rounds=5))
     with capsys.disabled():
         print(f"\na host was killed: {dict(ends)}")
     _checked(ends)
@@ -87,7 +87,7 @@ def test_a_host_that_is_killed_loses_nobody(cluster: Cluster, capsys: pytest.Cap
 
 
 def test_a_node_that_is_killed_loses_nobody(cluster: Cluster, capsys: pytest.CaptureFixture[str]):
-    ends = asyncio.run(_load(cluster, cluster.kill_node_of, rounds=8))
+    ends = asyncio.run(_load(cluster, cluster.kill_node_of, rounds=5))
     with capsys.disabled():
         print(f"\na node was killed: {dict(ends)}")
     _checked(ends)
