@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from msgspec.structs import replace
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 from starlette.middleware import Middleware
@@ -55,7 +56,8 @@ class Ingress:
 
     def __init__(self, hosts: DeploymentHandle, settings: Mapping[str, Any]) -> None:
         self._hosts = hosts
-        self._settings: Settings = settings_from(settings)
+        # Each host writes its own trace; here all of it would be written once more.
+        self._settings: Settings = replace(settings_from(settings), trace_file="")
 
     def __serve_build_asgi_app__(self) -> ModeldApp:
         """Return the application."""
