@@ -58,6 +58,7 @@ async def _load(cluster: Cluster, loss: Callable[[str], None], rounds: int) -> C
         await under_way.wait()
         busy = await asyncio.to_thread(lambda: _busiest(cluster))
         await asyncio.to_thread(loss, busy)
+        assert ends.total() < CLIENTS * rounds, "all was over before anything was lost"
     assert ends.total() == sent == CLIENTS * rounds
     return ends
 
