@@ -57,6 +57,7 @@ class InstanceStatus(Value, frozen=True, kw_only=True):
     if it stays. ``reason`` is why a model that leaves does so, or the code of the error that one
     has failed with that is not tried for a while. ``fitting`` is what it goes without to fit.
     The tokens are those since the start; ``completion_tokens_total`` grows while requests run.
+    In a cluster ``host`` and ``node`` say where the instance is; on one machine they are empty.
     """
 
     model_id: str
@@ -77,6 +78,8 @@ class InstanceStatus(Value, frozen=True, kw_only=True):
     last_error: str | None = None
     log_tail: tuple[str, ...] = ()
     fitting: Fitting | None = None
+    host: str = ""
+    node: str = ""
 
 
 class ServiceState(StrEnum):
@@ -88,6 +91,20 @@ class ServiceState(StrEnum):
     CLOSED = "closed"
 
 
+class HostStatus(Value, frozen=True, kw_only=True):
+    """One host of a cluster, as ``/status`` shows it.
+
+    ``error`` is why nothing is known of it now; the rest is then what it said last.
+    """
+
+    host: str
+    node: str
+    state: ServiceState
+    budget_bytes: int | None
+    held_bytes: int
+    error: str | None = None
+
+
 class ServiceStatus(Value, frozen=True, kw_only=True):
     """Everything that ``/status`` shows. ``budget_bytes`` of ``None`` means unlimited.
 
@@ -97,7 +114,8 @@ class ServiceStatus(Value, frozen=True, kw_only=True):
 
     ``instances`` are the models that have a state: in memory, waited for, pinned, or failed. The
     totals are of all models since the start, and never shrink. ``error`` is what is wrong now;
-    ``last_error`` is the latest failure of any model.
+    ``last_error`` is the latest failure of any model. ``hosts`` are those of a cluster, whose sizes
+    and totals are then the sums of theirs; on one machine there are none.
     """
 
     state: ServiceState
@@ -115,6 +133,7 @@ class ServiceStatus(Value, frozen=True, kw_only=True):
     prompt_tokens_total: int = 0
     completion_tokens_total: int = 0
     session_bytes: int = 0
+    hosts: tuple[HostStatus, ...] = ()
 
 
 class Readiness(Value, frozen=True, kw_only=True):
@@ -148,7 +167,8 @@ class ModelPlan(Value, frozen=True, kw_only=True):
     or, with ``never``, how much more it is than there will ever be. ``wait_s`` is the forecast of
     when the request would be served, ``None`` where nobody can say. ``reason`` is the code of the
     error that the request would get, and ``message`` its words. ``fitting`` is what the model would
-    go without to fit; ``needed_bytes`` is what it needs then.
+    go without to fit; ``needed_bytes`` is what it needs then. ``host`` is the one of a cluster
+    that the request would go to, empty on one machine.
     """
 
     model: str
@@ -160,3 +180,4 @@ class ModelPlan(Value, frozen=True, kw_only=True):
     reason: str | None = None
     message: str | None = None
     fitting: Fitting | None = None
+    host: str = ""

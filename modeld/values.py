@@ -74,7 +74,8 @@ class ModelSpec(Value, frozen=True, kw_only=True):
     backend of modeld's own loads it.
 
     The service fills in ``names``, by which it is found beside its id and its aliases, and
-    ``preset_of``: the id of the model that it is a preset of, empty where it is none.
+    ``preset_of``: the id of the model that it is a preset of, empty where it is none. That of a
+    cluster names the ``hosts`` that have the model's file; on one machine there are none.
     """
 
     id: str
@@ -105,6 +106,7 @@ class ModelSpec(Value, frozen=True, kw_only=True):
     names: tuple[str, ...] = ()
     preset_of: str = ""
     projector: str | None = None
+    hosts: tuple[str, ...] = ()
 
     @property
     def version(self) -> tuple[object, ...]:

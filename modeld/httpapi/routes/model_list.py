@@ -96,10 +96,14 @@ class ModelItem(BaseModel):
     projector: str | None = Field(
         None, description="the file that belongs to it for pictures and sound; absent if none does"
     )
+    hosts: list[str] | None = Field(
+        None, description="the hosts of a cluster that have its file; absent on one machine"
+    )
     problem: str | None = Field(None, description="why the model cannot be used; absent if it can")
 
 
-_UNLESS_EMPTY: Final = ("gives_up", "aliases", "names", "preset_of")
+_WHERE_SAID: Final = ("gives_up", "aliases", "names", "preset_of", "projector", "hosts", "problem")
+"""What an item has only where there is something to say."""
 
 
 class ModelName(BaseModel):
@@ -169,11 +173,7 @@ def item_of(spec: ModelSpec) -> dict[str, object]:
         item["fit"] = spec.fit
     if spec.short_by_bytes:
         item["short_by_mb"] = whole_mib(spec.short_by_bytes)
-    for name in _UNLESS_EMPTY:
-        if value := getattr(spec, name):
-            item[name] = value
-    if spec.projector is not None:
-        item["projector"] = spec.projector
-    if spec.problem is not None:
-        item["problem"] = spec.problem
+    for name in _WHERE_SAID:
+        if said := getattr(spec, name):
+            item[name] = said
     return item

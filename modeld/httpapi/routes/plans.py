@@ -91,6 +91,9 @@ class PlanItem(BaseModel):
         description="what it would go without to fit; needed_mb is what it needs then; absent"
         " where it would be as configured",
     )
+    host: str | None = Field(
+        None, description="the host of a cluster that it would go to; absent on one machine"
+    )
 
 
 class PlanList(BaseModel):
@@ -159,4 +162,5 @@ def _item(plan: ModelPlan) -> PlanItem:
         reason=plan.reason,
         message=plan.message,
         fit=fit_item(plan.fitting),
+        host=plan.host or None,
     )

@@ -34,6 +34,8 @@ declare namespace Api {
     last_error?: string;
     fit?: { step: string; gives_up: string; options: Record<string, unknown>; full_mb: number };
     log_tail: string[];
+    host?: string;
+    node?: string;
   }
 
   interface Status {
@@ -80,6 +82,7 @@ declare namespace Api {
 
   interface Event {
     sequence: number;
+    host?: string;
     time_unix: number;
     kind:
       | "model_loading"

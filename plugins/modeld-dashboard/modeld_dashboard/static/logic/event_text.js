@@ -91,7 +91,9 @@ function lineOf(event, freedBytes) {
   if (said === null) return null;
   const [tone, title, detail] = said;
   const { sequence, time_unix, model } = event;
-  return { sequence, timeUnix: time_unix, model, tone, title, detail, count: 1 };
+  const where = event.host ? `Host ${event.host}.` : "";
+  const told = [detail, where].filter(Boolean).join(" ");
+  return { sequence, timeUnix: time_unix, model, tone, title, detail: told, count: 1 };
 }
 
 /**

@@ -13,6 +13,7 @@ export function InstanceDetails({ instance }) {
   return html`
     <div class="instance-details" data-testid="instance-details" data-model=${instance.model_id}>
       <dl class="facts">
+        ${instance.host && html`<div><dt>Host</dt><dd>${instance.host} on ${instance.node}</dd></div>`}
         <div><dt>Process</dt><dd>${instance.pid ?? NONE}</dd></div>
         <div><dt>Loads</dt><dd>${whole(instance.loads_total)}</dd></div>
         <div><dt>Prompt tokens</dt><dd>${whole(instance.prompt_tokens_total)}</dd></div>
