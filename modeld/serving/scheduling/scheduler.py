@@ -95,7 +95,8 @@ class ModelScheduler:
         """Queue a request that has arrived.
 
         Raises:
-            ModelExceedsBudgetError: the model can never fit; nobody is evicted for it.
+            ModelExceedsBudgetError: the model can never fit, or only with less than it is
+                configured for, which the request does not take; nobody is evicted for it.
             BudgetExceededError: other programs leave too little memory for it now.
             LoadFailedError: the model failed lately and is left alone for a while.
             QueueFullError: too many wait already.
@@ -109,6 +110,8 @@ class ModelScheduler:
             raise refusals.cools_down(entry, wait_s)
         if not entry.instances and (refusal := self._loads.refusal(entry, now_s)) is not None:
             raise refusal
+        if not ticket.takes_fitted and entry.fitting is not None:
+            raise refusals.fit_forbidden(entry, entry.fitting, self.ledger)
         if entry.queue.is_empty:
             self._loads.enter(entry)
         try:
@@ -211,6 +214,16 @@ class ModelScheduler:
         entry.was_gone = True
         entry.queue.fail(error)
         self.drain(entry, EvictionReason.FILE_REMOVED)
+
+    def only_idles(self, entry: ModelEntry) -> bool:
+        """Return whether a model is ready and unused, and nothing has happened to it lately."""
+        return (
+            entry not in self._index.touched
+            and entry.queue.is_empty
+            and not entry.victims
+            and not entry.need.is_being_measured
+            and all(isinstance(instance.phase, Ready) for instance in entry.instances)
+        )
 
     def totals(self) -> Totals:
         """Return what all models have counted since the start, the forgotten ones too."""

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from functools import lru_cache
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import Discriminator, Field, Tag, create_model
 
@@ -53,6 +54,12 @@ class OllamaBody(Strict):
     )
     timeout_s: float | None = Field(
         None, gt=0, le=MAX_TIMEOUT_S, description="longest time for the whole request, in seconds"
+    )
+
+    fit: bool | None = Field(
+        None,
+        description="false refuses the request where its model can be had only with less than it is"
+        " configured for, because it would never fit otherwise",
     )
 
     def check_context(self, named: Named) -> None:
@@ -131,6 +138,7 @@ class GenerationBody(OllamaBody):
             "logprobs": self._logprobs(),
             "timeout_s": self.timeout_s,
             "keep_alive_s": self.keep_alive,
+            "fit": self.fit is not False,
             "request_id": request_id,
         }
 
@@ -151,13 +159,17 @@ B = TypeVar("B", bound=OllamaBody)
 
 
 def with_options(body: type[B], options: type[OllamaOptions]) -> type[B]:
-    """Return the body of the same name whose options are these."""
+    """Return the body of the same name whose options are these, made once for both."""
+    return cast("type[B]", _with_options(body, options))
+
+
+@lru_cache
+def _with_options(body: type[OllamaBody], options: type[OllamaOptions]) -> type[OllamaBody]:
     field: Any = (options | None, Field(None, description=body.model_fields["options"].description))
-    made: type[B] = create_model(
+    return create_model(
         body.__name__,
         __base__=body,
         __module__=body.__module__,
         __doc__=body.__doc__,
         options=field,
     )
-    return made
