@@ -136,6 +136,11 @@ async def cost(folder: str, used: int) -> dict[str, float]:
     }
 
 
+async def _print_cost(folder: str, used: int) -> None:
+    print(json.dumps(await cost(folder, used)), flush=True)
+    os._exit(0)  # a thousand engines would be closed one by one, which nobody asks about here
+
+
 def _serve(folder: str) -> int:
     settings = settings_for(folder)
     app = create_app(settings, {"free": FreePlugin()})
@@ -150,8 +155,8 @@ def main() -> int:
     what, folder, used = sys.argv[1], sys.argv[2], int(sys.argv[3])
     if what == "serve":
         return _serve(folder)
-    print(json.dumps(asyncio.run(cost(folder, used))), flush=True)
-    os._exit(0)  # a thousand engines would be closed one by one, which nobody asks about here
+    asyncio.run(_print_cost(folder, used))
+    return 0
 
 
 if __name__ == "__main__":
