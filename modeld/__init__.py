@@ -6,13 +6,14 @@ Who may import whom, inside modeld: ``cli`` → ``doctor`` → ``httpapi`` → `
 ``dialects`` → ``interfaces`` → ``simple_engine`` → ``engines``, ``model_service``, ``sampling``,
 ``capabilities``, ``chats`` → ``events``, ``settings``, ``constraints``, ``deadline`` →
 ``responses`` → ``status`` → ``requests`` → ``messages`` → ``gguf``, ``model_names`` → ``values``,
-``route_context``, ``errors``, ``machine``, ``json_text``, ``stop_texts``. ``builtin`` and other
-plugins import from here, from ``modeld.values``, ``modeld.messages``, ``modeld.requests``,
-``modeld.responses``, ``modeld.status``, ``modeld.errors``, ``modeld.events``,
+``route_context``, ``errors``, ``machine``, ``json_text``, ``retry_after``, ``stop_texts``.
+``builtin`` and other plugins import from here, from ``modeld.values``, ``modeld.messages``,
+``modeld.requests``, ``modeld.responses``, ``modeld.status``, ``modeld.errors``,
+``modeld.events``,
 ``modeld.interfaces``, ``modeld.dialects``, ``modeld.sampling``, ``modeld.capabilities``,
 ``modeld.chats``, ``modeld.constraints``, ``modeld.validation``, ``modeld.settings``,
-``modeld.gguf``, ``modeld.model_names``, ``modeld.json_text``, ``modeld.stop_texts``,
-``modeld.terminal`` and ``modeld.testing``.
+``modeld.gguf``, ``modeld.model_names``, ``modeld.json_text``, ``modeld.retry_after``,
+``modeld.stop_texts``, ``modeld.terminal`` and ``modeld.testing``.
 
 Importing this module loads neither Starlette nor uvicorn nor any runtime.
 """

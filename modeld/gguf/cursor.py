@@ -77,12 +77,14 @@ class Cursor:
 
     def u32(self) -> int:
         """Return the next 32-bit number without a sign."""
-        number: int = self.unpack(_U32)[0]
+        at = self._advance(4)
+        number: int = _U32.unpack_from(self._window, at)[0]
         return number
 
     def u64(self) -> int:
         """Return the next 64-bit number without a sign."""
-        number: int = self.unpack(_U64)[0]
+        at = self._advance(8)
+        number: int = _U64.unpack_from(self._window, at)[0]
         return number
 
     def require(self, count: int) -> None:

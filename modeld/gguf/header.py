@@ -12,7 +12,6 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 
 from modeld.gguf import metadata, purpose, tensors
 from modeld.gguf.cursor import Cursor, GgufCutError, GgufError, GgufUnreadableError, shown
@@ -62,17 +61,19 @@ class GgufHeader(Value, frozen=True, kw_only=True):
     shards: int = 1
 
 
-def read_header(path: str | os.PathLike[str]) -> GgufHeader:
+def read_header(path: str | os.PathLike[str], *, is_regular: bool = False) -> GgufHeader:
     """Read the header of the file at ``path``; opens regular files only.
+
+    ``is_regular`` says that the caller has just seen that it is one, which saves a look.
 
     Raises:
         GgufError: the file is not a GGUF file that can be used.
         GgufUnreadableError: it is missing or cannot be read.
     """
     try:
-        descriptor = open_regular(Path(path))
+        descriptor, size_bytes = _open(path, is_regular=is_regular)
         try:
-            return _parse(Cursor(descriptor, os.fstat(descriptor).st_size))
+            return _parse(Cursor(descriptor, size_bytes))
         finally:
             os.close(descriptor)
     except FileNotFoundError:
@@ -82,7 +83,7 @@ def read_header(path: str | os.PathLike[str]) -> GgufHeader:
         raise GgufUnreadableError(f"the file cannot be read: {reason}") from exc
 
 
-def open_regular(path: Path) -> int:
+def open_regular(path: str | os.PathLike[str]) -> int:
     """Return a descriptor of a regular file, without waiting for anyone.
 
     It is looked at again when it is open, for the name may have changed hands.
@@ -91,14 +92,22 @@ def open_regular(path: Path) -> int:
         GgufError: this is no regular file.
         OSError: it cannot be opened.
     """
-    _check_regular(path.stat().st_mode)
+    return _open(path, is_regular=False)[0]
+
+
+def _open(path: str | os.PathLike[str], *, is_regular: bool) -> tuple[int, int]:
+    """Return a descriptor and the size of the file in bytes."""
+    if not is_regular:
+        # Before it is opened: to open some devices is to use them.
+        _check_regular(os.stat(path).st_mode)  # noqa: PTH116  (a Path costs more than the call)
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     try:
-        _check_regular(os.fstat(descriptor).st_mode)
+        status = os.fstat(descriptor)
+        _check_regular(status.st_mode)
     except BaseException:
         os.close(descriptor)
         raise
-    return descriptor
+    return descriptor, status.st_size
 
 
 def _check_regular(mode: int) -> None:

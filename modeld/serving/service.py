@@ -192,7 +192,7 @@ class LocalService(ModelService):
             self._entries.close()
             await self._registry.aclose()
             await self._pool.aclose()
-            self._sessions.close()
+            await self._sessions.aclose()
             if self._has_entered:  # else they are left by whoever has entered them
                 await self._plugins.aclose()
         finally:

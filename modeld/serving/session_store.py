@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -116,11 +116,22 @@ class SessionStore:
         if self._files.take_memory and self._kept:
             self._fit(free_bytes, beside=model)
 
-    def close(self) -> None:
-        """Let go of all files; those in a folder stay for the next server."""
-        for file in self._kept.values():
-            file.close()
+    async def aclose(self) -> None:
+        """Let go of all files; those in a folder stay for the next server.
+
+        A disk that takes too long is left behind: it has no say in when a server ends.
+        """
+        files = list(self._kept.values())
         self._kept.clear()
+        try:
+            await self._files.done(partial(self._close, files))
+        except OSError as exc:
+            log.warning("the session files are not closed yet: %s", exc)
+
+    def _close(self, files: Sequence[SessionFile]) -> None:
+        """Close them, the lock last: who has it next must find nobody at the files."""
+        for file in files:
+            file.close()
         self._files.close()
 
     def _keep(self, file: SessionFile) -> None:

@@ -3,9 +3,10 @@
 
     python -m tests.bench [--repeats N] [--threads N] [NAME …]
 
-All but `startup`, `streams` and `dialects` need the models. `swap`, `throughput`, `chat-mix`,
-`first-token`, `shared-prefix` and `long-prompt` need llama-server too, whose path is given with
---llama-server. `make bench` brings both; llama-server takes it about 13 minutes, once.
+All but `startup`, `streams`, `dialects`, `growth` and `connections` need the models. `swap`,
+`throughput`, `chat-mix`, `first-token`, `shared-prefix` and `long-prompt` need llama-server too,
+whose path is given with --llama-server. `make bench` brings both; llama-server takes it about 13
+minutes, once.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from modeld_llama_cpp.native.cores import usable_cores
 
-from tests.bench import dialects, mixed, peer, reading, returning, startup, streams, swap
+from tests.bench import dialects, growth, mixed, peer, reading, returning, startup, streams, swap
 from tests.bench.contest import Contest
 from tests.support.gguf.real_models import GEMMA3, SMOLLM2, models_folder
 
@@ -52,6 +53,8 @@ def figures(contest: Contest) -> dict[str, Callable[[], list[str]]]:
         "startup": partial(startup.measure, repeats),
         "streams": partial(streams.measure, repeats),
         "dialects": partial(dialects.measure, repeats),
+        "growth": partial(growth.growth, repeats),
+        "connections": partial(growth.connections, repeats),
         "steps": steps,
         "constraints": partial(constraints, repeats, contest.threads),
         "swap": lambda: swap.measure(repeats, contest.llama_server, models_folder()),

@@ -111,7 +111,7 @@ async def test_a_model_that_returns_finds_its_file_and_no_other_does() -> None:
     assert await content(store, "b") == b""
     assert len(await content(store, "a")) == 2 * PAGE
     assert store.held_bytes == 2 * PAGE
-    store.close()
+    await store.aclose()
     assert store.held_bytes == 0
 
 
@@ -121,7 +121,7 @@ async def test_a_file_that_was_not_saved_or_is_too_large_is_not_kept() -> None:
     await live(store, "a", 2, used_s=1, saved=False)
     await live(store, "b", 5, used_s=1)
     assert store.held_bytes == 0
-    store.close()
+    await store.aclose()
 
 
 @in_loop
@@ -135,7 +135,7 @@ async def test_the_least_recently_used_go_first_whenever_they_left() -> None:
         False,
         True,
     ]
-    store.close()
+    await store.aclose()
 
 
 @in_loop
@@ -149,7 +149,7 @@ async def test_files_make_way_for_models_but_not_for_their_own() -> None:
     assert [bool(await content(store, name)) for name in "ab"] == [False, True]
     store.make_way("c", 0)
     assert store.held_bytes == 0
-    store.close()
+    await store.aclose()
 
 
 @in_loop
@@ -158,7 +158,7 @@ async def test_no_more_files_are_open_than_may_be() -> None:
     for number in range(MOST_FILES + 2):
         await live(store, str(number), 1, used_s=number)
     assert store.held_bytes == MOST_FILES * PAGE
-    store.close()
+    await store.aclose()
 
 
 @in_loop
@@ -180,7 +180,7 @@ async def test_the_quota_is_never_exceeded(lives: list[tuple[str, int, int]], qu
         assert store.held_bytes <= quota * PAGE
         if pages <= quota:
             assert await content(store, model), "who has left last is there"
-    store.close()
+    await store.aclose()
 
 
 @given(
@@ -205,7 +205,7 @@ async def test_models_and_sessions_together_stay_within_the_budget(
         await store.give_back(file)
         reservation.release()
         assert ledger.held_bytes + store.held_bytes <= budget * PAGE
-    store.close()
+    await store.aclose()
 
 
 class Keeping(FakeBackend):
@@ -241,7 +241,7 @@ def test_a_file_goes_to_the_load_and_comes_back_however_that_ends() -> None:
             await settle()
             assert store.held_bytes == 2 * PAGE
             assert backend.paths[0] == backend.paths[1]
-        store.close()
+        await store.aclose()
 
     run_virtually(main())
 
@@ -270,18 +270,18 @@ async def test_a_folder_outlives_its_server(tmp_path: Path) -> None:
     assert killed is not None
     fill(killed.path, 3, used_s=2, is_saved=False)
     killed.close()
-    store.close()
+    await store.aclose()
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
     again = a_store(8, FolderFiles(folder))
     again.open()  # as a start does that follows one that has failed
     assert again.held_bytes == 2 * PAGE
     assert [bool(await content(again, name)) for name in "ab"] == [True, False]
-    again.close()
+    await again.aclose()
     smaller = a_store(1, FolderFiles(folder))
     assert smaller.held_bytes == 0
     assert not list(folder.glob("*.sessions"))
-    smaller.close()
+    await smaller.aclose()
 
 
 @in_loop
@@ -299,7 +299,7 @@ async def test_who_leaves_later_than_its_successor_came_takes_nothing_from_it(
     await store.give_back(old)
     assert store.held_bytes == 2 * PAGE
     assert len(await content(store, "a")) == 2 * PAGE
-    store.close()
+    await store.aclose()
 
 
 class Hanging(FolderFiles):
@@ -335,7 +335,7 @@ async def test_a_disk_that_hangs_holds_up_nobody_and_keeps_no_file_of_a_cancelle
     files.may_go_on.set()
     await in_daemon_thread(files.dropped.wait)
     assert names(folder) == ["lock"]
-    store.close()
+    await store.aclose()
 
 
 @in_loop
@@ -347,7 +347,7 @@ async def test_a_disk_that_does_not_respond_leaves_a_load_without_a_file(
     store = a_store(8, files)
     assert await store.take(spec("a")) is None
     files.may_go_on.set()
-    store.close()
+    await store.aclose()
 
 
 @in_loop
@@ -373,10 +373,10 @@ async def test_what_an_engine_leaves_as_the_server_ends_stays_for_the_next(
         with pytest.raises(asyncio.CancelledError):
             await leaving
         may_go_on.set()
-    store.close()
+    await store.aclose()
     again = a_store(8, FolderFiles(folder))
     assert again.held_bytes == 2 * PAGE
-    again.close()
+    await again.aclose()
 
 
 @in_loop
@@ -384,8 +384,8 @@ async def test_a_folder_is_emptied_where_nothing_may_be_kept(tmp_path: Path) -> 
     folder = tmp_path / "sessions"
     store = a_store(8, FolderFiles(folder))
     await live(store, "a", 2, used_s=1)
-    store.close()
-    a_store(0, FolderFiles(folder)).close()
+    await store.aclose()
+    await a_store(0, FolderFiles(folder)).aclose()
     assert names(folder) == ["lock"]
 
 
@@ -397,7 +397,7 @@ async def test_what_else_is_in_a_folder_is_left_alone(
     store = a_store(8, FolderFiles(folder))
     for model in ("a", "foreign"):
         await live(store, model, 2, used_s=1)
-    store.close()
+    await store.aclose()
     foreign = key_of(spec("foreign"))
     others = {name: folder / f"{name}.sessions" for name in ("folder", "link", "fifo", foreign)}
     others["folder"].mkdir()
@@ -418,7 +418,7 @@ async def test_what_else_is_in_a_folder_is_left_alone(
     assert len(names(Path("/proc/self/fd"))) == open_before + 2, "the lock and the file of a"
     assert {path.name for path in others.values()} < set(names(folder))
     assert all(f"{name}.sessions is left alone" in caplog.text for name in others)
-    again.close()
+    await again.aclose()
 
 
 def test_a_folder_that_fails_to_open_is_not_taken_for_an_empty_one(
@@ -434,7 +434,7 @@ def test_a_folder_that_fails_to_open_is_not_taken_for_an_empty_one(
             with pytest.raises(StartError, match="Input/output error"):
                 store.open()
     store.open()
-    store.close()
+    asyncio.run(store.aclose())
 
 
 @pytest.mark.parametrize("damage", ["open to others", "in use", "no folder"])
@@ -454,4 +454,53 @@ def test_a_folder_that_cannot_be_used_stops_the_start(tmp_path: Path, damage: st
     with pytest.raises(StartError, match=f"session_folder: .*{says}"):
         a_store(8, FolderFiles(folder))
     if first is not None:
-        first.close()
+        asyncio.run(first.aclose())
+
+
+class Disk(SessionFile):
+    """Tells which thread closes it, and waits there for as long as ``may_close`` is clear."""
+
+    def __init__(self, file: SessionFile) -> None:
+        super().__init__(os.dup(file._fd), "key", "a")
+        self.closed_by: int | None = None
+        self.may_close = threading.Event()
+
+    def close(self) -> None:
+        self.may_close.wait()
+        self.closed_by = threading.get_ident()
+        super().close()
+
+
+@in_loop
+async def test_the_end_of_a_server_leaves_its_event_loop_free_while_a_disk_closes_files(
+    tmp_path: Path,
+) -> None:
+    files = FolderFiles(tmp_path / "sessions")
+    store = a_store(8, files)
+    file = await store.take(spec("a"))
+    assert file is not None
+    slow = Disk(file)
+    store._kept["key"] = slow
+    closing = asyncio.create_task(store.aclose())
+    await asyncio.sleep(0)  # the loop turns while the disk does not
+    assert not closing.done()
+    slow.may_close.set()
+    await closing
+    assert slow.closed_by not in (None, threading.get_ident())
+    file.close()
+
+
+@in_loop
+async def test_a_disk_that_hangs_keeps_no_server_from_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(session_files, "DISK_S", 0.01)
+    store = a_store(8, FolderFiles(tmp_path / "sessions"))
+    file = await store.take(spec("a"))
+    assert file is not None
+    slow = Disk(file)
+    store._kept["key"] = slow
+    await store.aclose()
+    assert "not closed yet" in caplog.text
+    slow.may_close.set()
+    file.close()

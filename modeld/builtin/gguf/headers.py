@@ -101,7 +101,7 @@ class Headers:
 
 def _header_or_fault(path: str) -> GgufHeader | GgufError:
     try:
-        return read_header(path)
+        return read_header(path, is_regular=True)  # by its stamp
     except GgufUnreadableError:
         raise
     except GgufError as exc:

@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-
-from msgspec.structs import replace
+from typing import Any, Final
 
 from modeld import ModelSpec
 from modeld.builtin.gguf.groups import MOST_SHARDS, FileGroup
 from modeld.builtin.gguf.headers import Headers
 from modeld.builtin.gguf.names import displayed
 from modeld.gguf import GgufError, GgufHeader
+
+_SUFFIX: Final = ".gguf"
 
 
 class GgufSpecs:
@@ -28,30 +28,20 @@ class GgufSpecs:
     def spec(self, group: FileGroup, model_id: str) -> ModelSpec:
         """Return a model of this id, with its problem if its files cannot be used."""
         found, name = group.files[0], group.name
-        spec = ModelSpec(
+        try:
+            said = _said(self._read_headers(group))
+        except GgufError as exc:
+            said = {"problem": exc.reason}
+        stem = name[: -len(_SUFFIX)] if name.lower().endswith(_SUFFIX) else name
+        return ModelSpec(
             id=model_id,
-            name=displayed(name[: -len(".gguf")] if name.lower().endswith(".gguf") else name),
-            path=displayed(str(Path(found.path).with_name(Path(name).name))),
+            path=displayed(found.path[: found.path.rfind("/") + 1] + name),
             size_bytes=sum(file.stamp.size_bytes for file in group.files if file.stamp),
             source=self._source,
             stamp=None if 1 in group.missing else found.stamp,
             shard_stamps=tuple(file.stamp for file in group.files[1:] if file.stamp),
             projector=displayed(group.projector) if group.projector else None,
-        )
-        try:
-            headers = self._read_headers(group)
-        except GgufError as exc:
-            return replace(spec, problem=exc.reason)
-        return replace(
-            spec,
-            name=headers[0].name or spec.name,
-            family=headers[0].family,
-            quant=next((header.quant for header in headers if header.quant), ""),
-            weights_bytes=sum(header.weights_bytes for header in headers),
-            context_length=headers[0].context_length,
-            metadata=headers[0].metadata,
-            has_chat_template=headers[0].has_chat_template,
-            has_infill_tokens=headers[0].has_infill_tokens,
+            **{"name": displayed(stem)} | said,
         )
 
     def keep_only(self, paths: Iterable[str]) -> None:
@@ -83,6 +73,21 @@ class GgufSpecs:
         _check_tensor_count(headers)
         _check_language(headers)
         return headers
+
+
+def _said(headers: Sequence[GgufHeader]) -> dict[str, Any]:
+    """Return what the headers of a model's files say of it; no name where they have none."""
+    first = headers[0]
+    named = {"name": first.name} if first.name else {}
+    return named | {
+        "family": first.family,
+        "quant": next((header.quant for header in headers if header.quant), ""),
+        "weights_bytes": sum(header.weights_bytes for header in headers),
+        "context_length": first.context_length,
+        "metadata": first.metadata,
+        "has_chat_template": first.has_chat_template,
+        "has_infill_tokens": first.has_infill_tokens,
+    }
 
 
 def _check_position(header: GgufHeader, number: int, shards: int) -> None:

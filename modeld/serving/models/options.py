@@ -57,7 +57,7 @@ def _options_of(spec: ModelSpec, settings: Settings, backend: Backend) -> Option
             _check(layer, backend)
         merged |= {name: value for name, value in layer.options.items() if name not in SERVING}
     where = f"presets, for {spec.id!r}" if spec.preset_of else f"models, for {spec.id!r}"
-    for name in _required(backend) - merged.keys():
+    for name in _required(backend.options_type) - merged.keys():
         raise ConfigurationError(
             f"{where}: backend {backend.name!r} needs the option {name!r}", field="models"
         )
@@ -73,8 +73,9 @@ def _fields(options_type: type[Options]) -> Mapping[str, msgspec.structs.FieldIn
     return {field.encode_name: field for field in msgspec.structs.fields(options_type)}
 
 
-def _required(backend: Backend) -> set[str]:
-    return {name for name, field in _fields(backend.options_type).items() if field.required}
+@lru_cache(maxsize=64)
+def _required(options_type: type[Options]) -> frozenset[str]:
+    return frozenset(name for name, field in _fields(options_type).items() if field.required)
 
 
 def _check(layer: Layer, backend: Backend) -> None:
@@ -93,7 +94,7 @@ def _check(layer: Layer, backend: Backend) -> None:
             raise ConfigurationError(wrong, field="models")
         if name == GIVEN:
             check_sampling(where, value, backend)
-        if name in SERVING or _required(backend) - {name}:
+        if name in SERVING or _required(backend.options_type) - {name}:
             continue  # the others cannot be tried without what is required
         try:
             msgspec.convert({name: value}, backend.options_type)

@@ -3,10 +3,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
-from modeld_upstream.connection.errors import retry_after_s
 from modeld_upstream.connection.retries import Retries
 
 
@@ -34,11 +31,3 @@ def test_who_has_too_much_is_asked_again_when_it_says_so() -> None:
 
 def test_who_is_busy_is_asked_again_soon() -> None:
     assert Retries(10).after_refusal(503, None, 0.0) == 0.125
-
-
-def test_all_forms_of_the_header_are_read() -> None:
-    now = datetime(2026, 11, 30, 12, 0, 0, tzinfo=UTC)
-    date = "Mon, 30 Nov 2026 12:00:05 GMT"
-    given = {"2": 2.0, "0.5": 0.5, "-1": 0.0, date: 5.0, "soon": None, "inf": None}
-    assert {text: retry_after_s({"Retry-After": text}, now) for text in given} == given
-    assert retry_after_s({}) is None

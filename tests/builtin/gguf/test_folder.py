@@ -589,9 +589,9 @@ def test_an_unchanged_file_is_read_only_once(
 ) -> None:
     read: list[str] = []
 
-    def counted(path: str) -> GgufHeader:
+    def counted(path: str, *, is_regular: bool) -> GgufHeader:
         read.append(Path(path).name)
-        return read_header(path)
+        return read_header(path, is_regular=is_regular)
 
     monkeypatch.setattr(gguf_headers, "read_header", counted)
     write_model(tmp_path / "a.gguf")
@@ -608,7 +608,7 @@ def test_an_unchanged_file_is_read_only_once(
 def test_what_could_not_be_read_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(path: str) -> GgufHeader:
+    def fails(path: str, *, is_regular: bool) -> GgufHeader:
         raise GgufUnreadableError("the file cannot be read: too many open files")
 
     write_model(tmp_path / "a.gguf")

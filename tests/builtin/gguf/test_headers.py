@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,9 +27,9 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the names of the files that were read."""
     names: list[str] = []
 
-    def counted(path: str) -> GgufHeader:
+    def counted(path: str, *, is_regular: bool) -> GgufHeader:
         names.append(Path(path).name)
-        return read_header(path)
+        return read_header(path, is_regular=is_regular)
 
     monkeypatch.setattr(headers, "read_header", counted)
     return names
@@ -106,3 +107,26 @@ def test_what_took_no_time_is_not_kept(
     write_model(tmp_path / "a.gguf")
     scan(tmp_path)
     assert not cache.exists()
+
+
+def test_a_file_of_a_scan_is_opened_once_looked_at_once_and_read_in_one_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [write_model(tmp_path / f"{number}.gguf") for number in range(3)]
+    files = [look_at(str(path), path.name) for path in paths]
+    calls: list[str] = []
+    for name in ("stat", "fstat", "open", "pread", "close"):
+        real = getattr(os, name)
+
+        def counted(*given: Any, name: str = name, real: Any = real, **named: Any) -> Any:
+            calls.append(name)
+            return real(*given, **named)
+
+        monkeypatch.setattr(os, name, counted)
+    monkeypatch.setattr(headers, "_load", lambda _key: {})
+    known = Headers("folder")
+    for file in files:
+        known.read(file)
+    assert calls == ["open", "fstat", "pread", "close"] * len(files)
+    known.read(files[0])
+    assert len(calls) == 4 * len(files)

@@ -8,6 +8,7 @@ from modeld_llama_cpp.sizing.model_shape import (
     ModelShape,
     shape_of,
 )
+from msgspec.structs import replace
 
 from modeld import ModelSpec
 
@@ -219,3 +220,10 @@ def test_layers_with_a_window_can_have_lengths_of_their_own() -> None:
 
 def test_a_header_of_billions_of_layers_is_read_at_once() -> None:
     assert len(shape(block_count=2**32 - 1, **HEADS).layers) == 512
+
+
+def test_a_header_is_worked_through_once_for_all_that_is_asked_of_one_model() -> None:
+    spec = ModelSpec(id="m", name="m", path="m", size_bytes=9, metadata={"llama.block_count": 1})
+    assert shape_of(spec) is shape_of(replace(spec, capabilities=("text",)))
+    assert shape_of(replace(spec, size_bytes=8)).weights_bytes == 8
+    assert shape_of(replace(spec, metadata={**spec.metadata})) is not shape_of(spec)

@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 from modeld.errors import ModeldError
+from modeld.retry_after import retry_after_s
 from modeld_pull.errors import (
     PullDeniedError,
     PullFailedError,
@@ -54,20 +52,3 @@ def refusal_of(host: str, status: int, headers: Mapping[str, str]) -> ModeldErro
             retry_after_s=retry_after_s(headers),
         )
     return PullUnusableError(f"{host} responds with status {status}")
-
-
-def retry_after_s(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Return the seconds that a response says to wait, if it says so."""
-    given = headers.get("Retry-After")
-    if given is None:
-        return None
-    try:
-        seconds = float(given)
-    except ValueError:
-        try:
-            date = parsedate_to_datetime(given)
-        except ValueError:
-            return None
-        date = date if date.tzinfo else date.replace(tzinfo=UTC)
-        seconds = (date - (now or datetime.now(UTC))).total_seconds()
-    return max(0.0, seconds) if math.isfinite(seconds) else None

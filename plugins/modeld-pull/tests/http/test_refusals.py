@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 from modeld_pull.errors import (
     PullDeniedError,
@@ -12,7 +10,7 @@ from modeld_pull.errors import (
     PullNotFoundError,
     PullUnusableError,
 )
-from modeld_pull.http.refusals import refusal_of, retry_after_s
+from modeld_pull.http.refusals import refusal_of
 from modeld_pull.http.tries import LONGEST_ASKED_S, LONGEST_WAIT_S, Tries
 
 
@@ -38,14 +36,6 @@ def test_a_status_becomes_an_error_that_says_what_to_do(status, headers, kind, s
     assert type(error) is kind
     assert "hub.example" in error.message
     assert said in error.message
-
-
-def test_how_long_to_wait_is_read_as_seconds_or_a_date() -> None:
-    now = datetime(2026, 12, 1, 3, 0, tzinfo=UTC)
-    said = {"1.5": 1.5, "-3": 0.0, "nan": None, "soon": None}
-    said |= {"Tue, 01 Dec 2026 03:00:09 GMT": 9.0, "Tue, 01 Dec 2026 02:00:00 GMT": 0.0}
-    assert {text: retry_after_s({"Retry-After": text}, now) for text in said} == said
-    assert retry_after_s({}) is None
 
 
 def test_tries_wait_longer_each_time_and_begin_anew_once_something_comes() -> None:

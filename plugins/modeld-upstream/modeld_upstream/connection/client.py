@@ -13,12 +13,12 @@ import aiohttp
 import msgspec
 
 from modeld.errors import ModeldError
+from modeld.retry_after import retry_after_s
 from modeld_upstream.connection.errors import (
     UpstreamError,
     UpstreamLostError,
     UpstreamStalledError,
     error_of,
-    retry_after_s,
     told,
 )
 from modeld_upstream.connection.open_requests import OpenRequests
