@@ -48,7 +48,7 @@ class Cluster:
         keys = self._folder / "keys"
         keys.write_text(f"{KEY}\n")
         keys.chmod(0o600)
-        # What is shown of Ray's workers in pytest's output is of no use to anybody.
+        # All that the cluster begins inherits it, so that what is left of it is found.
         os.environ["MODELD_TEST_CLUSTER"] = str(self._folder)
         self._raylets = Raylets(
             initialize_head=True,
