@@ -33,13 +33,19 @@ class ModelLoadProgress(HostEvent, frozen=True, kw_only=True, tag=True):
 
 
 class ModelLoaded(HostEvent, frozen=True, kw_only=True, tag=True):
-    """A model is ready; it works on ``slots`` requests at once."""
+    """A model is ready; it works on ``slots`` requests at once.
+
+    ``fit`` is the last step by which it was made to fit, and ``gives_up`` says what that means;
+    both are empty where it is loaded as configured.
+    """
 
     model: str
     seconds: float
     held_bytes: int
     estimated_bytes: int
     slots: int = 1
+    fit: str = ""
+    gives_up: str = ""
 
 
 class ModelLoadFailed(HostEvent, frozen=True, kw_only=True, tag=True):

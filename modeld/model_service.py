@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from modeld.errors import ModelNotFoundError, NotSupportedError
 from modeld.model_names import ModelNames, said_of_several
 from modeld.requests import AnyUnaryRequest, GenerateRequest, KeepAliveSeconds
-from modeld.responses import AnyUnaryResponse, Chunk
+from modeld.responses import AnyUnaryResponse, Chunk, Placed
 from modeld.settings import Settings
 from modeld.status import ModelPlan, Readiness, ServiceStatus
 from modeld.values import ModelSpec, PluginStatus
@@ -44,6 +44,13 @@ class ModelService(ABC):
             ModeldError: at the first chunk if nothing was produced, later if it broke half-way.
         """
 
+    def generate_placed(self, request: GenerateRequest) -> AsyncGenerator[Placed | Chunk, None]:
+        """Yield what :meth:`generate` does, and first how the request came to be served.
+
+        A service that cannot tell it yields the chunks alone, as by default.
+        """
+        return self.generate(request)
+
     @abstractmethod
     async def submit(self, request: AnyUnaryRequest) -> AnyUnaryResponse:
         """Return the response to a unary request; its kind goes with that of the request.
@@ -52,6 +59,12 @@ class ModelService(ABC):
             NotSupportedError: the model's engine does not serve this kind.
             ModeldError: the request cannot be served.
         """
+
+    async def submit_placed(
+        self, request: AnyUnaryRequest
+    ) -> tuple[Placed | None, AnyUnaryResponse]:
+        """Return how the request came to be served, if that is known, and its response."""
+        return None, await self.submit(request)
 
     @abstractmethod
     async def models(self) -> Sequence[ModelSpec]:

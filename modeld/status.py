@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 from modeld.values import Value
 
@@ -32,6 +34,20 @@ class EvictionReason(StrEnum):
     SHUTDOWN = "shutdown"
 
 
+class Fitting(Value, frozen=True, kw_only=True):
+    """The receipt of a model that fits with less than it is configured for, and not otherwise.
+
+    ``step`` names the last of the steps that were taken, and ``gives_up`` says in words what all of
+    them mean; ``options`` are those that are others now, with their values. ``full_bytes`` is what
+    the model needs as it is configured.
+    """
+
+    step: str
+    gives_up: str
+    options: Mapping[str, Any]
+    full_bytes: int
+
+
 class InstanceStatus(Value, frozen=True, kw_only=True):
     """One model's state in memory, as ``/status`` shows it.
 
@@ -39,7 +55,7 @@ class InstanceStatus(Value, frozen=True, kw_only=True):
     ``last_used_unix`` is in seconds; 0 means never. A ``pinned`` model makes room for no other.
     ``expires_in_s`` is in how many seconds it leaves memory if nobody uses it from now on; ``None``
     if it stays. ``reason`` is why a model that leaves does so, or the code of the error that one
-    has failed with that is not tried for a while.
+    has failed with that is not tried for a while. ``fitting`` is what it goes without to fit.
     The tokens are those since the start; ``completion_tokens_total`` grows while requests run.
     In a cluster ``host`` and ``node`` say where the instance is; on one machine they are empty.
     """
@@ -61,6 +77,7 @@ class InstanceStatus(Value, frozen=True, kw_only=True):
     reason: str | None = None
     last_error: str | None = None
     log_tail: tuple[str, ...] = ()
+    fitting: Fitting | None = None
     host: str = ""
     node: str = ""
 
@@ -149,7 +166,8 @@ class ModelPlan(Value, frozen=True, kw_only=True):
     ``needed_bytes`` is what a load reserves. ``short_bytes`` is how much of that is not free now,
     or, with ``never``, how much more it is than there will ever be. ``wait_s`` is the forecast of
     when the request would be served, ``None`` where nobody can say. ``reason`` is the code of the
-    error that the request would get, and ``message`` its words. ``host`` is the one of a cluster
+    error that the request would get, and ``message`` its words. ``fitting`` is what the model would
+    go without to fit; ``needed_bytes`` is what it needs then. ``host`` is the one of a cluster
     that the request would go to, empty on one machine.
     """
 
@@ -161,4 +179,5 @@ class ModelPlan(Value, frozen=True, kw_only=True):
     wait_s: float | None = None
     reason: str | None = None
     message: str | None = None
+    fitting: Fitting | None = None
     host: str = ""

@@ -19,11 +19,14 @@ Extent = Literal["runtime", "dev", "packages", "cluster"]
 """What is installed: what serving needs, or also what testing and checking need, each with this
 checkout; or the latter without it, or with Ray too."""
 
+_OWN = ".venv"
+"""The environment of the person whose checkout this is."""
+
 _STAMP = "bootstrap.json"
 _INSTALLING = ("project", "build-system")
 
 
-def ensure(extent: Extent, name: str = ".venv", base: str = sys.executable) -> Path:
+def ensure(extent: Extent, name: str = _OWN, base: str = sys.executable) -> Path:
     """The Python of an up-to-date environment; nothing is run if it is up to date already."""
     venv = ROOT / name
     python = venv / "bin" / "python"
@@ -51,8 +54,9 @@ def _install(extent: Extent, venv: Path) -> None:
     pip = [str(python), *packages.PIP, "install", "--no-deps", "--no-index"]
     had_wheel = _read(stamp).get("wheel")
     stamp.unlink(missing_ok=True)
+    # A person works in it, perhaps as somebody who may not write there or who forbids bytecode.
     for lock in _locks(extent):
-        packages.install(python, lock, log)
+        packages.install(python, lock, log, compiled=venv.name == _OWN)
     if had_wheel != llama_wheel.folder().name:
         built = llama_wheel.build(python)
         say(f"installing {llama_wheel.requirement()}")

@@ -3,9 +3,9 @@
 
     python -m tests.bench [--repeats N] [--threads N] [NAME …]
 
-All but `startup`, `streams` and `dialects` need the models. `swap`, `throughput`, `first-token`,
-`shared-prefix` and `long-prompt` need llama-server too, whose path is given with --llama-server.
-`make bench` brings both; llama-server takes it about 13 minutes, once.
+All but `startup`, `streams` and `dialects` need the models. `swap`, `throughput`, `chat-mix`,
+`first-token`, `shared-prefix` and `long-prompt` need llama-server too, whose path is given with
+--llama-server. `make bench` brings both; llama-server takes it about 13 minutes, once.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from modeld_llama_cpp.native.cores import usable_cores
 
-from tests.bench import dialects, peer, reading, returning, startup, streams, swap
+from tests.bench import dialects, mixed, peer, reading, returning, startup, streams, swap
 from tests.bench.contest import Contest
 from tests.support.gguf.real_models import GEMMA3, SMOLLM2, models_folder
 
@@ -56,6 +56,7 @@ def figures(contest: Contest) -> dict[str, Callable[[], list[str]]]:
         "constraints": partial(constraints, repeats, contest.threads),
         "swap": lambda: swap.measure(repeats, contest.llama_server, models_folder()),
         "throughput": partial(peer.throughput, contest),
+        "chat-mix": partial(mixed.chat_mix, contest),
         "first-token": partial(peer.first_token, contest),
         "shared-prefix": partial(peer.shared_prefix, contest),
         "long-prompt": partial(peer.long_prompt, contest),

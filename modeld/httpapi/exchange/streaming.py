@@ -26,7 +26,7 @@ from modeld.httpapi.exchange.exchange import Exchange
 from modeld.httpapi.exchange.gathered import Gathered
 from modeld.httpapi.exchange.merging import Merged
 from modeld.httpapi.exchange.problems import as_error, status_of
-from modeld.responses import Chunk, Done
+from modeld.responses import Chunk, Done, Mark, Placed
 
 PIECE_BYTES: Final = 16 << 10
 """Most that is sent at once: to take it within ``write_timeout_s`` is all that a client must do."""
@@ -61,7 +61,7 @@ class Delivery:
 
     async def run(
         self,
-        generations: Sequence[AsyncGenerator[Chunk, None]],
+        generations: Sequence[AsyncGenerator[Placed | Chunk, None]],
         receive: Receive,
         timeout_s: float | None,
     ) -> None:
@@ -90,7 +90,7 @@ class Delivery:
             # The server closes a connection whose response was left incomplete.
 
     async def _deliver(
-        self, generations: Sequence[AsyncGenerator[Chunk, None]], timeout_s: float | None
+        self, generations: Sequence[AsyncGenerator[Placed | Chunk, None]], timeout_s: float | None
     ) -> None:
         try:
             ends = await self._pass_on_in_time(generations, timeout_s)
@@ -106,7 +106,7 @@ class Delivery:
             await self._finish(await self._encoded(ends))
 
     async def _pass_on_in_time(
-        self, generations: Sequence[AsyncGenerator[Chunk, None]], timeout_s: float | None
+        self, generations: Sequence[AsyncGenerator[Placed | Chunk, None]], timeout_s: float | None
     ) -> list[Done]:
         try:
             # In this order the slots are given back before the client is told of the timeout.
@@ -140,13 +140,17 @@ class Delivery:
         taken, is_started = 0, False
         async for chunk in chunks:
             taken += 1
-            if not isinstance(chunk, Done):
+            if not isinstance(chunk, Mark):  # one look at the class, for nearly all are pieces
                 try:
                     body = piece(source.index, chunk)
                 except BaseException as exc:  # noqa: BLE001  (a plugin's SystemExit is its fault)
                     encoder.refuse(exc)
                 if type(body) is not bytes:
                     encoder.check(body)
+            elif isinstance(chunk, Placed):
+                self._exchange.note_placed(chunk)
+                taken -= 1
+                continue
             else:
                 ends[source.index] = chunk
                 is_last = len(ends) == count
@@ -169,6 +173,9 @@ class Delivery:
         wholes = [Gathered(index, encoder) for index in range(count)]
         ends: dict[int, Done] = {}
         async for chunk in source.chunks:
+            if isinstance(chunk, Placed):
+                self._exchange.note_placed(chunk)
+                continue
             self._chunks += 1
             if isinstance(chunk, Done):
                 ends[source.index] = wholes[source.index].completed(chunk)

@@ -73,7 +73,11 @@ class ModelItem(BaseModel):
     fit: Fit | None = Field(
         None,
         description="how that fits into the budget as large as it can be here: it fits, it fits"
-        " alone, for it takes more than half, or never; absent if need_mb is",
+        " alone, for it takes more than half, it fits reduced, with less than it is configured for,"
+        " or never; absent if need_mb is",
+    )
+    gives_up: str | None = Field(
+        None, description="what it goes without where it fits reduced; absent if it does not"
     )
     short_by_mb: int | None = Field(
         None, description="by how much the budget is too small for it; absent if it is not"
@@ -96,6 +100,10 @@ class ModelItem(BaseModel):
         None, description="the hosts of a cluster that have its file; absent on one machine"
     )
     problem: str | None = Field(None, description="why the model cannot be used; absent if it can")
+
+
+_WHERE_SAID: Final = ("gives_up", "aliases", "names", "preset_of", "projector", "hosts", "problem")
+"""What an item has only where there is something to say."""
 
 
 class ModelName(BaseModel):
@@ -169,7 +177,3 @@ def item_of(spec: ModelSpec) -> dict[str, object]:
         if said := getattr(spec, name):
             item[name] = said
     return item
-
-
-_WHERE_SAID: Final = ("aliases", "names", "preset_of", "projector", "hosts", "problem")
-"""What an item has only where there is something to say."""

@@ -15,6 +15,7 @@ from modeld.dialects.documents import Content, Parameter, ResponseDoc
 from modeld.errors import InvalidRequestError
 from modeld.httpapi.exchange.json_response import document
 from modeld.httpapi.exchange.reading.query import whole_number
+from modeld.httpapi.routes.fit import FitItem, fit_item
 from modeld.httpapi.routes.operations import Operation
 from modeld.interfaces import ModelService
 from modeld.sizes import whole_mib
@@ -57,6 +58,9 @@ class InstanceItem(BaseModel):
         " not tried for a while; absent otherwise",
     )
     last_error: str | None = None
+    fit: FitItem | None = Field(
+        None, description="what it goes without to fit; absent where it is as configured"
+    )
     log_tail: list[str] = Field(description="the last lines that its runtime has logged")
     host: str | None = Field(None, description="the host it is on; absent on one machine")
     node: str | None = Field(None, description="the node of that host; absent on one machine")
@@ -279,6 +283,7 @@ def _item(instance: InstanceStatus) -> InstanceItem:
         completion_tokens_total=instance.completion_tokens_total,
         reason=instance.reason,
         last_error=instance.last_error,
+        fit=fit_item(instance.fitting),
         log_tail=list(instance.log_tail),
         host=instance.host or None,
         node=instance.node or None,

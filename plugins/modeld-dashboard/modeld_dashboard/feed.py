@@ -38,7 +38,7 @@ _LONGEST_TEXT = 600
 
 _SHOWN: Mapping[type[Event], tuple[str, tuple[str, ...]]] = {
     ModelLoading: ("model_loading", ("model",)),
-    ModelLoaded: ("model_loaded", ("model", "seconds", "held_bytes")),
+    ModelLoaded: ("model_loaded", ("model", "seconds", "held_bytes", "gives_up")),
     ModelLoadFailed: ("model_load_failed", ("model", "reason", "message", "retry_after_s")),
     ModelEvicted: ("model_evicted", ("model", "reason", "freed_bytes")),
     WorkerExited: ("worker_exited", ("model", "cause", "detail")),

@@ -88,7 +88,13 @@ def test_an_empty_feed_says_so(feed: Feed) -> None:
         (ModelLoading(model="m"), {"kind": "model_loading", "model": "m"}),
         (
             loaded(),
-            {"kind": "model_loaded", "model": "m", "seconds": 0.123, "held_bytes": 7},
+            {
+                "kind": "model_loaded",
+                "model": "m",
+                "seconds": 0.123,
+                "held_bytes": 7,
+                "gives_up": "",
+            },
         ),
         (
             ModelLoadFailed(model="m", reason="load_failed", message="no", retry_after_s=1.0),

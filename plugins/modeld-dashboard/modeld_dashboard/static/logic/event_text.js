@@ -98,6 +98,14 @@ function lineOf(event, freedBytes) {
 
 /**
  * @param {Api.Event} event
+ * @returns {string} what a model goes without to fit, if it does
+ */
+function withLess(event) {
+  return event.gives_up ? ` To fit, it has ${event.gives_up}.` : "";
+}
+
+/**
+ * @param {Api.Event} event
  * @param {number} [freedBytes]
  * @returns {[Tone, string, string] | null} tone, title and detail
  */
@@ -110,7 +118,7 @@ function words(event, freedBytes) {
       return [
         "good",
         "Loaded",
-        `In ${seconds(event.seconds)}; it holds ${bytes(event.held_bytes ?? 0)}.`,
+        `In ${seconds(event.seconds)}; it holds ${bytes(event.held_bytes ?? 0)}.${withLess(event)}`,
       ];
     case "model_load_failed":
       return ["bad", "Load failed", failureDetail(event)];
