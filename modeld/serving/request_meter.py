@@ -14,7 +14,15 @@ from msgspec.structs import replace
 
 from modeld.events import RequestFinished, RequestRefused, RequestStarted
 from modeld.generation import Whole
-from modeld.responses import AnyUnaryResponse, Done, EmbedResponse, Piece, RerankResponse, Usage
+from modeld.responses import (
+    AnyUnaryResponse,
+    Done,
+    EmbedResponse,
+    Piece,
+    RerankResponse,
+    TakePiece,
+    Usage,
+)
 from modeld.status import PlanOutcome
 
 MOST_GAPS: Final = 8192
@@ -96,6 +104,17 @@ class Meter:
         self._tokens += 1
         self._tally.completion_tokens += 1
         self._whole.add(piece)
+
+    def noting(self, take: TakePiece) -> TakePiece:
+        """Return what notes each piece that ``take`` takes."""
+
+        def taken(piece: Piece) -> bool:
+            if not take(piece):
+                return False
+            self.piece(piece)
+            return True
+
+        return taken
 
     def done(self, done: Done) -> Done:
         """Note the good end, and return it with the whole text in it, if that is not too long.

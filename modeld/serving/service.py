@@ -32,7 +32,7 @@ from modeld.requests import (
     KeepAliveSeconds,
     TokenizeRequest,
 )
-from modeld.responses import AnyUnaryResponse, Chunk, Done
+from modeld.responses import AnyUnaryResponse, Chunk, Done, TakePiece
 from modeld.serving.entries_in_use import EntriesInUse
 from modeld.serving.loader import advice, blamed
 from modeld.serving.memory.budget_lock import BudgetLock
@@ -199,13 +199,23 @@ class LocalService(ModelService):
             self._budget.close()
             self._budget_lock.release()
 
-    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
+    def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
         """Wait for the model and a slot, then yield what the engine produces."""
+        return self.generate_to(request, lambda _piece: False)
+
+    async def generate_to(
+        self, request: GenerateRequest, take: TakePiece
+    ) -> AsyncGenerator[Chunk, None]:
+        """Generate, and offer each piece to ``take`` before it is yielded."""
         request = checked_request(request)
         async with (
             self._serving(request) as (lease, meter, taken),
             aclosing(
-                lease.engine.stream(taken, lambda end: lease.give_back(well=isinstance(end, Done)))
+                lease.engine.stream_to(
+                    taken,
+                    lambda end: lease.give_back(well=isinstance(end, Done)),
+                    meter.noting(take),
+                )
             ) as chunks,
         ):
             async for chunk in chunks:
