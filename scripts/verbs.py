@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import os
 
+import bench_base
 import chat_templates
 import clients
 import environment
@@ -81,9 +82,14 @@ def models() -> None:
 
 
 def run_bench(arguments: list[str]) -> None:
-    """Run the benchmarks in place of this process."""
+    """Run the benchmarks in place of this process, beside those of another revision if wanted."""
+    base = bench_base.bring()
     python = environment.ensure("dev")
-    command = [str(python), "-m", "tests.bench", "--llama-server", str(peer.bring(python))]
+    command = [str(python), "-m", "tests.bench"]
+    if "--no-peer" not in arguments:
+        command += ["--llama-server", str(peer.bring(python))]
+    if base is not None:
+        command += ["--base", str(base)]
     os.chdir(ROOT)
     os.execv(command[0], [*command, *arguments])
 

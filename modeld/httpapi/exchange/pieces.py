@@ -22,7 +22,8 @@ class Pieces:
     def __init__(self, encoder: ContainedStream, direct: DirectWrite | None) -> None:
         self.taken = 0
         self._encoder = encoder
-        self._direct = direct
+        self._piece = encoder.piece
+        self._write = None if direct is None else direct.write
         self._left: tuple[object, BaseException | None] | None = None
 
     def take(self, piece: Piece) -> bool:
@@ -31,14 +32,15 @@ class Pieces:
         What is left is encoded already, and :meth:`encoded` returns it when the task comes with the
         same piece: an encoder remembers what it wrote, and must not see a piece twice.
         """
-        if self._direct is None:
+        write = self._write
+        if write is None:
             return False
         try:
-            body = self._encoder.piece(0, piece)
+            body = self._piece(0, piece)
         except BaseException as exc:  # noqa: BLE001  (it is raised in the task of the request)
             self._left = None, exc
             return False
-        if type(body) is bytes and len(body) <= PIECE_BYTES and self.write(body):
+        if type(body) is bytes and len(body) <= PIECE_BYTES and (not body or write(body)):
             self.taken += 1
             return True
         self._left = body, None
@@ -56,14 +58,14 @@ class Pieces:
                 self._encoder.refuse(failed)
             return self._checked(left)
         try:
-            body = self._encoder.piece(index, piece)
+            body = self._piece(index, piece)
         except BaseException as exc:  # noqa: BLE001  (a plugin's SystemExit is its fault)
             self._encoder.refuse(exc)
         return self._checked(body)
 
     def write(self, body: bytes) -> bool:
         """Write what is no longer than :data:`PIECE_BYTES`, if that can be done at once."""
-        return self._direct is not None and (not body or self._direct.write(body))
+        return self._write is not None and (not body or self._write(body))
 
     def _checked(self, body: object) -> bytes:
         if not isinstance(body, bytes):
