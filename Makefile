@@ -94,7 +94,7 @@ lint: dev ## check style, format, dead code, workflows, shell scripts, Dockerfil
 types: dev ## check the types of core, plugins, scripts and testctl
 	$(BIN)/mypy
 	MYPYPATH=scripts $(BIN)/mypy scripts/*.py
-	MYPYPATH=scripts $(BIN)/mypy -p testctl
+	MYPYPATH=scripts $(BIN)/mypy -p testctl -p bootstrapping
 	$(BIN)/mypy tests/pythonapi/typed_use.py
 	@set -e; for plugin in $(PLUGINS); do \
 	  echo "$(BIN)/mypy $$plugin"; $(BIN)/mypy --exclude '/tests/' $$plugin; done

@@ -10,7 +10,7 @@ import platform
 import sys
 from pathlib import Path
 
-import interpreters
+from bootstrapping import interpreters
 
 
 def ensure_python() -> None:
@@ -35,6 +35,6 @@ def ensure_python() -> None:
 
 if __name__ == "__main__":
     ensure_python()
-    import verbs
+    from bootstrapping import verbs
 
     verbs.main()

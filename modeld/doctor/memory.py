@@ -69,34 +69,37 @@ def check_budget(
     total = gpu_bytes or (memory.total_bytes if memory else 0)
     kind = "GPU memory" if gpu_bytes else "main memory"
     safe_mb = int(total * SAFE_SHARE) >> 20
+    if settings.budget_bytes is None:
+        yield from _check_unlimited(inventory, total, kind, safe_mb)
+        return
+    available = None if memory is None or gpu_bytes else memory.available_bytes
+    yield _check_set(settings, total, kind, safe_mb, available)
+
+
+def _check_set(
+    settings: Settings, total: int, kind: str, safe_mb: int, available: int | None
+) -> Finding:
+    """Check a budget that is a number; ``available`` bytes are known of main memory only."""
+    budget = settings.budget_bytes or 0
+    used = budget - settings.margin_bytes
     facts: dict[str, JsonValue] = {
         "memory_budget_mb": settings.memory_budget_mb,
         "capacity_bytes": total,
     }
-    if settings.budget_bytes is None:
-        yield from _check_unlimited(inventory, total, kind, safe_mb)
-        return
-    used = settings.budget_bytes - settings.margin_bytes
     fix = f"set memory_budget_mb to {safe_mb} or less"
-    said = f"the budget is {size_text(settings.budget_bytes)}"
+    said = f"the budget is {size_text(budget)}"
     if settings.margin_bytes:
         said += f" with a margin of {size_text(settings.margin_bytes)}"
     if used > total:
-        message = f"{said}, but there are {size_text(total)} of {kind}"
-        yield error("budget", message, fix, **facts)
-    elif used > total * SAFE_SHARE:
+        return error("budget", f"{said}, but there are {size_text(total)} of {kind}", fix, **facts)
+    if used > total * SAFE_SHARE:
         message = f"{said}, nearly all of the {size_text(total)} of {kind}"
-        yield warning("budget", message, f"{fix}, or set memory_margin_mb", **facts)
-    elif memory is not None and not gpu_bytes and used > memory.available_bytes:
-        yield warning(
-            "budget",
-            f"{said}, but only {size_text(memory.available_bytes)} are available now",
-            "end other programs, or set memory_budget_mb to"
-            f" {memory.available_bytes >> 20} or less",
-            **facts,
-        )
-    else:
-        yield ok("budget", f"{said}; there are {size_text(total)} of {kind}", **facts)
+        return warning("budget", message, f"{fix}, or set memory_margin_mb", **facts)
+    if available is not None and used > available:
+        message = f"{said}, but only {size_text(available)} are available now"
+        fix = f"end other programs, or set memory_budget_mb to {available >> 20} or less"
+        return warning("budget", message, fix, **facts)
+    return ok("budget", f"{said}; there are {size_text(total)} of {kind}", **facts)
 
 
 def check_needs(

@@ -71,6 +71,8 @@ class HangWatch:
     def _check(self) -> None:
         self._tick = None
         now_s = self._clock()
+        # First what has come since the last look: after the check it would be too late for an
+        # engine that has only just answered.
         if self._has_news:
             self._has_news = False
             self._watchdog.progress(now_s)

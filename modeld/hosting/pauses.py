@@ -56,6 +56,7 @@ class Silence:
 
     def is_over(self, now_s: float) -> bool:
         """Return whether the silence has lasted for the limit."""
+        # As good as a sign of life: nobody could have been heard while this process stood still.
         if self._pauses.was_paused(now_s):
             self.sign(now_s)
         if now_s - self._since_s < self.limit_s:

@@ -29,8 +29,8 @@ from modeld.httpapi.openapi.parameters import SHARED
 from modeld.httpapi.reload import ReadSettings, Reload
 from modeld.httpapi.routes.admin import Admin
 from modeld.httpapi.routes.health import Health
+from modeld.httpapi.routes.inference.native import Native
 from modeld.httpapi.routes.models import Models
-from modeld.httpapi.routes.native import Native
 from modeld.httpapi.routes.operations import (
     Endpoint,
     Operation,

@@ -31,6 +31,7 @@ class Pins:
         A preset that shares the weights of its model pins that one.
         """
         specs, found = self._found
+        # The same object until a source has said something else: all models need not be compared.
         if specs is not self._specs():
             specs = self._specs()
             pinned = filter(self._is_pinned, specs) if says_anywhere("pin", self._settings) else ()

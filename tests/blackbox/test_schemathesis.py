@@ -28,6 +28,7 @@ GUARDED_EXAMPLES = max(2, EXAMPLES // 4)
 KEY = "a-key-of-some-length"
 DIALECTS = ("anthropic", "ollama", "openai")
 MODELS = ["a.gguf", "b.gguf", "broken.gguf", "none.gguf"]
+DOCUMENTS = {"/openapi.json", "/swagger/doc.json"}
 STREAMS = {"application/x-ndjson", "text/event-stream"}
 LAST_TOKEN = 256  # of the rig
 REJECTED = [str(each) for each in (400, 401, 403, 404, 405, 406, 413, 415, 422, 429)]
@@ -69,8 +70,10 @@ def a_stream_ends_once(_context: CheckContext, response: Response, case: Case) -
 
 
 @schemathesis.check
-def nothing_fails_inside(_context: CheckContext, response: Response, _case: Case) -> None:
+def nothing_fails_inside(_context: CheckContext, response: Response, case: Case) -> None:
     """No fault of the server's own, also where a dialect has 500 for what the document names."""
+    if case.path in DOCUMENTS:  # they list what may go wrong
+        return
     assert b"internal_error" not in response.content, response.content
 
 

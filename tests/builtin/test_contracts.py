@@ -19,7 +19,7 @@ from modeld.builtin.sse import ServerSentEvents
 from modeld.builtin.trace import Trace
 from modeld.dialects import Dialect
 from modeld.httpapi.exchange.reading.accept import Formatters
-from modeld.httpapi.routes.native import Native
+from modeld.httpapi.routes.inference.native import Native
 from modeld.testing import (
     DialectContract,
     EvictionPolicyContract,

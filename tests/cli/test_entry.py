@@ -73,7 +73,7 @@ def test_the_table_has_every_command():
     ("command", "module"),
     [
         *(("serve", module) for module in SHARED),
-        *((command, "modeld.cli.{command}") for command in COMMANDS),
+        *((command, "modeld.cli.commands.{command}") for command in COMMANDS),
     ],
 )
 def test_ctrl_c_before_a_command_has_begun_is_quiet(command, module, monkeypatch):

@@ -13,6 +13,8 @@ from modeld.commands import BUILT_IN
 from modeld.errors import ConfigurationError, InternalError, ModelNotFoundError, StartError
 from tests.support.cli.terminal import MODELD, modeld
 
+pytestmark = pytest.mark.usefixtures("measured_processes")
+
 HEAVY = {"starlette", "uvicorn", "httptools", "pydantic", "prometheus_client", "llama_cpp", "yaml"}
 
 

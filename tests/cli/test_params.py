@@ -6,9 +6,9 @@ import re
 import click
 import pytest
 
+from modeld.cli.commands.serve import command
 from modeld.cli.main import ExitCode, main
 from modeld.cli.params import SECTIONS, as_yaml, resolved, settings_options
-from modeld.cli.serve import command
 from modeld.errors import ConfigurationError
 from modeld.settings import TABLE, resolve
 from modeld.settings.setting import default_text

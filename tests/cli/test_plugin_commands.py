@@ -16,6 +16,8 @@ from modeld.cli.plugin_commands import EXTRAS
 from tests.support.cli.terminal import MODELD, modeld
 from tests.support.plugins.some_plugins import ZOO
 
+pytestmark = pytest.mark.usefixtures("measured_processes")
+
 ROOT = Path(__file__).parents[2]
 LATE = "its command 'greet' is left out: the plugin 'zoo-greeter' has one of this name"
 MISSING = "No module named 'zoo_commands.missing'"

@@ -13,12 +13,9 @@ from pydantic import BaseModel
 
 from modeld import Settings
 from modeld.httpapi.app import create_app
-from modeld.httpapi.routes.infer import DoneLine, TokenLogprobsItem, UsageNumbers
-from modeld.httpapi.routes.infer_body import InferBody
-from modeld.httpapi.routes.model_list import ModelItem
-from modeld.httpapi.routes.plugins import PluginItem
-from modeld.httpapi.routes.status import InstanceItem, StatusDocument
-from modeld.httpapi.routes.unary_bodies import (
+from modeld.httpapi.routes.inference.infer import DoneLine, TokenLogprobsItem, UsageNumbers
+from modeld.httpapi.routes.inference.infer_body import InferBody
+from modeld.httpapi.routes.inference.unary_bodies import (
     ApplyTemplateBody,
     DetokenizeBody,
     EmbedBody,
@@ -26,7 +23,7 @@ from modeld.httpapi.routes.unary_bodies import (
     TokenizeBody,
     UnaryBody,
 )
-from modeld.httpapi.routes.unary_response import (
+from modeld.httpapi.routes.inference.unary_response import (
     ApplyTemplateResponseBody,
     DetokenizeResponseBody,
     EmbedResponseBody,
@@ -35,6 +32,9 @@ from modeld.httpapi.routes.unary_response import (
     RerankResponseBody,
     TokenizeResponseBody,
 )
+from modeld.httpapi.routes.model_list import ModelItem
+from modeld.httpapi.routes.plugins import PluginItem
+from modeld.httpapi.routes.status import InstanceItem, StatusDocument
 from tests.support.docs.pages import headings, read, rows, section
 
 BOUNDS = {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "maxProperties"}

@@ -12,7 +12,7 @@ from click import Option
 from modeld_llama_cpp.doctor import findings
 
 from modeld import Backend, EngineHost, Finding, ModelSpec, Options
-from modeld.cli.doctor import command
+from modeld.cli.commands.doctor import command
 from modeld.doctor import backends
 from modeld.doctor.backends import diagnose_backends, gpu_bytes, subject
 from modeld.doctor.inventory import Inventory, Loadable

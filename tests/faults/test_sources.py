@@ -82,7 +82,7 @@ def path_with(plugin: Path) -> dict[str, str]:
 
 def serving_with(models: Path, plugin: Path) -> AbstractContextManager[Served]:
     quick = ("--source-timeout-s", "0.5", "--drain-timeout-s", "0")
-    return serving(models, *quick, env=path_with(plugin), measured=False)
+    return serving(models, *quick, env=path_with(plugin))
 
 
 def reader_of(fifo: Path) -> int:

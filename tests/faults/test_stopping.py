@@ -109,7 +109,7 @@ def test_a_busy_server_tells_everybody_and_is_gone_within_three_seconds(
             assert {end["reason"] for end in ends} == {"draining"}
             return begun_s
 
-    with serving(rig_models, "--models", options, measured=False) as served:
+    with serving(rig_models, "--models", options) as served:
         served.post("/infer", {"model": "a.gguf", "prompt": "warm"})
         served.post("/infer", {"model": "b.gguf", "prompt": "warm"})
         workers = psutil.Process(served.process.pid).children(recursive=True)
@@ -138,7 +138,7 @@ def test_a_short_generation_finishes_after_the_signal_and_the_server_is_gone_at_
             return begun_s
 
     arguments = ("--default-model", "a.gguf", "--drain-timeout-s", "60")
-    with serving(rig_models, *arguments, measured=False) as served:
+    with serving(rig_models, *arguments) as served:
         begun_s = asyncio.run(scenario(served))
         assert served.exit_code() == 0
         assert time.monotonic() - begun_s < STOPPED_S, "it does not wait for the rest of the drain"
@@ -175,7 +175,7 @@ def test_a_second_signal_ends_a_busy_server_at_once_but_a_terminal_hangs_up_only
             return begun_s
 
     wrapper = (sys.executable, "-c", WITH_A_TERMINAL)
-    with serving(rig_models, *arguments, measured=False, wrapper=wrapper) as served:
+    with serving(rig_models, *arguments, wrapper=wrapper) as served:
         served.post("/infer", {"prompt": "warm"})
         workers = psutil.Process(served.process.pid).children(recursive=True)
         begun_s = asyncio.run(scenario(served))

@@ -24,6 +24,8 @@ from tests.support.hosting.rigged import (
     tokens,
 )
 
+pytestmark = pytest.mark.usefixtures("measured_processes")
+
 STALL = {"stall_timeout_s": 0.3}
 
 

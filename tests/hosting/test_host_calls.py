@@ -15,6 +15,8 @@ from tests.hosting.test_host_loads import HeldHosting, HeldWorker
 from tests.support.hosting.leaks import PATIENCE_S, run, until
 from tests.support.hosting.rigged import HOSTS, SPEC, a_hosting, ask, options, start, tokens
 
+pytestmark = pytest.mark.usefixtures("measured_processes")
+
 MEASURE = "modeld_rig.dry_run:measure"
 
 

@@ -24,6 +24,8 @@ from tests.support.hosting.rigged import (
     tokens,
 )
 
+pytestmark = pytest.mark.usefixtures("measured_processes")
+
 
 @pytest.mark.parametrize("kind", HOSTS)
 def test_progress_of_a_load_is_passed_on(kind: str) -> None:

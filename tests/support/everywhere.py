@@ -7,10 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import measurement
 from tests.support.hosting.leaks import no_worker_stays
 from tests.support.log_state import loggers_stay
 
-__all__ = ["loggers_stay", "no_worker_stays", "own_budget", "own_runtime_folder"]
+__all__ = [
+    "loggers_stay",
+    "measured_processes",
+    "no_worker_stays",
+    "own_budget",
+    "own_runtime_folder",
+    "unmeasured_processes",
+]
 
 _numbers = itertools.count()
 
@@ -30,3 +38,17 @@ def own_budget(own_runtime_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     folder = own_runtime_folder / str(next(_numbers))
     folder.mkdir()
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unmeasured_processes() -> Iterator[None]:
+    """The processes that tests start are not measured, but for those of ``measured_processes``."""
+    with measurement.unmeasured_processes():
+        yield
+
+
+@pytest.fixture(scope="module")
+def measured_processes(unmeasured_processes: None) -> Iterator[None]:
+    """Where coverage is measured, it is in the processes too that tests of this module start."""
+    with measurement.measured_processes():
+        yield

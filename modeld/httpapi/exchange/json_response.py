@@ -38,5 +38,9 @@ class LongDocument(Response):
 
 
 def word(text: str, status: int = 200) -> Response:
-    """Return one word of plain text, for probes."""
-    return PlainTextResponse(text, status, headers=_HEADERS)
+    """Return one word of plain text, for probes.
+
+    The word of a failure is in a header too, as the reason of every error is.
+    """
+    reason = {"X-Modeld-Reason": text} if status >= 400 else {}
+    return PlainTextResponse(text, status, headers=_HEADERS | reason)

@@ -44,6 +44,8 @@ class Neighbours:
             if self._file is None and hidden_bytes and not self._is_closed:
                 self._open()
             if self._file is not None:
+                # Always as many digits, at the same place: a shorter number would leave the end of
+                # a longer one behind it.
                 with suppress(OSError):
                     os.pwrite(self._file, f"{hidden_bytes:0{_DIGITS}d}".encode(), 0)
 
@@ -134,6 +136,8 @@ def _told(path: Path) -> int:
     except OSError:
         return 0
     try:
+        # The kernel lets go of a lock however its process ends; so whoever gets it finds a dead
+        # server's file. It is shared, or two readers would take each other for that server.
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         path.unlink(missing_ok=True)
     except BlockingIOError:

@@ -57,6 +57,8 @@ class Forecast:
         ready_s = self.ready_s(entry, now_s)
         queue = entry.queue
         running = _remaining_s(queue, now_s)
+        # Before a model takes requests, the first to end is one that has yet to begin: a whole
+        # request after that moment.
         ends = ready_s + queue.mean_s if ready_s > 0 or not running else min(running)
         gives_up = min((each.deadline_s for each in queue.waiting), default=math.inf)
         wait_s = max(0.0, min(ends, gives_up - now_s))
@@ -89,6 +91,8 @@ class Forecast:
             left_s = max(0.0, from_s - now_s)
         if served_s <= left_s:
             return 0.0
+        # What runs as a term ends goes on, so that a term lasts as long as a request at least; with
+        # less, a short term would count a load for each request that outlasts it.
         terms = 1 + math.floor((served_s - left_s) / max(term_s, entry.queue.mean_s))
         round_s = math.fsum(map(self._tenure_s, others)) / max(1, len(self._index.resident))
         return terms * (round_s + entry.queue.mean_s + self._load_s(entry))
@@ -122,6 +126,7 @@ class Forecast:
         if not self._ledger.can_hold_now(entry.need.size_bytes + self._eviction.pinned_bytes()):
             return math.inf
         others = [each for each in self._index.wanting if each is not entry]
+        # Bytes that are free while others wait for memory are promised to those that came before.
         if not others and entry.need.size_bytes <= self._ledger.free_bytes:
             return cooling_s
         vacant_s = sorted(

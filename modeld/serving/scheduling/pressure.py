@@ -24,6 +24,8 @@ class Pressure:
         """Evict as many idle models as hold what is too much, beside those that leave anyway."""
         if self._ledger.free_bytes >= 0:
             return
+        # Those that leave anyway give their bytes back too: without them here, each look until they
+        # are gone would evict others for the same bytes.
         excess_bytes = int(-self._ledger.free_bytes) - held_bytes(self._index.leaving)
         if excess_bytes > 0:
             self._eviction.relieve(excess_bytes, now_s)

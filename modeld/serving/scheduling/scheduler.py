@@ -212,6 +212,16 @@ class ModelScheduler:
         entry.queue.fail(error)
         self.drain(entry, EvictionReason.FILE_REMOVED)
 
+    def only_idles(self, entry: ModelEntry) -> bool:
+        """Return whether a model is ready and unused, and nothing has happened to it lately."""
+        return (
+            entry not in self._index.touched
+            and entry.queue.is_empty
+            and not entry.victims
+            and not entry.need.is_being_measured
+            and all(isinstance(instance.phase, Ready) for instance in entry.instances)
+        )
+
     def totals(self) -> Totals:
         """Return what all models have counted since the start, the forgotten ones too."""
         return self._absent.totals()

@@ -45,11 +45,14 @@ class MovingLimit:
         if self._lower is None:
             self._lower = seen_bytes
         else:
+            # What both looks have not seen is gone; what one of them has may only have been hidden
+            # by a worker that exits.
             self.limit_bytes = max(self._lower, seen_bytes)
             self._lower = None
 
     def _see_more(self, seen_bytes: int, now_s: float) -> None:
         since_s, least_bytes = self._higher or (now_s, seen_bytes)
+        # Only what was there all the time may be promised: a peak would be taken back at once.
         least_bytes = min(least_bytes, seen_bytes)
         self._higher = since_s, least_bytes
         if now_s - since_s >= RISE_S:

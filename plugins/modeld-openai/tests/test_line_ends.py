@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from modeld_openai.chat.encoder import ChatStream
 from modeld_openai.completions.encoder import CompletionStream
-from modeld_openai.responses.body import ResponsesBody
-from modeld_openai.responses.encoder import ResponseStream
-from modeld_openai.responses.frame import Frame
+from modeld_openai.responses.reading.body import ResponsesBody
+from modeld_openai.responses.writing.encoder import ResponseStream
+from modeld_openai.responses.writing.frame import Frame
 
 from modeld.dialects import StreamEncoder
 from modeld.responses import Token

@@ -12,8 +12,8 @@ from modeld_openai.completions.body import CompletionBody
 from modeld_openai.dialect import OpenAI
 from modeld_openai.embeddings import EmbeddingsBody
 from modeld_openai.rerank import RerankDocumentsBody
-from modeld_openai.responses.body import ResponsesBody
 from modeld_openai.responses.dialect import OpenAIResponses
+from modeld_openai.responses.reading.body import ResponsesBody
 from modeld_openai.tokens import DetokenizeTokensBody, TokenizeTextBody
 from openai_calls import CHAT, TURN, post
 from pydantic import BaseModel

@@ -13,7 +13,7 @@ from modeld_pull.settings import PullSettings
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
-    from modeld_pull.pulls import Pulls
+    from modeld_pull.server.pulls import Pulls
 
 
 class PullPlugin:
@@ -43,7 +43,7 @@ class PullPlugin:
         self, settings: Settings, service: ModelService
     ) -> Iterable[BaseRoute | PublicRoute]:
         """Return the routes; they refuse unless the operator lets clients pull."""
-        from modeld_pull.routes import PullRoutes  # noqa: PLC0415  (brings the web stack)
+        from modeld_pull.server.routes import PullRoutes  # noqa: PLC0415  (brings the web stack)
 
         return PullRoutes(settings, self._pulls_of(settings, service)).routes()
 
@@ -55,7 +55,7 @@ class PullPlugin:
         return self._pulls_of(settings, service).opened()
 
     def _pulls_of(self, settings: Settings, service: ModelService) -> Pulls:
-        from modeld_pull.pulls import Pulls  # noqa: PLC0415  (asyncio, which the help needs not)
+        from modeld_pull.server.pulls import Pulls  # noqa: PLC0415  (asyncio, which the help needs not)
 
         if self._pulls is None:
             self._pulls = Pulls(settings, service)

@@ -11,20 +11,20 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from modeld.errors import InvalidRequestError
-from modeld_pull.addresses import IsPublic, is_public
-from modeld_pull.choice import chosen
-from modeld_pull.client import PullClient
 from modeld_pull.digest import Digest
 from modeld_pull.errors import PullFailedError
-from modeld_pull.folder import opened_folder
-from modeld_pull.hub import Hub, endpoint_of
-from modeld_pull.hub_token import token_of
-from modeld_pull.part import PART
+from modeld_pull.files.folder import opened_folder
+from modeld_pull.files.part import PART
+from modeld_pull.files.transfer import Sleep, Transfer, Wanted
+from modeld_pull.http.addresses import IsPublic, is_public
+from modeld_pull.http.client import PullClient
+from modeld_pull.http.tries import Tries
+from modeld_pull.hub.choice import chosen
+from modeld_pull.hub.repository import Hub, endpoint_of
+from modeld_pull.hub.token import token_of
 from modeld_pull.progress import Meter, Show
 from modeld_pull.reference import HubReference, Reference, UrlReference
 from modeld_pull.settings import PullSettings
-from modeld_pull.transfer import Sleep, Transfer, Wanted
-from modeld_pull.tries import Tries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,7 +37,7 @@ def test_a_failure_is_one_line_and_what_it_waits_for_another(tmp_path, capsys, m
     with hub_on_a_thread() as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         monkeypatch.setenv("MODELD_MODELS_DIR", str(tmp_path))
-        monkeypatch.setattr("modeld_pull.tries.FIRST_WAIT_S", 0.0)
+        monkeypatch.setattr("modeld_pull.http.tries.FIRST_WAIT_S", 0.0)
         hub.cdn_faults = [status(503), status(403)]
         assert main(["pull", REPO]) == ExitCode.FAILED
     _label, waiting, failed = capsys.readouterr().err.splitlines()

@@ -8,7 +8,7 @@ import inspect
 import msgspec
 import pytest
 from modeld_pull import errors
-from modeld_pull.body import PullBody
+from modeld_pull.server.body import PullBody
 from modeld_pull.settings import PullSettings
 
 from modeld import ModeldError

@@ -35,10 +35,10 @@ def test_the_line_in_the_help_is_the_first_of_the_commands_own() -> None:
 def test_neither_the_plugin_nor_its_routes_nor_its_command_import_the_http_client() -> None:
     code = (
         "import sys, modeld_pull.plugin; print(*sys.modules);"
-        "import modeld_pull.command, modeld_pull.routes; print(*sys.modules)"
+        "import modeld_pull.command, modeld_pull.server.routes; print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     at_first, later = map(set, map(str.split, done.stdout.splitlines()))
-    assert not at_first & {"aiohttp", "click", "starlette", "modeld_pull.pulls"}
-    assert "modeld_pull.pulls" in later
-    assert not later & {"aiohttp", "yarl", "modeld_pull.client"}
+    assert not at_first & {"aiohttp", "click", "starlette", "modeld_pull.server.pulls"}
+    assert "modeld_pull.server.pulls" in later
+    assert not later & {"aiohttp", "yarl", "modeld_pull.http.client"}

@@ -32,7 +32,7 @@ from modeld_pull.errors import (
     PullNotFoundError,
     PullUnusableError,
 )
-from modeld_pull.folder import Folder, opened_folder
+from modeld_pull.files.folder import Folder, opened_folder
 from modeld_pull.reference import reference_of
 from pulling import Puller, at_url
 
@@ -438,7 +438,7 @@ def test_bytes_that_came_before_are_no_progress(tmp_path: Path) -> None:
 def test_the_disk_is_looked_at_while_bytes_come(tmp_path, monkeypatch, is_measured) -> None:
     async def main() -> None:
         async with puller(tmp_path) as it:
-            monkeypatch.setattr("modeld_pull.transfer.CHECK_SPACE_BYTES", 1)
+            monkeypatch.setattr("modeld_pull.files.transfer.CHECK_SPACE_BYTES", 1)
             pull_of = at_url(f"{it.hub.cdn}/cdn/{MODEL}", GGUF)
             it.hub.cdn_faults = [] if is_measured else [unmeasured]
             looks = iter([1 << 30, 1 << 30, 0])
@@ -527,7 +527,7 @@ def test_a_disk_that_fills_up_keeps_the_part(tmp_path: Path, monkeypatch) -> Non
     async def main() -> None:
         async with puller(tmp_path) as it:
             with monkeypatch.context() as full:
-                full.setattr("modeld_pull.part.os.write", write)
+                full.setattr("modeld_pull.files.part.os.write", write)
                 with pytest.raises(PullDiskError, match=r"the disk of .* is full"):
                     await it.pull()
             assert (it.root / PART[0]).stat().st_size == 100_000
@@ -565,7 +565,7 @@ def test_two_pulls_of_one_file_do_not_meet(tmp_path: Path) -> None:
 
 def test_a_part_that_becomes_the_file_meanwhile_is_not_taken_for_one(tmp_path: Path) -> None:
     from modeld_pull.digest import Digest
-    from modeld_pull.part import opened_part
+    from modeld_pull.files.part import opened_part
 
     digest = Digest(algorithm="sha256", hex="0" * 64)
     with opened_folder(tmp_path, ("a",)) as folder:

@@ -40,7 +40,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Yield a server whose model does what its prompts say."""
     folder: Path = tmp_path_factory.mktemp("models")
     write_gguf(folder / "a.gguf", "rig")
-    with serving(folder, "--warm-workers", "0", measured=False) as served:
+    with serving(folder, "--warm-workers", "0") as served:
         yield served
 
 
@@ -161,5 +161,5 @@ def test_calls_of_tools_come_back() -> None:
 
     options = json.dumps({"*": {"context": 1024, "threads": 1}})
     arguments = ("--warm-workers", "0", "--models", options)
-    with serving(models_folder(), *arguments, measured=False) as served:
+    with serving(models_folder(), *arguments) as served:
         on(served, work, SMOLLM2)

@@ -162,7 +162,7 @@ def test_modeld_serves_what_its_flags_name_and_leaves_nothing(
     members = {"name": "here", "command": server(tmp_path, does).command, "models": ["m"]}
     flags = ("--upstream-servers", json.dumps([members]), "--warm-workers", "0")
     chat = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
-    with serving(tmp_path, *flags, "--block-plugins", "llama-cpp", measured=False) as served:
+    with serving(tmp_path, *flags, "--block-plugins", "llama-cpp") as served:
         response = served.post("/infer", chat)
         assert response.status_code == 200
         assert json.loads(response.text.splitlines()[-1])["content"] == "Hello"

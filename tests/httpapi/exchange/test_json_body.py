@@ -33,8 +33,8 @@ from modeld.httpapi.exchange.reading.body_shape import (
     BodyShape,
 )
 from modeld.httpapi.exchange.reading.json_body import decode, parse, read_body, read_no_body
-from modeld.httpapi.routes.infer_body import InferBody
-from modeld.httpapi.routes.unary_bodies import DetokenizeBody, EmbedBody, RerankBody
+from modeld.httpapi.routes.inference.infer_body import InferBody
+from modeld.httpapi.routes.inference.unary_bodies import DetokenizeBody, EmbedBody, RerankBody
 
 JSON_HEADER = (b"content-type", b"application/json")
 

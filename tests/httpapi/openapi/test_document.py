@@ -17,7 +17,7 @@ from starlette.routing import Mount, Route
 
 from modeld.errors import QueueFullError, error_codes
 from modeld.httpapi.openapi.failures import REFUSALS
-from modeld.httpapi.routes.infer_body import InferBody
+from modeld.httpapi.routes.inference.infer_body import InferBody
 from modeld.httpapi.server import request_head
 from modeld.settings import Settings
 from modeld.values import ModelSpec

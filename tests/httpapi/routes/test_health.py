@@ -46,6 +46,7 @@ def test_readiness_is_one_word(readiness: Readiness, status: int, text: str) -> 
     service.readiness = readiness
     response = ask(make_app(service), "GET", "/readyz")
     assert (response.status_code, response.text) == (status, text)
+    assert response.headers.get("x-modeld-reason") == (None if readiness.ready else text)
 
 
 def test_readiness_may_be_asked_for_one_model() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Never
 
 import pytest
 from msgspec.structs import replace
@@ -67,6 +68,25 @@ def test_a_model_waits_while_others_work(new_desk: NewDesk) -> None:
     assert (said.outcome, said.evicts, said.short_bytes) == ("waits", (), 100 * MIB)
     assert said.wait_s is not None
     assert said.wait_s > 0
+
+
+class Uncopyable:
+    """Something of an entry that a rehearsal has no reason to copy."""
+
+    def __deepcopy__(self, memo: object) -> Never:
+        raise AssertionError("a rehearsal copies what no decision changes")
+
+
+@pytest.mark.parametrize("is_short", [False, True])
+def test_of_idle_models_only_what_a_decision_changes_is_copied(
+    new_desk: NewDesk, *, is_short: bool
+) -> None:
+    desk = new_desk(budget_mb=300 if is_short else 400)
+    for model in ("x", "y", "z"):
+        desk.resident(model).tally = Uncopyable()  # type: ignore[assignment]
+    said = plan(desk, desk.entry("a", 100))
+    assert said.outcome == ("evicts" if is_short else "loads")
+    assert all(desk.scheduler.entries[model].is_idle for model in ("x", "y", "z"))
 
 
 def test_a_model_on_its_way_into_memory_or_out_of_it(new_desk: NewDesk) -> None:

@@ -36,7 +36,7 @@ MAKE_RUN = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {scripts!r})
-import environment, verbs, weights
+from bootstrapping import environment, verbs, weights
 environment.ensure = lambda *_: Path({python!r})
 weights.bring = lambda *_: Path({model!r})
 sys.argv = ["bootstrap.py", "run", "--port", {port!r}]

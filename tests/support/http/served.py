@@ -74,20 +74,14 @@ def serving(
     *arguments: str,
     env: Mapping[str, str] | None = None,
     wrapper: Sequence[str] = (),
-    measured: bool = True,
 ) -> Iterator[Served]:
-    """Start a server on a free port and stop it afterwards; the rig's backend is installed.
-
-    Unless it is ``measured``, its lines do not count: to write down which were reached takes a
-    process longer to end.
-    """
+    """Start a server on a free port and stop it afterwards; the rig's backend is installed."""
     command = [*wrapper, sys.executable, "-m", "modeld", "serve", *arguments]
     if not any(argument.startswith("--config") for argument in arguments):
         command += ["--addr", "127.0.0.1:0"]
     if models_dir is not None:
         command += ["--models-dir", str(models_dir)]
-    foreign = ("MODELD_",) if measured else ("MODELD_", "COVERAGE_")
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("MODELD_")}
     environ |= {"PYTHONPATH": str(RIG)} | dict(env or {})
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"

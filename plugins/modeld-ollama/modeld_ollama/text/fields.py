@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from functools import lru_cache
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import Discriminator, Field, Tag, create_model
 
@@ -151,13 +152,17 @@ B = TypeVar("B", bound=OllamaBody)
 
 
 def with_options(body: type[B], options: type[OllamaOptions]) -> type[B]:
-    """Return the body of the same name whose options are these."""
+    """Return the body of the same name whose options are these, made once for both."""
+    return cast("type[B]", _with_options(body, options))
+
+
+@lru_cache
+def _with_options(body: type[OllamaBody], options: type[OllamaOptions]) -> type[OllamaBody]:
     field: Any = (options | None, Field(None, description=body.model_fields["options"].description))
-    made: type[B] = create_model(
+    return create_model(
         body.__name__,
         __base__=body,
         __module__=body.__module__,
         __doc__=body.__doc__,
         options=field,
     )
-    return made

@@ -10,8 +10,8 @@ from modeld.dialects.sampling_fields import with_parameters
 from modeld.errors import ModeldError
 from modeld.sampling import SamplingParameter
 from modeld_openai.errors import OpenAIErrorBody, error_response
-from modeld_openai.responses.body import ResponsesBody
 from modeld_openai.responses.names import named
+from modeld_openai.responses.reading.body import ResponsesBody
 from modeld_openai.responses.routes import ResponseRoutes
 from modeld_openai.responses.store import ResponseStore
 from modeld_openai.unversioned import unversioned

@@ -11,7 +11,7 @@ import msgspec
 
 from modeld.dialects import WholeResponse
 from modeld.dialects.body import wrong
-from modeld_openai.responses.input_items import InputMessage, InputReasoning, Item
+from modeld_openai.responses.reading.input_items import InputMessage, InputReasoning, Item
 
 MAX_LIMIT: Final = 100
 USUAL_LIMIT: Final = 20

@@ -25,17 +25,17 @@ from modeld.requests import GenerateRequest
 from modeld_openai.chat.route import NOT_BUFFERED
 from modeld_openai.events import EVENTS
 from modeld_openai.responses import examples
-from modeld_openai.responses.body import ResponsesBody
 from modeld_openai.responses.documents import (
     DeletedResponse,
     OpenAIResponse,
     ResponseEvent,
     ResponseItemList,
 )
-from modeld_openai.responses.encoder import ResponseObject, ResponseStream
-from modeld_openai.responses.frame import Frame, Keep
 from modeld_openai.responses.listing import MAX_LIMIT, documents_of, page
+from modeld_openai.responses.reading.body import ResponsesBody
 from modeld_openai.responses.store import ResponseStore, StoredResponse
+from modeld_openai.responses.writing.encoder import ResponseObject, ResponseStream
+from modeld_openai.responses.writing.frame import Frame, Keep
 
 TAG: Final = "openai"
 """The group of these routes in the documents: that of the API's others."""

@@ -7,7 +7,7 @@ import base64
 from typing import Any
 
 import pytest
-from modeld_openai.responses.body import ResponsesBody
+from modeld_openai.responses.reading.body import ResponsesBody
 from openai_calls import REQUEST_ID, RESPONSES, post
 
 from modeld.messages import (

@@ -7,8 +7,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from modeld_openai.responses.body import ResponsesBody
 from modeld_openai.responses.names import named
+from modeld_openai.responses.reading.body import ResponsesBody
 from openai_calls import RESPONSES, post
 from wrong_fields import COMMON, NO_BOOL, NO_OBJECT, NO_TEXT, NO_WHOLE, said_of
 

@@ -7,11 +7,12 @@ import json
 from collections.abc import Callable, Hashable
 
 from modeld_llama_cpp.constraints.json_schema.json_types import constants, identity
+from modeld_llama_cpp.constraints.json_schema.number_bounds import check_writable, written_bounds
 from modeld_llama_cpp.constraints.json_schema.outline import Outline, Outlines
 from modeld_llama_cpp.constraints.json_schema.probe import is_satisfiable
 from modeld_llama_cpp.constraints.json_schema.references import References, Target
-from modeld_llama_cpp.constraints.json_schema.rough import Rough
 from modeld_llama_cpp.constraints.json_schema.schema_text import Json, Schema
+from modeld_llama_cpp.constraints.json_schema.texts import written_text
 from modeld_llama_cpp.constraints.problem import ConstraintError
 
 MAX_COMPARISONS = 600
@@ -22,6 +23,9 @@ MAX_COMPARISON_BYTES = 16 << 10
 
 MAX_COMPARED_BYTES = 512 << 10
 """How large all schemas together may be that are compared to tell branches apart."""
+
+MAX_ROUGH_DEPTH = 5
+"""How many schemas inside one another are looked at to tell branches apart."""
 
 
 class Exclusion:
@@ -134,3 +138,49 @@ def _listed(outline: Outline) -> dict[str, set[Hashable]]:
 def _differ(one: dict[str, set[Hashable]], other: dict[str, set[Hashable]]) -> bool:
     """Tell whether a property that both require has other values in each."""
     return any(one[name].isdisjoint(other[name]) for name in one.keys() & other.keys())
+
+
+class Rough:
+    """Writes the parts of one schema so that they allow all that conforms, and more.
+
+    What two parts exclude of each other when written like this, they exclude.
+    """
+
+    def __init__(self, outlines: Outlines) -> None:
+        self._outlines = outlines
+
+    def write(self, target: Target, depth: int = MAX_ROUGH_DEPTH) -> Json:
+        """Return a schema to which at least all conforms that conforms to the one given."""
+        if isinstance(target.schema, bool) or depth == 0:
+            return target.schema is not False
+        try:
+            outline = self._outlines.of(target)
+            found = [self._alone(each, depth) for each in outline.parts]
+        except ConstraintError:
+            return True
+        return not outline.never and {"allOf": found}
+
+    def _alone(self, target: Target, depth: int) -> Json:
+        """Write what a schema says without those that hold besides."""
+        schema, path = target.schema, target.path
+        found: Schema = written_text(schema, path, formats=False) | written_bounds(schema, path)
+        values = constants(schema, path)
+        if values is not None:
+            for each in values:
+                check_writable(each, path)
+            found["enum"] = values
+        for keyword in schema.keys() & {"type", "required", "minItems", "maxItems"}:
+            found[keyword] = schema[keyword]
+        if named := target.named("properties"):
+            found["properties"] = {
+                name: self.write(each, depth - 1) for name, each in named.items()
+            }
+        if "additionalProperties" in schema and "patternProperties" not in schema:
+            others = target.under("additionalProperties")
+            found["additionalProperties"] = self.write(others, depth - 1)
+        choices = [
+            {"anyOf": [self.write(each, depth - 1) for each in target.listed(keyword)]}
+            for keyword in ("anyOf", "oneOf")
+            if keyword in schema
+        ]
+        return {"allOf": [found, *choices]} if choices else found

@@ -1,6 +1,0 @@
-# SPDX-License-Identifier: GPL-3.0-only
-"""``modeld check``: the contracts on an installed plugin."""
-
-from modeld.cli.check.command import command
-
-__all__ = ["command"]
