@@ -29,7 +29,7 @@ MAKEFLAGS += --no-print-directory
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev models test test-all matrix js debian e2e clients bench lint types contracts \
+.PHONY: help run dev models test test-all matrix js debian e2e clients cluster bench lint types contracts \
   format docs swagger wheels lock apt clean
 
 help: ## list the verbs
@@ -77,6 +77,9 @@ e2e: apt dev models ## run the tests in a browser, mocked and live (E2E=mock for
 
 clients: dev models ## run the tests with clients that others have made (CLIENTS="sdks litellm")
 	@$(BOOTSTRAP) clients --clients "$(CLIENTS)" -- $(PYTEST_ARGS)
+
+cluster: models ## run the tests on several nodes of Ray, with its half a gigabyte
+	@$(BOOTSTRAP) cluster -- $(PYTEST_ARGS)
 
 bench: models ## run the benchmarks against llama-server (BENCH_ARGS="--short swap", BENCH_BASE=main)
 	@BENCH_BASE="$(BENCH_BASE)" $(BOOTSTRAP) bench -- $(BENCH_ARGS)

@@ -5,7 +5,7 @@ Who may import whom, inside modeld: ``cli`` → ``doctor`` → ``httpapi`` → `
 ``lifetime`` → ``serving`` → ``hosting`` → ``plugins`` → ``plugin_tables`` → ``hookspecs`` →
 ``dialects`` → ``interfaces`` → ``simple_engine`` → ``engines``, ``model_service``, ``sampling``,
 ``capabilities``, ``chats`` → ``events``, ``settings``, ``constraints``, ``deadline`` →
-``responses``, ``status`` → ``requests`` → ``messages`` → ``gguf``, ``model_names`` → ``values``,
+``responses`` → ``status`` → ``requests`` → ``messages`` → ``gguf``, ``model_names`` → ``values``,
 ``route_context``, ``errors``, ``machine``, ``json_text``, ``stop_texts``. ``builtin`` and other
 plugins import from here, from ``modeld.values``, ``modeld.messages``, ``modeld.requests``,
 ``modeld.responses``, ``modeld.status``, ``modeld.errors``, ``modeld.events``,

@@ -13,30 +13,42 @@ from modeld.status import EvictionReason, PlanOutcome
 from modeld.values import Value
 
 
-class ModelLoading(Value, frozen=True, kw_only=True, tag=True):
+class HostEvent(Value, frozen=True, kw_only=True):
+    """What happens where models are served; ``host`` is the one of a cluster, else empty."""
+
+    host: str = ""
+
+
+class ModelLoading(HostEvent, frozen=True, kw_only=True, tag=True):
     """A load has begun: room is made or the file is being read."""
 
     model: str
 
 
-class ModelLoadProgress(Value, frozen=True, kw_only=True, tag=True):
+class ModelLoadProgress(HostEvent, frozen=True, kw_only=True, tag=True):
     """A load has come to ``fraction`` of its work, from 0.0 to 1.0."""
 
     model: str
     fraction: float
 
 
-class ModelLoaded(Value, frozen=True, kw_only=True, tag=True):
-    """A model is ready; it works on ``slots`` requests at once."""
+class ModelLoaded(HostEvent, frozen=True, kw_only=True, tag=True):
+    """A model is ready; it works on ``slots`` requests at once.
+
+    ``fit`` is the last step by which it was made to fit, and ``gives_up`` says what that means;
+    both are empty where it is loaded as configured.
+    """
 
     model: str
     seconds: float
     held_bytes: int
     estimated_bytes: int
     slots: int = 1
+    fit: str = ""
+    gives_up: str = ""
 
 
-class ModelLoadFailed(Value, frozen=True, kw_only=True, tag=True):
+class ModelLoadFailed(HostEvent, frozen=True, kw_only=True, tag=True):
     """A load has failed; the next one is not tried before ``retry_after_s`` has passed."""
 
     model: str
@@ -45,7 +57,7 @@ class ModelLoadFailed(Value, frozen=True, kw_only=True, tag=True):
     retry_after_s: float
 
 
-class ModelEvicted(Value, frozen=True, kw_only=True, tag=True):
+class ModelEvicted(HostEvent, frozen=True, kw_only=True, tag=True):
     """A model has left memory, and its bytes are free."""
 
     model: str
@@ -53,7 +65,7 @@ class ModelEvicted(Value, frozen=True, kw_only=True, tag=True):
     freed_bytes: int
 
 
-class WorkerExited(Value, frozen=True, kw_only=True, tag=True):
+class WorkerExited(HostEvent, frozen=True, kw_only=True, tag=True):
     """A worker ended by itself; ``cause`` is that of ``WorkerCrashedError``."""
 
     model: str
@@ -61,7 +73,7 @@ class WorkerExited(Value, frozen=True, kw_only=True, tag=True):
     detail: str
 
 
-class RequestRefused(Value, frozen=True, kw_only=True, tag=True):
+class RequestRefused(HostEvent, frozen=True, kw_only=True, tag=True):
     """A request was turned away, or its client left, before any model worked on it.
 
     ``reason`` is an error code, or ``cancelled`` where the client left. ``seconds`` counts from its
@@ -74,7 +86,7 @@ class RequestRefused(Value, frozen=True, kw_only=True, tag=True):
     seconds: float = 0.0
 
 
-class RequestStarted(Value, frozen=True, kw_only=True, tag=True):
+class RequestStarted(HostEvent, frozen=True, kw_only=True, tag=True):
     """A request has a slot, after ``queue_wait_s`` in its model's queue.
 
     ``placement`` is where it stood as it came, in the words of a plan: the model was ``resident``,
@@ -87,7 +99,7 @@ class RequestStarted(Value, frozen=True, kw_only=True, tag=True):
     placement: PlanOutcome = PlanOutcome.RESIDENT
 
 
-class RequestFinished(Value, frozen=True, kw_only=True, tag=True):
+class RequestFinished(HostEvent, frozen=True, kw_only=True, tag=True):
     """A request that had started is over.
 
     ``outcome`` is a finish reason, ``answered`` (a unary one), ``cancelled`` or an error code.

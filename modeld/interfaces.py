@@ -12,7 +12,7 @@ The engines are written in :mod:`modeld.engines` and :mod:`modeld.simple_engine`
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypeAlias
 
@@ -24,7 +24,7 @@ from modeld.model_service import ModelService
 from modeld.requests import BackendSampling
 from modeld.responses import Chunk
 from modeld.simple_engine import SimpleEngine
-from modeld.values import Finding, JsonValue, MemoryEstimate, ModelSpec, Options, Value
+from modeld.values import Finding, FitStep, JsonValue, MemoryEstimate, ModelSpec, Options, Value
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -176,6 +176,22 @@ class Backend(ABC):
         With a ``spec`` it may also load that model, to measure how it runs best here; that may take
         a minute. ``options`` are those of the model, or the defaults. Loads nothing otherwise. A
         fact ``gpu_memory_bytes`` tells how much memory the GPUs have that the backend uses.
+        """
+        return ()
+
+    def fit_steps(
+        self,
+        spec: ModelSpec,  # noqa: ARG002  (for those who override it)
+        options: Options,  # noqa: ARG002
+        fixed: Collection[str],  # noqa: ARG002
+        most_bytes: int,  # noqa: ARG002
+    ) -> Iterable[FitStep]:
+        """Return what the model can do with less of, each on top of those before; nothing here.
+
+        Used where the model needs more than the ``most_bytes`` that the budget can ever be. They
+        are tried in their order, by measuring, and the first with which it fits is taken; one
+        that fails, or saves nothing, is passed over. Options that are ``fixed`` were set by
+        somebody and stay as they are. Called where :meth:`estimate` is.
         """
         return ()
 

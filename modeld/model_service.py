@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from modeld.errors import ModelNotFoundError, NotSupportedError
 from modeld.model_names import ModelNames, said_of_several
 from modeld.requests import AnyUnaryRequest, GenerateRequest, KeepAliveSeconds
-from modeld.responses import AnyUnaryResponse, Chunk, TakePiece
+from modeld.responses import AnyUnaryResponse, Chunk, Placed, TakePiece
 from modeld.settings import Settings
 from modeld.status import ModelPlan, Readiness, ServiceStatus
 from modeld.values import ModelSpec, PluginStatus
@@ -44,17 +44,24 @@ class ModelService(ABC):
             ModeldError: at the first chunk if nothing was produced, later if it broke half-way.
         """
 
+    def generate_placed(self, request: GenerateRequest) -> AsyncGenerator[Placed | Chunk, None]:
+        """Yield what :meth:`generate` does, and first how the request came to be served.
+
+        A service that cannot tell it yields the chunks alone, as by default.
+        """
+        return self.generate(request)
+
     def generate_to(
         self,
         request: GenerateRequest,
         take: TakePiece,  # noqa: ARG002  (for services that are in this process)
-    ) -> AsyncGenerator[Chunk, None]:
-        """Generate as :meth:`generate` does; a piece that ``take`` takes is not yielded.
+    ) -> AsyncGenerator[Placed | Chunk, None]:
+        """Generate as :meth:`generate_placed` does; a piece that ``take`` takes is not yielded.
 
         It is called while whoever iterates waits for the next chunk, and saves waking that task. A
         service that is elsewhere yields all of them, which is what happens by default.
         """
-        return self.generate(request)
+        return self.generate_placed(request)
 
     @abstractmethod
     async def submit(self, request: AnyUnaryRequest) -> AnyUnaryResponse:
@@ -64,6 +71,12 @@ class ModelService(ABC):
             NotSupportedError: the model's engine does not serve this kind.
             ModeldError: the request cannot be served.
         """
+
+    async def submit_placed(
+        self, request: AnyUnaryRequest
+    ) -> tuple[Placed | None, AnyUnaryResponse]:
+        """Return how the request came to be served, if that is known, and its response."""
+        return None, await self.submit(request)
 
     @abstractmethod
     async def models(self) -> Sequence[ModelSpec]:

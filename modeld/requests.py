@@ -130,8 +130,9 @@ class GenerateRequest(Value, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     means as many as the context has room for. ``timeout_s`` bounds the whole request, waiting
     included. ``keep_alive_s`` is how long the model stays in memory unused after this request and
     those that leave it unset: 0 takes it out once its requests are over, ``forever`` never. Unset
-    in all requests since its load, it is the setting ``max_idle_s``. ``request_id`` names the
-    request in logs and errors.
+    in all requests since its load, it is the setting ``max_idle_s``. ``fit`` says that the model
+    may have been made to fit with less than it is configured for, where it can never fit otherwise;
+    without it the request is refused then. ``request_id`` names the request in logs and errors.
 
     In a chat the model may call ``tools`` as ``tool_choice`` says, several at once where
     ``parallel_tool_calls`` allows it. ``template_kwargs`` are variables for the model's chat
@@ -171,6 +172,7 @@ class GenerateRequest(Value, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cache_salt: CacheSalt = ""
     timeout_s: TimeoutSeconds | None = None
     keep_alive_s: KeepAliveSeconds | None = None
+    fit: bool = True
     request_id: str = ""
 
 
@@ -183,13 +185,15 @@ class UnaryRequest(Value, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Base of all unary requests.
 
     ``model`` is a registry id; empty means the configured default. ``timeout_s`` bounds the whole
-    request, waiting included. ``keep_alive_s`` is how long the model stays in memory unused, as in
-    a :class:`GenerateRequest`. ``request_id`` names the request in logs and errors.
+    request, waiting included. ``keep_alive_s`` is how long the model stays in memory unused, and
+    ``fit`` whether it may have been made to fit, as in a :class:`GenerateRequest`. ``request_id``
+    names the request in logs and errors.
     """
 
     model: ModelId = ""
     timeout_s: TimeoutSeconds | None = None
     keep_alive_s: KeepAliveSeconds | None = None
+    fit: bool = True
     request_id: str = ""
 
 

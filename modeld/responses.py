@@ -18,6 +18,7 @@ from modeld.requests import (
     RerankRequest,
     TokenizeRequest,
 )
+from modeld.status import PlanOutcome
 from modeld.values import Value
 
 
@@ -40,7 +41,7 @@ class Usage(Value, frozen=True, kw_only=True):
 
     ``cached_tokens`` of the prompt's tokens were found in the engine's cache and not computed;
     ``reasoning_tokens`` of the completion's tokens were spent on thinking. The service fills in
-    ``load_s``, whatever an engine says.
+    ``load_s``, whatever an engine says, and ``fit``: by which step the model was made to fit.
     """
 
     prompt_tokens: int = 0
@@ -48,6 +49,7 @@ class Usage(Value, frozen=True, kw_only=True):
     cached_tokens: int = 0
     reasoning_tokens: int = 0
     load_s: float = 0.0
+    fit: str = ""
 
     @property
     def total_tokens(self) -> int:
@@ -105,7 +107,25 @@ class ToolCallDelta(Value, frozen=True, kw_only=True, tag="tool_call", array_lik
     logprobs: tuple[TokenLogprobs, ...] = ()
 
 
-class Done(Value, frozen=True, kw_only=True, tag="done", array_like=True):
+class Mark(Value, frozen=True, kw_only=True, array_like=True):
+    """Base of what a stream has beside the pieces of a generation."""
+
+
+class Placed(Mark, frozen=True, kw_only=True, tag="placed", array_like=True):
+    """How a request came to be served: told before its first piece, to who asks for it.
+
+    ``placement`` is where it stood as it came, in the words of a plan. It has waited
+    ``queue_wait_s`` for its slot, and ``load_s`` of that for the model's load. ``fit`` is by which
+    step the model was made to fit; empty where it is as configured.
+    """
+
+    placement: PlanOutcome
+    queue_wait_s: float
+    load_s: float = 0.0
+    fit: str = ""
+
+
+class Done(Mark, frozen=True, kw_only=True, tag="done", array_like=True):
     """The end of a generation that went well; always the last chunk.
 
     An engine leaves ``content``, ``reasoning`` and ``tool_calls`` empty; the service fills in what

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 from modeld.values import Value
 
@@ -32,6 +34,20 @@ class EvictionReason(StrEnum):
     SHUTDOWN = "shutdown"
 
 
+class Fitting(Value, frozen=True, kw_only=True):
+    """The receipt of a model that fits with less than it is configured for, and not otherwise.
+
+    ``step`` names the last of the steps that were taken, and ``gives_up`` says in words what all of
+    them mean; ``options`` are those that are others now, with their values. ``full_bytes`` is what
+    the model needs as it is configured.
+    """
+
+    step: str
+    gives_up: str
+    options: Mapping[str, Any]
+    full_bytes: int
+
+
 class InstanceStatus(Value, frozen=True, kw_only=True):
     """One model's state in memory, as ``/status`` shows it.
 
@@ -39,8 +55,9 @@ class InstanceStatus(Value, frozen=True, kw_only=True):
     ``last_used_unix`` is in seconds; 0 means never. A ``pinned`` model makes room for no other.
     ``expires_in_s`` is in how many seconds it leaves memory if nobody uses it from now on; ``None``
     if it stays. ``reason`` is why a model that leaves does so, or the code of the error that one
-    has failed with that is not tried for a while.
+    has failed with that is not tried for a while. ``fitting`` is what it goes without to fit.
     The tokens are those since the start; ``completion_tokens_total`` grows while requests run.
+    In a cluster ``host`` and ``node`` say where the instance is; on one machine they are empty.
     """
 
     model_id: str
@@ -60,6 +77,9 @@ class InstanceStatus(Value, frozen=True, kw_only=True):
     reason: str | None = None
     last_error: str | None = None
     log_tail: tuple[str, ...] = ()
+    fitting: Fitting | None = None
+    host: str = ""
+    node: str = ""
 
 
 class ServiceState(StrEnum):
@@ -71,6 +91,20 @@ class ServiceState(StrEnum):
     CLOSED = "closed"
 
 
+class HostStatus(Value, frozen=True, kw_only=True):
+    """One host of a cluster, as ``/status`` shows it.
+
+    ``error`` is why nothing is known of it now; the rest is then what it said last.
+    """
+
+    host: str
+    node: str
+    state: ServiceState
+    budget_bytes: int | None
+    held_bytes: int
+    error: str | None = None
+
+
 class ServiceStatus(Value, frozen=True, kw_only=True):
     """Everything that ``/status`` shows. ``budget_bytes`` of ``None`` means unlimited.
 
@@ -80,7 +114,8 @@ class ServiceStatus(Value, frozen=True, kw_only=True):
 
     ``instances`` are the models that have a state: in memory, waited for, pinned, or failed. The
     totals are of all models since the start, and never shrink. ``error`` is what is wrong now;
-    ``last_error`` is the latest failure of any model.
+    ``last_error`` is the latest failure of any model. ``hosts`` are those of a cluster, whose sizes
+    and totals are then the sums of theirs; on one machine there are none.
     """
 
     state: ServiceState
@@ -98,6 +133,7 @@ class ServiceStatus(Value, frozen=True, kw_only=True):
     prompt_tokens_total: int = 0
     completion_tokens_total: int = 0
     session_bytes: int = 0
+    hosts: tuple[HostStatus, ...] = ()
 
 
 class Readiness(Value, frozen=True, kw_only=True):
@@ -130,7 +166,9 @@ class ModelPlan(Value, frozen=True, kw_only=True):
     ``needed_bytes`` is what a load reserves. ``short_bytes`` is how much of that is not free now,
     or, with ``never``, how much more it is than there will ever be. ``wait_s`` is the forecast of
     when the request would be served, ``None`` where nobody can say. ``reason`` is the code of the
-    error that the request would get, and ``message`` its words.
+    error that the request would get, and ``message`` its words. ``fitting`` is what the model would
+    go without to fit; ``needed_bytes`` is what it needs then. ``host`` is the one of a cluster
+    that the request would go to, empty on one machine.
     """
 
     model: str
@@ -141,3 +179,5 @@ class ModelPlan(Value, frozen=True, kw_only=True):
     wait_s: float | None = None
     reason: str | None = None
     message: str | None = None
+    fitting: Fitting | None = None
+    host: str = ""

@@ -41,11 +41,13 @@ class Fit(StrEnum):
     """How a model fits into the memory budget, as far as its estimate tells.
 
     One that fits ``alone`` takes more than half of it, so that no second one of its size has room
-    beside it. One that ``never`` fits needs more than the budget can ever be here.
+    beside it. One that ``never`` fits needs more than the budget can ever be here; so does one that
+    is ``reduced`` as it is configured, and it fits with less.
     """
 
     FITS = "fits"
     ALONE = "alone"
+    REDUCED = "reduced"
     NEVER = "never"
 
 
@@ -62,7 +64,9 @@ class ModelSpec(Value, frozen=True, kw_only=True):
     ``context_length`` is what it was trained for, ``context`` the most tokens that one request may
     have as the model is configured. ``capabilities`` are the values of
     :class:`~modeld.capabilities.Capability` that it can be asked for. The service fills in these
-    two, and what a source says there is not used.
+    two, and what a source says there is not used. So it does with ``need_bytes``, ``fit`` and
+    ``short_by_bytes``, which are estimates, and with ``gives_up``: what one that is ``reduced``
+    goes without.
 
     ``aliases`` are other names for it. ``options`` are its backend's, which the settings may
     override. ``offers`` are the capabilities that it has at most, ``None`` for all that its backend
@@ -70,7 +74,8 @@ class ModelSpec(Value, frozen=True, kw_only=True):
     backend of modeld's own loads it.
 
     The service fills in ``names``, by which it is found beside its id and its aliases, and
-    ``preset_of``: the id of the model that it is a preset of, empty where it is none.
+    ``preset_of``: the id of the model that it is a preset of, empty where it is none. That of a
+    cluster names the ``hosts`` that have the model's file; on one machine there are none.
     """
 
     id: str
@@ -94,12 +99,14 @@ class ModelSpec(Value, frozen=True, kw_only=True):
     need_bytes: int | None = None
     fit: Fit | None = None
     short_by_bytes: int = 0
+    gives_up: str = ""
     aliases: tuple[str, ...] = ()
     options: Mapping[str, Any] = {}
     offers: tuple[str, ...] | None = None
     names: tuple[str, ...] = ()
     preset_of: str = ""
     projector: str | None = None
+    hosts: tuple[str, ...] = ()
 
     @property
     def version(self) -> tuple[object, ...]:
@@ -111,8 +118,9 @@ class Options(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What can be set for one model; a backend extends it with options of its own.
 
     ``slots`` is how many requests one loaded model works on at once; a load whose engine has fewer
-    fails. ``max_idle_s`` is for one model what the setting of that name is for all. ``backend``
-    names the one that loads the model; modeld goes by it, and a backend need not look.
+    fails. ``max_idle_s`` and ``fit`` are for one model what the settings of these names are for
+    all. ``backend`` names the one that loads the model; modeld goes by it, and a backend need not
+    look.
     """
 
     slots: Annotated[
@@ -127,6 +135,13 @@ class Options(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
         msgspec.Meta(
             description="longest time that the model stays loaded unused; as the setting unless"
             " set, 0: no limit"
+        ),
+    ] = None
+    fit: Annotated[
+        bool | None,
+        msgspec.Meta(
+            description="load the model with less than configured where it can never fit otherwise;"
+            " as the setting unless set"
         ),
     ] = None
     backend: Annotated[
@@ -149,6 +164,19 @@ class MemoryEstimate(Value, frozen=True, kw_only=True):
     def total_bytes(self) -> int:
         """Sum of all parts, in bytes."""
         return self.weights_bytes + self.kv_bytes + self.compute_bytes
+
+
+class FitStep(Value, frozen=True, kw_only=True):
+    """One thing that a model can do with less of, so that it fits into the memory there is.
+
+    ``changes`` are options with their new values, ``gives_up`` is what that means to who uses the
+    model, in a few words: "a context of 2048 tokens in place of 4096". Steps of one ``name`` follow
+    each other, and the last of them counts.
+    """
+
+    name: str
+    gives_up: str
+    changes: Mapping[str, Any]
 
 
 class Finding(Value, frozen=True, kw_only=True):

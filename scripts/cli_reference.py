@@ -31,7 +31,8 @@ from that variable or from the file that `--config` names. This page is written 
 
 Commands that [plugins](plugins.md) bring stand after the built-in ones. `modeld bench` is one:
 [Measuring](../how-to/benchmarking.md) says how it is installed. `modeld pull` is another:
-[Pulling models](../how-to/pulling.md).
+[Pulling models](../how-to/pulling.md). `modeld ray` serves from
+[many machines](../how-to/cluster.md).
 """
 
 _EXITS: Final[Mapping[ExitCode, str]] = {

@@ -42,6 +42,7 @@ class _Usage(Value, frozen=True, kw_only=True, omit_defaults=True):
     cached_tokens: int
     total_tokens: int
     reasoning_tokens: int = 0
+    fit: str = ""
 
 
 class _Done(Value, frozen=True, kw_only=True, omit_defaults=True):
@@ -99,6 +100,7 @@ def _done(chunk: Done) -> _Done:
             cached_tokens=usage.cached_tokens,
             total_tokens=usage.total_tokens,
             reasoning_tokens=usage.reasoning_tokens,
+            fit=usage.fit,
         ),
         logprobs=_listed(chunk.logprobs),
         reasoning=json_long_text(chunk.reasoning) if chunk.reasoning else None,

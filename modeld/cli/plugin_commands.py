@@ -20,7 +20,7 @@ from modeld.plugins.tables import read_settings
 from modeld.settings import Settings
 from modeld.values import PluginStatus
 
-EXTRAS: Final[Mapping[str, str]] = {"bench": "bench"}
+EXTRAS: Final[Mapping[str, str]] = {"bench": "bench", "ray": "ray"}
 """The extra of modeld that installs a command which is no part of it."""
 
 

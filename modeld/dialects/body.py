@@ -96,12 +96,19 @@ class ModelRequest(Strict):
         " the last request said, at first max_idle_s of the settings",
     )
 
+    fit: bool | None = Field(
+        None,
+        description="false refuses the request where its model can be had only with less than it is"
+        " configured for, because it would never fit otherwise",
+    )
+
     def common_members(self, request_id: str) -> dict[str, Any]:
         """Return the members of a request for the service that these fields are."""
         return {
             "model": self.model or "",
             "timeout_s": self.timeout_s,
             "keep_alive_s": self.keep_alive_s,
+            "fit": self.fit is not False,
             "request_id": request_id,
         }
 

@@ -84,6 +84,35 @@ NO_STORE = Header(
 )
 
 
+_SECONDS = {"type": "number", "minimum": 0}
+PLACED: tuple[Header, ...] = (
+    Header(
+        name="X-Modeld-Placement",
+        description="where the request stood as it came, in the words of `POST /plan`",
+        schema={"enum": ["resident", "loading", "loads", "evicts", "waits"]},
+        required=False,
+    ),
+    Header(
+        name="X-Modeld-Queue-Wait-S",
+        description="how many seconds it has waited for its slot",
+        schema=_SECONDS,
+        required=False,
+    ),
+    Header(
+        name="X-Modeld-Load-S",
+        description="how many of these its model was being loaded",
+        schema=_SECONDS,
+        required=False,
+    ),
+    Header(
+        name="X-Modeld-Fit",
+        description="by which step its model was made to fit; absent where it is as configured",
+        required=False,
+    ),
+)
+"""What responses have that a model has made, where the service can tell it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseDoc:
     """One response that an operation may give when nothing has failed.

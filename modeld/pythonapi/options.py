@@ -28,6 +28,7 @@ class RequestOptions(TypedDict, total=False):
 
     timeout_s: float | None
     keep_alive_s: Keep | None
+    fit: bool
     request_id: str
 
 

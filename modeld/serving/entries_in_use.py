@@ -28,6 +28,7 @@ from modeld.plugins.host import PluginHost
 from modeld.serving.entry_maker import LIMIT_S, EntryMaker, in_time
 from modeld.serving.models.capabilities import capabilities
 from modeld.serving.models.estimate import estimate
+from modeld.serving.models.fit_trials import CLEAR_SHARE, FitTrial, first_that_fits, trials_of
 from modeld.serving.models.options import options_of
 from modeld.serving.models.registry import Registry
 from modeld.serving.pins import Pins, check_pins
@@ -75,6 +76,7 @@ class EntriesInUse:
         self._registry = registry
         self._pool = pool
         self._entries = pool.scheduler.entries
+        self._ledger = pool.scheduler.ledger
         self._capacity = capacity
         self._asked: dict[str, str] = {}
         self._pins = Pins(settings, registry.specs)
@@ -368,7 +370,11 @@ class EntriesInUse:
         options = options_of(spec, self._settings, backend)
         estimated_bytes = estimate(backend, spec, options)
         most_bytes = self._capacity.size_bytes or math.inf
-        need = MemoryNeed(estimated_bytes, is_measurable=True, most_bytes=most_bytes)
+        ever_bytes, trials = self._ledger.ever_bytes, tuple[FitTrial, ...]()
+        # What fits clearly is never measured, and to ask for steps takes time with thousands.
+        if ever_bytes is not None and estimated_bytes * CLEAR_SHARE > ever_bytes:
+            trials = trials_of(backend, spec, options, self._settings, ever_bytes)
+        need = MemoryNeed(estimated_bytes, is_measurable=True, most_bytes=most_bytes, trials=trials)
         return ModelEntry(
             spec,
             backend,
@@ -396,9 +402,20 @@ class EntriesInUse:
                 try:
                     options = options_of(spec, settings, backend)
                     if spec.id in pinned:
-                        needs[spec.id] = estimate(backend, spec, options)
+                        needs[spec.id] = self._least_bytes(backend, spec, options, settings)
                 except LoadFailedError as exc:  # the backend's fault, and no setting's
                     self._plugins.faults.note("backend", backend.name, exc.message, exc)
                 except InvalidModelError:  # its source's fault, which the model's problem tells
                     continue
-        check_pins(needs, self._pool.scheduler.ledger)
+        check_pins(needs, self._ledger)
+
+    def _least_bytes(
+        self, backend: Backend, spec: ModelSpec, options: Options, settings: Settings
+    ) -> int:
+        """Return what a model is estimated to need as it would be loaded."""
+        need_bytes, most_bytes = estimate(backend, spec, options), self._ledger.ever_bytes
+        if most_bytes is None or need_bytes <= most_bytes:
+            return need_bytes
+        trials = trials_of(backend, spec, options, settings, most_bytes)
+        fitted = first_that_fits(trials, most_bytes)
+        return need_bytes if fitted is None else fitted.estimated_bytes

@@ -15,6 +15,7 @@ from modeld.hosting.tasks import TaskSet
 from modeld.interfaces import Engine
 from modeld.plugins.faults import NoteFault, is_fault, only_logged, raised
 from modeld.plugins.guard import described
+from modeld.serving.fitter import Fitter
 from modeld.serving.loader import Loader
 from modeld.serving.scheduling import refusals
 from modeld.serving.scheduling.decision import Close, Death, Decision
@@ -49,6 +50,7 @@ class Lifecycle:
         self._note = note
         self._scheduler = scheduler
         self._loader = loader
+        self._fitter = Fitter(loader, scheduler.ledger)
         self._tasks = tasks
         self._notify = notify
         self._clock = clock
@@ -91,7 +93,7 @@ class Lifecycle:
         need = entry.need
         need.begin_measuring()
         try:
-            need.settle(await self._loader.measure(entry))
+            await self._fitter.settle(entry, need)
         except asyncio.CancelledError:
             need.reopen(self._clock())
             raise
@@ -112,7 +114,7 @@ class Lifecycle:
     async def _measure(self, entry: ModelEntry, need: MemoryNeed) -> None:
         """Settle this need; if the file changes meanwhile, the entry has another one by then."""
         try:
-            need.settle(await self._loader.measure(entry))
+            await self._fitter.settle(entry, need)
         except Exception as exc:  # noqa: BLE001  (whatever a backend raises, nothing is known)
             self._on_not_measured(entry, need, exc)
         self._scheduler.touch(entry)  # nobody may wait for it any more: then it may be forgotten
@@ -159,6 +161,8 @@ class Lifecycle:
                 held_bytes=instance.held_bytes,
                 estimated_bytes=entry.need.estimated_bytes,
                 slots=entry.queue.slots,
+                fit="" if instance.fitting is None else instance.fitting.step,
+                gives_up="" if instance.fitting is None else instance.fitting.gives_up,
             )
         )
 

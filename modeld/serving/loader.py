@@ -25,6 +25,7 @@ from modeld.serving.session_files import MemoryFiles, SessionFile
 from modeld.serving.session_store import SessionStore
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
+from modeld.values import Options
 
 KILLED_S = 0.5
 """How long a worker may take to be gone once it was killed."""
@@ -83,6 +84,9 @@ class Loader:
         log.info(
             "loading %s with %s, %d MiB expected", model, backend.name, entry.need.size_bytes >> 20
         )
+        if instance.fitting is not None:
+            log.warning("%s is loaded with less, to fit: %s", model, instance.fitting.gives_up)
+        options = entry.options if instance.fitted is None else instance.fitted.options
         self._notify(ModelLoading(model=model))
         clock = asyncio.get_running_loop().time
         silence = Silence(self._timeout_s, clock())
@@ -95,13 +99,13 @@ class Loader:
         host.sessions = None if file is None else self._sessions.handed(file)
         call = PluginCall(
             f"backend {backend.name!r}: load",
-            lambda: backend.load(instance.spec, entry.options, host),
+            lambda: backend.load(instance.spec, options, host),
             unwanted=partial(self._close_unused, host, backend.name),
         )
         try:
             if await _ended(call, silence):
                 engine = await contained(call.result(), host, backend.name, self._note)
-                _check_slots(engine, entry)
+                _check_slots(engine, entry, options)
                 return engine
         except PluginFault as exc:
             await _abandon(call, host)
@@ -113,8 +117,10 @@ class Loader:
         await _abandon(call, host)
         raise LoadFailedError(f"the load made no progress for {self._timeout_s:g} s")
 
-    async def measure(self, entry: ModelEntry) -> int | None:
-        """Return the bytes that the backend measures, or ``None`` where it cannot.
+    async def measure(
+        self, entry: ModelEntry, options: Options, estimated_bytes: int
+    ) -> int | None:
+        """Return the bytes that the backend measures with ``options``; ``None`` if it cannot.
 
         Raises:
             Exception: whatever the backend raises; nothing was measured.
@@ -123,7 +129,7 @@ class Loader:
         host = self._hosting.engine_host(lambda _fraction: None)
         call = PluginCall(
             f"backend {backend.name!r}: measure",
-            lambda: backend.measure(entry.spec, entry.options, host),
+            lambda: backend.measure(entry.spec, options, host),
         )
         try:
             if not await _ended(call, Silence(self._timeout_s, clock())):
@@ -137,7 +143,7 @@ class Loader:
             raise LoadFailedError(str(exc)) from exc
         finally:
             await _abandon(call, host)
-        measured_mb, estimated_mb = measured_bytes >> 20, entry.need.estimated_bytes >> 20
+        measured_mb, estimated_mb = measured_bytes >> 20, estimated_bytes >> 20
         log.info("%s: %d MiB measured, %d estimated", entry.spec.id, measured_mb, estimated_mb)
         return measured_bytes
 
@@ -175,13 +181,13 @@ class Loader:
                 self._note("backend", backend, f"{what}: {said(exc)}", exc)
 
 
-def _check_slots(engine: Engine, entry: ModelEntry) -> None:
+def _check_slots(engine: Engine, entry: ModelEntry, options: Options) -> None:
     """Refuse an engine that works on fewer requests at once than the model's options ask for.
 
     Raises:
         ConfigurationError: it does.
     """
-    wanted = entry.options.slots
+    wanted = options.slots
     if wanted is None or engine.slots >= wanted:
         return
     raise ConfigurationError(

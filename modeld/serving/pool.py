@@ -14,13 +14,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import assert_never
+from typing import Any, assert_never
 
 from modeld.errors import DrainingError, ModeldError, WorkerCrashedError
 from modeld.events import Event
 from modeld.hosting.host import Hosting
 from modeld.hosting.tasks import TaskSet
-from modeld.interfaces import Engine
 from modeld.plugins.faults import NoteFault, only_logged
 from modeld.requests import KeepAliveSeconds
 from modeld.serving.lifecycle import Lifecycle
@@ -31,6 +30,7 @@ from modeld.serving.scheduling.scheduler import ModelScheduler
 from modeld.serving.session_store import SessionStore
 from modeld.serving.state.memory_need import MemoryNeed
 from modeld.serving.state.model_entry import ModelEntry
+from modeld.serving.state.residence import Residence
 from modeld.serving.state.ticket import Ended, Queued, Running, Ticket
 from modeld.status import EvictionReason, ModelPlan, PlanOutcome
 
@@ -41,13 +41,18 @@ class Lease:
     """A model that stays in memory, and a slot of it, until it is given back.
 
     ``load_s`` is how long whoever has it has waited for the model to be loaded, and ``placement``
-    where the request stood as it came.
+    where the request stood as it came. ``fitting`` is what the model goes without to fit.
     """
 
     def __init__(
-        self, engine: Engine, load_s: float, placement: PlanOutcome, end: Callable[[bool], None]
+        self,
+        residence: Residence,
+        load_s: float,
+        placement: PlanOutcome,
+        end: Callable[[bool], None],
     ) -> None:
-        self.engine = engine
+        self.engine = residence.engine
+        self.fitting = residence.fitting
         self.load_s = load_s
         self.placement = placement
         self._end = end
@@ -119,12 +124,14 @@ class Pool:
         needs_slot: bool = True,
         in_forecast: bool = True,
         keep_alive_s: KeepAliveSeconds | None = None,
+        takes_fitted: bool = True,
     ) -> AsyncIterator[Lease]:
         """Queue, bring the model into memory, and keep it and a slot until the block ends.
 
         Whoever is done with the engine sooner may give the lease back before that.
         ``in_forecast`` says whether its time says anything of how long the next one will take,
-        ``keep_alive_s`` how long the model is to stay in memory unused from then on.
+        ``keep_alive_s`` how long the model is to stay in memory unused from then on, and
+        ``takes_fitted`` whether it will do with less than configured, where it fits with that only.
 
         Raises:
             ModeldError: the queue is full, the wait took longer than ``max_wait_s``, the model
@@ -132,12 +139,17 @@ class Pool:
         """
         if self._refusal is not None:
             raise self._refusal
-        ticket = self._ticket(max_wait_s, needs_slot=needs_slot, keep_alive_s=keep_alive_s)
+        ticket = self._ticket(
+            max_wait_s,
+            needs_slot=needs_slot,
+            keep_alive_s=keep_alive_s,
+            takes_fitted=takes_fitted,
+        )
         self._join(entry, ticket)
         placed, running = await self._wait(entry, ticket, max_wait_s)
         residence = running.residence
         end = partial(self._end, entry, ticket, in_forecast)
-        lease = Lease(residence.engine, residence.load_wait_s(ticket.arrived_s), placed, end)
+        lease = Lease(residence, residence.load_wait_s(ticket.arrived_s), placed, end)
         try:
             yield lease
             lease.give_back(well=True)  # nothing, where the work was over before its client was
@@ -201,17 +213,10 @@ class Pool:
         self.scheduler.leave(entry, ticket, self._clock())
         self._decide()
 
-    def _ticket(
-        self, max_wait_s: float, *, needs_slot: bool, keep_alive_s: KeepAliveSeconds | None
-    ) -> Ticket:
+    def _ticket(self, max_wait_s: float, **wants: Any) -> Ticket:
         now_s = self._clock()
-        return Ticket(
-            now_s,
-            asyncio.get_running_loop().create_future(),
-            needs_slot=needs_slot,
-            deadline_s=now_s + max_wait_s,
-            keep_alive_s=keep_alive_s,
-        )
+        granted = asyncio.get_running_loop().create_future()
+        return Ticket(now_s, granted, deadline_s=now_s + max_wait_s, **wants)
 
     def _forecast(self, entry: ModelEntry, error: ModeldError) -> None:
         """Say when it is worth trying again, where no error before has said it."""

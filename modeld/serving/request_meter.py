@@ -19,6 +19,7 @@ from modeld.responses import (
     Done,
     EmbedResponse,
     Piece,
+    Placed,
     RerankResponse,
     TakePiece,
     Usage,
@@ -57,7 +58,8 @@ class _Served:
 class Meter:
     """Collects the text and the times of one request. Times are on a monotonic clock.
 
-    ``outcome`` is what observers are told of its end; without an end it was cancelled.
+    ``outcome`` is what observers are told of its end; without an end it was cancelled. ``placed``
+    is how it came to its slot, once it has one.
     """
 
     def __init__(self, request_id: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -70,7 +72,7 @@ class Meter:
         self._tokens = 0
         self._stamps_s = array("d")
         self._usage: Usage | None = None
-        self._queue_wait_s = self._load_s = 0.0
+        self.placed = Placed(placement=PlanOutcome.RESIDENT, queue_wait_s=0.0)
         self.outcome = "cancelled"
 
     def started(
@@ -80,16 +82,18 @@ class Meter:
         *,
         load_s: float = 0.0,
         placement: PlanOutcome = PlanOutcome.RESIDENT,
+        fit: str = "",
     ) -> RequestStarted:
         """Note that it has a slot of ``model``, whose ``tally`` it adds to.
 
         ``load_s`` of the time until now it has waited for the model to be loaded; ``placement`` is
-        where it stood as it came. Returns the event for observers.
+        where it stood as it came, ``fit`` by which step the model was made to fit. Returns the
+        event for observers.
         """
         self._phase = _Served(model)
         self._tally = tally
-        self._load_s = load_s
-        waited_s = self._queue_wait_s = self._clock() - self._arrived_s
+        waited_s = self._clock() - self._arrived_s
+        self.placed = Placed(placement=placement, queue_wait_s=waited_s, load_s=load_s, fit=fit)
         return RequestStarted(
             request_id=self._request_id,
             model=model,
@@ -125,7 +129,7 @@ class Meter:
         self._use(done.usage)
         return Done(
             finish_reason=done.finish_reason,
-            usage=replace(done.usage, load_s=self._load_s),
+            usage=self._told(done.usage),
             content=self._whole.content,
             logprobs=done.logprobs,
             reasoning=self._whole.reasoning,
@@ -138,7 +142,7 @@ class Meter:
         self.outcome = "answered"
         if isinstance(response, EmbedResponse | RerankResponse):
             self._use(response.usage)
-            return replace(response, usage=replace(response.usage, load_s=self._load_s))
+            return replace(response, usage=self._told(response.usage))
         return response
 
     def ended(self, asked_for: str) -> RequestFinished | RequestRefused:
@@ -167,11 +171,14 @@ class Meter:
                     prompt_tokens=usage.prompt_tokens,
                     completion_tokens=usage.completion_tokens,
                     gaps_s=tuple(later_s - before_s for before_s, later_s in pairwise(stamps_s)),
-                    queue_wait_s=self._queue_wait_s,
-                    load_s=self._load_s,
+                    queue_wait_s=self.placed.queue_wait_s,
+                    load_s=self.placed.load_s,
                 )
             case _:
                 assert_never(self._phase)
+
+    def _told(self, usage: Usage) -> Usage:
+        return replace(usage, load_s=self.placed.load_s, fit=self.placed.fit)
 
     def _use(self, usage: Usage) -> None:
         prompt_tokens, completion_tokens = max(0, usage.prompt_tokens), usage.completion_tokens

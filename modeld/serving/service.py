@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from msgspec.structs import replace
 
@@ -32,7 +32,7 @@ from modeld.requests import (
     KeepAliveSeconds,
     TokenizeRequest,
 )
-from modeld.responses import AnyUnaryResponse, Chunk, Done, TakePiece
+from modeld.responses import AnyUnaryResponse, Chunk, Done, Placed, TakePiece
 from modeld.serving.entries_in_use import EntriesInUse
 from modeld.serving.loader import advice, blamed
 from modeld.serving.memory.budget_lock import BudgetLock
@@ -201,12 +201,22 @@ class LocalService(ModelService):
 
     def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
         """Wait for the model and a slot, then yield what the engine produces."""
-        return self.generate_to(request, lambda _piece: False)
+        # Nothing is placed in it. A generator around the other would cost each token a call.
+        return cast(AsyncGenerator[Chunk, None], self._generated(request, _leave_all, tells=False))
 
-    async def generate_to(
+    def generate_placed(self, request: GenerateRequest) -> AsyncGenerator[Placed | Chunk, None]:
+        """Do the same, and first tell how the request came to its slot."""
+        return self._generated(request, _leave_all, tells=True)
+
+    def generate_to(
         self, request: GenerateRequest, take: TakePiece
-    ) -> AsyncGenerator[Chunk, None]:
-        """Generate, and offer each piece to ``take`` before it is yielded."""
+    ) -> AsyncGenerator[Placed | Chunk, None]:
+        """Do that, and offer each piece to ``take`` before it is yielded."""
+        return self._generated(request, take, tells=True)
+
+    async def _generated(
+        self, request: GenerateRequest, take: TakePiece, *, tells: bool
+    ) -> AsyncGenerator[Placed | Chunk, None]:
         request = checked_request(request)
         async with (
             self._serving(request) as (lease, meter, taken),
@@ -218,6 +228,8 @@ class LocalService(ModelService):
                 )
             ) as chunks,
         ):
+            if tells:
+                yield meter.placed
             async for chunk in chunks:
                 if isinstance(chunk, Done):
                     yield meter.done(chunk)
@@ -227,9 +239,13 @@ class LocalService(ModelService):
 
     async def submit(self, request: AnyUnaryRequest) -> AnyUnaryResponse:
         """Wait for the model and a slot, then return the engine's response."""
+        return (await self.submit_placed(request))[1]
+
+    async def submit_placed(self, request: AnyUnaryRequest) -> tuple[Placed, AnyUnaryResponse]:
+        """Do the same, and tell how the request came to its slot."""
         request = checked_unary_request(request)
         async with self._serving(request) as (lease, meter, taken):
-            return meter.responded(await lease.engine.submit(taken))
+            return meter.placed, meter.responded(await lease.engine.submit(taken))
 
     @asynccontextmanager
     async def _serving(self, request: R) -> AsyncIterator[tuple[Lease, Meter, R]]:
@@ -248,9 +264,15 @@ class LocalService(ModelService):
                 max_wait_s=self._settings.max_wait_s,
                 in_forecast=not isinstance(request, UNCOMPUTED),
                 keep_alive_s=request.keep_alive_s,
+                takes_fitted=request.fit,
             ) as lease:
+                fit = "" if lease.fitting is None else lease.fitting.step
                 started = meter.started(
-                    entry.spec.id, entry.tally, load_s=lease.load_s, placement=lease.placement
+                    entry.spec.id,
+                    entry.tally,
+                    load_s=lease.load_s,
+                    placement=lease.placement,
+                    fit=fit,
                 )
                 self._plugins.notify(started)
                 if entry.generation != generation:  # other settings have come while it waited
@@ -413,3 +435,8 @@ class LocalService(ModelService):
     def _loaded_files(self) -> list[OnDisk]:
         specs = self._scheduler.staying()
         return [(spec.stamp.device, spec.path) for spec in specs if spec.stamp is not None]
+
+
+def _leave_all(_piece: object) -> bool:
+    """Take no piece, so that all are yielded."""
+    return False

@@ -122,6 +122,13 @@ class Settings(Value, frozen=True, kw_only=True):
             extra={"former": "vram_margin_mb"},
         ),
     ] = 0
+    fit: Annotated[
+        bool,
+        Meta(
+            description="load a model that can never fit as configured with less: a smaller prefix"
+            " cache, KV cache or context, of what nobody has set"
+        ),
+    ] = True
     share_machine: Annotated[
         bool,
         Meta(

@@ -73,14 +73,27 @@ class Simulation:
     def run(self) -> Figures:
         """Let all requests arrive and end, and return what it has come to."""
         for arrival in self._workload.arrivals:
-            self._pass_until(arrival.arrived_s)
-            self._now_s = arrival.arrived_s
-            self._arrive(arrival)
+            self.arrive(arrival)
+        return self.finish()
+
+    @property
+    def scheduler(self) -> ModelScheduler:
+        """What decides, with all that it knows now."""
+        return self._scheduler
+
+    def arrive(self, arrival: Arrival) -> None:
+        """Let everything happen until a request arrives, and then this."""
+        self.pass_until(arrival.arrived_s)
+        self._now_s = arrival.arrived_s
+        self._arrive(arrival)
+
+    def finish(self) -> Figures:
+        """Let all requests end, and return what it has come to."""
         while self._happenings or self._waiting:
-            self._pass_until(self._next_s())
+            self.pass_until(self._next_s())
         return self._tally.figures(self._policy, self._budget_bytes, self._now_s)
 
-    def _pass_until(self, until_s: float) -> None:
+    def pass_until(self, until_s: float) -> None:
         """Let everything happen that happens until then."""
         while (next_s := self._next_s()) <= until_s and next_s < math.inf:
             self._now_s = next_s

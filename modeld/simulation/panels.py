@@ -81,15 +81,15 @@ def _drawn_panel(left: float, panel: Panel, across: str, colours: dict[str, str]
         )
         yield f'  <text x="{left - 6}" y="{y + 4:g}" text-anchor="end">{label}</text>'
     values = sorted({value for curve in panel.curves.values() for value in curve})
-    places = {
+    positions = {
         value: left + INNER_WIDTH * (at + 0.5) / len(values) for at, value in enumerate(values)
     }
-    for value, x in places.items():
+    for value, x in positions.items():
         yield f'  <text x="{x:g}" y="{BOTTOM + 18}" text-anchor="middle">{value:.3g}</text>'
     yield f'  <text x="{left}" y="{BOTTOM + 36}">{escape(across)}</text>'
     for name, curve in panel.curves.items():
         points = [
-            (places[value], BOTTOM - (BOTTOM - TOP) * curve[value] / top_value)
+            (positions[value], BOTTOM - (BOTTOM - TOP) * curve[value] / top_value)
             for value in sorted(curve)
         ]
         path = " ".join(f"{x:g},{y:.1f}" for x, y in points)

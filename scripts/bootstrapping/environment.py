@@ -15,15 +15,18 @@ from checkout import ROOT, alone, projects, pyproject, say, serving
 from bootstrapping import llama_wheel, packages
 from bootstrapping.commands import run
 
-Extent = Literal["runtime", "dev", "packages"]
+Extent = Literal["runtime", "dev", "packages", "cluster"]
 """What is installed: what serving needs, or also what testing and checking need, each with this
-checkout; or the latter without it."""
+checkout; or the latter without it, or with Ray too."""
+
+_OWN = ".venv"
+"""The environment of the person whose checkout this is."""
 
 _STAMP = "bootstrap.json"
 _INSTALLING = ("project", "build-system")
 
 
-def ensure(extent: Extent, name: str = ".venv", base: str = sys.executable) -> Path:
+def ensure(extent: Extent, name: str = _OWN, base: str = sys.executable) -> Path:
     """The Python of an up-to-date environment; nothing is run if it is up to date already."""
     venv = ROOT / name
     python = venv / "bin" / "python"
@@ -51,7 +54,9 @@ def _install(extent: Extent, venv: Path) -> None:
     pip = [str(python), *packages.PIP, "install", "--no-deps", "--no-index"]
     had_wheel = _read(stamp).get("wheel")
     stamp.unlink(missing_ok=True)
-    packages.install(python, _lock(extent), log)
+    # A person works in it, perhaps as somebody who may not write there or who forbids bytecode.
+    for lock in _locks(extent):
+        packages.install(python, lock, log, compiled=venv.name == _OWN)
     if had_wheel != llama_wheel.folder().name:
         built = llama_wheel.build(python)
         say(f"installing {llama_wheel.requirement()}")
@@ -72,8 +77,9 @@ def _install_checkout(pip: list[str], log: Path, ours: list[Path]) -> None:
     run([*pip, "--no-build-isolation", *editable], log=log, what="installing the checkout")
 
 
-def _lock(extent: Extent) -> Path:
-    return packages.lock("runtime" if extent == "runtime" else "dev")
+def _locks(extent: Extent) -> list[Path]:
+    names = {"runtime": ["runtime"], "cluster": ["dev", "cluster"]}.get(extent, ["dev"])
+    return [packages.lock(name) for name in names]
 
 
 def _read(stamp: Path) -> dict[str, Any]:
@@ -86,7 +92,7 @@ def _read(stamp: Path) -> dict[str, Any]:
 
 def _fingerprint(extent: Extent, venv: Path) -> str:
     """A hash of everything that decides what is installed, and where."""
-    parts = [path.read_text() for path in (_lock(extent), llama_wheel.PIN)]
+    parts = [path.read_text() for path in (*_locks(extent), llama_wheel.PIN)]
     parts += [llama_wheel.folder().name, os.fspath(venv)]
     for project in projects():
         declared = pyproject(project)

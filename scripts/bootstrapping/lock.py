@@ -27,6 +27,9 @@ _BUILD_TOOLS = (
 )
 """What the sources of llama.cpp's two packages declare that they are built with."""
 
+_SHARED = {"build": "runtime", "dev": "runtime", "cluster": "dev"}
+"""Lock files whose packages share an environment with those of another one, which comes first."""
+
 _HEADER = """\
 # Written by `make lock`; do not edit. `declared.in` stands for the dependencies that the
 # pyproject.toml files declare.
@@ -75,6 +78,7 @@ def _declared() -> dict[str, list[str]]:
         "runtime": runtime,
         "build": list(_BUILD_TOOLS),
         "dev": [*runtime, *_groups()],
+        "cluster": [*runtime, *_wanted("cluster")],
         "clients": _wanted("clients"),
         **{name: _wanted(name) for name in map("clients/{}".format, clients.apart())},
     }
@@ -103,7 +107,7 @@ def _groups() -> list[str]:
 
 
 def _wanted(name: str) -> list[str]:
-    """What people use to talk to a server, in an environment of its own: no line is ours."""
+    """What only one environment has beside the rest, from a file of its own: no line is ours."""
     lines = (REQUIREMENTS / f"{name}.in").read_text().splitlines()
     return sorted(line for line in lines if line and not line.startswith("#"))
 
@@ -139,9 +143,9 @@ def _compile(venv: Path, name: str, lines: list[str]) -> None:
         # installs the rest is the environment's own.
         command += ["--no-emit-package", llama_wheel.BINDINGS, "--no-emit-package", "pip"]
         command += ["--find-links", str(llama_wheel.folder())]
-        if name in {"build", "dev"}:  # so that they can share an environment with it
-            shutil.copy(packages.lock("runtime"), folder)
-            command += ["--constraint", "runtime.txt"]
+        if base := _SHARED.get(name):
+            shutil.copy(packages.lock(base), folder)
+            command += ["--constraint", f"{base}.txt"]
         run(
             [*command, "--output-file", locked.name, declared.name],
             log=venv / "lock.log",

@@ -27,8 +27,11 @@ def lock(name: str) -> Path:
     return REQUIREMENTS / f"{name}.txt"
 
 
-def install(python: Path, locked: Path, log: Path) -> None:
+def install(python: Path, locked: Path, log: Path, *, compiled: bool = False) -> None:
     """Install every package of a lock file, and no other.
+
+    Unless they are ``compiled``, each module is as it is imported first: of most packages, tests
+    import a small part.
 
     A lock file is complete, so nothing is resolved (``--no-deps``). pip would otherwise look for
     the extras that packages ask of each other, find newer versions of them in the index, and
@@ -38,6 +41,8 @@ def install(python: Path, locked: Path, log: Path) -> None:
     count = sum("==" in line for line in locked.read_text().splitlines() if line[:1] not in "# ")
     say(f"installing {count} packages of {shown(locked)}")
     command = [str(python), *PIP, "install", "--require-hashes", "--no-deps", "-r", str(locked)]
+    if not compiled:
+        command.append("--no-compile")
     run(command, log=log, what="installing packages")
 
 

@@ -43,6 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     foreign = verbs.add_parser("clients", help="run the tests with the clients that people use")
     foreign.add_argument("--clients", default="", help="default: all; sdks, or some by name")
     foreign.add_argument("pytest", nargs="*", help="arguments for pytest, after --")
+    several = verbs.add_parser("cluster", help="run the tests on several nodes of Ray")
+    several.add_argument("pytest", nargs="*", help="arguments for pytest, after --")
     covered = verbs.add_parser("test", help="run the tests on the installed wheels")
     covered.add_argument("--minimum", type=float, required=True, help="in per cent")
     covered.add_argument("pytest", nargs="*", help="arguments for pytest, after --")
@@ -70,8 +72,8 @@ def _run(options: argparse.Namespace) -> None:
             built = wheels.build(environment.ensure("dev"))
             python = wheels.environment_of(built)
             wheel_tests.run(python, options.pytest, minimum=options.minimum)
-        case "clients":
-            clients.run(options.clients.split(), options.pytest)
+        case "clients" | "cluster":
+            run_apart(options)
         case "lock":
             lock.check() if options.check else lock.write(upgrade=options.upgrade)
 
@@ -94,6 +96,23 @@ def run_bench(arguments: list[str]) -> None:
     if base is not None:
         command += ["--base", str(base)]
     os.chdir(ROOT)
+    os.execv(command[0], [*command, *arguments])
+
+
+def run_apart(options: argparse.Namespace) -> None:
+    """Run the tests that need packages which modeld does without."""
+    if options.verb == "clients":
+        clients.run(options.clients.split(), options.pytest)
+    else:
+        run_cluster(options.pytest)
+
+
+def run_cluster(arguments: list[str]) -> None:
+    """Run the tests that need Ray in place of this process, in an environment that has it."""
+    python = environment.ensure("cluster", ".venv-cluster")
+    tests = ROOT / "plugins" / "modeld-ray" / "tests" / "cluster"
+    os.chdir(ROOT)
+    command = [str(python), "-m", "pytest", str(tests), "-c", str(tests / "pytest.ini")]
     os.execv(command[0], [*command, *arguments])
 
 

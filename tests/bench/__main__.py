@@ -20,7 +20,7 @@ from pathlib import Path
 
 from modeld_llama_cpp.native.cores import usable_cores
 
-from tests.bench import dialects, peer, reading, returning, startup, streams, swap
+from tests.bench import dialects, mixed, peer, reading, returning, startup, streams, swap
 from tests.bench.contest import SHORT_TURNS, Contest
 from tests.bench.rows import BASE, Row, Rows, documents
 from tests.bench.servers import Checkout
@@ -76,6 +76,7 @@ def figures(contest: Contest) -> dict[str, Callable[[], Rows]]:
         "constraints": constraints,
         "swap": swap.measure,
         "throughput": peer.throughput,
+        "chat-mix": mixed.chat_mix,
         "first-token": peer.first_token,
         "shared-prefix": peer.shared_prefix,
         "long-prompt": peer.long_prompt,

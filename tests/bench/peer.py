@@ -46,7 +46,7 @@ def _throughput(contest: Contest, running: list[Server], load: Load, clients: in
         cpu_ms[server.name].append((server.cpu_s() - before_s) / tokens * 1000)
         gap_ms[server.name].append(_gap_s(outcomes) * 1000)
         first_ms[server.name].append(statistics.median(each.first_s for each in outcomes) * 1000)
-        return tokens / _whole_s(outcomes)
+        return tokens / whole_s(outcomes)
 
     def fresh() -> list[str]:
         return [contest.words(PROMPT_TOKENS) for _ in range(clients)]
@@ -95,7 +95,7 @@ def shared_prefix(contest: Contest) -> list[Row]:
 
         def once(server: Server, prompts: list[str]) -> float:
             bodies = _bodies(server, prompts, SHARED_GENERATED_TOKENS)
-            return _whole_s(load.play("together", server, bodies))
+            return whole_s(load.play("together", server, bodies))
 
         measured = contest.in_turn(running, fresh, once)
     what = f"{count} clients, common prefix of {length}"
@@ -130,7 +130,8 @@ def _bodies(server: Server, prompts: list[str], tokens: int) -> list[dict[str, o
     return [server.body(prompt, tokens, seed=seed) for seed, prompt in enumerate(prompts)]
 
 
-def _whole_s(outcomes: list[Outcome]) -> float:
+def whole_s(outcomes: list[Outcome]) -> float:
+    """Return the seconds from the first request to the last token of all."""
     began_s = min(outcome.sent_s for outcome in outcomes)
     return max(outcome.arrivals_s[-1] for outcome in outcomes) - began_s
 

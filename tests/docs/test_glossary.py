@@ -23,6 +23,7 @@ ROOMS = (
     "plugins/modeld-ollama",
     "plugins/modeld-openai",
     "plugins/modeld-pull",
+    "plugins/modeld-ray",
     "plugins/modeld-upstream",
     "plugins/modeld-openvino/modeld_openvino",
     "plugins/modeld-openvino/README.md",

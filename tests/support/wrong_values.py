@@ -68,6 +68,7 @@ COMMON: Mapping[str, tuple[Any, ...]] = {
     "model": (*NO_TEXT, None, "x" * 513),
     "timeout_s": (*NO_NUMBER, 0, -1, 86_401, 1e300),
     "keep_alive_s": (*NO_NUMBER, -1, 31_536_001, "", "Forever", HALF),
+    "fit": NO_BOOL,
     "request_id": (*NO_TEXT, None),
 }
 REQUEST: Mapping[str, tuple[Any, ...]] = COMMON | {

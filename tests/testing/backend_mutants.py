@@ -7,7 +7,7 @@ import asyncio
 import itertools
 import threading
 import time
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from modeld.errors import InvalidRequestError
 from modeld.interfaces import ReportProgress
 from modeld.requests import AnyRequest
 from modeld.responses import AnyUnaryResponse
+from modeld.values import FitStep
 from tests.testing.toys import (
     CONTEXT,
     SIZE,
@@ -149,6 +150,23 @@ class SpeaksInLines(Toy):
 class EndlessContext(Toy):
     def context(self, spec: ModelSpec, options: Options) -> int | None:
         return float(CONTEXT)  # type: ignore[return-value]  # that is the fault
+
+
+@fails("test_its_fit_steps_leave_what_is_fixed")
+class TakesWhatWasSet(Toy):
+    def fit_steps(
+        self, spec: ModelSpec, options: Options, fixed: Collection[str], most_bytes: int
+    ) -> Iterable[FitStep]:
+        return [FitStep(name="slots", gives_up="all slots but one", changes={"slots": 1})]
+
+
+@fails("test_its_fit_steps_leave_what_is_fixed")
+class NoSuchStep(Toy):
+    def fit_steps(
+        self, spec: ModelSpec, options: Options, fixed: Collection[str], most_bytes: int
+    ) -> Iterable[FitStep]:
+        if "slots" not in fixed:
+            yield FitStep(name="slots", gives_up="all slots", changes={"slots": 0})
 
 
 @fails("test_the_estimate_is_whole_and_positive")

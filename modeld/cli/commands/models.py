@@ -41,6 +41,7 @@ _FIELDS = (
     "need_bytes",
     "fit",
     "short_by_bytes",
+    "gives_up",
     "aliases",
     "names",
     "preset_of",
@@ -61,6 +62,7 @@ _FIELDS = (
     "follow_links",
     "memory_budget_mb",
     "memory_margin_mb",
+    "fit",
     "block_plugins",
     "log_level",
 )
@@ -68,10 +70,10 @@ def command(*, verbose: bool, as_json: bool, explain: str | None, **given: Any) 
     """List the models that can be served.
 
     Reads the files' headers and loads nothing. FIT says how what a model needs, as estimated, fits
-    into the memory budget: it fits, it fits alone because it takes more than half, or never, and by
-    how much. A model that is larger than the memory of this
-    machine has that for a problem. The exit code is 1 if a source of models failed,
-    a missing folder for example.
+    into the memory budget: it fits; it fits alone, because it takes more than half; it fits
+    reduced, with less than it is configured for, and --verbose says with what; or never, and by how
+    much. A model that is larger than the memory of this machine has that for a problem. The exit
+    code is 1 if a source of models failed, a missing folder for example.
 
     \b
     Examples:
@@ -88,7 +90,8 @@ def command(*, verbose: bool, as_json: bool, explain: str | None, **given: Any) 
     registry = Registry(plugins.sources.values(), described=declared, settings=settings)
     asyncio.run(registry.refresh())
     if explain is not None:
-        effective = explained(registry.known(explain), settings, plugins)
+        known, most_bytes = registry.known(explain), budget.most_bytes
+        effective = explained(known, settings, plugins, most_bytes=most_bytes)
         click.echo(_explained_as_json(effective) if as_json else _explained_as_table(effective))
         return 0
     specs = [_with_size(spec, budget.capacity) for spec in registry.specs()]
@@ -140,5 +143,6 @@ def _row(spec: ModelSpec, *, verbose: bool) -> list[str]:
         fit = f"never, short by {size_text(spec.short_by_bytes)}"
     row = [spec.id, spec.family, spec.quant, size_text(spec.size_bytes), context, fit]
     if verbose:
-        return [*row, spec.problem or "", spec.path]
+        gives_up = f"with {spec.gives_up}" if spec.gives_up else ""
+        return [*row, spec.problem or gives_up, spec.path]
     return [*row, "not usable, see --verbose" if spec.problem else ""]

@@ -16,7 +16,7 @@ from modeld.cli import logs
 from modeld.cli.params import SettingsCommand, resolved, settings_options
 from modeld.settings import Settings
 from modeld.sizes import whole_mib
-from modeld.status import ModelPlan, PlanOutcome
+from modeld.status import Fitting, ModelPlan, PlanOutcome
 from modeld.terminal import rows_as_text
 
 SERVED, REFUSED = 0, 1
@@ -96,13 +96,31 @@ def _row(plan: ModelPlan) -> dict[str, Any]:
         "wait_s": None if plan.wait_s is None else round(plan.wait_s, 3),
         "reason": plan.reason,
         "message": plan.message,
+        "fit": None if plan.fitting is None else _fit(plan.fitting),
     }
     return {name: value for name, value in row.items() if value is not None}
 
 
+def _fit(fitting: Fitting) -> dict[str, Any]:
+    return {
+        "step": fitting.step,
+        "gives_up": fitting.gives_up,
+        "options": fitting.options,
+        "full_mb": whole_mib(fitting.full_bytes),
+    }
+
+
+def _told(plan: Mapping[str, Any]) -> str:
+    """Return why a request would be refused, or who goes for it and what it would go without."""
+    if "message" in plan:
+        return str(plan["message"])
+    fit = f"with {plan['fit']['gives_up']}" if "fit" in plan else ""
+    return "; ".join(filter(None, [", ".join(plan["evicts"]), fit]))
+
+
 def _table(plans: Sequence[Mapping[str, Any]]) -> str:
     return rows_as_text(
-        ("MODEL", "OUTCOME", "NEEDS", "SHORT", "WAIT", "EVICTS; WHY"),
+        ("MODEL", "OUTCOME", "NEEDS", "SHORT", "WAIT", "EVICTS; WITH LESS; WHY"),
         [
             (
                 each["model"],
@@ -110,7 +128,7 @@ def _table(plans: Sequence[Mapping[str, Any]]) -> str:
                 f"{each['needed_mb']} MiB",
                 f"{each['short_mb']} MiB" if each["short_mb"] else "",
                 f"{each['wait_s']:.1f} s" if "wait_s" in each else "",
-                each.get("message") or ", ".join(each["evicts"]),
+                _told(each),
             )
             for each in plans
         ],

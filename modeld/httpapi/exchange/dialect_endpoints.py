@@ -32,7 +32,7 @@ from modeld.dialects import (
 from modeld.errors import InternalError
 from modeld.httpapi.exchange.contained_encoder import ContainedEncoder, contained
 from modeld.httpapi.exchange.disconnect import run_guarded, watch_client
-from modeld.httpapi.exchange.exchange import exchange_of
+from modeld.httpapi.exchange.exchange import Exchange, exchange_of
 from modeld.httpapi.exchange.formatted import FormattedStream, FormattedWhole
 from modeld.httpapi.exchange.reading.json_body import read_body
 from modeld.httpapi.exchange.sending import send_whole
@@ -99,7 +99,7 @@ class GenerationEndpoint:
         if len(requests) == 1:
             generations = [kit.service.generate_to(requests[0], delivery.take)]
         else:  # they are merged, and none may write past the others
-            generations = [kit.service.generate(each) for each in requests]
+            generations = [kit.service.generate_placed(each) for each in requests]
         await delivery.run(generations, receive, requests[0].timeout_s)
 
     def _contained(self, encoder: Encoder) -> ContainedEncoder:
@@ -127,23 +127,23 @@ class UnaryEndpoint:
         if isinstance(wanted, Load | Unload):
             await _move(wanted, call, receive, send)
             return
-        work = self._worked(body, call, wanted)
+        work = self._worked(body, call, wanted, exchange)
         responses = await run_guarded(work, watch_client(receive))
         for response in responses:
             exchange.note_response(_numbers_of(response))
         await send_whole(await self._route.respond(body, call, responses), send)
 
     async def _worked(
-        self, body: Any, call: Call, requests: Sequence[AnyUnaryRequest]
+        self, body: Any, call: Call, requests: Sequence[AnyUnaryRequest], exchange: Exchange
     ) -> list[AnyUnaryResponse]:
         """Return the responses to all requests, or to those that are made of the first ones."""
         service, then = self._kit.service, self._route.then
         async with within(requests[0].timeout_s):
-            responses = await _submitted(service, requests, call.request_id)
+            responses = await _submitted(service, requests, exchange)
             following = None if then is None else then(body, call, responses)
             if following is None:
                 return responses
-            return await _submitted(service, following, call.request_id)
+            return await _submitted(service, following, exchange)
 
 
 class PlainEndpoint:
@@ -244,17 +244,21 @@ async def _move(wanted: Load | Unload, call: Call, receive: Receive, send: Send)
 
 
 async def _submitted(
-    service: ModelService, requests: Sequence[AnyUnaryRequest], request_id: str
+    service: ModelService, requests: Sequence[AnyUnaryRequest], exchange: Exchange
 ) -> list[AnyUnaryResponse]:
     """Return the responses to all requests; the first that fails ends the others."""
-    requests = [replace(each, request_id=request_id) for each in requests]
+    requests = [replace(each, request_id=exchange.request_id) for each in requests]
     if len(requests) == 1:
-        return [await _response(service, requests[0])]
-    return await _all(_response(service, each) for each in requests)
+        return [await _response(service, requests[0], exchange)]
+    return await _all(_response(service, each, exchange) for each in requests)
 
 
-async def _response(service: ModelService, request: AnyUnaryRequest) -> AnyUnaryResponse:
-    response = await service.submit(request)
+async def _response(
+    service: ModelService, request: AnyUnaryRequest, exchange: Exchange
+) -> AnyUnaryResponse:
+    placed, response = await service.submit_placed(request)
+    if placed is not None:
+        exchange.note_placed(placed)
     if not isinstance(response, RESPONSES[type(request)]):
         raise InternalError(f"the service has responded with {type(response).__name__}")
     return response

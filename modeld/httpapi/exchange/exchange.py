@@ -19,6 +19,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modeld.errors import InvalidRequestError
 from modeld.events import Event, HttpRequestFinished, HttpRequestStarted
+from modeld.responses import Placed
+from modeld.status import PlanOutcome
 
 UNMATCHED = "unmatched"
 """The route of a request that no route matched."""
@@ -66,7 +68,8 @@ class Exchange:
 
     ``status`` is ``None`` until the status line is sent. ``outcome`` says in a word how a response
     ended that did not end well after its status line; it is empty otherwise. To a probe, a status
-    of 503 is a result and no failure.
+    of 503 is a result and no failure. ``placed`` is how its request for a model came to be served;
+    of several, how the first did.
     """
 
     def __init__(self, scope: Scope, notify: Callable[[Event], None]) -> None:
@@ -81,6 +84,7 @@ class Exchange:
         self.is_probe = False
         self._direct: DirectWrite | None = None
         self._send: Send | None = None
+        self.placed: Placed | None = None
         self._path = str(scope.get("path", ""))
         self._details = False
         self._notify = notify
@@ -124,6 +128,24 @@ class Exchange:
         if not may_hide and self._level is not None and self._level > logging.INFO:
             self._level = None
 
+    def note_placed(self, placed: Placed) -> None:
+        """Take note of how a request for a model came to be served."""
+        # The others have come at the same moment, and found what the first had brought about.
+        if self.placed is None:
+            self.placed = placed
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Return the headers of a response that goes well that say how it came about."""
+        if self.placed is None:
+            return []
+        placed = self.placed
+        headers = [
+            (b"x-modeld-placement", placed.placement.encode()),
+            (b"x-modeld-queue-wait-s", b"%.3f" % placed.queue_wait_s),
+            (b"x-modeld-load-s", b"%.3f" % placed.load_s),
+        ]
+        return [*headers, (b"x-modeld-fit", placed.fit.encode())] if placed.fit else headers
+
     def note_response(self, fields: Mapping[str, object]) -> None:
         """Log the numbers of a response, where the request or the server's level wants them.
 
@@ -146,6 +168,9 @@ class Exchange:
         line = f"{self.method} {route} {status} {seconds * 1000:.1f} ms"
         if self.outcome:
             line = f"{line} {self.outcome}"
+        if self.placed is not None and self.placed.placement is not PlanOutcome.RESIDENT:
+            fields["placement"] = str(self.placed.placement)
+            line = f"{line} {self.placed.placement}"
         if route == UNMATCHED:  # for people; what clients send must not become a metric's label
             fields["path"] = path = printable(self._path)
             line = f"{line} path={path}"
@@ -193,7 +218,8 @@ class AccessLog:
                 pass
             elif kind == "http.response.start":
                 exchange.status = message["status"]
-                message = {**message, "headers": [*message.get("headers", ()), *headers]}
+                placed = exchange.headers() if exchange.status < 400 else []
+                message = {**message, "headers": [*message.get("headers", ()), *headers, *placed]}
             elif kind == "websocket.accept":
                 exchange.status = 101
             elif kind == "websocket.close" and exchange.status is None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Final
 
-from modeld.responses import Chunk
+from modeld.responses import Chunk, Placed
 
 AHEAD: Final = 16
 """How many chunks are taken ahead of a client, from all generations together."""
@@ -21,16 +21,16 @@ class Merged:
     generations are; the first that fails ends all.
     """
 
-    def __init__(self, generations: Sequence[AsyncGenerator[Chunk, None]]) -> None:
+    def __init__(self, generations: Sequence[AsyncGenerator[Placed | Chunk, None]]) -> None:
         self.index = 0
         # One is taken as it is: nearly all are, and a generator around it would cost every token.
         self.chunks = generations[0] if len(generations) == 1 else self._all(generations)
 
     async def _all(
-        self, generations: Sequence[AsyncGenerator[Chunk, None]]
-    ) -> AsyncGenerator[Chunk, None]:
+        self, generations: Sequence[AsyncGenerator[Placed | Chunk, None]]
+    ) -> AsyncGenerator[Placed | Chunk, None]:
         # A full queue holds the generations back as a client that reads slowly does with one.
-        queue: asyncio.Queue[tuple[int, Chunk | Exception | None]] = asyncio.Queue(AHEAD)
+        queue: asyncio.Queue[tuple[int, Placed | Chunk | Exception | None]] = asyncio.Queue(AHEAD)
         pumps = [asyncio.create_task(_pump(*each, queue)) for each in enumerate(generations)]
         running = len(pumps)
         try:
@@ -51,8 +51,8 @@ class Merged:
 
 async def _pump(
     index: int,
-    generation: AsyncGenerator[Chunk, None],
-    queue: asyncio.Queue[tuple[int, Chunk | Exception | None]],
+    generation: AsyncGenerator[Placed | Chunk, None],
+    queue: asyncio.Queue[tuple[int, Placed | Chunk | Exception | None]],
 ) -> None:
     """Put all chunks into the queue, and after them ``None`` or what has gone wrong.
 

@@ -26,7 +26,7 @@ from modeld.httpapi.exchange.gathered import Gathered
 from modeld.httpapi.exchange.merging import Merged
 from modeld.httpapi.exchange.pieces import PIECE_BYTES, Pieces
 from modeld.httpapi.exchange.problems import as_error, status_of
-from modeld.responses import Chunk, Done, Piece
+from modeld.responses import Chunk, Done, Mark, Piece, Placed
 
 _CHUNKS_PER_TURN = 32
 _CHARACTERS_PER_PIECE = 1 << 16
@@ -67,7 +67,7 @@ class Delivery:
 
     async def run(
         self,
-        generations: Sequence[AsyncGenerator[Chunk, None]],
+        generations: Sequence[AsyncGenerator[Placed | Chunk, None]],
         receive: Receive,
         timeout_s: float | None,
     ) -> None:
@@ -96,7 +96,7 @@ class Delivery:
             # The server closes a connection whose response was left incomplete.
 
     async def _deliver(
-        self, generations: Sequence[AsyncGenerator[Chunk, None]], timeout_s: float | None
+        self, generations: Sequence[AsyncGenerator[Placed | Chunk, None]], timeout_s: float | None
     ) -> None:
         try:
             ends = await self._pass_on_in_time(generations, timeout_s)
@@ -112,7 +112,7 @@ class Delivery:
             await self._finish(await self._encoded(ends))
 
     async def _pass_on_in_time(
-        self, generations: Sequence[AsyncGenerator[Chunk, None]], timeout_s: float | None
+        self, generations: Sequence[AsyncGenerator[Placed | Chunk, None]], timeout_s: float | None
     ) -> list[Done]:
         try:
             # In this order the slots are given back before the client is told of the timeout.
@@ -148,8 +148,12 @@ class Delivery:
         taken, is_started = 0, False
         async for chunk in chunks:
             taken += 1
-            if not isinstance(chunk, Done):
+            if not isinstance(chunk, Mark):  # one look at the class, for nearly all are pieces
                 body = encoded(source.index, chunk)
+            elif isinstance(chunk, Placed):
+                self._exchange.note_placed(chunk)
+                taken -= 1
+                continue
             else:
                 ends[source.index] = chunk
                 is_last = len(ends) == count
@@ -174,6 +178,9 @@ class Delivery:
         wholes = [Gathered(index, encoder) for index in range(count)]
         ends: dict[int, Done] = {}
         async for chunk in source.chunks:
+            if isinstance(chunk, Placed):
+                self._exchange.note_placed(chunk)
+                continue
             self._chunks += 1
             if isinstance(chunk, Done):
                 ends[source.index] = wholes[source.index].completed(chunk)

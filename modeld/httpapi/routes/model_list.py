@@ -73,7 +73,11 @@ class ModelItem(BaseModel):
     fit: Fit | None = Field(
         None,
         description="how that fits into the budget as large as it can be here: it fits, it fits"
-        " alone, for it takes more than half, or never; absent if need_mb is",
+        " alone, for it takes more than half, it fits reduced, with less than it is configured for,"
+        " or never; absent if need_mb is",
+    )
+    gives_up: str | None = Field(
+        None, description="what it goes without where it fits reduced; absent if it does not"
     )
     short_by_mb: int | None = Field(
         None, description="by how much the budget is too small for it; absent if it is not"
@@ -92,7 +96,14 @@ class ModelItem(BaseModel):
     projector: str | None = Field(
         None, description="the file that belongs to it for pictures and sound; absent if none does"
     )
+    hosts: list[str] | None = Field(
+        None, description="the hosts of a cluster that have its file; absent on one machine"
+    )
     problem: str | None = Field(None, description="why the model cannot be used; absent if it can")
+
+
+_WHERE_SAID: Final = ("gives_up", "aliases", "names", "preset_of", "projector", "hosts", "problem")
+"""What an item has only where there is something to say."""
 
 
 class ModelName(BaseModel):
@@ -162,14 +173,7 @@ def item_of(spec: ModelSpec) -> dict[str, object]:
         item["fit"] = spec.fit
     if spec.short_by_bytes:
         item["short_by_mb"] = whole_mib(spec.short_by_bytes)
-    if spec.aliases:
-        item["aliases"] = spec.aliases
-    if spec.names:
-        item["names"] = spec.names
-    if spec.preset_of:
-        item["preset_of"] = spec.preset_of
-    if spec.projector is not None:
-        item["projector"] = spec.projector
-    if spec.problem is not None:
-        item["problem"] = spec.problem
+    for name in _WHERE_SAID:
+        if said := getattr(spec, name):
+            item[name] = said
     return item

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel
@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from modeld.dialects import Dialect, DialectRoute, PlainRoute
-from modeld.dialects.documents import Parameter, ResponseDoc
+from modeld.dialects import Dialect, DialectRoute, GenerationRoute, PlainRoute, UnaryRoute
+from modeld.dialects.documents import PLACED, Parameter, ResponseDoc
 from modeld.errors import ModeldError
 from modeld.httpapi.exchange.dialect_endpoints import Kit, endpoint_of
 
@@ -62,13 +62,19 @@ def operation_of(dialect: Dialect, route: DialectRoute, kit: Kit) -> Operation:
         tag=route.tag or dialect.name,
         summary=route.summary,
         description=route.description,
-        responses=route.responses,
+        responses=_responses(route),
         raises=route.raises,
         parameters=route.parameters,
         body=None if isinstance(route, PlainRoute) else route.body,
         body_examples={} if isinstance(route, PlainRoute) else route.body_examples,
         dialect=dialect,
     )
+
+
+def _responses(route: DialectRoute) -> tuple[ResponseDoc, ...]:
+    if not isinstance(route, GenerationRoute | UnaryRoute):
+        return route.responses
+    return tuple(replace(each, headers=(*each.headers, *PLACED)) for each in route.responses)
 
 
 class _ModelId(PathConvertor):

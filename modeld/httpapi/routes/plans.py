@@ -23,6 +23,7 @@ from modeld.errors import (
 from modeld.httpapi.exchange.disconnect import run_guarded, watch_client
 from modeld.httpapi.exchange.json_response import document
 from modeld.httpapi.exchange.reading.json_body import read_body
+from modeld.httpapi.routes.fit import FitItem, fit_item
 from modeld.httpapi.routes.operations import Operation
 from modeld.interfaces import ModelService
 from modeld.sizes import whole_mib
@@ -85,6 +86,14 @@ class PlanItem(BaseModel):
         None, description="code of the error that the request would get; absent if none"
     )
     message: str | None = Field(None, description="its words")
+    fit: FitItem | None = Field(
+        None,
+        description="what it would go without to fit; needed_mb is what it needs then; absent"
+        " where it would be as configured",
+    )
+    host: str | None = Field(
+        None, description="the host of a cluster that it would go to; absent on one machine"
+    )
 
 
 class PlanList(BaseModel):
@@ -152,4 +161,6 @@ def _item(plan: ModelPlan) -> PlanItem:
         wait_s=None if plan.wait_s is None else round(plan.wait_s, 3),
         reason=plan.reason,
         message=plan.message,
+        fit=fit_item(plan.fitting),
+        host=plan.host or None,
     )

@@ -15,10 +15,11 @@ from modeld.dialects.documents import Content, Parameter, ResponseDoc
 from modeld.errors import InvalidRequestError
 from modeld.httpapi.exchange.json_response import document
 from modeld.httpapi.exchange.reading.query import whole_number
+from modeld.httpapi.routes.fit import FitItem, fit_item
 from modeld.httpapi.routes.operations import Operation
 from modeld.interfaces import ModelService
 from modeld.sizes import whole_mib
-from modeld.status import InstanceState, InstanceStatus, ServiceState, ServiceStatus
+from modeld.status import HostStatus, InstanceState, InstanceStatus, ServiceState, ServiceStatus
 
 USUAL_LIMIT: Final = 100
 """So many models are listed where the request does not say."""
@@ -57,7 +58,25 @@ class InstanceItem(BaseModel):
         " not tried for a while; absent otherwise",
     )
     last_error: str | None = None
+    fit: FitItem | None = Field(
+        None, description="what it goes without to fit; absent where it is as configured"
+    )
     log_tail: list[str] = Field(description="the last lines that its runtime has logged")
+    host: str | None = Field(None, description="the host it is on; absent on one machine")
+    node: str | None = Field(None, description="the node of that host; absent on one machine")
+
+
+class HostItem(BaseModel):
+    """One host of a cluster."""
+
+    host: str
+    node: str = Field(description="the address of the machine it is on")
+    state: ServiceState
+    budget_mb: int = Field(description="memory for all of its models together; 0 means unlimited")
+    held_mb: int = Field(description="memory that is taken or promised")
+    error: str | None = Field(
+        None, description="why nothing is known of it now; absent if it is well"
+    )
 
 
 class StatusDocument(BaseModel):
@@ -91,6 +110,9 @@ class StatusDocument(BaseModel):
     warm_workers: int = Field(description="workers that wait for a model")
     uptime_seconds: float
     server_time_unix: int
+    hosts: list[HostItem] | None = Field(
+        None, description="the hosts of a cluster; absent on one machine"
+    )
 
 
 _EXAMPLE = {
@@ -149,8 +171,8 @@ class Status:
         after = request.query_params.get("after", "")
         status = await self._service.status()
         later = [instance for instance in status.instances if instance.model_id > after]
-        later.sort(key=lambda instance: instance.model_id)
-        return document(_document(status, later[:limit], self._settings_error()))
+        later.sort(key=lambda instance: (instance.model_id, instance.host))
+        return document(_document(status, _page(later, limit), self._settings_error()))
 
     def operations(self) -> tuple[Operation, ...]:
         """Return the one row of the route table."""
@@ -190,6 +212,16 @@ class Status:
         )
 
 
+def _page(later: Sequence[InstanceStatus], limit: int) -> Sequence[InstanceStatus]:
+    """Return the first so many, and what more hosts have of the last model: pages end with one."""
+    page = list(later[:limit])
+    for more in later[limit:] if page else ():
+        if more.model_id != page[-1].model_id:
+            break
+        page.append(more)
+    return page
+
+
 def _document(
     status: ServiceStatus, page: Sequence[InstanceStatus], settings_error: str | None
 ) -> StatusDocument:
@@ -216,6 +248,18 @@ def _document(
         warm_workers=status.warm_workers,
         uptime_seconds=round(status.uptime_s, 3),
         server_time_unix=int(time.time()),
+        hosts=[_host_item(host) for host in status.hosts] or None,
+    )
+
+
+def _host_item(host: HostStatus) -> HostItem:
+    return HostItem(
+        host=host.host,
+        node=host.node,
+        state=host.state,
+        budget_mb=_budget_mib(host.budget_bytes),
+        held_mb=whole_mib(host.held_bytes),
+        error=host.error,
     )
 
 
@@ -239,7 +283,10 @@ def _item(instance: InstanceStatus) -> InstanceItem:
         completion_tokens_total=instance.completion_tokens_total,
         reason=instance.reason,
         last_error=instance.last_error,
+        fit=fit_item(instance.fitting),
         log_tail=list(instance.log_tail),
+        host=instance.host or None,
+        node=instance.node or None,
     )
 
 

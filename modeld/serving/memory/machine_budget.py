@@ -46,8 +46,7 @@ class MachineBudget:
     @property
     def most_bytes(self) -> int | None:
         """Return what one model may need at most, whatever else runs; ``None`` for any amount."""
-        limits = (self.ledger.most_bytes, self.capacity.size_bytes)
-        return min((each for each in limits if each is not None), default=None)
+        return self.ledger.ever_bytes
 
     @property
     def said(self) -> str:

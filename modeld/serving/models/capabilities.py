@@ -16,10 +16,11 @@ from modeld.plugins.faults import fault_in
 from modeld.plugins.guard import PluginFault, called, shown
 from modeld.plugins.host import PluginHost
 from modeld.serving.models.estimate import estimate, fit_of
+from modeld.serving.models.fit_trials import first_that_fits, trials_of
 from modeld.serving.models.model_index import undescribed
 from modeld.serving.models.options import fault_of_given, options_of
 from modeld.settings import Settings
-from modeld.values import ModelSpec, Options
+from modeld.values import Fit, ModelSpec, Options
 
 T = TypeVar("T")
 
@@ -91,20 +92,33 @@ def described(
             plugins.faults.note("backend", backend.name, exc.message, exc)
         log.debug("nothing is said of %r: %s", spec.id, exc)
         return undescribed(spec)
-    return _fitted(told, backend, options, most_bytes)
+    try:
+        return _fitted(told, backend, options, settings, most_bytes)
+    except ModeldError as exc:
+        log.debug("nobody knows what %r needs: %s", spec.id, exc)  # its first request tells
+        return replace(told, need_bytes=None, fit=None, short_by_bytes=0, gives_up="")
 
 
 def _fitted(
-    spec: ModelSpec, backend: Backend, options: Options, most_bytes: int | None
+    spec: ModelSpec, backend: Backend, options: Options, settings: Settings, most_bytes: int | None
 ) -> ModelSpec:
-    try:
-        need_bytes = estimate(backend, spec, options)
-    except ModeldError as exc:
-        log.debug("nobody knows what %r needs: %s", spec.id, exc)  # its first request tells
-        return replace(spec, need_bytes=None, fit=None, short_by_bytes=0)
-    short_by_bytes = max(0, need_bytes - most_bytes) if most_bytes is not None else 0
-    fit = fit_of(need_bytes, most_bytes)
-    return replace(spec, need_bytes=need_bytes, fit=fit, short_by_bytes=short_by_bytes)
+    need_bytes = estimate(backend, spec, options)
+    fit, short_by_bytes, gives_up = fit_of(need_bytes, most_bytes), 0, ""
+    if most_bytes is not None and need_bytes > most_bytes:
+        short_by_bytes = need_bytes - most_bytes
+        trials = trials_of(backend, spec, options, settings, most_bytes)
+        if (fitted := first_that_fits(trials, most_bytes)) is not None:
+            fit, gives_up, short_by_bytes = Fit.REDUCED, fitted.gives_up, 0
+            need_bytes = fitted.estimated_bytes
+            # What clients go by: a context that it never has would be refused half-way.
+            spec = replace(spec, context=context(backend, spec, fitted.options))
+    return replace(
+        spec,
+        need_bytes=need_bytes,
+        fit=fit,
+        short_by_bytes=short_by_bytes,
+        gives_up=gives_up,
+    )
 
 
 def _sound(what: str, spec: ModelSpec, ask: Callable[[], T]) -> T:

@@ -7,14 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from modeld.errors import InvalidModelError
 from modeld.interfaces import Backend
 from modeld.plugins.host import PluginHost
+from modeld.serving.models.estimate import estimate
+from modeld.serving.models.fit_trials import FitTrial, first_that_fits, trials_of
 from modeld.serving.models.options import options_of
 from modeld.settings import Settings
 from modeld.settings.model_rows import GIVEN, SERVING, layers_of, serving_options_of
-from modeld.values import JsonValue, ModelSpec, Value
+from modeld.values import JsonValue, ModelSpec, Options, Value
 
 _DEFAULT = "default"
 
@@ -27,8 +30,13 @@ class Effective(Value, frozen=True, kw_only=True):
     origin: str
 
 
-def explained(spec: ModelSpec, settings: Settings, plugins: PluginHost) -> Sequence[Effective]:
+def explained(
+    spec: ModelSpec, settings: Settings, plugins: PluginHost, *, most_bytes: int | None = None
+) -> Sequence[Effective]:
     """Return all options of a model: its backend's, modeld's own, and each sampling default.
+
+    Of one that can never fit into ``most_bytes`` as it is configured, they are those with which it
+    fits, as far as estimates tell.
 
     Raises:
         ModeldError: it cannot be used, no backend loads it, or one of its options is wrong.
@@ -36,16 +44,45 @@ def explained(spec: ModelSpec, settings: Settings, plugins: PluginHost) -> Seque
     if spec.problem is not None:
         raise InvalidModelError(f"model {spec.id!r} cannot be used: {spec.problem}")
     backend = plugins.choose_backend(spec)
-    return tuple(_effective(spec, settings, backend))
+    options = options_of(spec, settings, backend)
+    less = _less(spec, settings, backend, options, most_bytes)
+    plain = msgspec.to_builtins(options)
+    return tuple(
+        replace(each, value=less.changes[each.option], origin=_origin_of(plain[each.option]))
+        if less is not None and each.option in less.changes
+        else each
+        for each in _effective(spec, settings, backend, plain)
+    )
 
 
-def _effective(spec: ModelSpec, settings: Settings, backend: Backend) -> Iterator[Effective]:
-    options: Mapping[str, Any] = msgspec.to_builtins(options_of(spec, settings, backend))
+def _less(
+    spec: ModelSpec,
+    settings: Settings,
+    backend: Backend,
+    options: Options,
+    most_bytes: int | None,
+) -> FitTrial | None:
+    """Return with what less the model is estimated to fit, where it would never otherwise."""
+    if most_bytes is None or estimate(backend, spec, options) <= most_bytes:
+        return None
+    return first_that_fits(trials_of(backend, spec, options, settings, most_bytes), most_bytes)
+
+
+def _origin_of(configured: JsonValue) -> str:
+    instead = msgspec.json.encode(configured).decode()
+    return f"fit, as estimated, in place of {instead}"
+
+
+def _effective(
+    spec: ModelSpec, settings: Settings, backend: Backend, options: Mapping[str, Any]
+) -> Iterator[Effective]:
     own: Mapping[str, Any] = msgspec.to_builtins(serving_options_of(spec, settings))
     origins = _origins(spec, settings)
     for name, value in options.items():
         if name == "max_idle_s" and value is None:
             yield Effective(option=name, value=settings.max_idle_s, origin="setting max_idle_s")
+        elif name == "fit" and value is None:
+            yield Effective(option=name, value=settings.fit, origin="setting fit")
         elif name == "backend":
             where = origins.get(name, "choice of the plugins")
             yield Effective(option=name, value=backend.name, origin=where)

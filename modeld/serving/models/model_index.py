@@ -139,10 +139,16 @@ class ModelIndex:
 
 def undescribed(spec: ModelSpec) -> ModelSpec:
     """Return a model of which no backend says anything."""
-    said = spec.capabilities, spec.context, spec.need_bytes, spec.fit, spec.short_by_bytes
-    if said == ((), None, None, None, 0):
-        return spec
-    return replace(spec, capabilities=(), context=None, need_bytes=None, fit=None, short_by_bytes=0)
+    bare = replace(
+        spec,
+        capabilities=(),
+        context=None,
+        need_bytes=None,
+        fit=None,
+        short_by_bytes=0,
+        gives_up="",
+    )
+    return spec if bare == spec else bare
 
 
 def _as_found(spec: ModelSpec) -> ModelSpec:

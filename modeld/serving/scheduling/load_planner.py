@@ -49,10 +49,10 @@ class LoadPlanner:
             cooling_s = entry.cooldown.remaining_s(now_s)
             if cooling_s > 0:
                 decision.ask_again(now_s + cooling_s)
-            elif entry.need.is_open(free, now_s):
+            elif self._is_open(entry, free, now_s):
                 self._measure(entry, decision)
-            elif (refusal := self.refusal(entry, now_s)) is not None:
-                returned |= self.fail(entry, refusal)
+            elif (freed := self._refused(entry, now_s)) is not None:
+                returned |= freed
             elif entry.need.size_bytes <= free:
                 free -= entry.need.size_bytes
                 returned |= self._start(entry, now_s, decision)
@@ -84,13 +84,18 @@ class LoadPlanner:
 
         While a measurement may still say less, nobody is refused for an estimate.
         """
-        if entry.need.is_open(self._ledger.free_bytes, now_s):
+        if self._is_open(entry, self._ledger.free_bytes, now_s):
             return None
         if not self._ledger.can_ever_hold(entry.need.size_bytes):
             return refusals.never_fits(entry, self._ledger)
         if not self._ledger.can_hold_now(entry.need.size_bytes):
             return refusals.too_little_left(entry, self._ledger)
         return None
+
+    def _is_open(self, entry: ModelEntry, free: float, now_s: float) -> bool:
+        """Return whether what it needs is to be measured first, here and as things are now."""
+        entry.need.look_again(self._ledger.ever_bytes)
+        return entry.need.is_open(free, now_s)
 
     def _order(self) -> list[ModelEntry]:
         """Return who waits for memory, the next one first.
@@ -110,6 +115,17 @@ class LoadPlanner:
             return refusals.too_little_left(entry, self._ledger, pinned_bytes)
         return refusals.pinned_in_the_way(entry, pinned_bytes)
 
+    def _refused(self, entry: ModelEntry, now_s: float) -> bool | None:
+        """Tell those who can never have it; ``None`` where somebody still waits, else as `fail`."""
+        if (refusal := self.refusal(entry, now_s)) is not None:
+            return self.fail(entry, refusal)
+        if (fitting := entry.need.fitting) is None:
+            return None
+        # Before anybody is evicted for them: they do not take what would be loaded.
+        entry.queue.fail_unfitted(refusals.fit_forbidden(entry, fitting, self._ledger))
+        self._index.sort(entry)
+        return None if entry.queue.waiting else self._eviction.release(entry)
+
     def _measure(self, entry: ModelEntry, decision: Decision) -> None:
         """Have it measured; it is looked at again afterwards, and nobody else waits for that."""
         if not entry.need.is_being_measured:
@@ -119,7 +135,7 @@ class LoadPlanner:
     def _start(self, entry: ModelEntry, now_s: float, decision: Decision) -> bool:
         # Reserved before anything runs: two loads of one decision must not see the same free bytes.
         reservation = self._ledger.reserve(entry.spec.id, entry.need.size_bytes)
-        instance = Instance(entry.spec, reservation, now_s, entry.generation)
+        instance = Instance(entry.spec, reservation, now_s, entry.generation, entry.need)
         entry.instances.append(instance)
         entry.overtaken_since_s = None  # it waits no longer; its next wait counts anew
         self._virtual_time = max(self._virtual_time, entry.start_tag)

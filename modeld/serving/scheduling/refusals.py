@@ -16,25 +16,47 @@ from modeld.serving.state.budget import Ledger
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.moving_limit import RISE_S
+from modeld.status import Fitting
 
 
 def never_fits(entry: ModelEntry, ledger: Ledger) -> ModelExceedsBudgetError:
     """Return the refusal of a model that the machine, or the whole budget, cannot hold."""
+    short, advice = _short(entry, entry.need.size_bytes, ledger)
+    if entry.need.least is None:
+        return ModelExceedsBudgetError(f"{short}; {advice}")
+    least_bytes, gives_up = entry.need.least
+    return ModelExceedsBudgetError(
+        f"{short}; with less ({gives_up}) it would still need {least_bytes >> 20} MiB; {advice}"
+    )
+
+
+def fit_forbidden(entry: ModelEntry, fitting: Fitting, ledger: Ledger) -> ModelExceedsBudgetError:
+    """Return the refusal of a request that takes a model only as it is configured."""
+    short, advice = _short(entry, fitting.full_bytes, ledger)
+    return ModelExceedsBudgetError(
+        f"{short}; it is served with {fitting.gives_up}, which `fit` of the request forbids; leave"
+        f" that out, or {advice}",
+        field="fit",
+    )
+
+
+def _short(entry: ModelEntry, needed: int, ledger: Ledger) -> tuple[str, str]:
+    """Return by how much a model is too large for the machine or the budget, and what helps."""
     most = ledger.capacity.size_bytes
-    if most is not None and entry.need.size_bytes > most:
-        return ModelExceedsBudgetError(
-            f"model {entry.spec.id!r} needs {entry.need.size_bytes >> 20} MiB, and this machine has"
-            f" {ledger.capacity.said}; lower the model's context, or take a smaller quantisation"
+    model = f"model {entry.spec.id!r} needs {needed >> 20} MiB"
+    if most is not None and needed > most:
+        return (
+            f"{model}, and this machine has {ledger.capacity.said}",
+            "lower the model's context, or take a smaller quantisation",
         )
-    needed, limit = entry.need.size_bytes, ledger.most_bytes or 0
+    limit = ledger.most_bytes or 0
     allow, advice = "memory_budget_mb less memory_margin_mb allow", "raise the budget"
     if ledger.moves:
         allow = "memory_budget_mb (auto) allows on this machine if nothing else runs"
         advice = "take a smaller quantisation"
-    return ModelExceedsBudgetError(
-        f"model {entry.spec.id!r} needs {needed >> 20} MiB, {(needed - limit) >> 20} MiB more than"
-        f" the {limit >> 20} MiB that {allow}; {advice}, or lower the model's context"
-    )
+    more = max(0, needed - limit) >> 20
+    short = f"{model}, {more} MiB more than the {limit >> 20} MiB that {allow}"
+    return short, f"{advice}, or lower the model's context"
 
 
 def too_little_left(

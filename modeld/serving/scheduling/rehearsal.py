@@ -85,6 +85,7 @@ def rehearse(scheduler: ModelScheduler, entry: ModelEntry, now_s: float) -> Rehe
         short_bytes=int(short_bytes),
         evicts=tuple(sorted(each.spec.id for each in tried.victims)) if evicts else (),
         wait_s=0.0 if isinstance(ticket.phase, Running) else forecast_s,
+        fitting=tried.fitting,
     )
     return Rehearsed(plan, is_open=tried.need.is_being_measured)
 
@@ -108,8 +109,7 @@ def placement(entry: ModelEntry, ticket: Ticket, *, was_absent: bool) -> PlanOut
 def _refused(entry: ModelEntry, error: ModeldError, ledger: Ledger) -> ModelPlan:
     needed_bytes = entry.need.size_bytes
     is_final = isinstance(error, ModelExceedsBudgetError)
-    limits = [ledger.most_bytes, ledger.capacity.size_bytes]
-    most = min((limit for limit in limits if limit is not None), default=math.inf)
+    most = math.inf if ledger.ever_bytes is None else ledger.ever_bytes
     return ModelPlan(
         model=entry.spec.id,
         outcome=PlanOutcome.NEVER if is_final else PlanOutcome.REFUSED,
@@ -171,6 +171,7 @@ def _tickets(entry: ModelEntry) -> Iterator[Ticket]:
 def _unchanging(entry: ModelEntry) -> Iterator[object]:
     """Yield what an entry has that no decision changes."""
     yield from (entry.spec, entry.backend, entry.options, entry.capabilities)
+    yield from (entry.need.trials, entry.need.fitted, entry.need.fitting)
     for instance in entry.instances:
-        yield instance.spec
+        yield from (instance.spec, instance.fitted, instance.fitting)
         yield from phases.engines(instance.phase)

@@ -95,7 +95,8 @@ class ModelScheduler:
         """Queue a request that has arrived.
 
         Raises:
-            ModelExceedsBudgetError: the model can never fit; nobody is evicted for it.
+            ModelExceedsBudgetError: the model can never fit, or only with less than it is
+                configured for, which the request does not take; nobody is evicted for it.
             BudgetExceededError: other programs leave too little memory for it now.
             LoadFailedError: the model failed lately and is left alone for a while.
             QueueFullError: too many wait already.
@@ -109,6 +110,8 @@ class ModelScheduler:
             raise refusals.cools_down(entry, wait_s)
         if not entry.instances and (refusal := self._loads.refusal(entry, now_s)) is not None:
             raise refusal
+        if not ticket.takes_fitted and entry.fitting is not None:
+            raise refusals.fit_forbidden(entry, entry.fitting, self.ledger)
         if entry.queue.is_empty:
             self._loads.enter(entry)
         try:

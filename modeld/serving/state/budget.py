@@ -76,10 +76,15 @@ class Ledger:
             return float("inf")
         return self.limit_bytes - self.held_bytes
 
+    @property
+    def ever_bytes(self) -> int | None:
+        """Return the most that one model may ever need; ``None`` for any amount."""
+        limits = (self.most_bytes, self.capacity.size_bytes)
+        return min((limit for limit in limits if limit is not None), default=None)
+
     def can_ever_hold(self, size_bytes: int) -> bool:
         """Return whether ``size_bytes`` would fit if nothing else were held, by anybody."""
-        limits = (self.most_bytes, self.capacity.size_bytes)
-        return all(limit is None or size_bytes <= limit for limit in limits)
+        return self.ever_bytes is None or size_bytes <= self.ever_bytes
 
     def can_hold_now(self, size_bytes: int) -> bool:
         """Return whether ``size_bytes`` would fit under the present limit alone."""

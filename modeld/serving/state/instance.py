@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from modeld.interfaces import Engine
 from modeld.serving.state import phases
 from modeld.serving.state.budget import Reservation
+from modeld.serving.state.memory_need import MemoryNeed
 from modeld.serving.state.phases import Leaving, Loading, Phase
 from modeld.serving.state.residence import Residence
 from modeld.serving.state.ticket import Running, Ticket
@@ -19,16 +20,25 @@ class Instance:
     """Made as its load begins, from ``spec``, and gone when its bytes are given back.
 
     ``generation`` is that of its entry at that time: how often the entry had been renewed.
+    ``fitted`` is with what it is loaded in place of the entry's options, so that it fits, and
+    ``fitting`` the receipt.
     What it has beside that depends on its ``phase``; :mod:`modeld.serving.state.phases` says which
     one may follow which. No phase is ever set but by the verbs here.
     """
 
-    __slots__ = ("generation", "phase", "reservation", "spec")
+    __slots__ = ("fitted", "fitting", "generation", "phase", "reservation", "spec")
 
     def __init__(
-        self, spec: ModelSpec, reservation: Reservation, now_s: float, generation: int = 0
+        self,
+        spec: ModelSpec,
+        reservation: Reservation,
+        now_s: float,
+        generation: int = 0,
+        need: MemoryNeed | None = None,
     ) -> None:
         self.spec = spec
+        self.fitted = None if need is None else need.fitted
+        self.fitting = None if need is None else need.fitting
         self.generation = generation
         self.reservation = reservation
         # The identity stays while the phase changes: claims, the index and whoever waits for an
@@ -48,6 +58,7 @@ class Instance:
     def end_load(self, engine: Engine, now_s: float) -> Residence:
         """Take over the engine that its load has brought, and return its residence."""
         after = self.phase = phases.end_load(self.phase, engine, now_s)
+        after.residence.fitting = self.fitting
         return after.residence
 
     def admit(self) -> None:

@@ -16,9 +16,9 @@ from modeld.serving.state.demand import Demand
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.memory_need import MemoryNeed
 from modeld.serving.state.model_queue import ModelQueue
-from modeld.serving.state.phases import Ready
+from modeld.serving.state.phases import Leaving, Ready
 from modeld.serving.state.residence import Residence
-from modeld.status import InstanceState, InstanceStatus
+from modeld.status import Fitting, InstanceState, InstanceStatus
 from modeld.values import ModelSpec, Options
 
 
@@ -158,6 +158,14 @@ class ModelEntry:
         is_cooling = self.cooldown.remaining_s(now_s) > 0
         return InstanceState.FAILED if is_cooling else InstanceState.ABSENT
 
+    @property
+    def fitting(self) -> Fitting | None:
+        """Return what the model goes without to fit: the one in memory, or else the next one."""
+        for instance in self.instances:
+            if not isinstance(instance.phase, Leaving):
+                return instance.fitting
+        return self.need.fitting
+
     def status(self, now_s: float) -> InstanceStatus:
         """Return the model as ``/status`` shows it."""
         engines = self._engines()
@@ -179,6 +187,7 @@ class ModelEntry:
             reason=self._reason(now_s),
             last_error=self.last_error,
             log_tail=engines[0].log_tail() if engines else self.log_tail,
+            fitting=self.fitting,
         )
 
     def _reason(self, now_s: float) -> str | None:

@@ -72,6 +72,8 @@ class ModelQueue:
         """
         is_slot_free = len(self.running) < self.slots
         for ticket in self.waiting:
+            if residence.fitting is not None and not ticket.takes_fitted:
+                continue  # what it waits for is the next instance
             if is_slot_free if ticket.needs_slot else stays:
                 self.waiting.remove(ticket)
                 running = ticket.grant(residence, now_s)
@@ -82,9 +84,16 @@ class ModelQueue:
 
     def fail(self, error: ModeldError) -> None:
         """Send everybody who waits away with an error."""
-        waiting = list(self.waiting)
-        self.waiting.clear()
-        for ticket in waiting:
+        self._fail(list(self.waiting), error)
+
+    def fail_unfitted(self, error: ModeldError) -> None:
+        """Send those away with an error who want the model as it is configured, or not at all."""
+        self._fail([ticket for ticket in self.waiting if not ticket.takes_fitted], error)
+
+    def _fail(self, tickets: list[Ticket], error: ModeldError) -> None:
+        for ticket in tickets:
+            self.waiting.remove(ticket)
+        for ticket in tickets:
             ticket.fail(error)
 
     def forget_running(self, residence: Residence) -> None:

@@ -7,6 +7,7 @@ import math
 
 from modeld.interfaces import Engine
 from modeld.requests import KeepAliveSeconds
+from modeld.status import Fitting
 
 
 class Residence:
@@ -15,11 +16,13 @@ class Residence:
     ``measured_bytes`` is what the engine said it holds as the load ended, ``ready_s`` when that
     was, ``load_seconds`` how long it took. ``last_used_s`` moves with every request that begins or
     ends. ``keep_alive_s`` is what the last request said that said how long it may be unused.
-    ``term_since_s`` is when it first served while others waited for memory.
+    ``term_since_s`` is when it first served while others waited for memory. ``fitting`` is what the
+    model goes without to fit.
     """
 
     __slots__ = (
         "engine",
+        "fitting",
         "keep_alive_s",
         "last_used_s",
         "load_seconds",
@@ -36,6 +39,7 @@ class Residence:
         self.ready_s = self.last_used_s = ready_s
         self.keep_alive_s: KeepAliveSeconds | None = None
         self.term_since_s = -math.inf
+        self.fitting: Fitting | None = None
 
     def load_wait_s(self, since_s: float) -> float:
         """Return how much of its load somebody has waited for who had come at ``since_s``."""

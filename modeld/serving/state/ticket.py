@@ -112,7 +112,8 @@ class Ticket:
     ``granted`` is done when the model is ready and a slot is the ticket's; it fails if the model
     cannot be had. A ticket that needs no slot (an explicit load) only waits for the model.
     ``deadline_s`` is when it gives up if it still waits then. ``keep_alive_s`` is how long it wants
-    the model to stay in memory unused, if it says so.
+    the model to stay in memory unused, if it says so. ``takes_fitted`` says that a model will do
+    that goes without something to fit.
     """
 
     def __init__(
@@ -123,8 +124,10 @@ class Ticket:
         needs_slot: bool = True,
         deadline_s: float = math.inf,
         keep_alive_s: KeepAliveSeconds | None = None,
+        takes_fitted: bool = True,
     ) -> None:
         self.arrived_s = arrived_s
+        self.takes_fitted = takes_fitted
         self.deadline_s = deadline_s
         self.keep_alive_s = keep_alive_s
         self.granted = granted

@@ -16,6 +16,7 @@ from modeld.testing.backend.subject import BackendSubject, check_whole_number
 from modeld.testing.contract import assert_that, check
 from modeld.testing.contracts.naming import check_name
 from modeld.testing.contracts.timing import quickest
+from modeld.values import FitStep
 
 FOREIGN: Final = ModelSpec(
     id="nobodys.zzz",
@@ -160,6 +161,23 @@ class DeclarationChecks(BackendSubject):
         context: object = self.backend.context(self.spec, self.typed_options)
         if context is not None:
             check_whole_number("context", context, 1)
+
+    @check("test_its_options_go_to_a_worker_and_back")
+    def test_its_fit_steps_leave_what_is_fixed(self) -> None:
+        """What a model can do with less of are options of its own, and none that somebody set."""
+        plain = msgspec.to_builtins(self.typed_options)
+        left: object = [*self.backend.fit_steps(self.spec, self.typed_options, plain.keys(), 1)]
+        assert_that(not left, f"fit_steps returned {left!r}, where every option is fixed")
+        for step in self.backend.fit_steps(self.spec, self.typed_options, frozenset(), 1):
+            assert_that(isinstance(step, FitStep), f"fit_steps returned {step!r}; return FitSteps")
+            plain = {**plain, **step.changes}
+            try:
+                msgspec.convert(plain, self.backend.options_type)
+            except msgspec.ValidationError as exc:
+                raise AssertionError(
+                    f"fit_steps has {step!r} after those before it, which makes options that cannot"
+                    f" be: {exc}"
+                ) from exc
 
     @check()
     def test_the_estimate_is_whole_and_positive(self) -> None:

@@ -96,7 +96,7 @@ class GenerationChecks(BackendSubject):
             found = await self.long(engine)
             assert found.done is not None
             usage = found.done.usage
-            for name in {*Usage.__struct_fields__} - {"load_s"}:  # the service's own
+            for name in {*Usage.__struct_fields__} - {"fit", "load_s"}:  # the service's own
                 check_whole_number(f"usage's {name}", getattr(usage, name), 0)
             assert_that(
                 usage.completion_tokens >= len(found.texts),

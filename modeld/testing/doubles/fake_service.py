@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 from modeld import ModelService, ModelSpec
 from modeld.errors import ModelNotFoundError
 from modeld.requests import AnyUnaryRequest, GenerateRequest, KeepAliveSeconds
-from modeld.responses import AnyUnaryResponse, Chunk, TextResponse
+from modeld.responses import AnyUnaryResponse, Chunk, Placed, TextResponse
 from modeld.status import ModelPlan, PlanOutcome, Readiness, ServiceState, ServiceStatus
 from modeld.testing.doubles.scripted import GENERATION, Step, play
 from modeld.values import PluginStatus
@@ -19,8 +20,9 @@ class FakeService(ModelService):
     """Plays ``script`` for every request: chunks are yielded, errors raised, events waited for.
 
     ``ends`` gets one word for each request: ``done``, ``left`` or ``failed``. A unary one is served
-    with ``unary_response`` once ``unary_gate`` is open, if there is one. ``calls`` are the other
-    verbs that were used, with their model.
+    with ``unary_response`` once ``unary_gate`` is open, if there is one. ``placed`` is told of
+    every request, unless it is ``None``. ``calls`` are the other verbs that were used, with their
+    model.
     """
 
     def __init__(self, *script: Step, models: Sequence[ModelSpec] = ()) -> None:
@@ -31,6 +33,7 @@ class FakeService(ModelService):
         self.unary_response: AnyUnaryResponse | Exception = TextResponse(text="")
         self.unary_gate: asyncio.Event | None = None
         self.default = ""
+        self.placed: Placed | None = None
         self.ends: list[str] = []
         self.calls: list[str] = []
         self.begun = asyncio.Event()
@@ -77,6 +80,22 @@ class FakeService(ModelService):
         finally:
             await chunks.aclose()
             self.ended.set()
+
+    async def generate_placed(
+        self, request: GenerateRequest
+    ) -> AsyncGenerator[Placed | Chunk, None]:
+        """Yield ``placed``, if there is one, and play the script."""
+        if self.placed is not None:
+            yield self.placed
+        async with aclosing(self.generate(request)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def submit_placed(
+        self, request: AnyUnaryRequest
+    ) -> tuple[Placed | None, AnyUnaryResponse]:
+        """Return ``placed`` with the response."""
+        return self.placed, await self.submit(request)
 
     async def submit(self, request: AnyUnaryRequest) -> AnyUnaryResponse:
         """Return the response once the gate is open, or raise it where it is an error."""

@@ -13,6 +13,8 @@ from modeld.cli.main import ExitCode, main
 from modeld.settings import Settings
 from tests.support.cli.terminal import modeld
 
+pytestmark = pytest.mark.usefixtures("measured_processes")
+
 NOBODY = "http://127.0.0.1:1"
 
 

@@ -38,7 +38,7 @@ _LONGEST_TEXT = 600
 
 _SHOWN: Mapping[type[Event], tuple[str, tuple[str, ...]]] = {
     ModelLoading: ("model_loading", ("model",)),
-    ModelLoaded: ("model_loaded", ("model", "seconds", "held_bytes")),
+    ModelLoaded: ("model_loaded", ("model", "seconds", "held_bytes", "gives_up")),
     ModelLoadFailed: ("model_load_failed", ("model", "reason", "message", "retry_after_s")),
     ModelEvicted: ("model_evicted", ("model", "reason", "freed_bytes")),
     WorkerExited: ("worker_exited", ("model", "cause", "detail")),
@@ -87,9 +87,9 @@ class Feed(Observer):
         ring = self._requests if "request_id" in facts else self._models
         ring.append({"sequence": self._sequence, "time_unix": round(now_unix, 3), **facts})
         if isinstance(event, ModelLoaded):
-            self._memory.note(Change(self._sequence, now_unix, facts["model"], event.held_bytes))
+            self._memory.note(Change(self._sequence, now_unix, _where(facts), event.held_bytes))
         elif isinstance(event, ModelEvicted):
-            self._memory.note(Change(self._sequence, now_unix, facts["model"], 0))
+            self._memory.note(Change(self._sequence, now_unix, _where(facts), 0))
 
     def after(self, sequence: int) -> Entry:
         """Return what is newer than ``sequence``, oldest first, as plain data.
@@ -128,7 +128,14 @@ def _facts(event: Event) -> Entry | None:
     if type(event) not in _SHOWN:
         return None
     kind, names = _SHOWN[type(event)]
-    return {"kind": kind, **{name: _plain(getattr(event, name)) for name in names}}
+    facts = {"kind": kind, **{name: _plain(getattr(event, name)) for name in names}}
+    host = getattr(event, "host", "")
+    return {**facts, "host": host} if host else facts
+
+
+def _where(facts: Entry) -> str:
+    """Return what holds memory: a model, and in a cluster the host that it is on."""
+    return f"{facts['model']} @ {facts['host']}" if "host" in facts else str(facts["model"])
 
 
 def _plain(value: object) -> object:

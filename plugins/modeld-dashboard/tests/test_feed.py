@@ -88,7 +88,13 @@ def test_an_empty_feed_says_so(feed: Feed) -> None:
         (ModelLoading(model="m"), {"kind": "model_loading", "model": "m"}),
         (
             loaded(),
-            {"kind": "model_loaded", "model": "m", "seconds": 0.123, "held_bytes": 7},
+            {
+                "kind": "model_loaded",
+                "model": "m",
+                "seconds": 0.123,
+                "held_bytes": 7,
+                "gives_up": "",
+            },
         ),
         (
             ModelLoadFailed(model="m", reason="load_failed", message="no", retry_after_s=1.0),
@@ -210,3 +216,19 @@ def test_a_name_that_is_no_text_does_not_silence_the_feed(feed: Feed) -> None:
 
 def test_two_feeds_can_be_told_apart() -> None:
     assert Feed().after(0)["feed"] != Feed().after(0)["feed"]
+
+
+def test_in_a_cluster_memory_is_held_by_a_model_on_a_host(clock: Clock) -> None:
+    feed = Feed(clock)
+    for host in ("a", "b"):
+        feed.notify(
+            ModelLoaded(model="m", seconds=1.0, held_bytes=10, estimated_bytes=10, host=host)
+        )
+    feed.notify(ModelEvicted(model="m", reason=EvictionReason.IDLE, freed_bytes=10, host="a"))
+    told = feed.after(0)
+    assert [event["host"] for event in told["events"]] == ["a", "b", "a"]
+    assert [(each["model"], each["held_bytes"]) for each in told["memory"]["changes"]] == [
+        ("m @ a", 10),
+        ("m @ b", 10),
+        ("m @ a", 0),
+    ]

@@ -10,6 +10,7 @@ declare namespace Api {
     family: string;
     size_bytes: number;
     context_length?: number;
+    gives_up?: string;
     problem?: string;
   }
 
@@ -31,7 +32,10 @@ declare namespace Api {
     prompt_tokens_total: number;
     completion_tokens_total: number;
     last_error?: string;
+    fit?: { step: string; gives_up: string; options: Record<string, unknown>; full_mb: number };
     log_tail: string[];
+    host?: string;
+    node?: string;
   }
 
   interface Status {
@@ -78,6 +82,7 @@ declare namespace Api {
 
   interface Event {
     sequence: number;
+    host?: string;
     time_unix: number;
     kind:
       | "model_loading"
@@ -98,6 +103,7 @@ declare namespace Api {
     first_token_s?: number | null;
     retry_after_s?: number | null;
     held_bytes?: number;
+    gives_up?: string;
     freed_bytes?: number;
     prompt_tokens?: number;
     completion_tokens?: number;

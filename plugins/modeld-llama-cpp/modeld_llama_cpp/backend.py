@@ -6,7 +6,7 @@ It imports no runtime; the worker does that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
@@ -21,12 +21,13 @@ from modeld import (
     hookimpl,
 )
 from modeld.capabilities import Capability
+from modeld.values import FitStep
 from modeld_llama_cpp import capabilities
 from modeld_llama_cpp.doctor import findings
 from modeld_llama_cpp.options import LlamaOptions
 from modeld_llama_cpp.sampling.llama_sampling import LlamaSampling
-from modeld_llama_cpp.sizing import context_size, estimate, families, gpu_libraries
-from modeld_llama_cpp.sizing.model_shape import ModelShape, shape_of
+from modeld_llama_cpp.sizing import context_size, estimate, families, fit_steps, gpu_libraries
+from modeld_llama_cpp.sizing.model_shape import shape_of
 
 
 class LlamaCpp(Backend):
@@ -68,8 +69,7 @@ class LlamaCpp(Backend):
     def estimate(self, spec: ModelSpec, options: Options) -> MemoryEstimate:
         """Return what a formula makes of the header alone, as :mod:`.sizing.estimate` has it."""
         assert isinstance(options, LlamaOptions)
-        shape = shape_of(spec)
-        return _with_engine(estimate.estimate(shape, options), shape, options)
+        return estimate.whole(shape_of(spec), options)
 
     async def measure(
         self, spec: ModelSpec, options: Options, host: EngineHost
@@ -80,7 +80,14 @@ class LlamaCpp(Backend):
         if measured is None:
             return None
         found = msgspec.convert(measured, MemoryEstimate)
-        return _with_engine(found, shape_of(spec), options)
+        return estimate.with_engine(found, shape_of(spec), options)
+
+    def fit_steps(
+        self, spec: ModelSpec, options: Options, fixed: Collection[str], most_bytes: int
+    ) -> Iterable[FitStep]:
+        """Return a smaller prefix cache, KV cache and context, and fewer layers on GPUs."""
+        assert isinstance(options, LlamaOptions)
+        return fit_steps.fit_steps(shape_of(spec), options, fixed, most_bytes)
 
     async def diagnose(
         self, spec: ModelSpec | None, options: Options, host: EngineHost
@@ -103,12 +110,3 @@ class LlamaCpp(Backend):
 def modeld_register_backends() -> Iterable[Backend]:
     """Return the llama.cpp backend."""
     return (LlamaCpp(),)
-
-
-def _with_engine(found: MemoryEstimate, shape: ModelShape, options: LlamaOptions) -> MemoryEstimate:
-    """Add what the engine holds beside llama.cpp, of which a dry run tells nothing."""
-    return msgspec.structs.replace(
-        found,
-        kv_bytes=found.kv_bytes + estimate.prefix_cache_bytes(shape, options),
-        compute_bytes=found.compute_bytes + estimate.constraint_bytes(shape, options),
-    )

@@ -198,9 +198,10 @@ class LlamaOptions(Options, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=64,
-            description="most draft tokens in one step, looked up in the text so far; 0: none",
+            description="most draft tokens ahead of one request, looked up in its text so far where"
+            " that promises to pay; 0: none",
         ),
-    ] = 0
+    ] = 8
 
     def __post_init__(self) -> None:
         """Check the options against each other. Each check names the one that is wrong."""

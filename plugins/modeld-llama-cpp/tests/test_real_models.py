@@ -83,7 +83,8 @@ def test_greedy_generations_are_the_same_in_company(smollm2: Path, start: Start)
 def test_greedy_generations_are_the_same_with_and_without_a_shared_prefix(
     smollm2: Path, start: Start
 ) -> None:
-    prompts = [f"{TALE} {question}" for question in ("Who was there?", "Why?", "And then?")]
+    tale = TALE[: len(TALE) // 2]
+    prompts = [f"{tale} {question}" for question in ("Who was there?", "Why?", "And then?")]
     plain = start(smollm2, cache_tokens=0)
     alone = [plain.read(ask(one, max_tokens=16, cache_prompt=False)) for one in prompts]
     assert [generation.cached for generation in alone] == [0, 0, 0]
@@ -93,7 +94,7 @@ def test_greedy_generations_are_the_same_with_and_without_a_shared_prefix(
         assert [generation.text for generation in together] == [
             generation.text for generation in alone
         ]
-    assert min(generation.cached for generation in together) > 500
+    assert min(generation.cached for generation in together) > 250
 
 
 def test_a_prompt_that_was_aborted_half_way_is_read_again_without_a_trace(

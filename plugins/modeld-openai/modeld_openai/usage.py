@@ -30,6 +30,11 @@ class OpenAIUsage(BaseModel):
     total_tokens: int = Field(description="prompt and completion together")
     prompt_tokens_details: OpenAIPromptDetails
     completion_tokens_details: OpenAICompletionDetails
+    fit: str | None = Field(
+        None,
+        description="modeld's own: by which step the model was made to fit; absent where it is as"
+        " configured",
+    )
 
 
 def usage_of(ends: Sequence[Done], choices: int) -> dict[str, object]:
@@ -42,6 +47,7 @@ def usage_document(usages: Sequence[Usage], choices: int = 1) -> dict[str, objec
     prompts = usages[::choices]
     prompt_tokens = sum(each.prompt_tokens for each in prompts)
     completion_tokens = sum(each.completion_tokens for each in usages)
+    fit = usages[0].fit if usages else ""
     return {
         "prompt_tokens": prompt_tokens,
         "completion_tokens": completion_tokens,
@@ -50,4 +56,5 @@ def usage_document(usages: Sequence[Usage], choices: int = 1) -> dict[str, objec
         "completion_tokens_details": {
             "reasoning_tokens": sum(each.reasoning_tokens for each in usages)
         },
+        **({"fit": fit} if fit else {}),
     }

@@ -20,6 +20,7 @@ WRONG = {
     "model": COMMON["model"],
     "timeout_s": COMMON["timeout_s"],
     "keep_alive_s": COMMON["keep_alive_s"],
+    "fit": COMMON["fit"],
     "query": (None, *NO_TEXT, ""),
     "documents": (None, 5, "a", {}, [], ["a"] * 1025),
     "top_n": (*NO_WHOLE, 0, 1025),

@@ -117,6 +117,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "model": COMMON["model"],
     "timeout_s": COMMON["timeout_s"],
     "keep_alive_s": COMMON["keep_alive_s"],
+    "fit": COMMON["fit"],
     "prompt": (None, *NO_TEXT),
     "messages": (5, "hi", {}, [], [TURN] * 1025),
     "add_special_tokens": NO_BOOL,
@@ -130,6 +131,7 @@ WRONG_TOKENS: dict[str, tuple[Any, ...]] = {
     "model": COMMON["model"],
     "timeout_s": COMMON["timeout_s"],
     "keep_alive_s": COMMON["keep_alive_s"],
+    "fit": COMMON["fit"],
     "tokens": (None, 5, "a", {}, [5] * 131_073),
 }
 CHAT = {"prompt": None, "messages": [TURN]}

@@ -15,7 +15,17 @@ PLAN = {"model": "a", "outcome": "evicts", "needed_mb": 9, "short_mb": 3, "evict
 def test_a_model_is_planned_for_with_nothing_loaded(rig, models, capsys):
     assert main(["plan", "tiny.gguf", "--models-dir", str(models)]) == ExitCode.OK
     header, row = capsys.readouterr().out.splitlines()
-    assert header.split() == ["MODEL", "OUTCOME", "NEEDS", "SHORT", "WAIT", "EVICTS;", "WHY"]
+    assert header.split() == [
+        "MODEL",
+        "OUTCOME",
+        "NEEDS",
+        "SHORT",
+        "WAIT",
+        "EVICTS;",
+        "WITH",
+        "LESS;",
+        "WHY",
+    ]
     assert row.split()[:2] == ["tiny.gguf", "loads"]
 
 

@@ -163,7 +163,7 @@ def test_an_item_has_the_members_that_are_described() -> None:
         preset_of="d",
         projector="/models/p.gguf",
     )
-    full = replace(full, need_bytes=(3 << 20) + 1, fit=Fit.NEVER, short_by_bytes=1)
+    full = replace(full, need_bytes=(3 << 20) + 1, fit=Fit.NEVER, short_by_bytes=1, gives_up="x")
     item = model_list.item_of(full)
     assert set(item) == set(model_list.ModelItem.model_fields)
     assert (item["need_mb"], item["fit"], item["short_by_mb"]) == (4, "never", 1)

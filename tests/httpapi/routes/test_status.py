@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 from msgspec.structs import replace
 
-from modeld.status import InstanceState, InstanceStatus, ServiceState, ServiceStatus
+from modeld.status import HostStatus, InstanceState, InstanceStatus, ServiceState, ServiceStatus
 from tests.support.http.fake_service import FakeService, ask, make_app
 
 MIB = 1 << 20
@@ -188,3 +188,52 @@ def test_memory_is_rounded_up() -> None:
             uptime_s=0.0,
         )
         assert status_of(snapshot)["used_est_mb"] == mib
+
+
+def test_a_page_ends_with_all_that_hosts_have_of_its_last_model() -> None:
+    service = FakeService()
+    service.snapshot = replace(
+        BUSY,
+        instances=tuple(
+            replace(READY, model_id=model, host=host, node="n")
+            for model, host in (("a", "two"), ("b", "one"), ("a", "one"))
+        ),
+        hosts=(
+            HostStatus(
+                host="one",
+                node="n",
+                state=ServiceState.RUNNING,
+                budget_bytes=100 * MIB,
+                held_bytes=4 * MIB,
+            ),
+            HostStatus(
+                host="two",
+                node="n",
+                state=ServiceState.RUNNING,
+                budget_bytes=None,
+                held_bytes=0,
+                error="gone",
+            ),
+        ),
+    )
+    assert page(service, "?limit=1") == (["a", "a"], 3)
+    assert page(service, "?limit=1&after=a") == (["b"], 3)
+    document = ask(make_app(service), "GET", "/status").json()
+    where = [(each["model_id"], each["host"], each["node"]) for each in document["instances"]]
+    assert where == [("a", "one", "n"), ("a", "two", "n"), ("b", "one", "n")]
+    assert document["hosts"] == [
+        {"host": "one", "node": "n", "state": "running", "budget_mb": 100, "held_mb": 4},
+        {
+            "host": "two",
+            "node": "n",
+            "state": "running",
+            "budget_mb": 0,
+            "held_mb": 0,
+            "error": "gone",
+        },
+    ]
+
+
+def test_one_machine_has_no_hosts() -> None:
+    document = ask(make_app(FakeService()), "GET", "/status").json()
+    assert "hosts" not in document

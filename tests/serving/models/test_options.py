@@ -127,8 +127,8 @@ def test_an_unknown_option_like_no_other_names_all_that_there_are() -> None:
     message = refusal({"*": {"zzz": 100}}, "qwen-7b")
 
     assert message.endswith(
-        "has no such option; it has aliases, backend, context, max_idle_s, pin, preload, sampling,"
-        " slots, threads"
+        "has no such option; it has aliases, backend, context, fit, max_idle_s, pin, preload,"
+        " sampling, slots, threads"
     )
 
 

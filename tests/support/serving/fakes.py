@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 
 from modeld import (
     Backend,
@@ -29,10 +29,12 @@ from modeld.hosting.host import Hosting
 from modeld.hosting.loading import LoadingHost
 from modeld.hosting.worker.thread import WorkerThread
 from modeld.serving.contained_engine import ContainedEngine
+from modeld.serving.models.fit_trials import FitTrial, trials_of
 from modeld.serving.scheduling.scheduler import ModelScheduler
 from modeld.serving.state.budget import Ledger
 from modeld.serving.state.memory_need import MemoryNeed
 from modeld.serving.state.model_entry import ModelEntry
+from modeld.values import FitStep
 
 MIB = 1 << 20
 
@@ -94,6 +96,14 @@ class FakeBackend(Backend):
         self.started: list[str] = []
         self.measurements: dict[str, asyncio.Future[MemoryEstimate | None]] = {}
         self.measured: list[str] = []
+        self.measured_with: list[Options] = []
+        self.loaded_with: list[Options] = []
+        self.steps: Sequence[FitStep] = ()
+
+    def fit_steps(
+        self, spec: ModelSpec, options: Options, fixed: Collection[str], most_bytes: int
+    ) -> Sequence[FitStep]:
+        return self.steps
 
     def capabilities(self, spec: ModelSpec, options: Options) -> frozenset[Capability]:
         return frozenset(Capability)
@@ -106,6 +116,7 @@ class FakeBackend(Backend):
     ) -> MemoryEstimate | None:
         assert spec.id not in self.measurements, f"{spec.id} is measured twice at once"
         self.measured.append(spec.id)
+        self.measured_with.append(options)
         future = self.measurements[spec.id] = asyncio.get_running_loop().create_future()
         try:
             return await future
@@ -115,6 +126,7 @@ class FakeBackend(Backend):
     async def load(self, spec: ModelSpec, options: Options, host: EngineHost) -> Engine:
         assert spec.id not in self.loads, f"a second load of {spec.id} at once"
         self.started.append(spec.id)
+        self.loaded_with.append(options)
         load = self.loads[spec.id] = asyncio.get_running_loop().create_future()
         try:
             return await load
@@ -168,10 +180,15 @@ def an_entry(
     depth: int = 32,
     measurable: bool = False,
     max_idle_s: float = math.inf,
+    most_mb: int | None = None,
 ) -> ModelEntry:
+    """Return an entry; one that may be made to fit where ``most_mb`` is what it has to fit into."""
     spec = ModelSpec(id=model, name=model, path=f"/models/{model}")
-    need = MemoryNeed(size_mb * MIB, is_measurable=measurable)
     options = Options(slots=slots)
+    trials: tuple[FitTrial, ...] = ()
+    if most_mb is not None:
+        trials = trials_of(backend, spec, options, Settings(), most_mb * MIB)
+    need = MemoryNeed(size_mb * MIB, is_measurable=measurable, trials=trials)
     return ModelEntry(spec, backend, options, need, max_queue_depth=depth, max_idle_s=max_idle_s)
 
 

@@ -38,8 +38,16 @@ class Client:
     """One lease in a task of its own."""
 
     def __init__(
-        self, pool: Pool, entry: ModelEntry, max_wait_s: float, *, needs_slot: bool
+        self,
+        pool: Pool,
+        entry: ModelEntry,
+        max_wait_s: float,
+        *,
+        needs_slot: bool,
+        takes_fitted: bool = True,
     ) -> None:
+        self.takes_fitted = takes_fitted
+        self.error: ModeldError | None = None
         self.entered = asyncio.Event()
         self.may_leave = asyncio.Event()
         self.engine: Engine | None = None
@@ -51,13 +59,19 @@ class Client:
         self, pool: Pool, entry: ModelEntry, max_wait_s: float, *, needs_slot: bool
     ) -> str:
         try:
-            async with pool.lease(entry, max_wait_s=max_wait_s, needs_slot=needs_slot) as lease:
+            async with pool.lease(
+                entry,
+                max_wait_s=max_wait_s,
+                needs_slot=needs_slot,
+                takes_fitted=self.takes_fitted,
+            ) as lease:
                 self.engine = bare(lease.engine)
                 self.entered_s = now_s()
                 self.entered.set()
                 if needs_slot:
                     await self.may_leave.wait()
         except ModeldError as exc:
+            self.error = exc
             return exc.code
         else:
             return "completed"
@@ -129,10 +143,17 @@ class Stage:
         return entry
 
     async def client(
-        self, entry: ModelEntry, *, max_wait_s: float = 1e6, needs_slot: bool = True
+        self,
+        entry: ModelEntry,
+        *,
+        max_wait_s: float = 1e6,
+        needs_slot: bool = True,
+        takes_fitted: bool = True,
     ) -> Client:
         """Send a client, and return when it has come as far as it can."""
-        client = Client(self.pool, entry, max_wait_s, needs_slot=needs_slot)
+        client = Client(
+            self.pool, entry, max_wait_s, needs_slot=needs_slot, takes_fitted=takes_fitted
+        )
         self.clients.append(client)
         await settle()
         return client

@@ -21,7 +21,7 @@ from modeld.cli.commands.run.conversation import Conversation
 from modeld.cli.commands.run.sampling_options import SamplingCommand, sampling, sampling_options
 from modeld.cli.commands.run.session import Session
 from modeld.cli.params import resolved, settings_options
-from modeld.events import Event, ModelLoading, ModelLoadProgress
+from modeld.events import Event, ModelLoaded, ModelLoading, ModelLoadProgress
 from modeld.interfaces import Observer
 from modeld.lifetime import assembled
 from modeld.plugins.host import PluginHost
@@ -37,6 +37,7 @@ _SETTINGS = (
     "follow_links",
     "models",
     "memory_budget_mb",
+    "fit",
     "share_machine",
     "engine_host",
     "load_timeout_s",
@@ -56,7 +57,7 @@ class LoadingDisplay(Observer):
     name = "loading-display"
 
     def __init__(self) -> None:
-        self._events: queue.SimpleQueue[ModelLoading | ModelLoadProgress | None] = (
+        self._events: queue.SimpleQueue[ModelLoading | ModelLoadProgress | ModelLoaded | None] = (
             queue.SimpleQueue()
         )
 
@@ -67,7 +68,7 @@ class LoadingDisplay(Observer):
 
     def notify(self, event: Event) -> None:
         """Take note of a load; the events come on the thread of the service."""
-        if isinstance(event, ModelLoading | ModelLoadProgress):
+        if isinstance(event, ModelLoading | ModelLoadProgress | ModelLoaded):
             self._events.put(event)
 
     def wait(self, load: Future[None]) -> str:
@@ -87,11 +88,16 @@ class LoadingDisplay(Observer):
         return begun.model
 
     def _draw(self, load: Future[None], model: str) -> None:
+        gives_up = ""
         with progress(f"loading {model}") as show:
             while (event := next_of(self._events)) is not None:
                 if isinstance(event, ModelLoadProgress):
                     show(event.fraction)
+                elif isinstance(event, ModelLoaded):
+                    gives_up = event.gives_up
             load.result()
+        if gives_up:
+            click.echo(f"It fits into the memory budget with {gives_up}.", err=True)
 
 
 @click.command("run", cls=SamplingCommand)

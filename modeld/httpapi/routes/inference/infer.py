@@ -130,6 +130,10 @@ class UsageNumbers(BaseModel):
     completion_tokens: int = Field(description="tokens that were chosen for the text")
     total_tokens: int = Field(description="prompt and completion together")
     cached_tokens: int = Field(description="tokens of the prompt that were not computed again")
+    fit: str | None = Field(
+        None,
+        description="by which step the model was made to fit; absent where it is as configured",
+    )
     reasoning_tokens: int | None = Field(
         None, description="tokens of the completion that the model thought with; absent for none"
     )

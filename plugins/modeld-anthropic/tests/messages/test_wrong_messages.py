@@ -32,6 +32,7 @@ TEXT = {"type": "text", "media_type": "text/plain", "data": "a"}
 CONVERSATION: dict[str, tuple[Any, ...]] = {
     "model": (*NO_TEXT, "x" * 513),
     "timeout_s": (*NO_NUMBER, 0, -1, 86_401),
+    "fit": (1, "no", [], {}),
     "keep_alive_s": (True, [1.0], {}, -1, "always"),
     "messages": (None, "hi", {}, [], [TURN] * 1025),
     "system": (5, True, {}),

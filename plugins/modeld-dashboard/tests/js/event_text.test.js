@@ -87,3 +87,8 @@ test("a crash is one line with what it has freed, not an unloading too", () => {
     [["Crashed", "it was killed; 1 MiB freed"]],
   );
 });
+
+test("in a cluster an event says on which host it was", () => {
+  const [line] = lines({ kind: "model_loaded", seconds: 1, held_bytes: 2 ** 20, host: "abc" });
+  assert.match(line?.detail ?? "", /it holds 1 MiB\. Host abc\.$/);
+});

@@ -6,8 +6,9 @@ Each step decides (:mod:`.scheduler`), does (:mod:`.runner`) and accounts (:mod:
 
 from __future__ import annotations
 
+import time
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -22,12 +23,11 @@ from modeld_llama_cpp.constraints.matching.matcher_cache import Constraints
 from modeld_llama_cpp.engine.chat_generation import generation_of
 from modeld_llama_cpp.engine.drafting import PromptLookup
 from modeld_llama_cpp.engine.generation import Generation
-from modeld_llama_cpp.engine.prefix_cache import MOST_SAVED, PrefixCache
 from modeld_llama_cpp.engine.preparation import Preparation
 from modeld_llama_cpp.engine.request_reader import Reading, RequestReader, is_constrained
 from modeld_llama_cpp.engine.runner import Outcome, Rows, Runner
-from modeld_llama_cpp.engine.scheduler import Scheduler
-from modeld_llama_cpp.engine.sequence import Part, Restore
+from modeld_llama_cpp.engine.scheduling import prefix_cache_for, scheduler_for
+from modeld_llama_cpp.engine.sequence import Part, Restore, Save
 from modeld_llama_cpp.engine.sequence import Sequence as TokenSequence
 from modeld_llama_cpp.engine.session_identity import identity
 from modeld_llama_cpp.engine.sessions import Sessions
@@ -35,7 +35,7 @@ from modeld_llama_cpp.native import model as models
 from modeld_llama_cpp.options import LlamaOptions
 from modeld_llama_cpp.sampling.parameters import decide
 from modeld_llama_cpp.sampling.sampler import Samplers
-from modeld_llama_cpp.sizing import context_size, estimate
+from modeld_llama_cpp.sizing import estimate
 from modeld_llama_cpp.sizing.model_shape import shape_of
 from modeld_llama_cpp.tokens.prompts import template_of
 from modeld_llama_cpp.tokens.token_tools import TokenTools
@@ -67,22 +67,12 @@ class LlamaEngine(StepEngine):
         )
         self._token_tools = TokenTools(self._vocabulary, template)
         self._preparation: Preparation[Reading | TokenizeResponse | TextResponse] = Preparation()
-        self._prefix_cache = PrefixCache(
-            context_size.prefix_cache_tokens(options, model.context_length),
-            options.slots if not model.can_cut else MOST_SAVED,
-            in_parts=model.can_cut,
-        )
+        self._prefix_cache = prefix_cache_for(model, options)
         self._sessions = Sessions(self._prefix_cache, partial(identity, spec, options))
-        self._scheduler = Scheduler(
-            cells=model.cells,
-            slots=options.slots,
-            batch=model.batch,
-            chunk=options.prefill_chunk,
-            prefix_cache=self._prefix_cache,
-            in_parts=model.can_cut,
-            draft=options.draft_tokens if model.can_cut else 0,
-        )
-        self._runner = Runner(model, self._vocabulary.size)
+        self._scheduler = scheduler_for(model, options, self._prefix_cache)
+        self._rests = model.can_cut and self._prefix_cache.most_tokens > 0
+        self._runner = Runner(model, self._vocabulary.size, self._save)
+        self._clock: Callable[[], float] = time.perf_counter
         self._preparing: dict[int, AnyRequest] = {}
         self._generations: dict[int, Generation] = {}
 
@@ -144,10 +134,13 @@ class LlamaEngine(StepEngine):
             # A new plan, as this one builds on them. Each round drops a saved one, so this ends.
             self._scheduler.start_over(failed)
             plan = self._scheduler.plan()
+        started_s = self._clock()
         match self._runner.compute(plan.parts):
             case Outcome.DONE:
                 self._scheduler.account(plan)
-                for part, rows in self._runner.results():
+                results = self._runner.results()  # which waits for what computes them
+                self._scheduler.note_cost(plan, self._clock() - started_s)
+                for part, rows in results:
                     self._choose(part, rows, produced)
             case Outcome.ABORTED:
                 pass  # nothing was accounted, so the next plan has the same parts again
@@ -189,6 +182,7 @@ class LlamaEngine(StepEngine):
 
     def save_sessions(self) -> None:
         """Let the next engine of this model find what ended requests have computed."""
+        self._runner.edit(self._scheduler.let_go_all())
         self._sessions.save()
 
     def close(self) -> None:
@@ -233,8 +227,8 @@ class LlamaEngine(StepEngine):
         salt = request.cache_salt if request.cache_prompt else None
         sequence = TokenSequence(request_id, prompt, limit, salt)
         sampler = self._samplers.new(reading.choice, reading.matcher)
-        if self._scheduler.draft:
-            sequence.lookup = PromptLookup(sampler.count_allowed)
+        if (drafting := self._scheduler.drafting) is not None:
+            sequence.lookup = PromptLookup(sampler.count_allowed, drafting.likelihood)
         chunks: list[Chunk] = []
         try:
             generation = generation_of(sequence, request, reading, sampler, self._vocabulary)
@@ -284,17 +278,22 @@ class LlamaEngine(StepEngine):
     def _end(self, request_id: int, *, save: bool = True) -> None:
         generation = self._generations.pop(request_id)
         generation.close()
-        # Before the scheduler gives the sequence id away, under which the state is in memory.
-        if save:
-            self._save(generation.sequence)
-        self._scheduler.remove(generation.sequence)
-
-    def _save(self, sequence: TokenSequence) -> None:
-        """Save what is computed of a sequence for others, if that is allowed and of any use."""
-        salt, seq_id = sequence.salt, sequence.seq_id
-        if salt is None or seq_id is None:
+        sequence = generation.sequence
+        if not save or sequence.salt is None or sequence.seq_id is None:
+            self._scheduler.remove(sequence)
             return
-        # The last token is chosen, but not computed: the state does not have it.
-        tokens = tuple(sequence.tokens[: sequence.computed])
-        if self._prefix_cache.wants(tokens, salt):
-            self._sessions.keep(tokens, salt, self._runner.save(seq_id))
+        is_saved = not self._rests or not self._scheduler.may_rest_unsaved(sequence)
+        if is_saved:
+            # The last token is chosen, but not computed: the state does not have it.
+            tokens = tuple(sequence.tokens[: sequence.computed])
+            self._save(Save(sequence.seq_id, tokens, sequence.salt))
+        # Only now, as the scheduler gives the id away, under which the state is in memory.
+        if self._rests:
+            self._scheduler.rest(sequence, is_saved=is_saved)
+        else:
+            self._scheduler.remove(sequence)
+
+    def _save(self, what: Save) -> None:
+        """Save what is in memory of a sequence for others, if that is of any use."""
+        if self._prefix_cache.wants(what.tokens, what.salt):
+            self._sessions.keep(what.tokens, what.salt, self._runner.save(what.seq_id))

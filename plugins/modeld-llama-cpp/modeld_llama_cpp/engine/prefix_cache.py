@@ -32,7 +32,7 @@ class PrefixCache:
     """
 
     def __init__(self, most_tokens: int, most: int = MOST_SAVED, *, in_parts: bool = True) -> None:
-        self._most_tokens = most_tokens
+        self.most_tokens = most_tokens
         self._most = most
         self._in_parts = in_parts
         self._saved: list[SavedSequence] = []
@@ -51,7 +51,7 @@ class PrefixCache:
 
         That is where there is room for it, and no saved one goes on from it.
         """
-        if not WORTH_SAVING <= len(tokens) <= self._most_tokens:
+        if not WORTH_SAVING <= len(tokens) <= self.most_tokens:
             return False
         if not self._in_parts:  # a longer one that goes on from this is of no use in its stead
             return True
@@ -65,7 +65,7 @@ class PrefixCache:
             for one in [one for one in self._saved if _begins_with(saved, one)]:
                 self.remove(one)
         self._saved.append(saved)
-        while len(self._saved) > self._most or self.tokens > self._most_tokens:
+        while len(self._saved) > self._most or self.tokens > self.most_tokens:
             self.remove(self._saved[0])
 
     def extend(self, saved: Iterable[SavedSequence]) -> int:
@@ -74,7 +74,7 @@ class PrefixCache:
         The most recently used comes first. They count as used before all that are here.
         """
         count = 0
-        room = self._most_tokens - self.tokens
+        room = self.most_tokens - self.tokens
         for one in saved:
             # Nothing here is dropped for them: what this engine has used is newer than they are.
             if len(one.tokens) <= room and len(self._saved) < self._most:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ctypes
 from array import array
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from enum import Enum, auto
 from typing import TypeAlias, assert_never
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modeld_llama_cpp.engine.prefix_cache import SavedSequence
-from modeld_llama_cpp.engine.sequence import Copy, Edit, Forget, Part, Restore
+from modeld_llama_cpp.engine.sequence import Copy, Cut, Edit, Forget, Part, Restore, Save
 from modeld_llama_cpp.native import native_log
 from modeld_llama_cpp.native.abort import AbortFlag
 from modeld_llama_cpp.native.model import Model
@@ -105,9 +105,15 @@ class Batch:
 
 
 class Runner:
-    """Works on one model's context. One thread; only :meth:`interrupt` comes from others."""
+    """Works on one model's context. One thread; only :meth:`interrupt` comes from others.
 
-    def __init__(self, model: Model, vocabulary_size: int) -> None:
+    ``keep`` is given what an edit asks to save, while that is in memory.
+    """
+
+    def __init__(
+        self, model: Model, vocabulary_size: int, keep: Callable[[Save], None] = lambda _: None
+    ) -> None:
+        self._keep = keep
         memory = llama_cpp.llama_get_memory(model.context)
         assert memory is not None
         self._memory = memory
@@ -174,6 +180,10 @@ class Runner:
                 case Forget(seq_id=seq_id):
                     llama_cpp.llama_memory_seq_rm(self._memory, seq_id, -1, -1)
                     failed.discard(seq_id)  # the id is free, and may have come to another sequence
+                case Save():
+                    self._keep(edit)
+                case Cut(seq_id=seq_id, count=count):
+                    self.cut(seq_id, count)
                 case _:
                     assert_never(edit)
         return failed

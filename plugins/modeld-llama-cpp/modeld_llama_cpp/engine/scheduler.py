@@ -16,7 +16,9 @@ fits alone, so there is always one that gets on.
 A sequence whose client is behind is paused: it keeps its cells while nobody else needs them, and
 holds up nobody.
 
-What a sequence need not compute, because it begins like others, is found by :mod:`.sharing`.
+A sequence that has ended rests: it keeps its cells and its id until somebody wants them, or until
+it has cost others more than it can save (:mod:`.resting`). What a sequence need not compute,
+because it begins like one of these or like one that runs, is found by :mod:`.sharing`.
 """
 
 from __future__ import annotations
@@ -24,10 +26,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterator
 
-from modeld_llama_cpp.engine.kv_cells import Cells, Holding, together
+from modeld_llama_cpp.engine.drafting import Drafting
+from modeld_llama_cpp.engine.kv_cells import Holding, together
 from modeld_llama_cpp.engine.prefill import chunks
-from modeld_llama_cpp.engine.prefix_cache import PrefixCache, SavedSequence
-from modeld_llama_cpp.engine.sequence import Copy, Edit, Forget, Part, Plan, Restore, Sequence
+from modeld_llama_cpp.engine.prefix_cache import PrefixCache
+from modeld_llama_cpp.engine.resting import Resting
+from modeld_llama_cpp.engine.sequence import Edit, Part, Plan, Sequence
+from modeld_llama_cpp.engine.sequence_memory import SequenceMemory, Source
 from modeld_llama_cpp.engine.sharing import Sharing
 
 FORCED = 64
@@ -38,8 +43,8 @@ class Scheduler:
     """Hands out cells, sequence ids and what the batch has room for.
 
     A step computes at most ``batch`` tokens, and beside running generations at most ``chunk`` of
-    prompts. ``in_parts`` says whether a running sequence can be shared by copying a part of it. At
-    most ``draft`` tokens are drafted ahead of each generation, while no prompt is being read.
+    prompts. ``in_parts`` says whether a running sequence can be shared by copying a part of it.
+    ``drafting`` says how many tokens are drafted ahead, while no prompt is being read.
     """
 
     def __init__(
@@ -51,22 +56,21 @@ class Scheduler:
         chunk: int | None = None,
         prefix_cache: PrefixCache | None = None,
         in_parts: bool = True,
-        draft: int = 0,
+        drafting: Drafting | None = None,
     ) -> None:
         if batch < slots:
             raise ValueError(f"a batch of {batch} has no room for each of {slots} slots")
-        self.cells = Cells(cells)
-        self.draft = draft
+        self._memory = SequenceMemory(cells, slots)
+        self.cells = self._memory.cells
+        self.drafting = drafting
         self._slots = slots
         self._batch = batch
         self._chunk = batch if chunk is None else chunk
-        self._free_ids = list(range(slots - 1, -1, -1))
         self._waiting: deque[Sequence] = deque()
         self._admitted: list[Sequence] = []
         cache = PrefixCache(0) if prefix_cache is None else prefix_cache
         self._sharing = Sharing(cache, in_parts=in_parts)
         self._blocked: Sequence | None = None
-        self._edits: list[Edit] = []  # in the order of their making: an id is forgotten, then used
 
     @property
     def busy(self) -> bool:
@@ -90,15 +94,35 @@ class Scheduler:
             self._admitted.remove(sequence)
             self._release(sequence)
 
+    def may_rest_unsaved(self, sequence: Sequence) -> bool:
+        """Return whether there is time to save a sequence when it rests no longer."""
+        return self._memory.may_rest_unsaved(sequence)
+
+    def rest(self, sequence: Sequence, *, is_saved: bool) -> None:
+        """Take an admitted sequence out, and let what is computed of it rest where it is.
+
+        It is given to the prefix cache when it rests no longer, unless that has seen it already.
+        """
+        self._admitted.remove(sequence)
+        self._memory.rest(sequence, is_saved=is_saved)
+        self._blocked = None  # its cells are for whoever wants them
+
+    def let_go_all(self) -> list[Edit]:
+        """Let nobody rest any longer, and return what is to be done in memory for that."""
+        self._memory.let_go_all()
+        return self._memory.take_edits()
+
     def plan(self) -> Plan:
         """Decide the next step. Nothing counts as computed before :meth:`account`."""
         # Before anybody is admitted: who is in already must never wait for who comes.
-        while self._missing() > self.cells.free:
+        while not self._memory.has_free(self._missing()):
             self.preempt()
         if self._waiting:
             self._admit()
-        plan = Plan(edits=self._edits)
-        self._edits = []  # made once: a second Forget would take what came to the id meanwhile
+            # Those admitted fit beside those that run, so only what rests can be in their way.
+            self._memory.has_free(self._missing())
+        self._memory.let_go_impatient()  # after those admitted have had the use of them
+        plan = Plan(edits=self._memory.take_edits())
         running = [one for one in self._admitted if not one.paused]
         writing = [one for one in running if one.missing <= (FORCED if one.is_writing else 1)]
         reading = [one for one in running if one.missing > (FORCED if one.is_writing else 1)]
@@ -106,8 +130,8 @@ class Scheduler:
         if reading:
             room = self._batch - sum(part.stop - part.start for part in plan.parts)
             plan.parts.extend(chunks(reading, min(room, self._chunk) if plan.parts else room))
-        elif self.draft:
-            self._draft(plan.parts)
+        elif self.drafting is not None:
+            self._draft(plan.parts, self.drafting)
         return plan
 
     def account(self, plan: Plan) -> None:
@@ -116,6 +140,13 @@ class Scheduler:
             sequence = part.sequence
             self.cells.extend(sequence.holding, part.stop - sequence.computed)
             sequence.computed = part.stop
+        self._memory.resting.pass_by(sum([part.stop - part.start for part in plan.parts]))
+
+    def note_cost(self, plan: Plan, spent_s: float) -> None:
+        """Note how long a plan took to compute, if it is one that may have drafts in it."""
+        # Tokens of prompts and forced ones cost less, as nothing is chosen after most of them.
+        if self.drafting is not None and all(part.stop - part.start == 1 for part in plan.parts):
+            self.drafting.costs.note(sum(1 + len(part.draft) for part in plan.parts), spent_s)
 
     def accept(self, part: Part, count: int) -> None:
         """Count the first ``count`` of a part's draft tokens as computed: they were right."""
@@ -172,19 +203,20 @@ class Scheduler:
             room -= count - 1
             yield Part(one, one.computed, one.computed + count)
 
-    def _draft(self, parts: list[Part]) -> None:
-        """Fill what is left of the batch and of the cells with draft tokens, the same for all."""
+    def _draft(self, parts: list[Part], drafting: Drafting) -> None:
+        """Draft what is likely to follow, within what is left of the batch and of the cells."""
+        ready = [part for part in parts if part.completes]
+        chances = [_chances(part.sequence, drafting.most) for part in ready]
+        if not any(chances):
+            return
         taken = sum(part.stop - part.start for part in parts)
         # Within the free cells: nobody is preempted for tokens that may turn out wrong.
-        room = (min(self._batch, self.cells.free) - taken) // max(1, len(parts))
-        for part in parts:
-            one = part.sequence
-            if not part.completes:
-                continue
-            # One less than the limit leaves: a token is chosen after the last draft token too.
-            most = min(self.draft, room, one.limit - len(one.tokens) - 1)
-            if one.lookup is not None and most > 0:
-                part.draft = one.lookup.draft_tokens(one.tokens, most)
+        room = min(self._batch, self.cells.free) - taken
+        counts = drafting.counts(taken, chances, room)
+        for part, count in zip(ready, counts, strict=True):
+            lookup = part.sequence.lookup
+            if count and lookup is not None:
+                part.draft = lookup.draft_tokens(part.sequence.tokens, count)
 
     def _admit(self) -> None:
         for sequence in tuple(self._waiting):
@@ -193,7 +225,7 @@ class Scheduler:
                 return
             if sequence.paused or self._sharing.still_awaits(sequence):
                 continue
-            source, common = self._sharing.source(sequence, self._admitted, self.cells.free)
+            source, common = self._source(sequence)
             if self._sharing.must_await(sequence, self._admitted, common):
                 continue
             while not self._try_admit(sequence, source, common):
@@ -201,19 +233,23 @@ class Scheduler:
                     self._blocked = sequence  # until somebody leaves
                     return
                 # The paused one may have been the source, and its cells are gone.
-                source, common = self._sharing.source(sequence, self._admitted, self.cells.free)
+                source, common = self._source(sequence)
             self._waiting.remove(sequence)
             self._admitted.append(sequence)
 
-    def _try_admit(
-        self, sequence: Sequence, source: Sequence | SavedSequence | None, common: int
-    ) -> bool:
+    def _source(self, sequence: Sequence) -> tuple[Source, int]:
+        """Return who has the most of a sequence's beginning, and how much."""
+        # What rests gives way to what is restored.
+        free = self.cells.size - together(one.holding for one in self._admitted)
+        return self._sharing.source(sequence, self._admitted, self._memory.resting, free)
+
+    def _try_admit(self, sequence: Sequence, source: Source, common: int) -> bool:
         """Give a sequence its id and the cells that are there for it; return whether it has them.
 
         It has none if it does not fit beside the others.
         """
         holding = Holding()
-        if isinstance(source, Sequence):
+        if isinstance(source, Sequence | Resting):
             holding = self.cells.share(source.holding, common)
         shared = holding.length
         needed = together([*(one.holding for one in self._admitted), holding])
@@ -222,23 +258,20 @@ class Scheduler:
         if self._admitted and needed + sequence.wanted - shared > self.cells.size:
             self.cells.give_back(holding)
             return False
-        sequence.seq_id = self._free_ids.pop()
-        if isinstance(source, Sequence):
-            assert source.seq_id is not None
-            self._edits.append(Copy(source.seq_id, sequence.seq_id, common))
-        elif source is not None:
-            self.cells.extend(holding, common)
-            self._edits.append(Restore(source, sequence.seq_id, common))
-        sequence.holding = holding
-        sequence.computed = common
+        self._memory.bring(sequence, source, common, holding)
         if sequence.cached is None:
             sequence.cached = common
         return True
 
     def _release(self, sequence: Sequence) -> None:
-        assert sequence.seq_id is not None
-        self.cells.give_back(sequence.holding)
-        self._edits.append(Forget(sequence.seq_id))
-        self._free_ids.append(sequence.seq_id)
-        sequence.seq_id, sequence.computed = None, 0
+        self._memory.release(sequence)
         self._blocked = None  # there are free cells now, so it is tried again
+
+
+def _chances(sequence: Sequence, most: int) -> list[float]:
+    """Return how likely each of the tokens is that can be drafted for a sequence."""
+    if sequence.lookup is None:
+        return []
+    sequence.lookup.read(sequence.tokens)
+    # One less than the limit leaves: a token is chosen after the last draft token too.
+    return sequence.lookup.chances(min(most, sequence.limit - len(sequence.tokens) - 1))

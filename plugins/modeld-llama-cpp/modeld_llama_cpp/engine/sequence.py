@@ -105,7 +105,24 @@ class Forget:
     seq_id: int
 
 
-Edit: TypeAlias = Copy | Restore | Forget
+@dataclass(slots=True, frozen=True)
+class Save:
+    """Put a whole sequence, which has these tokens, into the prefix cache, if that wants it."""
+
+    seq_id: int
+    tokens: tuple[int, ...]
+    salt: str
+
+
+@dataclass(slots=True, frozen=True)
+class Cut:
+    """Take what a sequence has behind its first ``count`` tokens out of memory."""
+
+    seq_id: int
+    count: int
+
+
+Edit: TypeAlias = Copy | Restore | Forget | Save | Cut
 
 
 @dataclass(slots=True)

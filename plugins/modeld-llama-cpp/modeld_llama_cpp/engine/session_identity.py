@@ -25,8 +25,8 @@ SAMPLES: Final = 16
 SAMPLE_BYTES: Final = 1 << 16
 
 WITHOUT_EFFECT: Final = frozenset({
-    "backend", "cache_tokens", "chat_template", "chat_template_file", "draft_tokens", "max_idle_s",
-    "prefill_chunk", "slots",
+    "backend", "cache_tokens", "chat_template", "chat_template_file", "draft_tokens", "fit",
+    "max_idle_s", "prefill_chunk", "slots",
 })  # fmt: skip
 """Options that change nothing in what a token's keys and values are."""
 

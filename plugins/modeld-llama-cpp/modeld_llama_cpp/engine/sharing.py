@@ -3,8 +3,9 @@
 
 A sequence that begins like another one that runs holds that one's cells instead of computing them
 again. If another one is about to compute what both begin with, it waits for that: reading the same
-prompt side by side would take each of them as long. What an ended request has computed is restored
-from the prefix cache. Cells are handed out by the scheduler.
+prompt side by side would take each of them as long. What an ended request has computed rests in
+its cells for a while (:mod:`.resting`) and is restored from the prefix cache later. Cells are
+handed out by the scheduler.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ from modeld_llama_cpp.engine.prefix_cache import (
     SavedSequence,
     common_prefix,
 )
+from modeld_llama_cpp.engine.resting import Resting, RestingSequences
 from modeld_llama_cpp.engine.sequence import Sequence
+
+WORTH_SHARING = 2
+"""To hold cells takes no time, but the token that many vocabularies begin with is not worth it."""
 
 WORTH_WAITING = 32
 """A sequence waits for another one only if that saves it at least so many tokens."""
@@ -34,18 +39,23 @@ class Sharing:
         self._in_parts = in_parts
 
     def source(
-        self, sequence: Sequence, admitted: Iterable[Sequence], free_cells: int
-    ) -> tuple[Sequence | SavedSequence | None, int]:
+        self,
+        sequence: Sequence,
+        admitted: Iterable[Sequence],
+        resting: RestingSequences,
+        free_cells: int,
+    ) -> tuple[Sequence | Resting | SavedSequence | None, int]:
         """Return who has the most of a sequence's beginning, and how much.
 
-        That is one of those that have cells, or one that is saved and fits into the free cells.
-        The last token is always computed, as the next one is chosen by its result.
+        That is one of those that have cells, or one that is saved, fits into the free cells and
+        has enough more to be worth it. The last token is always computed, as the next one is chosen
+        by its result.
         """
         if sequence.salt is None:
             return None, 0
         tokens = sequence.tokens[:-1]
-        best: Sequence | SavedSequence | None = None
-        most = WORTH_SAVING - 1
+        best: Sequence | Resting | SavedSequence | None = None
+        most = WORTH_SHARING - 1
         for other in admitted if self._in_parts else ():
             may_have_more = other.salt == sequence.salt and other.computed > most
             if may_have_more and _agree(other, tokens, most):
@@ -53,9 +63,14 @@ class Sharing:
                 common = min(common_prefix(other.tokens, tokens), other.computed)
                 if common > most:
                     best, most = other, common
+        # After those that run, whose cells more of them can share than of one that rests.
+        rests, common = resting.longest(tokens, sequence.salt, most)
+        if rests is not None:
+            best, most = rests, common
         saved, common = self._prefix_cache.longest(tokens, sequence.salt)
+        enough = WORTH_SAVING + (most if best is not None else 0)
         # llama.cpp restores a whole state before it is cut, so all of it must fit for a moment.
-        if saved is not None and common > most and len(saved.tokens) <= free_cells:
+        if saved is not None and common >= enough and len(saved.tokens) <= free_cells:
             return saved, common
         return (None, 0) if best is None else (best, most)
 

@@ -26,6 +26,10 @@ logits of each of them (512 MiB for 512 tokens of a vocabulary of 262,144), thou
 TEXTS_AT_ONCE = 32
 """Texts that one batch for vectors may have."""
 
+MOST_DRAFTED = 16
+"""Draft tokens that a step may have for all requests together, or what one of them may have: where
+many requests run, computing more together saves little."""
+
 Pooling: TypeAlias = Literal["mean", "cls", "last", "rank"]
 
 _POOLING_BY_NUMBER: dict[int, Pooling] = {1: "mean", 2: "cls", 3: "last", 4: "rank"}
@@ -73,8 +77,13 @@ def for_text(options: LlamaOptions, trained: int | None) -> ContextSize:
         sequences=options.slots,
         batch=batch,
         ubatch=min(options.ubatch, batch),
-        outputs=min(options.slots * (1 + options.draft_tokens), batch),
+        outputs=min(options.slots + draft_room(options), batch),
     )
+
+
+def draft_room(options: LlamaOptions) -> int:
+    """Return the most draft tokens of one step: each takes room for a row of logits."""
+    return min(options.slots * options.draft_tokens, max(MOST_DRAFTED, options.draft_tokens))
 
 
 def for_vectors(

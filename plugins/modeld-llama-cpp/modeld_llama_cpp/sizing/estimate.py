@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from modeld import MemoryEstimate
 from modeld_llama_cpp.options import LlamaOptions
 from modeld_llama_cpp.sizing import context_size
@@ -54,6 +56,20 @@ def estimate(shape: ModelShape, options: LlamaOptions) -> MemoryEstimate:
         weights_bytes=shape.weights_bytes + adapters_bytes(options),
         kv_bytes=kv_bytes(shape, options, size),
         compute_bytes=compute_bytes(shape, options, size) + vocabulary_bytes(shape),
+    )
+
+
+def whole(shape: ModelShape, options: LlamaOptions) -> MemoryEstimate:
+    """Return what a model will hold in all, with what the engine holds beside llama.cpp."""
+    return with_engine(estimate(shape, options), shape, options)
+
+
+def with_engine(found: MemoryEstimate, shape: ModelShape, options: LlamaOptions) -> MemoryEstimate:
+    """Add what the engine holds beside llama.cpp, of which a dry run tells nothing."""
+    return replace(
+        found,
+        kv_bytes=found.kv_bytes + prefix_cache_bytes(shape, options),
+        compute_bytes=found.compute_bytes + constraint_bytes(shape, options),
     )
 
 

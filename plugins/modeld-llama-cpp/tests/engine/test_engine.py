@@ -413,7 +413,8 @@ def test_a_chat_with_a_model_without_a_template_fails(scripted: Path, start: Sta
 
 
 def test_generations_go_on_while_a_template_runs_wild(tmp_path: Path, start: Start) -> None:
-    driver = start(write_scripted(tmp_path / "m.gguf", circle(b"abcdef"), chat_template=LOOPS))
+    path = write_scripted(tmp_path / "m.gguf", circle(b"abcdef"), chat_template=LOOPS)
+    driver = start(path, draft_tokens=0)
     runs = driver.submit(ask("a"))
     wild = driver.submit(chat("x"))
     for _ in range(50):

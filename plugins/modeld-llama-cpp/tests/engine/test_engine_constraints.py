@@ -162,7 +162,7 @@ def test_draft_tokens_change_nothing_but_the_number_of_steps(tmp_path: Path, sta
     path = write_scripted(tmp_path / "m.gguf", circle(b"abcdef"))
     fields = {"max_tokens": 60, "regex": "([a-f]{6}){4}-[a-f]+"}
     plain, drafting = (
-        counting(start(path, context=512)),
+        counting(start(path, context=512, draft_tokens=0)),
         counting(start(path, context=512, draft_tokens=8)),
     )
     asked = ask("abcdef" * 5, **fields)
@@ -173,7 +173,7 @@ def test_draft_tokens_change_nothing_but_the_number_of_steps(tmp_path: Path, sta
 
 
 def test_draft_tokens_and_what_must_come_go_together(scripted: Path, start: Start) -> None:
-    plain, drafting = start(scripted, slots=3), start(scripted, slots=3, draft_tokens=6)
+    plain, drafting = (start(scripted, slots=3, draft_tokens=most) for most in (0, 6))
     form = r"(\[[a-c][b-d]: text [a-c]\] ){3,9}"
     requests = [
         ask("[ab: text b] [cd: text a] " * 2, max_tokens=most, regex=form) for most in (40, 55, 70)

@@ -93,7 +93,7 @@ def test_drafts_change_no_generation_and_save_steps(
     tmp_path: Path, start: Start, computed: list[int]
 ) -> None:
     path = write_scripted(tmp_path / "m.gguf", circle(b"abcdef"))
-    plain = start(path).read(ask("abcdefabcdef", max_tokens=60))
+    plain = start(path, draft_tokens=0).read(ask("abcdefabcdef", max_tokens=60))
     steps = len(computed)
     computed.clear()
     drafting = start(path, draft_tokens=8)
@@ -105,10 +105,32 @@ def test_drafts_change_no_generation_and_save_steps(
 
 
 def test_wrong_drafts_leave_nothing_behind(random: Path, start: Start) -> None:
-    plain, drafting = start(random, context=512), start(random, context=512, draft_tokens=4)
+    plain, drafting = (start(random, context=512, draft_tokens=most) for most in (0, 4))
+    for tokens in range(1, 40):  # anything pays where more tokens take less time
+        drafting.engine._scheduler.drafting.costs.note(tokens, 1.0 / tokens)
     prompts = [prompt + prompt for prompt in PROMPTS]
     alone = [plain.read(ask(prompt, max_tokens=40)).text for prompt in prompts]
     assert [one.text for one in drafting.run(*[ask(p, max_tokens=40) for p in prompts])] == alone
+    assert is_clean(drafting)
+
+
+def test_drafts_take_no_chance_from_what_is_chosen_by_chance(
+    tmp_path: Path, start: Start, computed: list[int]
+) -> None:
+    path = write_scripted(tmp_path / "m.gguf", circle(b"abcdef"))
+    plain, drafting = (start(path, context=512, draft_tokens=most) for most in (0, 4))
+    for tokens in range(1, 40):  # anything pays where more tokens take less time
+        drafting.engine._scheduler.drafting.costs.note(tokens, 1.0 / tokens)
+    astray = 0
+    for seed in range(12):
+        wild = Sampling(seed=seed, temperature=3.3, top_k=0, top_p=1.0, min_p=0.0, ignore_eos=True)
+        asked = ask("abcdefabcdef", max_tokens=40, sampling=wild)
+        wanted = plain.read(asked).text
+        astray += wanted not in "abcdef" * 8
+        computed.clear()
+        assert drafting.read(asked).text == wanted
+        assert len(computed) < 40
+    assert 0 < astray < 12
     assert is_clean(drafting)
 
 
@@ -117,7 +139,58 @@ def test_no_more_is_saved_than_the_context_has_or_what_is_said(random: Path, sta
         driver = start(random, **options)
         for number in range(3):
             driver.read(ask(f"{number}" * 60, max_tokens=1))
+        assert is_clean(driver)  # what rests is saved by that
         assert [len(one.tokens) for one in driver.engine._prefix_cache] == [61] * most
+
+
+# Ended requests that rest
+
+
+def test_the_next_request_goes_on_from_the_last_one_however_short_what_they_share_is(
+    random: Path, start: Start, computed: list[int]
+) -> None:
+    driver = start(random, context=512)
+    alone = start(random, context=512, cache_tokens=0).read(ask("abcxyz", max_tokens=8))
+    driver.read(ask("abcdef", max_tokens=8))
+    computed.clear()
+    second = driver.read(ask("abcxyz", max_tokens=8))
+    assert second.cached == len("abc") + 1
+    assert computed[0] == len("xyz")
+    assert second.text == alone.text
+    assert is_clean(driver)
+
+
+def test_a_chat_goes_on_in_its_cells_without_being_restored(
+    random: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = start(random, context=2048, slots=1)
+    monkeypatch.setattr(driver.engine._runner, "restore", lambda *_: pytest.fail("restored"))
+    prompt = "a turn of a chat. " * 40  # more than may rest unsaved
+    first = driver.read(ask(prompt, max_tokens=8))
+    assert [len(one.tokens) for one in driver.engine._prefix_cache] == [1 + len(prompt) + 7]
+    second = driver.read(ask(prompt + first.text + "more", max_tokens=8))
+    assert second.cached == 1 + len(prompt) + 7
+    assert is_clean(driver)
+
+
+def test_what_rests_is_saved_when_its_only_id_is_wanted(random: Path, start: Start) -> None:
+    driver = start(random, context=512, slots=1)
+    driver.read(ask(COMMON, max_tokens=4))
+    assert list(driver.engine._prefix_cache) == []
+    driver.read(ask(COMMON[:5] + "another", max_tokens=4))
+    assert [len(one.tokens) for one in driver.engine._prefix_cache] == [len(COMMON) + 4]
+    assert driver.read(ask(COMMON, max_tokens=4)).cached == len(COMMON)
+    assert is_clean(driver)
+
+
+def test_nobody_rests_where_nothing_is_cached_or_a_request_is_kept_to_itself(
+    random: Path, start: Start
+) -> None:
+    plain, driver = start(random, context=512, cache_tokens=0), start(random, context=512)
+    for engine, fields in ((plain, {}), (driver, {"cache_prompt": False})):
+        engine.read(ask(COMMON, max_tokens=4, **fields))
+        assert engine.engine._scheduler.cells.used == 0
+        assert engine.read(ask(COMMON, max_tokens=4, **fields)).cached == 0
 
 
 # A fault in the middle of a draft

@@ -5,7 +5,7 @@ import pytest
 from driver import stretches
 from hypothesis import given
 from hypothesis import strategies as st
-from modeld_llama_cpp.engine.drafting import PromptLookup
+from modeld_llama_cpp.engine.drafting import Drafting, PromptLookup
 from modeld_llama_cpp.engine.prefill import shares
 from modeld_llama_cpp.engine.scheduler import FORCED, Scheduler
 from modeld_llama_cpp.engine.sequence import Forget, Part, Plan, Sequence
@@ -104,8 +104,16 @@ def test_very_many_forced_tokens_are_read_like_a_prompt() -> None:
     assert stretches(step(scheduler)) == {0: (2, 12), 1: (2, 3)}
 
 
+def drafting(most: int) -> Drafting:
+    """A drafting for a machine on which more tokens take no more time."""
+    drafting = Drafting(most, 16)
+    for tokens in range(1, 99):
+        drafting.costs.note(tokens, 1.0)
+    return drafting
+
+
 def test_draft_tokens_leave_room_for_forced_ones() -> None:
-    scheduler = Scheduler(cells=1000, slots=2, batch=10, draft=8)
+    scheduler = Scheduler(cells=1000, slots=2, batch=10, drafting=drafting(8))
     for number in range(2):
         one = sequence(number, 2, generation=99)
         one.lookup = PromptLookup()
@@ -116,7 +124,19 @@ def test_draft_tokens_leave_room_for_forced_ones() -> None:
     second.tokens[:] = [0] * 4
     plan = scheduler.plan()
     assert stretches(plan) == {0: (2, 7), 1: (2, 4)}
-    assert [len(part.draft) for part in plan.parts] == [1, 1]
+    assert sum(len(part.draft) for part in plan.parts) == 3
+
+
+def test_only_steps_that_choose_after_each_token_say_what_drafts_cost() -> None:
+    drafts = Drafting(8, 16)
+    scheduler = Scheduler(cells=1000, slots=2, batch=10, drafting=drafts)
+    one = sequence(1, 3, generation=99)
+    scheduler.add(one)
+    scheduler.note_cost(step(scheduler), 5.0)
+    assert drafts.costs.ratio(3, 1) == Drafting(8, 16).costs.ratio(3, 1)
+    scheduler.note_cost(step(scheduler), 1.0)
+    scheduler.note_cost(Plan([Part(one, 4, 5, [0, 0])]), 7.0)
+    assert drafts.costs.ratio(3, 1) == 7.0
 
 
 def test_prompts_get_only_a_chunk_beside_running_generations() -> None:

@@ -8,10 +8,19 @@ import itertools
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from modeld_llama_cpp.engine.drafting import PromptLookup
+from modeld_llama_cpp.engine.drafting import Drafting, PromptLookup
 from modeld_llama_cpp.engine.prefix_cache import PrefixCache, SavedSequence
 from modeld_llama_cpp.engine.scheduler import Scheduler
-from modeld_llama_cpp.engine.sequence import Copy, Edit, Forget, Plan, Restore, Sequence
+from modeld_llama_cpp.engine.sequence import (
+    Copy,
+    Cut,
+    Edit,
+    Forget,
+    Plan,
+    Restore,
+    Save,
+    Sequence,
+)
 from modeld_llama_cpp.engine.state import State
 
 
@@ -21,10 +30,11 @@ class Memory:
     A cell knows all tokens up to its own, because a token's keys and values depend on them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prefix_cache: PrefixCache) -> None:
         self.cells: dict[int, list[int]] = {}
         self.known: dict[int, tuple[int, ...]] = {}
         self.most = 0
+        self._prefix_cache = prefix_cache
         self._numbers = itertools.count()
 
     @property
@@ -44,6 +54,12 @@ class Memory:
                 self.cut(seq_id, count)
             case Forget(seq_id=seq_id):
                 self.cells.pop(seq_id, None)
+            case Cut(seq_id=seq_id, count=count):
+                assert len(self.cells[seq_id]) > count
+                self.cut(seq_id, count)
+            case Save(seq_id=seq_id, tokens=tokens, salt=salt):
+                assert self.known[self.cells[seq_id][-1]] == tokens, "what is saved is in memory"
+                self.save(tokens, salt)
 
     def compute(self, seq_id: int, tokens: list[int], start: int, stop: int) -> None:
         cells = self.cells.setdefault(seq_id, [])
@@ -54,6 +70,11 @@ class Memory:
             cell = next(self._numbers)
             self.known[cell] = tuple(tokens[: index + 1])
             cells.append(cell)
+
+    def save(self, tokens: tuple[int, ...], salt: str) -> None:
+        if self._prefix_cache.wants(tokens, salt):
+            saved = SavedSequence(tokens=tokens, salt=salt, state=State.of(bytearray(1)))
+            self._prefix_cache.add(saved)
 
     def cut(self, seq_id: int, length: int) -> None:
         del self.cells[seq_id][length:]
@@ -81,13 +102,16 @@ class Interleavings(RuleBasedStateMachine):
         draft: int,
     ) -> None:
         self.slots, self.batch = slots, slots + extra
-        self.draft = draft if in_parts else 0
+        drafting = Drafting(draft, 2 * draft) if in_parts and draft else None
+        if drafting is not None:  # any draft pays where more tokens take less time
+            for tokens in range(1, 60):
+                drafting.costs.note(tokens, 1.0 / tokens)
         self.prefix_cache = PrefixCache(limit, in_parts=in_parts)
         self.scheduler = Scheduler(
-            cells=cells, slots=slots, batch=self.batch, draft=self.draft,
+            cells=cells, slots=slots, batch=self.batch, drafting=drafting,
             prefix_cache=self.prefix_cache, in_parts=in_parts,
         )  # fmt: skip
-        self.memory = Memory()
+        self.memory = Memory(self.prefix_cache)
         self.live: dict[int, Sequence] = {}
         self.count = 0
 
@@ -116,7 +140,7 @@ class Interleavings(RuleBasedStateMachine):
         tokens = [0] * common + [kind] * (length - common)
         limit = min(length + generation, self.scheduler.cells.size)
         one = Sequence(self.count, tokens, limit, salt, headroom=headroom)
-        one.lookup = PromptLookup() if self.draft else None
+        one.lookup = PromptLookup() if self.scheduler.drafting else None
         self.live[self.count] = one
         self.count += 1
         self.scheduler.add(one)
@@ -165,12 +189,13 @@ class Interleavings(RuleBasedStateMachine):
 
     def take_out(self, one: Sequence, *, keep: bool) -> None:
         del self.live[one.request_id]
-        tokens = tuple(one.tokens[: one.computed])
-        if keep and one.salt is not None and self.prefix_cache.wants(tokens, one.salt):
-            self.prefix_cache.add(
-                SavedSequence(tokens=tokens, salt=one.salt, state=State.of(bytearray()))
-            )
-        self.scheduler.remove(one)
+        if one.seq_id is None or not keep:
+            self.scheduler.remove(one)
+            return
+        is_saved = not self.scheduler.may_rest_unsaved(one)
+        if is_saved and one.salt is not None:
+            self.memory.save(tuple(one.tokens[: one.computed]), one.salt)
+        self.scheduler.rest(one, is_saved=is_saved)
 
     def check(self, plan: Plan) -> None:
         """What every plan keeps to."""
@@ -206,7 +231,7 @@ class Interleavings(RuleBasedStateMachine):
                 break
             self.step(True, set(), 0)
         assert not self.live
-        for edit in self.scheduler.plan().edits:
+        for edit in (*self.scheduler.plan().edits, *self.scheduler.let_go_all()):
             self.memory.edit(edit)
         assert self.memory.used == self.scheduler.cells.used == 0
 

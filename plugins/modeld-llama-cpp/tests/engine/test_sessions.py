@@ -75,6 +75,7 @@ def test_what_does_not_fit_costs_no_more_than_its_computation(
     here = opened(start, model, path)
     expected = here.read(ask(COMMON, max_tokens=8))
     if change == "position":  # a whole state that is not that of these tokens
+        assert is_clean(here)  # what rests is saved by that
         (saved,) = here.engine._prefix_cache
         object.__setattr__(saved, "tokens", (*saved.tokens, 7, 8))
     here.engine.save_sessions()

@@ -77,12 +77,13 @@ def test_there_is_a_sequence_for_every_slot() -> None:
     assert text(slots=200).sequences == 200
 
 
-def test_every_sequence_and_every_draft_token_has_an_output() -> None:
-    assert text().outputs == 4
-    assert text(draft_tokens=9).outputs == 40
-    assert text(draft_tokens=64).outputs == 260
-    assert text(draft_tokens=64, batch=128).outputs == 128
-    assert text(slots=32, draft_tokens=1, batch=512).outputs == 64
+def test_every_sequence_and_the_draft_tokens_of_a_step_have_outputs() -> None:
+    assert text(draft_tokens=0).outputs == 4
+    assert text().outputs == 4 + 16
+    assert text(slots=1, draft_tokens=9).outputs == 1 + 9
+    assert text(draft_tokens=64).outputs == 4 + 64
+    assert text(draft_tokens=64, batch=30).outputs == 30
+    assert text(slots=32, draft_tokens=1, batch=512).outputs == 32 + 16
 
 
 def test_what_is_computed_together_is_no_more_than_a_step() -> None:

@@ -148,9 +148,10 @@ def positions(driver: Driver) -> list[int]:
 
 
 def is_clean(driver: Driver) -> bool:
-    """Return whether nothing of any request is left."""
+    """Return whether nothing of any request is left, once nothing rests any longer."""
     engine = driver.engine
     engine._runner.edit(engine._scheduler.plan().edits)
+    engine._runner.edit(engine._scheduler.let_go_all())
     return (
         set(positions(driver)) == {-1}
         and engine._scheduler.cells.used == 0

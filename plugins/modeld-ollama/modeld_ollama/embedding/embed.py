@@ -139,6 +139,7 @@ def _embedding(
         normalize=normalize,
         timeout_s=body.timeout_s,
         keep_alive_s=body.keep_alive,
+        fit=body.fit is not False,
         request_id=call.request_id,
     )
 
@@ -164,6 +165,7 @@ def _tokens_wanted(context: int | None, wanted: EmbedRequest) -> list[AnyUnaryRe
             with_pieces=True,
             timeout_s=wanted.timeout_s,
             keep_alive_s=wanted.keep_alive_s,
+            fit=wanted.fit,
             request_id=wanted.request_id,
         )
         for position in long

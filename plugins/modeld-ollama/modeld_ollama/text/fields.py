@@ -56,6 +56,12 @@ class OllamaBody(Strict):
         None, gt=0, le=MAX_TIMEOUT_S, description="longest time for the whole request, in seconds"
     )
 
+    fit: bool | None = Field(
+        None,
+        description="false refuses the request where its model can be had only with less than it is"
+        " configured for, because it would never fit otherwise",
+    )
+
     def check_context(self, named: Named) -> None:
         """Refuse a context that the model does not have.
 
@@ -132,6 +138,7 @@ class GenerationBody(OllamaBody):
             "logprobs": self._logprobs(),
             "timeout_s": self.timeout_s,
             "keep_alive_s": self.keep_alive,
+            "fit": self.fit is not False,
             "request_id": request_id,
         }
 

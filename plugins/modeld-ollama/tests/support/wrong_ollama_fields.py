@@ -19,6 +19,7 @@ NO_OBJECT = (5, "a", True, [1])
 COMMON: dict[str, tuple[Any, ...]] = {
     "model": (*NO_TEXT, "x" * 513),
     "options": NO_OBJECT,
+    "fit": (1, "no", [], {}),
     "keep_alive": (True, [], {}, "", "soon", "5x", "1h-3m", "5 m", 31_536_001, "1" * 30 + "h"),
     "timeout_s": (*NO_NUMBER, 0, -1, 86_401),
 }

@@ -158,6 +158,7 @@ WRONG_EMBEDDINGS: dict[str, tuple[Any, ...]] = {
     "model": COMMON["model"],
     "timeout_s": COMMON["timeout_s"],
     "keep_alive_s": COMMON["keep_alive_s"],
+    "fit": COMMON["fit"],
     "input": (None, 5, {}, "", [], ["a"] * 2049, [5] * 131_073),
     "encoding_format": (5, "int8"),
     "dimensions": (*NO_WHOLE, 0),

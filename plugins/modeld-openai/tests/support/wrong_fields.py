@@ -19,6 +19,7 @@ NO_OBJECT = (5, "a", True, [1])
 COMMON: dict[str, tuple[Any, ...]] = {
     "model": (*NO_TEXT, "x" * 513),
     "timeout_s": (*NO_NUMBER, 0, -1, 86_401),
+    "fit": (1, "no", [], {}),
     "keep_alive_s": (*NO_NUMBER, -1, 31_536_001, "5m"),
     "temperature": (*NO_NUMBER, -0.1, 5.1),
     "top_p": (*NO_NUMBER, 0, 1.1),

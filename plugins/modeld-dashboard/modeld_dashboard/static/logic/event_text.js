@@ -91,7 +91,17 @@ function lineOf(event, freedBytes) {
   if (said === null) return null;
   const [tone, title, detail] = said;
   const { sequence, time_unix, model } = event;
-  return { sequence, timeUnix: time_unix, model, tone, title, detail, count: 1 };
+  const where = event.host ? `Host ${event.host}.` : "";
+  const told = [detail, where].filter(Boolean).join(" ");
+  return { sequence, timeUnix: time_unix, model, tone, title, detail: told, count: 1 };
+}
+
+/**
+ * @param {Api.Event} event
+ * @returns {string} what a model goes without to fit, if it does
+ */
+function withLess(event) {
+  return event.gives_up ? ` To fit, it has ${event.gives_up}.` : "";
 }
 
 /**
@@ -108,7 +118,7 @@ function words(event, freedBytes) {
       return [
         "good",
         "Loaded",
-        `In ${seconds(event.seconds)}; it holds ${bytes(event.held_bytes ?? 0)}.`,
+        `In ${seconds(event.seconds)}; it holds ${bytes(event.held_bytes ?? 0)}.${withLess(event)}`,
       ];
     case "model_load_failed":
       return ["bad", "Load failed", failureDetail(event)];

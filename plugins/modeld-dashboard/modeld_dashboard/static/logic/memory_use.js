@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-only
+import { instanceName } from "./instance_name.js";
 
 /**
  * How the budget is used now, in MiB.
@@ -20,7 +21,7 @@
 export function memoryUse(status) {
   const models = status.instances
     .filter(({ held_mb }) => held_mb > 0)
-    .map(({ model_id, held_mb }) => ({ model: model_id, mib: held_mb }));
+    .map(instance => ({ model: instanceName(instance), mib: instance.held_mb }));
   const listed = models.reduce((sum, { mib }) => sum + mib, 0);
   const { held_mb: usedMib, margin_mb: marginMib } = status;
   const budgetMib = status.budget_mb || null;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-only
 // Tokens per second, from counters that only grow.
+import { instanceName } from "./instance_name.js";
 
 const WINDOW_S = 5;
 const KEPT_S = 1800;
@@ -24,8 +25,8 @@ export function noted(before, status, atS) {
   const latest = before.at(-1);
   /** @type {Record<string, number>} */
   const tokens = { ...latest?.tokens };
-  for (const { model_id, completion_tokens_total } of status.instances) {
-    tokens[model_id] = completion_tokens_total;
+  for (const instance of status.instances) {
+    tokens[instanceName(instance)] = instance.completion_tokens_total;
   }
   const total = status.completion_tokens_total ?? sumOf(tokens);
   const first = before.findIndex(sample => sample.atS >= atS - KEPT_S);

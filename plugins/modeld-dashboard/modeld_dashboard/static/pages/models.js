@@ -108,12 +108,14 @@ function ModelTable({ app, models, status }) {
 function ModelRow({ app, model, instance }) {
   const { id, name, problem } = model;
   const state = instance?.state ?? "absent";
+  const less = instance?.fit?.gives_up ?? model.gives_up;
   const tone = { absent: "quiet", loading: "warn", ready: "good", draining: "warn", failed: "bad" };
   return html`
     <tr role="row" data-testid="instance-row" data-model=${id} data-state=${state}>
       <th scope="row" role="rowheader" class="cell-model">
         <${ModelName} model=${id} colour=${app.palette.colourOf(id)} />
         <span class="model-title">${name}</span>
+        ${less && html`<span class="model-title" data-testid="model-fit">To fit: ${less}</span>`}
         ${problem && html`<span class="problem" data-testid="model-problem">${problem}</span>`}
       </th>
       <td role="cell" data-label="State">

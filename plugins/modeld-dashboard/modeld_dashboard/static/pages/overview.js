@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-only
 import { html, useMemo, useStore } from "../html.js";
 import { mib, rate, seconds, span, whole } from "../logic/format.js";
+import { instanceName } from "../logic/instance_name.js";
 import { memorySeries, stacked } from "../logic/memory_series.js";
 import { memoryUse } from "../logic/memory_use.js";
 import { firstTokenMedians, firstTokenSeries, speedSeries } from "../logic/request_series.js";
@@ -34,7 +35,7 @@ export function OverviewPage({ app }) {
   const shown = shownInstances(status.instances);
   const held = status.instances.filter(({ held_mb }) => held_mb > 0);
   app.palette.see(
-    held.map(({ model_id }) => model_id),
+    held.map(instanceName),
     feed.changes.map(({ model }) => model),
   );
   return html`
@@ -72,7 +73,7 @@ function Figures({ status, samples }) {
     instances.reduce((total, instance) => total + of(instance), 0);
   /** @param {(instance: Api.Instance) => number} of */
   const requests = of => [whole(sum(of)), sum(of) === 1 ? "request" : "requests"];
-  const speed = sum(({ model_id }) => speedOf(samples, model_id) ?? 0);
+  const speed = sum(instance => speedOf(samples, instanceName(instance)) ?? 0);
   const loaded = instances.filter(({ state }) => state === "ready").length;
   const figures = [
     ["Loaded", whole(loaded), loaded === 1 ? "model" : "models"],

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-only
 import { html, useId, useState } from "../html.js";
 import { ago, mib, NONE, rate, seconds, whole } from "../logic/format.js";
+import { instanceName } from "../logic/instance_name.js";
 import { speedOf } from "../logic/speed.js";
 import { InstanceDetails } from "./instance_details.js";
 import { ModelActions, MoveProblem } from "./model_actions.js";
@@ -51,10 +52,10 @@ export function InstanceTable({ app, instances, samples, firstTokens }) {
         ${instances.map(
           instance => html`
             <${InstanceRow}
-              key=${instance.model_id}
+              key=${instanceName(instance)}
               app=${app}
               instance=${instance}
-              speed=${speedOf(samples, instance.model_id)}
+              speed=${speedOf(samples, instanceName(instance))}
               firstToken=${firstTokens.get(instance.model_id)}
             />
           `,
@@ -79,7 +80,8 @@ function InstanceRow({ app, instance, speed, firstToken }) {
   return html`
     <tr role="row" data-testid="instance-row" data-model=${model} data-state=${state}>
       <th scope="row" role="rowheader" class="cell-model">
-        <${ModelName} model=${model} colour=${app.palette.colourOf(model)} />
+        <${ModelName} model=${model} colour=${app.palette.colourOf(instanceName(instance))} />
+        ${instance.host && html`<span class="muted">on ${instance.host}</span>`}
       </th>
       <${Cell} name="State"><span class="state" data-tone=${TONES[state]}>${state}</span><//>
       <${Cell} name="Memory" number>

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""Calls to hosts through a handle of Ray Serve, with its errors as modeld's own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import suppress
+from hashlib import blake2b
+from typing import Any, Final
+
+from ray.exceptions import RayError, RayTaskError
+from ray.serve.exceptions import (
+    BackPressureError,
+    DeploymentUnavailableError,
+    RayServeException,
+    RequestCancelledError,
+)
+from ray.serve.handle import DeploymentHandle
+
+from modeld import ModeldError
+from modeld.errors import DrainingError, InternalError, QueueFullError
+from modeld.requests import GenerateRequest
+from modeld_ray.crossing import Crossed, Cursor, HostReport, Message, Outcome, read
+from modeld_ray.errors import RETRY_S, HostLostError, NoHostError
+from modeld_ray.routing.placement import Wish
+
+_SLACK_S: Final = 1.0
+
+
+class Hosts:
+    """All hosts, behind one handle."""
+
+    def __init__(
+        self, handle: DeploymentHandle, *, silence_timeout_s: float, report_timeout_s: float
+    ) -> None:
+        self._handle = handle
+        self._silence_timeout_s = silence_timeout_s
+        self._report_timeout_s = report_timeout_s
+        self._running: set[Any] = set()
+        self._is_closed = False
+
+    async def generate(
+        self, request: GenerateRequest, wish: Wish
+    ) -> AsyncGenerator[list[Message], None]:
+        """Yield what a host sends of one generation, first who it is.
+
+        Raises:
+            HostLostError: it is gone, or silent.
+            ModeldError: what the host has refused or failed with.
+        """
+        responses = self._options(wish, "generate", stream=True).remote(request, wish=wish)
+        async with _Call(self._running, responses):
+            while True:
+                try:
+                    async with asyncio.timeout(self._silence_timeout_s):
+                        payload = await anext(responses)
+                except StopAsyncIteration:
+                    return
+                except Exception as exc:
+                    raise self._translated(exc) from exc
+                messages = read(payload)
+                last = messages[-1] if messages else None
+                if isinstance(last, Crossed):
+                    raise last.error()
+                if messages:
+                    yield messages
+
+    async def ask(self, verb: str, *args: Any, wish: Wish, **kwargs: Any) -> Outcome:
+        """Return what one host says to a verb of its service.
+
+        Raises:
+            HostLostError: it is gone.
+            ModeldError: the call could not be made.
+        """
+        response = self._options(wish, "ask").remote(verb, *args, wish=wish, **kwargs)
+        async with _Call(self._running, response):
+            try:
+                outcome: Outcome = await response
+            except Exception as exc:
+                raise self._translated(exc) from exc
+        return outcome
+
+    async def ask_all(self, verb: str, *args: Any, **kwargs: Any) -> Sequence[Outcome]:
+        """Return what all hosts say to a verb that may take its time; none where all are gone."""
+        wish = Wish(model="")
+        return await self._all("ask", None, verb, *args, wish=wish, **kwargs)
+
+    async def reports(self, cursors: Mapping[str, Cursor]) -> Sequence[HostReport]:
+        """Return how the hosts are, of those that say so in time."""
+        return await self._all("report", self._report_timeout_s, dict(cursors))
+
+    async def metrics(self) -> Sequence[tuple[str, str, str]]:
+        """Return the metrics of the hosts that say them in time, with their names and nodes."""
+        return await self._all("metrics", self._report_timeout_s)
+
+    async def plugins(self) -> Sequence[Outcome]:
+        """Return the plugins of the hosts that say them in time."""
+        return await self._all("plugins", self._report_timeout_s)
+
+    def close(self) -> None:
+        """Give up all calls that run."""
+        self._is_closed = True
+        for call in tuple(self._running):
+            call.cancel()
+
+    def _options(self, wish: Wish, method: str, *, stream: bool = False) -> Any:
+        # Ray hands a host that was chosen for one request to another of the same name.
+        content = repr((wish.key, wish.prefers, sorted(wish.exclude), wish.only)).encode()
+        name = f"{wish.model}#{blake2b(content, digest_size=6).hexdigest()}"
+        return self._handle.options(method_name=method, multiplexed_model_id=name, stream=stream)
+
+    async def _all(
+        self, method: str, limit_s: float | None, *args: Any, **kwargs: Any
+    ) -> list[Any]:
+        """Return the results of all hosts that have one; who fails or is late is left out."""
+        try:
+            response = self._handle.broadcast(method, *args, **kwargs)
+            found = await asyncio.wait_for(
+                response.results_async(timeout_s=limit_s, return_exceptions=True),
+                # A little later, so that one host's silence does not cost what others have said.
+                None if limit_s is None else limit_s + _SLACK_S,
+            )
+        except (DeploymentUnavailableError, TimeoutError, RayError):
+            return []
+        return [each for each in found if not isinstance(each, BaseException)]
+
+    def _translated(self, exc: Exception) -> ModeldError:
+        if self._is_closed:
+            return DrainingError("the server is shutting down", retry_after_s=1)
+        return translated(exc)
+
+
+def translated(exc: Exception) -> ModeldError:
+    """Return what an exception of Ray's means to a client."""
+    if isinstance(exc, ModeldError):
+        return exc
+    kind = type(exc)
+    for known, (error, message) in _MEANINGS.items():
+        if isinstance(exc, known):
+            return error(message.format(kind=kind.__name__), retry_after_s=RETRY_S)
+    if kind.__module__.startswith("grpc"):
+        return HostLostError(f"the host is out of reach ({kind.__name__})", retry_after_s=RETRY_S)
+    return InternalError(f"a call to a host failed ({kind.__name__})")
+
+
+_MEANINGS: Final[Mapping[type[Exception], tuple[type[ModeldError], str]]] = {
+    BackPressureError: (QueueFullError, "the cluster's queue is full"),
+    DeploymentUnavailableError: (NoHostError, "no host is up"),
+    TimeoutError: (HostLostError, "the host was silent for too long"),
+    RequestCancelledError: (HostLostError, "the host has given up the request"),
+    RayTaskError: (InternalError, "a host has failed ({kind})"),
+    RayError: (HostLostError, "the host is gone ({kind})"),
+    RayServeException: (HostLostError, "the host is gone ({kind})"),
+    OSError: (HostLostError, "the host is gone ({kind})"),
+}
+"""What Ray's exceptions mean; the first that fits counts."""
+
+
+class _Call:
+    """One call that runs; it is cancelled where its caller leaves before its end."""
+
+    def __init__(self, running: set[Any], response: Any) -> None:
+        self._running = running
+        self._response = response
+
+    async def __aenter__(self) -> None:
+        self._running.add(self._response)
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_exc: object) -> None:
+        self._running.discard(self._response)
+        if kind is not None:
+            with suppress(RayError, RayServeException):
+                self._response.cancel()

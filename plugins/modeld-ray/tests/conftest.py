@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""What decides in a cluster, without one and without Ray."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+# So that tests find the modules of support/.
+sys.path.insert(0, str(Path(__file__).parent / "support"))
+
+from tests.cli.conftest import own_log, quiet_environment
+from tests.support.everywhere import loggers_stay, no_worker_stays, own_budget, own_runtime_folder
+
+__all__ = [
+    "loggers_stay",
+    "no_worker_stays",
+    "own_budget",
+    "own_log",
+    "own_runtime_folder",
+    "quiet_environment",
+]

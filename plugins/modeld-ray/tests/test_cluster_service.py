@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""The service of a cluster over hosts in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, cast
+
+import pytest
+from modeld_ray.cluster_service import ClusterService
+from modeld_ray.errors import HostLostError, ModelQuarantinedError, NoHostError
+from modeld_ray.settings import RaySettings
+from near_hosts import NearHosts, near_host
+
+from modeld import Done, GenerateRequest, Message, ModelSpec
+from modeld.errors import (
+    DrainingError,
+    LoadFailedError,
+    ModeldError,
+    ModelNotFoundError,
+    QueueFullError,
+)
+from modeld.events import Event, LoopLag, ModelLoaded
+from modeld.requests import TokenizeRequest
+from modeld.responses import Chunk, TextResponse, Token
+from modeld.testing.doubles.fake_service import FakeService
+from modeld.testing.doubles.scripted import DONE
+
+SPEC = ModelSpec(id="x.gguf", name="x", path="/models/x.gguf", need_bytes=1 << 20)
+REQUEST = GenerateRequest(model="x.gguf", prompt="hello")
+
+
+def cluster(*services: FakeService, **settings: Any) -> tuple[ClusterService, NearHosts]:
+    near = NearHosts(*(near_host(name, each) for name, each in zip("abcd", services, strict=False)))
+    found = RaySettings(refresh_s=30.0, **settings)
+    return ClusterService(cast("Any", near), found, lambda _event: None), near
+
+
+@asynccontextmanager
+async def running(
+    *services: FakeService, **settings: Any
+) -> AsyncIterator[tuple[ClusterService, NearHosts]]:
+    service, near = cluster(*services, **settings)
+    await service.start()
+    try:
+        yield service, near
+    finally:
+        await service.aclose()
+
+
+def fake(*script: Any, models: Sequence[ModelSpec] = (SPEC,)) -> FakeService:
+    return FakeService(*script, models=models)
+
+
+async def said(service: ClusterService, request: GenerateRequest = REQUEST) -> list[Chunk]:
+    async with aclosing(service.generate(request)) as chunks:
+        return [chunk async for chunk in chunks]
+
+
+def run(main: Any) -> None:
+    asyncio.run(main())
+
+
+def test_a_generation_crosses_whole():
+    async def main() -> None:
+        async with running(fake(), fake()) as (service, _):
+            assert await said(service) == [Token(text="a"), Token(text="b"), DONE]
+
+    run(main)
+
+
+def test_a_request_goes_on_elsewhere_when_its_host_is_lost_before_the_first_token():
+    async def main() -> None:
+        hosts = fake(), fake()
+        async with running(*hosts) as (service, near):
+            await said(service)
+            near.dies_after[near.sent[0]] = 1  # after it has said that it is there
+            assert isinstance((await said(service))[-1], Done)
+            assert near.sent[-1] != near.sent[0]
+            assert len(near.hosts) == 1
+
+    run(main)
+
+
+def test_a_second_host_that_is_lost_by_one_request_is_the_last():
+    async def main() -> None:
+        async with running(fake(), fake(), fake()) as (service, near):
+            near.dies_after = dict.fromkeys("abc", 1)
+            with pytest.raises(HostLostError):
+                await said(service)
+            assert len(near.hosts) == 1
+
+    run(main)
+
+
+def test_nothing_is_tried_again_once_a_token_has_come():
+    async def main() -> None:
+        async with running(fake(), fake()) as (service, near):
+            near.dies_after = dict.fromkeys("ab", 2)
+            chunks: list[Chunk] = []
+
+            async def read() -> None:
+                async for chunk in service.generate(GenerateRequest(model="x", prompt="p")):
+                    chunks.append(chunk)  # noqa: PERF401  (what came before the error counts)
+
+            script = [Token(text="a"), asyncio.Event()]
+            for host in near.hosts.values():
+                host._app.service.script = script
+            with pytest.raises(HostLostError):
+                await read()
+            assert chunks == [Token(text="a")]
+            assert len(near.sent) == 1
+
+    run(main)
+
+
+def test_a_full_host_is_passed_over():
+    async def main() -> None:
+        full, other = fake(QueueFullError("full", retry_after_s=3)), fake()
+        async with running(full, other) as (service, _):
+            for _ in range(4):
+                assert isinstance((await said(service))[-1], Done)
+
+    run(main)
+
+
+def test_where_all_are_full_the_first_word_counts():
+    async def main() -> None:
+        words = [QueueFullError(f"full {name}", retry_after_s=3) for name in "ab"]
+        async with running(*map(fake, words)) as (service, near):
+            with pytest.raises(QueueFullError) as caught:
+                await said(service)
+            assert caught.value.message == f"full {near.sent[0]}"
+            assert caught.value.retry_after_s == 3
+            assert len(set(near.sent)) == 2
+
+    run(main)
+
+
+def test_what_another_host_would_say_too_is_not_asked_twice():
+    async def main() -> None:
+        broken = LoadFailedError("the file is broken")
+        async with running(fake(broken), fake(broken)) as (service, near):
+            with pytest.raises(LoadFailedError, match="the file is broken"):
+                await said(service)
+            assert len(near.sent) == 1
+
+    run(main)
+
+
+def test_a_model_that_takes_hosts_with_it_is_refused_for_a_while():
+    async def main() -> None:
+        async with running(fake(), fake(), fake(), quarantine_losses=2) as (service, near):
+            near.dies_after = dict.fromkeys("abc", 1)
+            with pytest.raises(HostLostError):
+                await said(service)
+            with pytest.raises(ModelQuarantinedError) as caught:
+                await said(service)
+            assert caught.value.retry_after_s
+            assert len(near.hosts) == 1
+
+    run(main)
+
+
+def test_without_a_host_it_says_so_and_when_to_come_again():
+    async def main() -> None:
+        async with running(fake()) as (service, near):
+            near.kill("a")
+            status = await service.status()
+            assert status.error == "no host is up"
+            assert [host.error for host in status.hosts] == ["it does not answer, or is gone"]
+            with pytest.raises(NoHostError) as caught:
+                await said(service)
+            assert caught.value.retry_after_s
+            with pytest.raises(NoHostError):
+                await service.unload("x.gguf")
+            assert not (await service.ready()).ready
+            assert await service.plugins() == ()
+
+    run(main)
+
+
+def test_a_chat_goes_back_to_its_host_also_when_another_has_the_model():
+    async def main() -> None:
+        async with running(fake(), fake(), fake()) as (service, near):
+            turns = [Message(role="system", content="be brief"), Message(role="user", content="hi")]
+            hosts = set()
+            for _ in range(5):
+                await said(service, GenerateRequest(model="x", messages=tuple(turns)))
+                hosts.add(near.sent[-1])
+                turns += [
+                    Message(role="assistant", content="ab"),
+                    Message(role="user", content="?"),
+                ]
+            assert len(hosts) == 1
+
+    run(main)
+
+
+def test_models_are_listed_once_with_their_hosts():
+    async def main() -> None:
+        other = ModelSpec(id="y.gguf", name="y", path="/models/y.gguf")
+        async with running(fake(), fake(models=(SPEC, other))) as (service, _):
+            found = {spec.id: spec.hosts for spec in await service.models()}
+            assert found == {"x.gguf": ("a", "b"), "y.gguf": ("b",)}
+            assert (await service.known("x")).id == "x.gguf"
+
+    run(main)
+
+
+def test_a_request_goes_only_to_hosts_that_have_its_model():
+    async def main() -> None:
+        other = ModelSpec(id="y.gguf", name="y", path="/models/y.gguf")
+        async with running(fake(), fake(models=(SPEC, other))) as (service, near):
+            for number in range(6):
+                await said(service, GenerateRequest(model="y.gguf", prompt=str(number)))
+            assert set(near.sent) == {"b"}
+
+    run(main)
+
+
+def test_a_unary_request_gets_its_response_or_its_error():
+    async def main() -> None:
+        one = fake()
+        one.unary_response = TextResponse(text="words")
+        async with running(one) as (service, _):
+            request = TokenizeRequest(model="x", text="words")
+            assert await service.submit(request) == TextResponse(text="words")
+            one.unary_response = QueueFullError("full")
+            with pytest.raises(QueueFullError, match="full"):
+                await service.submit(request)
+
+    run(main)
+
+
+def test_a_model_is_unloaded_and_pinned_everywhere():
+    async def main() -> None:
+        one, two = fake(), fake(models=())
+        async with running(one, two) as (service, _):
+            await service.unload("x.gguf")
+            await service.pin("x.gguf", pinned=True)
+            assert one.calls[-2:] == ["unload x.gguf", "pin x.gguf"]
+            for verb in (service.load, service.unload, service.plan):
+                with pytest.raises(ModelNotFoundError):
+                    await verb("nobody")
+
+    run(main)
+
+
+def test_a_plan_names_its_host():
+    async def main() -> None:
+        async with running(fake(), fake()) as (service, near):
+            plan = await service.plan("x.gguf")
+            assert plan.host == near.sent[-1]
+
+    run(main)
+
+
+def test_what_happens_on_hosts_is_told_here_with_the_host():
+    async def main() -> None:
+        told: list[Event] = []
+        near = NearHosts(near_host("a", fake()))
+        service = ClusterService(cast("Any", near), RaySettings(refresh_s=30.0), told.append)
+        await service.start()
+        event = ModelLoaded(model="x", seconds=1.0, held_bytes=1, estimated_bytes=1)
+        for each in (event, LoopLag(seconds=0.1)):
+            near.hosts["a"]._app.plugins.notify(each)
+        await service.status()
+        await service.status()
+        assert [(type(each), each.host) for each in told] == [(ModelLoaded, "a")]
+        await service.aclose()
+
+    run(main)
+
+
+def test_a_drained_service_takes_nothing_and_its_hosts_serve_on():
+    async def main() -> None:
+        one = fake()
+        async with running(one) as (service, near):
+            await service.drain(1.0)
+            with pytest.raises(DrainingError):
+                await said(service)
+            assert near.is_closed
+            assert "drain" not in " ".join(one.calls)
+
+    run(main)
+
+
+def test_a_drain_waits_for_what_runs():
+    async def main() -> None:
+        gate = asyncio.Event()
+        async with running(fake(Token(text="a"), gate, DONE)) as (service, _):
+            chunks = service.generate(REQUEST)
+            await anext(chunks)
+            draining = asyncio.ensure_future(service.drain(30.0))
+            await asyncio.sleep(0)
+            assert not draining.done()
+            gate.set()
+            assert [chunk async for chunk in chunks] == [DONE]
+            await draining
+
+    run(main)
+
+
+def test_leaving_early_ends_the_generation_on_the_host():
+    async def main() -> None:
+        one = fake(Token(text="a"), asyncio.Event())
+        async with running(one) as (service, _):
+            chunks = service.generate(REQUEST)
+            await anext(chunks)
+            await chunks.aclose()
+            await one.ended.wait()
+            assert one.ends == ["left"]
+
+    run(main)
+
+
+def test_hosts_are_not_asked_for_what_is_no_verb():
+    async def main() -> None:
+        host = near_host("a", fake())
+        outcome = await host.ask("aclose")
+        assert isinstance(outcome.error and outcome.error.error(), ModeldError)
+
+    run(main)
