@@ -5,6 +5,7 @@ PORT ?= 8080
 PYTHONS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+BENCH_BASE ?=
 LOCK_ARGS ?=
 COVERAGE_MIN ?= 90
 WORKERS ?= 2
@@ -80,8 +81,8 @@ clients: dev models ## run the tests with clients that others have made (CLIENTS
 cluster: models ## run the tests on several nodes of Ray, with its half a gigabyte
 	@$(BOOTSTRAP) cluster -- $(PYTEST_ARGS)
 
-bench: models ## run the benchmarks against llama-server (BENCH_ARGS="--repeats 3 swap")
-	@$(BOOTSTRAP) bench -- $(BENCH_ARGS)
+bench: models ## run the benchmarks against llama-server (BENCH_ARGS="--short swap", BENCH_BASE=main)
+	@BENCH_BASE="$(BENCH_BASE)" $(BOOTSTRAP) bench -- $(BENCH_ARGS)
 
 lint: dev ## check style, format, dead code, workflows, shell scripts, Dockerfiles, hygiene and lock files
 	$(BIN)/ruff check $(SOURCES)

@@ -10,7 +10,7 @@ from typing import ClassVar, TypeAlias
 
 from modeld.errors import WorkerCrashedError
 from modeld.requests import AnyRequest, AnyUnaryRequest, GenerateRequest, not_supported
-from modeld.responses import AnyUnaryResponse, Chunk, Done, Failed, StepChunk
+from modeld.responses import AnyUnaryResponse, Chunk, Done, Failed, StepChunk, TakePiece
 from modeld.values import ModelSpec
 
 ReportProgress: TypeAlias = Callable[[float], None]
@@ -60,6 +60,19 @@ class Engine(ABC):
         ``on_end`` is not called.
         """
         return self.generate(request)
+
+    def stream_to(
+        self,
+        request: GenerateRequest,
+        on_end: Callable[[Done | Failed], None],
+        take: TakePiece,  # noqa: ARG002  (for engines that can do without a task)
+    ) -> AsyncGenerator[Chunk, None]:
+        """Generate as :meth:`stream` does; a piece that ``take`` takes is not yielded.
+
+        It is called from the event loop while whoever iterates waits, and never between what is
+        yielded and what was yielded before. By default it is not called.
+        """
+        return self.stream(request, on_end)
 
     async def submit(self, request: AnyUnaryRequest) -> AnyUnaryResponse:
         """Return the response to a unary request; its kind goes with that of the request.

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from modeld.errors import ModelNotFoundError, NotSupportedError
 from modeld.model_names import ModelNames, said_of_several
 from modeld.requests import AnyUnaryRequest, GenerateRequest, KeepAliveSeconds
-from modeld.responses import AnyUnaryResponse, Chunk, Placed
+from modeld.responses import AnyUnaryResponse, Chunk, Placed, TakePiece
 from modeld.settings import Settings
 from modeld.status import ModelPlan, Readiness, ServiceStatus
 from modeld.values import ModelSpec, PluginStatus
@@ -50,6 +50,18 @@ class ModelService(ABC):
         A service that cannot tell it yields the chunks alone, as by default.
         """
         return self.generate(request)
+
+    def generate_to(
+        self,
+        request: GenerateRequest,
+        take: TakePiece,  # noqa: ARG002  (for services that are in this process)
+    ) -> AsyncGenerator[Placed | Chunk, None]:
+        """Generate as :meth:`generate_placed` does; a piece that ``take`` takes is not yielded.
+
+        It is called while whoever iterates waits for the next chunk, and saves waking that task. A
+        service that is elsewhere yields all of them, which is what happens by default.
+        """
+        return self.generate_placed(request)
 
     @abstractmethod
     async def submit(self, request: AnyUnaryRequest) -> AnyUnaryResponse:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Final, TypeAlias
 
@@ -166,6 +166,9 @@ Piece: TypeAlias = Token | ReasoningToken | ToolCallDelta
 
 PIECES: Final = (Token, ReasoningToken, ToolCallDelta)
 """The same for ``isinstance``, which takes a tuple in less time."""
+
+TakePiece: TypeAlias = Callable[[Piece], bool]
+"""Takes a piece at once and returns true, or leaves it to be yielded in its place in the order."""
 
 Chunk: TypeAlias = Piece | Done
 StepChunk: TypeAlias = Piece | Done | Failed

@@ -547,3 +547,50 @@ def test_only_one_process_at_a_time_works_in_the_cache(scripts, capsys):
         assert other.stdout is not None
         assert "busy with some work; waiting" in other.stdout.readline()
     assert other.communicate(timeout=30)[0] == "got in\n"
+
+
+@pytest.fixture
+def repository(scripts: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a repository of two commits whose bootstrap.py notes how it is called."""
+    root = scripts / "repository"
+    note = 'import pathlib, sys; pathlib.Path("../told").open("a").write(sys.argv[1] + "\\n")\n'
+    git = ["git", "-C", str(root), "-c", "user.name=t", "-c", "user.email=t@t"]
+    (root / "scripts").mkdir(parents=True)
+    subprocess.run([*git, "init", "-q", "-b", "main"], check=True)
+    (root / "scripts" / "bootstrap.py").write_text(f"import os; os.chdir({str(root)!r}); {note}")
+    for text in ("one", "two"):
+        (root / "Makefile").write_text(text)
+        subprocess.run([*git, "add", "-A"], check=True)
+        subprocess.run([*git, "commit", "-q", "-m", text], check=True)
+    bench_base = module("bootstrapping.bench_base")
+    monkeypatch.setattr(bench_base, "ROOT", root)
+    monkeypatch.setattr(bench_base, "CACHE", scripts / "cache")
+    return root
+
+
+def test_a_revision_to_compare_with_is_checked_out_once_beside_this_one(
+    repository, scripts, monkeypatch
+):
+    bench_base = module("bootstrapping.bench_base")
+    monkeypatch.setenv("BENCH_BASE", "main~1")
+    folder = bench_base.bring()
+    assert folder.is_relative_to(scripts / "cache")
+    assert (folder / "Makefile").read_text() == "one"
+    assert (scripts / "told").read_text() == "dev\n"
+    (folder / "built").touch()
+    assert bench_base.bring() == folder
+    assert (folder / "built").exists()
+    shutil.rmtree(folder)
+    assert (bench_base.bring() / "Makefile").read_text() == "one"
+
+
+def test_a_revision_that_does_not_exist_is_named(repository, monkeypatch):
+    monkeypatch.setenv("BENCH_BASE", "nowhere")
+    with pytest.raises(SystemExit, match="there is no revision 'nowhere'"):
+        module("bootstrapping.bench_base").bring()
+
+
+def test_without_a_revision_nothing_is_compared(repository, scripts, monkeypatch):
+    monkeypatch.delenv("BENCH_BASE", raising=False)
+    assert module("bootstrapping.bench_base").bring() is None
+    assert not (scripts / "cache" / "bench-base").exists()

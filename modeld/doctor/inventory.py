@@ -13,6 +13,7 @@ from modeld.hosting.host import Hosting
 from modeld.interfaces import Backend
 from modeld.plugins.host import PluginHost
 from modeld.serving.models.estimate import estimate
+from modeld.serving.models.fit_trials import first_that_fits, trials_of
 from modeld.serving.models.options import options_of
 from modeld.serving.models.presets import preset_specs
 from modeld.serving.models.registry import Registry
@@ -122,6 +123,16 @@ def loadable_of(spec: ModelSpec, settings: Settings, plugins: PluginHost) -> Loa
     options = options_of(spec, settings, backend)
     need_bytes = estimate(backend, spec, options)
     return Loadable(spec=spec, backend=backend, options=options, need_bytes=need_bytes)
+
+
+def less_of(each: Loadable, settings: Settings, most_bytes: int) -> str:
+    """Return what a model that needs more would go without to fit, as estimated; else nothing."""
+    try:
+        trials = trials_of(each.backend, each.spec, each.options, settings, most_bytes)
+    except ModeldError:  # the model's first request tells
+        return ""
+    fitted = first_that_fits(trials, most_bytes)
+    return "" if fitted is None else fitted.gives_up
 
 
 async def _measured(each: Loadable, hosting: Hosting) -> Loadable:

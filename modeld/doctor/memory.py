@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from modeld.doctor.inventory import Inventory, Loadable
+from modeld.doctor.inventory import Inventory, Loadable, less_of
 from modeld.doctor.report import error, ok, warning
 from modeld.machine.auto_budget import AutoBudget
 from modeld.machine.files import Machine
@@ -110,12 +110,15 @@ def check_needs(
     most = capacity.size_bytes
     fitting = []
     for each in inventory.by_size:
-        if most is not None and each.need_bytes > most:
-            yield _too_large(each, capacity)
-        elif limit is not None and each.need_bytes > limit:
-            yield _never_fits(each, limit, settings)
-        else:
+        within = min((size for size in (limit, most) if size is not None), default=None)
+        if within is None or each.need_bytes <= within:
             fitting.append(each)
+        elif less := less_of(each, settings, within):
+            yield _has_less(each, within, less)
+        elif most is not None and each.need_bytes > most:
+            yield _too_large(each, capacity)
+        elif limit is not None:
+            yield _never_fits(each, limit, settings)
     if not fitting:
         return
     total = sum(each.need_bytes for each in fitting)
@@ -169,6 +172,18 @@ def _check_unlimited(
         )
     else:
         yield ok("budget", f"it is unlimited (0); there are {size_text(total)} of {kind}")
+
+
+def _has_less(each: Loadable, most: int, less: str) -> Finding:
+    how = "measured" if each.is_measured else "estimated"
+    return warning(
+        each.spec.id,
+        f"it needs {size_text(each.need_bytes)} ({how}), more than the {size_text(most)} that there"
+        f" can be; to fit, it is loaded with {less} (as estimated)",
+        "give it a larger budget, or set its options to what you can do without",
+        need_bytes=each.need_bytes,
+        limit_bytes=most,
+    )
 
 
 def _too_large(each: Loadable, capacity: Capacity) -> Finding:

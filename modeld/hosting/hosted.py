@@ -56,6 +56,7 @@ from modeld.responses import (
     Done,
     Failed,
     RerankResponse,
+    TakePiece,
     TextResponse,
     Token,
     TokenizeResponse,
@@ -72,6 +73,9 @@ RESPONSES: Final[
     ApplyTemplateRequest: TextResponse,
 }
 """The response that goes with each unary request, as it comes over the channel."""
+
+CHUNKS_PER_TURN: Final = 32
+"""How many chunks that wait are taken at once before others have a turn."""
 
 E = TypeVar("E", bound=Value)
 
@@ -105,17 +109,33 @@ class HostedEngine(Engine):
         """Pass the request on and yield what comes back under its id."""
         return self.stream(request, lambda _end: None)
 
-    async def stream(
+    def stream(
         self, request: GenerateRequest, on_end: Callable[[Done | Failed], None]
     ) -> AsyncGenerator[Chunk, None]:
         """Generate, and call ``on_end`` when the worker has said that it is done."""
+        return self.stream_to(request, on_end, None)
+
+    async def stream_to(
+        self,
+        request: GenerateRequest,
+        on_end: Callable[[Done | Failed], None],
+        take: TakePiece | None,
+    ) -> AsyncGenerator[Chunk, None]:
+        """Generate, and offer pieces to ``take`` as they come from the worker."""
         with self._handed_over(request, on_end) as mailbox:
+            mailbox.take_piece = take
+            taken = 0
             while True:
                 await mailbox.wait()
                 while mailbox.chunks:
                     chunk = mailbox.take()
                     if type(chunk) is Token or isinstance(chunk, PIECES):  # nearly all are tokens
-                        yield chunk
+                        if take is None or not take(chunk):
+                            yield chunk
+                            continue
+                        taken += 1
+                        if taken % CHUNKS_PER_TURN == 0:
+                            await asyncio.sleep(0)
                     else:
                         yield await self._end(chunk, Done)
                         return
@@ -214,11 +234,15 @@ class HostedEngine(Engine):
         self._watchdog.progress()  # whatever it says: the worker lives
         match report:
             case Stepped(chunks=chunks):
-                mailboxes = self._mailboxes
+                mailboxes, is_behind = self._mailboxes, self._link.is_behind
                 for request_id, chunk in chunks:
                     mailbox = mailboxes.get(request_id)
-                    if mailbox is not None:
+                    if mailbox is None:
+                        continue
+                    if is_behind:
                         mailbox.put(chunk)
+                    else:
+                        mailbox.hand_over(chunk)
             case Cancelled(id=request_id):
                 self._watchdog.cancelled(request_id)
             case _:

@@ -21,6 +21,7 @@ from modeld.responses import (
     Piece,
     Placed,
     RerankResponse,
+    TakePiece,
     Usage,
 )
 from modeld.status import PlanOutcome
@@ -107,6 +108,17 @@ class Meter:
         self._tokens += 1
         self._tally.completion_tokens += 1
         self._whole.add(piece)
+
+    def noting(self, take: TakePiece) -> TakePiece:
+        """Return what notes each piece that ``take`` takes."""
+
+        def taken(piece: Piece) -> bool:
+            if not take(piece):
+                return False
+            self.piece(piece)
+            return True
+
+        return taken
 
     def done(self, done: Done) -> Done:
         """Note the good end, and return it with the whole text in it, if that is not too long.

@@ -32,7 +32,7 @@ from modeld.requests import (
     KeepAliveSeconds,
     TokenizeRequest,
 )
-from modeld.responses import AnyUnaryResponse, Chunk, Done, Placed
+from modeld.responses import AnyUnaryResponse, Chunk, Done, Placed, TakePiece
 from modeld.serving.entries_in_use import EntriesInUse
 from modeld.serving.loader import advice, blamed
 from modeld.serving.memory.budget_lock import BudgetLock
@@ -202,20 +202,30 @@ class LocalService(ModelService):
     def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
         """Wait for the model and a slot, then yield what the engine produces."""
         # Nothing is placed in it. A generator around the other would cost each token a call.
-        return cast(AsyncGenerator[Chunk, None], self._generated(request, tells=False))
+        return cast(AsyncGenerator[Chunk, None], self._generated(request, _leave_all, tells=False))
 
     def generate_placed(self, request: GenerateRequest) -> AsyncGenerator[Placed | Chunk, None]:
         """Do the same, and first tell how the request came to its slot."""
-        return self._generated(request, tells=True)
+        return self._generated(request, _leave_all, tells=True)
+
+    def generate_to(
+        self, request: GenerateRequest, take: TakePiece
+    ) -> AsyncGenerator[Placed | Chunk, None]:
+        """Do that, and offer each piece to ``take`` before it is yielded."""
+        return self._generated(request, take, tells=True)
 
     async def _generated(
-        self, request: GenerateRequest, *, tells: bool
+        self, request: GenerateRequest, take: TakePiece, *, tells: bool
     ) -> AsyncGenerator[Placed | Chunk, None]:
         request = checked_request(request)
         async with (
             self._serving(request) as (lease, meter, taken),
             aclosing(
-                lease.engine.stream(taken, lambda end: lease.give_back(well=isinstance(end, Done)))
+                lease.engine.stream_to(
+                    taken,
+                    lambda end: lease.give_back(well=isinstance(end, Done)),
+                    meter.noting(take),
+                )
             ) as chunks,
         ):
             if tells:
@@ -425,3 +435,8 @@ class LocalService(ModelService):
     def _loaded_files(self) -> list[OnDisk]:
         specs = self._scheduler.staying()
         return [(spec.stamp.device, spec.path) for spec in specs if spec.stamp is not None]
+
+
+def _leave_all(_piece: object) -> bool:
+    """Take no piece, so that all are yielded."""
+    return False

@@ -9,6 +9,7 @@ import os
 from checkout import ROOT, say
 
 from bootstrapping import (
+    bench_base,
     chat_templates,
     clients,
     environment,
@@ -86,9 +87,14 @@ def models() -> None:
 
 
 def run_bench(arguments: list[str]) -> None:
-    """Run the benchmarks in place of this process."""
+    """Run the benchmarks in place of this process, beside those of another revision if wanted."""
+    base = bench_base.bring()
     python = environment.ensure("dev")
-    command = [str(python), "-m", "tests.bench", "--llama-server", str(peer.bring(python))]
+    command = [str(python), "-m", "tests.bench"]
+    if "--no-peer" not in arguments:
+        command += ["--llama-server", str(peer.bring(python))]
+    if base is not None:
+        command += ["--base", str(base)]
     os.chdir(ROOT)
     os.execv(command[0], [*command, *arguments])
 

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-only
 """Runs the benchmarks and prints a row for each figure.
 
-    python -m tests.bench [--repeats N] [--threads N] [NAME …]
+    python -m tests.bench [--short] [--json FILE] [--base FOLDER] [--repeats N] [NAME …]
 
-All but `startup`, `streams`, `dialects`, `growth` and `connections` need the models. `swap`,
-`throughput`, `chat-mix`, `first-token`, `shared-prefix` and `long-prompt` need llama-server too,
-whose path is given with --llama-server. `make bench` brings both; llama-server takes it about 13
-minutes, once.
+All but `startup`, `streams`, `dialects`, `growth` and `connections` need the models. `swap` and
+what compares with llama-server need that too; --no-peer leaves it out. `make bench` brings both;
+llama-server takes it about 13 minutes, once. How a figure is added: see :mod:`tests.bench.rows`.
 """
 
 import argparse
+import json
 import os
 import platform
 import subprocess
-import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,52 +21,72 @@ from pathlib import Path
 from modeld_llama_cpp.native.cores import usable_cores
 
 from tests.bench import dialects, growth, mixed, peer, reading, returning, startup, streams, swap
-from tests.bench.contest import Contest
+from tests.bench.contest import SHORT_TURNS, Contest
+from tests.bench.rows import BASE, Row, Rows, documents
+from tests.bench.servers import Checkout
 from tests.support.gguf.real_models import GEMMA3, SMOLLM2, models_folder
 
-ROOT = Path(__file__).parents[2]
-SUPPORT = ROOT / "plugins/modeld-llama-cpp/tests/support"
+SUPPORT = Path("plugins/modeld-llama-cpp/tests/support")
+TURNS = 7
 
 
-def steps() -> list[str]:
+def steps(contest: Contest) -> list[str]:
     """Return the engine's steps, in a process of their own."""
-    return _run("bench_steps.py", str(models_folder() / SMOLLM2), "--threads", "1")
+    short = ["--tokens", "24"] if contest.is_short else []
+    return _run(contest, "bench_steps.py", str(models_folder() / SMOLLM2), "--threads", "1", *short)
 
 
-def constraints(repeats: int, threads: int) -> list[str]:
+def constraints(contest: Contest) -> list[str]:
     """Return constrained generations against free ones, in a process for each model."""
-    options = ["--repeats", str(repeats), "--threads", str(threads)]
-    models = (str(models_folder() / name) for name in (SMOLLM2, GEMMA3))
-    return [row for model in models for row in _run("bench_constraints.py", model, *options)]
+    options = [
+        "--repeats",
+        str(contest.sized(contest.repeats, 1)),
+        "--threads",
+        str(contest.threads),
+    ]
+    if contest.is_short:
+        options += ["--clients", "8"]
+    names = [SMOLLM2] if contest.is_short else [SMOLLM2, GEMMA3]
+    models = (str(models_folder() / name) for name in names)
+    return [
+        row for model in models for row in _run(contest, "bench_constraints.py", model, *options)
+    ]
 
 
-def _run(script: str, *arguments: str) -> list[str]:
-    command = [sys.executable, str(SUPPORT / script), *arguments]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return done.stdout.splitlines()
+def _run(contest: Contest, script: str, *arguments: str) -> list[str]:
+    """Run a script of each checkout, and return what it says."""
+    rows: list[str] = []
+    for checkout in contest.checkouts:
+        command = [str(checkout.python), str(checkout.root / SUPPORT / script), *arguments]
+        done = subprocess.run(
+            command, check=True, capture_output=True, text=True, cwd=checkout.root
+        )
+        said = f"{checkout.name}: " if contest.base else ""
+        rows += [f"{said}{line}" for line in done.stdout.splitlines()]
+    return rows
 
 
-def figures(contest: Contest) -> dict[str, Callable[[], list[str]]]:
+def figures(contest: Contest) -> dict[str, Callable[[], Rows]]:
     """Return what can be measured, by name; each returns its rows."""
-    repeats = contest.repeats
-    return {
-        "startup": partial(startup.measure, repeats),
-        "streams": partial(streams.measure, repeats),
-        "dialects": partial(dialects.measure, repeats),
-        "growth": partial(growth.growth, repeats),
-        "connections": partial(growth.connections, repeats),
+    measures: dict[str, Callable[[Contest], Rows]] = {
+        "startup": startup.measure,
+        "streams": streams.measure,
+        "dialects": dialects.measure,
+        "growth": growth.growth,
+        "connections": growth.connections,
         "steps": steps,
-        "constraints": partial(constraints, repeats, contest.threads),
-        "swap": lambda: swap.measure(repeats, contest.llama_server, models_folder()),
-        "throughput": partial(peer.throughput, contest),
-        "chat-mix": partial(mixed.chat_mix, contest),
-        "first-token": partial(peer.first_token, contest),
-        "shared-prefix": partial(peer.shared_prefix, contest),
-        "long-prompt": partial(peer.long_prompt, contest),
-        "second-turn": partial(reading.second_turn, contest),
-        "cancel": partial(reading.cancel, contest),
-        "returning-chat": partial(returning.returning_chat, contest),
+        "constraints": constraints,
+        "swap": swap.measure,
+        "throughput": peer.throughput,
+        "chat-mix": mixed.chat_mix,
+        "first-token": peer.first_token,
+        "shared-prefix": peer.shared_prefix,
+        "long-prompt": peer.long_prompt,
+        "second-turn": reading.second_turn,
+        "cancel": reading.cancel,
+        "returning-chat": returning.returning_chat,
     }
+    return {name: partial(measure, contest) for name, measure in measures.items()}
 
 
 def main() -> None:
@@ -74,24 +94,43 @@ def main() -> None:
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="what to measure; all unless given"
     )
-    parser.add_argument("--repeats", type=int, default=7, help="measurements for each median")
+    parser.add_argument("--repeats", type=int, help="measurements for each median (default 7)")
+    parser.add_argument("--short", action="store_true", help="less of all, in some six minutes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there, too")
+    parser.add_argument("--base", type=Path, metavar="FOLDER", help="a checkout to compare with")
     parser.add_argument("--threads", type=int, default=usable_cores(), help="of both servers")
     parser.add_argument("--llama-server", default=os.environ.get("LLAMA_SERVER", "llama-server"))
+    parser.add_argument("--no-peer", action="store_true", help="compare with no llama-server")
     given = parser.parse_args()
-    rows = figures(
+    measures = figures(
         Contest(
-            repeats=given.repeats,
-            llama_server=given.llama_server,
+            repeats=given.repeats or (SHORT_TURNS if given.short else TURNS),
+            llama_server=None if given.no_peer else given.llama_server,
             threads=given.threads,
+            base=given.base and _checkout(given.base.resolve()),
+            is_short=given.short,
         )
     )
-    unknown = sorted(set(given.names) - set(rows))
+    unknown = sorted(set(given.names) - set(measures))
     if unknown:
-        parser.error(f"no such figure: {', '.join(unknown)}; there are {', '.join(rows)}")
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores,", end=" ")
-    print(f"Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}")
-    for name in given.names or rows:
-        print(*rows[name](), sep="\n", flush=True)
+        parser.error(f"no such figure: {', '.join(unknown)}; there are {', '.join(measures)}")
+    machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores,"
+    machine += f" Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
+    print(machine, flush=True)
+    rows: list[Row | str] = []
+    for name in given.names or measures:
+        began_s = time.monotonic()
+        found = measures[name]()
+        print(*found, sep="\n", flush=True)
+        print(f"  ({name}: {time.monotonic() - began_s:.0f} s)", flush=True)
+        rows += found
+        if given.json is not None:  # after each figure: who breaks a run off keeps what there is
+            document = {"machine": machine, "rows": documents(rows)}
+            given.json.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def _checkout(root: Path) -> Checkout:
+    return Checkout(BASE, root, root / ".venv/bin/python")
 
 
 if __name__ == "__main__":

@@ -2,14 +2,16 @@
 """modeld against llama.cpp's own server: the same model, threads, context and slots, in turn.
 
 llama-server runs twice, with its KV cache split among the slots and unified. Every figure of
-modeld's is compared with both, and the better one counts.
+modeld's is compared with both, and the better one counts. Where another checkout of modeld is to be
+compared with this one, that runs beside them. The short form leaves the unified one out.
 """
 
 from __future__ import annotations
 
+import math
 import random
-import statistics
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +19,7 @@ from typing import TypeVar
 
 from tests.bench import servers
 from tests.bench.load import Load, clients
-from tests.bench.servers import Server, Size
+from tests.bench.servers import HERE, Checkout, Server, Size
 from tests.support.gguf.real_models import SMOLLM2, models_folder
 
 WORDS = (
@@ -32,17 +34,26 @@ _CACHES = {"split": "--no-kv-unified", "unified": "--kv-unified"}
 
 Given = TypeVar("Given")
 
-Measured = dict[str, list[float]]
-"""By server, a number for each repeat."""
+LEAST_TURNS = 2
+"""So many there are however long they take: one ratio says nothing of its spread."""
+
+SHORT_TURNS = 3
+SHORT_S = 12.0
+"""After so long a figure of the short form begins no further turn."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contest:
-    """What is compared, how often and with how many threads."""
+    """What is compared, how often and with how many threads.
+
+    Without a ``llama_server`` there is no peer, and without a ``base`` no other checkout.
+    """
 
     repeats: int
-    llama_server: str
+    llama_server: str | None
     threads: int
+    base: Checkout | None = None
+    is_short: bool = False
     _random: random.Random = field(init=False, repr=False, default_factory=lambda: random.Random(1))
 
     @property
@@ -50,15 +61,37 @@ class Contest:
         """The model file of all servers."""
         return models_folder() / SMOLLM2
 
+    @property
+    def checkouts(self) -> list[Checkout]:
+        """This one, and the one that it is compared with, if any."""
+        return [HERE] if self.base is None else [HERE, self.base]
+
+    def sized(self, full: int, short: int) -> int:
+        """Return how much there is of something, which is less in the short form."""
+        return short if self.is_short else full
+
+    def turns(self) -> Iterator[int]:
+        """Yield the number of each turn; the short form ends early where they take long."""
+        began_s = time.monotonic()
+        for number in range(self.repeats):
+            limit_s = SHORT_S if self.is_short else math.inf
+            if number >= LEAST_TURNS and time.monotonic() - began_s > limit_s:
+                return
+            yield number
+
     @contextmanager
     def arena(self, *, context: int, slots: int) -> Iterator[tuple[list[Server], Load]]:
-        """modeld and both of its peer, each with the model in memory, and clients for them."""
+        """Both checkouts and the peer, each with the model in memory, and clients for them."""
         size = Size(context=context, slots=slots, threads=self.threads)
         with ExitStack() as stack:
-            running = [stack.enter_context(servers.modeld(self.model, size))]
+            running = [
+                stack.enter_context(servers.modeld(self.model, size, checkout))
+                for checkout in self.checkouts
+            ]
             for name, flag in _CACHES.items():
-                peer = servers.llama_server(name, self.llama_server, self.model, size, flag)
-                running.append(stack.enter_context(peer))
+                if self.llama_server is not None and not (self.is_short and name == "unified"):
+                    peer = servers.llama_server(name, self.llama_server, self.model, size, flag)
+                    running.append(stack.enter_context(peer))
             yield running, stack.enter_context(clients())
 
     def in_turn(
@@ -66,12 +99,12 @@ class Contest:
         running: list[Server],
         fresh: Callable[[], Given],
         once: Callable[[Server, Given], float],
-    ) -> Measured:
+    ) -> dict[str, list[float]]:
         """Give all servers the same fresh thing, again and again, to and fro."""
-        measured: Measured = {server.name: [] for server in running}
-        for repeat in range(self.repeats):
+        measured: dict[str, list[float]] = {server.name: [] for server in running}
+        for turn in self.turns():
             given = fresh()
-            for server in running if repeat % 2 == 0 else reversed(running):
+            for server in to_and_fro(running, turn):
                 measured[server.name].append(once(server, given))
         return measured
 
@@ -80,16 +113,6 @@ class Contest:
         return " ".join(self._random.choice(WORDS) for _ in range(count))
 
 
-def ratio(ours: list[float], theirs: list[float]) -> float:
-    """Return the median of the ratios of what was measured in turn."""
-    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
-
-
-def compared(measured: Measured, form: str, unit: str) -> str:
-    """Return all medians in words, and modeld's ratio to each form of its peer."""
-    medians = {name: statistics.median(values) for name, values in measured.items()}
-    peers = [
-        f"{medians[name]:{form}} ({name}, ratio {ratio(measured['modeld'], measured[name]):.2f})"
-        for name in _CACHES
-    ]
-    return f"modeld {medians['modeld']:{form}} {unit}, llama-server {' and '.join(peers)}"
+def to_and_fro(subjects: Sequence[Given], turn: int) -> Sequence[Given]:
+    """Return the subjects in the order of a turn: what comes first in one is last in the next."""
+    return subjects if turn % 2 == 0 else subjects[::-1]

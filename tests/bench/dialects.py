@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
-
 from tests.bench.bench_app import MODEL, STREAMS
-from tests.bench.streams import TOKENS, cpu_s, post, server
+from tests.bench.contest import Contest
+from tests.bench.streams import TOKENS, Subject, post, server
 
 FIRST_TOKENS = 200
 """Requests of one token for the median of the time to the first one."""
@@ -68,13 +67,13 @@ async def _stream(port: int, wire: Wire, tokens: int) -> int:
     return (await post(port, wire.path, wire.body_for(tokens))).count(wire.mark)
 
 
-async def _cost_us(port: int, process: psutil.Process, wire: Wire) -> float:
+async def _cost_us(subject: Subject, wire: Wire) -> float:
     """Return the server's processor time for a token of many streams, in microseconds."""
-    await _stream(port, wire, 1)
-    before_s = cpu_s(process)
-    counts = await asyncio.gather(*(_stream(port, wire, TOKENS) for _ in range(STREAMS)))
+    await _stream(subject.port, wire, 1)
+    before_s = subject.cpu_s()
+    counts = await asyncio.gather(*(_stream(subject.port, wire, TOKENS) for _ in range(STREAMS)))
     assert set(counts) == {TOKENS}, counts
-    return (cpu_s(process) - before_s) / (STREAMS * TOKENS) * 1e6
+    return (subject.cpu_s() - before_s) / (STREAMS * TOKENS) * 1e6
 
 
 async def _first_ms(port: int, wire: Wire) -> float:
@@ -87,15 +86,15 @@ async def _first_ms(port: int, wire: Wire) -> float:
     return statistics.median(times) * 1e3
 
 
-def measure(repeats: int) -> list[str]:
+def measure(contest: Contest) -> list[str]:
     """Measure all dialects in turn and return a row for each."""
     costs: dict[str, list[float]] = {name: [] for name in WIRES}
     firsts: dict[str, list[float]] = {name: [] for name in WIRES}
-    with server("modeld", TOKENS) as (port, process):
-        for _ in range(repeats):
+    with server("modeld", TOKENS) as subject:
+        for _ in contest.turns():
             for name, wire in WIRES.items():
-                costs[name].append(asyncio.run(_cost_us(port, process, wire)))
-                firsts[name].append(asyncio.run(_first_ms(port, wire)))
+                costs[name].append(asyncio.run(_cost_us(subject, wire)))
+                firsts[name].append(asyncio.run(_first_ms(subject.port, wire)))
     return [
         f"{name}: server CPU per token {_against_native(costs, name, 'us')} (goal 1.15),"
         f" a request of one token {_against_native(firsts, name, 'ms')}"
@@ -105,9 +104,6 @@ def measure(repeats: int) -> list[str]:
 
 def _against_native(measured: Mapping[str, list[float]], name: str, unit: str) -> str:
     pairs = zip(measured[name], measured[NATIVE], strict=True)
-    ratio = statistics.median(one / native for one, native in pairs)
-    return f"{statistics.median(measured[name]):.2f} {unit}, ratio {ratio:.2f}"
-
-
-if __name__ == "__main__":
-    print("\n".join(measure(5)))
+    ratios = [one / native for one, native in pairs]
+    spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    return f"{statistics.median(measured[name]):.2f} {unit}, ratio {spread}"

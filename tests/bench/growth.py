@@ -20,6 +20,7 @@ from typing import TypeAlias
 
 import psutil
 
+from tests.bench.contest import Contest
 from tests.bench.streams import cpu_s
 from tests.support.gguf.tiny_gguf import write_gguf
 
@@ -112,13 +113,13 @@ def _row(what: str, few: Sequence[Run], many: Sequence[Run], name: str) -> str:
     return f"{what}: {with_many:.0f}, with {FEW} models {with_few:.0f}, {ratio}"
 
 
-def growth(repeats: int) -> list[str]:
+def growth(contest: Contest) -> list[str]:
     """Return the rows on ten thousand models."""
     few, many = [], []
     with tempfile.TemporaryDirectory() as base:
         folder = Path(base)
         lots, some = _fill(folder / "many", KNOWN), _fill(folder / "few", FEW)
-        for number in range(repeats):
+        for number in contest.turns():
             few.append(_cost(some, FEW, folder / f"cache-few-{number}"))
             many.append(_cost(lots, USED, folder / f"cache-many-{number}"))
         again = _cost(lots, USED, folder / "cache-many-0")
@@ -178,12 +179,12 @@ async def _crowd(port: int, server: psutil.Process) -> tuple[list[float], float]
     return probes, rss_mb
 
 
-def connections(repeats: int) -> list[str]:
+def connections(contest: Contest) -> list[str]:
     """Return the row on a thousand connections; the clients share the machine with the server."""
     worst, memory, halves = [], [], []
     with tempfile.TemporaryDirectory() as base:
         folder = _fill(Path(base) / "few", FEW)
-        for number in range(repeats):
+        for number in contest.turns():
             with _server(folder, FEW, Path(base) / f"cache-{number}") as (port, process):
                 probes, rss_mb = asyncio.run(_crowd(port, process))
             probes.sort()

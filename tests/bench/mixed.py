@@ -6,9 +6,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from tests.bench.contest import Contest, compared
+from tests.bench.contest import Contest
 from tests.bench.load import Load
 from tests.bench.peer import CLIENTS, whole_s
+from tests.bench.rows import compared
 from tests.bench.servers import Server, computed_tokens
 
 TOKENS = 64

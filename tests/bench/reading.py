@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from tests.bench import servers
-from tests.bench.contest import Contest
+from tests.bench.contest import Contest, to_and_fro
 from tests.bench.load import Load, clients
+from tests.bench.rows import Row
 from tests.bench.servers import Server, Size, computed_tokens
 
 FIRST_TURN_TOKENS = 950
@@ -17,18 +20,23 @@ UBATCH_TOKENS = 128
 IDLE_REQUESTS = 5
 
 
-def second_turn(contest: Contest) -> list[str]:
+def second_turn(contest: Contest) -> list[Row]:
     """Return the tokens of a chat's second turn that are computed, and those that are new in it."""
-    size = Size(context=4096, slots=4, threads=contest.threads)
-    with servers.modeld(contest.model, size) as server, clients() as load:
-        turns = [_second_turn(contest, server, load) for _ in range(contest.repeats)]
-    computed, new, whole = (statistics.median(column) for column in zip(*turns, strict=True))
-    row = f"second turn of a chat: {computed:.0f} of {whole:.0f} prompt tokens computed"
-    return [f"{row}, of which {new:.0f} are new (goal: only these)"]
+    computed: dict[str, list[float]] = {each.name: [] for each in contest.checkouts}
+    new = whole = 0
+    with _running(contest, slots=4) as (running, load):
+        for turn in contest.turns():
+            for server in to_and_fro(running, turn):
+                tokens, new, whole = _second_turn(contest, server, load)
+                computed[server.name].append(tokens)
+    what = f"second turn of a chat of {whole} tokens, {new} of them new: computed"
+    form, goal = ".0f", "only what is new"
+    row = Row(name="second-turn", what=what, unit="tokens", measured=computed, form=form, goal=goal)
+    return [row]
 
 
 def _second_turn(contest: Contest, server: Server, load: Load) -> tuple[int, int, int]:
-    chat = [{"role": "user", "content": contest.words(FIRST_TURN_TOKENS)}]
+    chat = [{"role": "user", "content": contest.words(contest.sized(FIRST_TURN_TOKENS, 400))}]
     first = _chat(server, load, chat)
     chat += [{"role": "assistant", "content": first["content"]}]
     chat += [{"role": "user", "content": contest.words(20)}]
@@ -44,24 +52,47 @@ def _chat(server: Server, load: Load, messages: list[dict[str, str]]) -> dict[st
     return outcome.last
 
 
-def cancel(contest: Contest) -> list[str]:
+def cancel(contest: Contest) -> list[Row]:
     """Return when the only slot works for the next one, once a client left during its prompt."""
-    size = Size(context=4096, slots=1, threads=contest.threads)
-    waits_s, ubatches_s = [], []
-    with servers.modeld(contest.model, size) as server, clients() as load:
-        for _ in range(contest.repeats):
-            left, many = (contest.words(count) for count in (LEFT_TOKENS, UBATCH_TOKENS))
-            one_s = _first_s(contest, server, load)
-            (read,) = load.play("together", server, [server.body(many, 1)])
-            one = server.body(contest.words(1), 1)
-            (next_one,) = load.play("instead", server, [server.body(left, 1), one])
-            ubatches_s.append(read.first_s - one_s)
-            waits_s.append(next_one.first_s - one_s)
-    wait_s, ubatch_s = statistics.median(waits_s), statistics.median(ubatches_s)
-    ratio = statistics.median(a / b for a, b in zip(waits_s, ubatches_s, strict=True))
-    row = f"cancel in prefill: the next request waits {wait_s * 1000:.0f} ms longer than when idle"
-    ubatch = f"a ubatch of {UBATCH_TOKENS} takes {ubatch_s * 1000:.0f} ms"
-    return [f"{row}, {ubatch}, ratio {ratio:.2f} (goal at most 1.0)"]
+    waits_ms: dict[str, list[float]] = {each.name: [] for each in contest.checkouts}
+    shares: dict[str, list[float]] = {each.name: [] for each in contest.checkouts}
+    with _running(contest, slots=1) as (running, load):
+        for turn in contest.turns():
+            prompts = [contest.words(count) for count in (LEFT_TOKENS, UBATCH_TOKENS, 1)]
+            for server in to_and_fro(running, turn):
+                wait_s, ubatch_s = _cancelled(contest, server, load, prompts)
+                waits_ms[server.name].append(wait_s * 1000)
+                shares[server.name].append(wait_s / ubatch_s)
+    what = "cancel in prefill, how much longer than on an idle server the next request waits"
+    whole = f"  in ubatches of {UBATCH_TOKENS}"
+    goal = "at most 1.0"
+    return [
+        Row(name="cancel/wait", what=what, unit="ms", measured=waits_ms, form=".0f"),
+        Row(name="cancel/ubatches", what=whole, unit="", measured=shares, goal=goal),
+    ]
+
+
+def _cancelled(
+    contest: Contest, server: Server, load: Load, prompts: list[str]
+) -> tuple[float, float]:
+    """Return the seconds of the wait and of a ubatch, each beyond a prompt of one token."""
+    left, many, one = prompts
+    one_s = _first_s(contest, server, load)
+    (read,) = load.play("together", server, [server.body(many, 1)])
+    (next_one,) = load.play("instead", server, [server.body(left, 1), server.body(one, 1)])
+    return next_one.first_s - one_s, read.first_s - one_s
+
+
+@contextmanager
+def _running(contest: Contest, *, slots: int) -> Iterator[tuple[list[Server], Load]]:
+    """Both checkouts with the model in memory, and clients for them."""
+    size = Size(context=4096, slots=slots, threads=contest.threads)
+    with ExitStack() as stack:
+        running = [
+            stack.enter_context(servers.modeld(contest.model, size, checkout))
+            for checkout in contest.checkouts
+        ]
+        yield running, stack.enter_context(clients())
 
 
 def _first_s(contest: Contest, server: Server, load: Load) -> float:

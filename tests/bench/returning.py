@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench import servers
-from tests.bench.contest import Contest, ratio
+from tests.bench.contest import Contest, to_and_fro
 from tests.bench.load import Load, clients
-from tests.bench.servers import Server, get
+from tests.bench.rows import OURS, Row
+from tests.bench.servers import HERE, Checkout, Server, get
 from tests.support.gguf.real_models import GEMMA3, SMOLLM2, models_folder
 
 CONTEXT = 4096
@@ -36,7 +35,7 @@ BUDGETS_MB = {SMOLLM2: 500, GEMMA3: 800}
 """For one of two copies and what a chat leaves, and not for both."""
 
 CHAT, OTHER = "chat.gguf", "other.gguf"
-GOALS = "goals 0.2, 1.1 and 0"
+COMPUTED, STAYS = "computed again", "never evicted"
 
 
 @dataclass(frozen=True)
@@ -47,53 +46,53 @@ class Turns:
     text: str
 
 
-def returning_chat(contest: Contest) -> list[str]:
-    """Return a row for each of the two models."""
-    return [_row(contest, name) for name in (SMOLLM2, GEMMA3)]
+def returning_chat(contest: Contest) -> list[Row | str]:
+    """Return the rows of the two models."""
+    return [row for name in (SMOLLM2, GEMMA3) for row in _rows(contest, name)]
 
 
-def _row(contest: Contest, name: str) -> str:
-    measured: dict[str, list[Turns]] = {"kept": [], "computed": [], "stays": []}
-    swaps: dict[str, list[float]] = {"kept": [], "computed": []}
-    models = models_folder()
+def _rows(contest: Contest, name: str) -> list[Row | str]:
+    with _servers(contest, name) as running, clients() as load:
+        # What evicts nobody swaps nothing.
+        swapping = [each for each in running if each.name != STAYS]
+        chats: dict[str, list[Turns]] = {each.name: [] for each in running}
+        swaps: dict[str, list[float]] = {each.name: [] for each in swapping}
+        for turn in contest.turns():
+            turns = contest.words(contest.sized(CHAT_TOKENS, 800)), contest.words(NEW_WORDS)
+            for server in to_and_fro(running, turn):
+                chats[server.name].append(_turns(server, load, *turns))
+            # The chat is in the session file of the first model each time that this one leaves.
+            for number in range(contest.sized(SWAPS, 1)):
+                for server in to_and_fro(swapping, number):
+                    swaps[server.name].append(_swap_s(server, load, OTHER))
+                    _swap_s(server, load, CHAT)
+    wrong = sum(
+        kept.text != stays.text for kept, stays in zip(chats[OURS], chats[STAYS], strict=True)
+    )
+    firsts = {server: [each.first_s for each in of] for server, of in chats.items()}
+    of, form = f"returning-chat/{name}", ".3f"
+    what, swap = "first token of a chat that returns", "  the swap before"
+    return [
+        Row(name=of, what=f"{name}: {what}", unit="s", measured=firsts, form=form, goal="0.2"),
+        Row(name=f"{of}/swap", what=swap, unit="s", measured=swaps, form=form, goal="1.1"),
+        f"  {wrong} of {len(chats[OURS])} generations differ from one never evicted (goal 0)",
+    ]
+
+
+@contextmanager
+def _servers(contest: Contest, name: str) -> Iterator[list[Server]]:
+    """Run each checkout with a budget that evicts, and this one without sessions and evictions."""
+    models, budget_mb = models_folder(), BUDGETS_MB[name]
     with (
         tempfile.TemporaryDirectory(dir=models.resolve()) as folder,
         ExitStack() as stack,
     ):
         for link in (CHAT, OTHER):
             os.link(models / name, Path(folder) / link)
-        budget_mb = BUDGETS_MB[name]
-        load = stack.enter_context(clients())
-        running = {
-            "kept": stack.enter_context(_modeld(Path(folder), contest, budget_mb)),
-            "computed": stack.enter_context(_modeld(Path(folder), contest, budget_mb, quota_mb=0)),
-            "stays": stack.enter_context(_modeld(Path(folder), contest, 2 * budget_mb)),
-        }
-        for repeat in range(contest.repeats):
-            turns = contest.words(CHAT_TOKENS), contest.words(NEW_WORDS)
-            for kind in list(running) if repeat % 2 == 0 else reversed(list(running)):
-                measured[kind].append(_turns(running[kind], load, *turns))
-            # The chat is in the session file of the first model each time that this one leaves.
-            for swap in range(SWAPS):
-                for kind in list(swaps) if swap % 2 == 0 else reversed(list(swaps)):
-                    swaps[kind].append(_swap_s(running[kind], load, OTHER))
-                    _swap_s(running[kind], load, CHAT)
-    return f"{name}: {_summary(measured, swaps)}"
-
-
-def _summary(measured: dict[str, list[Turns]], swaps: dict[str, list[float]]) -> str:
-    firsts = {kind: [each.first_s for each in of] for kind, of in measured.items()}
-    pairs = zip(measured["kept"], measured["stays"], strict=True)
-    wrong = sum(kept.text != stays.text for kept, stays in pairs)
-    first_s = {kind: statistics.median(times) for kind, times in firsts.items()}
-    swap_s = {kind: statistics.median(times) for kind, times in swaps.items()}
-    return (
-        f"first token of a chat that returns {first_s['kept']:.3f} s, computed again"
-        f" {first_s['computed']:.3f} s, ratio {ratio(firsts['kept'], firsts['computed']):.3f},"
-        f" never evicted {first_s['stays']:.3f} s; the swap before {swap_s['kept']:.3f} s, without"
-        f" saving {swap_s['computed']:.3f} s, ratio {ratio(swaps['kept'], swaps['computed']):.3f};"
-        f" {wrong} of {len(firsts['kept'])} generations differ ({GOALS})"
-    )
+        made = [_modeld(Path(folder), contest, budget_mb, each) for each in contest.checkouts]
+        made.append(_modeld(Path(folder), contest, budget_mb, HERE, name=COMPUTED, quota_mb=0))
+        made.append(_modeld(Path(folder), contest, 2 * budget_mb, HERE, name=STAYS))
+        yield [stack.enter_context(each) for each in made]
 
 
 def _turns(server: Server, load: Load, begins: str, goes_on: str) -> Turns:
@@ -125,15 +124,21 @@ def _wait_for_warm_worker(server: Server) -> None:
 
 @contextmanager
 def _modeld(
-    folder: Path, contest: Contest, budget_mb: int, quota_mb: int = 512
+    folder: Path,
+    contest: Contest,
+    budget_mb: int,
+    checkout: Checkout,
+    *,
+    name: str | None = None,
+    quota_mb: int = 512,
 ) -> Iterator[Server]:
     port = servers.free_port()
     options = json.dumps({"*": {"context": CONTEXT, "slots": 1, "threads": contest.threads}})
     command = [
-        *(sys.executable, "-m", "modeld.cli.main", "serve", "--addr", f"127.0.0.1:{port}"),
+        *checkout.command("modeld.cli.main", "serve", "--addr", f"127.0.0.1:{port}"),
         *("--models-dir", str(folder), "--models", options, "--log-level", "off"),
-        *("--memory-budget-mb", str(budget_mb), "--share-machine", "--min-residence-s", "0"),
+        *("--memory-budget-mb", str(budget_mb), *checkout.sharing, "--min-residence-s", "0"),
         *("--session-quota-mb", str(quota_mb)),
     ]
-    with servers.running(command, port, "/healthz") as pid:
-        yield Server("modeld", port, pid, "/infer", "max_tokens")
+    with servers.running(command, port, "/healthz", checkout.root) as pid:
+        yield Server(name or checkout.name, port, pid, "/infer", "max_tokens")

@@ -18,6 +18,8 @@ from typing import Any
 
 import psutil
 
+from tests.bench.rows import OURS
+
 DEADLINE_S = 60.0
 
 
@@ -28,6 +30,28 @@ class Size:
     context: int
     slots: int
     threads: int
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A working tree of modeld, and the Python of its environment."""
+
+    name: str
+    root: Path
+    python: Path
+
+    def command(self, module: str, *arguments: str) -> list[str]:
+        """Return the command that runs one of its modules, in its root."""
+        return [str(self.python), "-m", module, *arguments]
+
+    @property
+    def sharing(self) -> list[str]:
+        """The flag that lets several servers of it run on one machine, if it has it."""
+        table = self.root / "modeld/settings/table.py"
+        return ["--share-machine"] * (table.exists() and "share_machine" in table.read_text())
+
+
+HERE = Checkout(OURS, Path(__file__).parents[2], Path(sys.executable))
 
 
 @dataclass(frozen=True)
@@ -70,19 +94,20 @@ def _ask(request: str | urllib.request.Request) -> bytes:
 
 
 @contextmanager
-def modeld(model: Path, size: Size) -> Iterator[Server]:
-    """`modeld serve` with the model in memory."""
+def modeld(model: Path, size: Size, checkout: Checkout = HERE) -> Iterator[Server]:
+    """`modeld serve` of a checkout, with the model in memory."""
     port = free_port()
     options = {"context": size.context, "slots": size.slots, "threads": size.threads}
     command = [
-        *(sys.executable, "-m", "modeld.cli.main", "serve", "--addr", f"127.0.0.1:{port}"),
+        *checkout.command("modeld.cli.main", "serve", "--addr", f"127.0.0.1:{port}"),
         *("--models-dir", str(model.parent), "--default-model", model.name, "--log-level", "off"),
         *("--warm-workers", "0", "--models", json.dumps({model.name: options})),
+        *checkout.sharing,
     ]
-    with running(command, port, "/healthz") as pid:
+    with running(command, port, "/healthz", checkout.root) as pid:
         load = f"http://127.0.0.1:{port}/models/{model.name}/load"
         _ask(urllib.request.Request(load, method="POST"))
-        yield Server("modeld", port, pid, "/infer", "max_tokens")
+        yield Server(checkout.name, port, pid, "/infer", "max_tokens")
 
 
 @contextmanager
@@ -98,10 +123,10 @@ def llama_server(name: str, binary: str, model: Path, size: Size, *flags: str) -
 
 
 @contextmanager
-def running(command: list[str], port: int, ready: str) -> Iterator[int]:
+def running(command: list[str], port: int, ready: str, folder: Path = HERE.root) -> Iterator[int]:
     """A server's process, which is there once its path ``ready`` gives a response."""
     quiet = subprocess.DEVNULL
-    with subprocess.Popen(command, stdout=quiet, stderr=quiet) as process:
+    with subprocess.Popen(command, stdout=quiet, stderr=quiet, cwd=folder) as process:
         try:
             _wait_until_ready(process, port, ready)
             yield process.pid

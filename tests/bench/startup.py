@@ -1,33 +1,43 @@
 # SPDX-License-Identifier: GPL-3.0-only
 """What it costs to start: importing, asking for help, standing idle."""
 
-import statistics
 import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Callable
 
 import psutil
 
-from tests.bench.servers import free_port, get
+from tests.bench.contest import Contest, to_and_fro
+from tests.bench.rows import Row
+from tests.bench.servers import Checkout, free_port, get
 
 
-def _seconds(repeats: int, *arguments: str) -> float:
-    times = []
-    for _ in range(repeats):
-        began_s = time.perf_counter()
-        subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
-        times.append(time.perf_counter() - began_s)
-    return statistics.median(times)
+def _ms(checkout: Checkout, *arguments: str) -> float:
+    """Return how long a checkout's Python runs with these arguments, in milliseconds."""
+    began_s = time.perf_counter()
+    command = [str(checkout.python), *arguments]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=checkout.root)
+    return (time.perf_counter() - began_s) * 1000
 
 
-def _idle_rss_mb() -> tuple[float, float]:
+def _import_ms(checkout: Checkout) -> float:
+    return _ms(checkout, "-c", "import modeld") - _ms(checkout, "-c", "pass")
+
+
+def _help_ms(checkout: Checkout) -> float:
+    return _ms(checkout, "-m", "modeld.cli.main", "--help")
+
+
+def _idle_rss_mb(checkout: Checkout) -> tuple[float, float]:
     """Resident memory of an idle server without a model, and of its one warm worker, in MiB."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "modeld", "serve", "--log-level", "off"]
+        command = checkout.command("modeld", "serve", "--log-level", "off", *checkout.sharing)
         command += ["--addr", f"127.0.0.1:{port}", "--models-dir", folder]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, cwd=checkout.root
+        ) as process:
             try:
                 assert process.stdout is not None
                 process.stdout.readline()
@@ -43,14 +53,24 @@ def _idle_rss_mb() -> tuple[float, float]:
                 process.terminate()
 
 
-def measure(repeats: int) -> list[str]:
+def measure(contest: Contest) -> list[Row]:
     """Return the rows of the table."""
-    bare_s = _seconds(repeats, "-c", "pass")
-    import_s = _seconds(repeats, "-c", "import modeld")
-    help_s = _seconds(repeats, "-m", "modeld.cli.main", "--help")
-    server_mb, warm_mb = _idle_rss_mb()
+
+    def in_turn(once: Callable[[Checkout], float]) -> dict[str, list[float]]:
+        measured: dict[str, list[float]] = {each.name: [] for each in contest.checkouts}
+        for turn in contest.turns():
+            for checkout in to_and_fro(contest.checkouts, turn):
+                measured[checkout.name].append(once(checkout))
+        return measured
+
+    imports, helps = in_turn(_import_ms), in_turn(_help_ms)
+    resident = {each.name: _idle_rss_mb(each) for each in contest.checkouts}
+    servers = {name: [server_mb] for name, (server_mb, _) in resident.items()}
+    warm = {name: [warm_mb] for name, (_, warm_mb) in resident.items()}
+    idle, beyond = "idle server, resident memory", "import modeld, beyond Python itself"
     return [
-        f"import modeld: {(import_s - bare_s) * 1000:.0f} ms beyond Python itself (goal 100)",
-        f"modeld --help: {help_s * 1000:.0f} ms (goal 300)",
-        f"idle server: {server_mb:.0f} MiB resident (goal 80), its warm worker {warm_mb:.0f} MiB",
+        Row(name="import", what=beyond, unit="ms", measured=imports, form=".0f", goal="100"),
+        Row(name="help", what="modeld --help", unit="ms", measured=helps, form=".0f", goal="300"),
+        Row(name="idle", what=idle, unit="MiB", measured=servers, form=".0f", goal="80"),
+        Row(name="warm", what="  its warm worker", unit="MiB", measured=warm, form=".0f"),
     ]

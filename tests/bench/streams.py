@@ -2,43 +2,65 @@
 """What the whole HTTP stack costs per token and per request, against a bare Starlette app.
 
 32 streams at once, one write per token, an instant engine in a child process; the bare app sends
-constant lines under the same uvicorn. Both are measured in turn, several times, in one run.
+constant lines under the same uvicorn. A stream that has its server to itself has an engine that
+takes 4 ms for each token, so that each wakes the server. All are measured in turn.
 """
 
 import asyncio
 import json
-import statistics
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
 from tests.bench.bench_app import STREAMS
+from tests.bench.contest import Contest, to_and_fro
+from tests.bench.rows import OURS, Row
+from tests.bench.servers import HERE, Checkout
 
+BARE = "bare"
 TOKENS = 1500
 REQUESTS = 400
+ALONE_TOKENS = 400
+PACE_S = 0.004
 
 
-@dataclass
-class Run:
-    """One measurement: lines per second, and the server's own CPU seconds."""
+@dataclass(frozen=True)
+class Subject:
+    """A benchmark server that runs, and what measures it by."""
 
-    lines_per_s: float
-    cpu_s: float
+    name: str
+    port: int
+    pid: int
+
+    def cpu_s(self) -> float:
+        """Return the processor time of the server's own threads so far, in seconds.
+
+        Where the kernel counts in nanoseconds; elsewhere in its ticks.
+        """
+        try:
+            threads = Path(f"/proc/{self.pid}/task").iterdir()
+            return sum(int((each / "schedstat").read_text().split()[0]) for each in threads) / 1e9
+        except OSError:
+            now = psutil.Process(self.pid).cpu_times()
+            return float(now.user + now.system)
 
 
 @contextmanager
-def server(kind: str, tokens: int) -> Iterator[tuple[int, psutil.Process]]:
-    """Run a benchmark server as a process; yield its port and itself."""
-    command = [sys.executable, "-m", "tests.bench.bench_app", kind, str(tokens)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+def server(
+    kind: str, tokens: int, pace_s: float = 0.0, checkout: Checkout = HERE
+) -> Iterator[Subject]:
+    """Run a benchmark server as a process."""
+    command = checkout.command("tests.bench.bench_app", kind, str(tokens), str(pace_s))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=checkout.root) as process:
         try:
             assert process.stdout is not None
-            yield int(process.stdout.readline()), psutil.Process(process.pid)
+            port = int(process.stdout.readline())
+            yield Subject(BARE if kind == BARE else checkout.name, port, process.pid)
         finally:
             process.terminate()
 
@@ -63,68 +85,83 @@ async def request(port: int, tokens: int) -> int:
     return (await post(port, "/infer", {"prompt": "x", "max_tokens": tokens})).count(b"}\n")
 
 
-async def streams(port: int, process: psutil.Process, tokens: int) -> Run:
-    """Read all streams at once."""
-    await request(port, 1)
-    before_s = cpu_s(process)
-    began_s = time.perf_counter()
-    lines = sum(await asyncio.gather(*(request(port, tokens) for _ in range(STREAMS))))
-    seconds = time.perf_counter() - began_s
-    assert lines >= STREAMS * tokens, f"{lines} lines of {STREAMS * tokens}"
-    return Run(lines / seconds, cpu_s(process) - before_s)
+@dataclass(frozen=True)
+class Run:
+    """One measurement: how many a second, and the server's CPU time for each, in microseconds."""
+
+    per_s: float
+    cpu_us: float
 
 
-async def requests(port: int, process: psutil.Process) -> Run:
-    """Return many short requests, eight at a time."""
-    await request(port, 1)
-    before_s = cpu_s(process)
-    began_s = time.perf_counter()
+async def streams(subject: Subject) -> int:
+    """Read all streams at once, and return the number of their lines."""
+    await asyncio.gather(*(_read(subject.port, TOKENS) for _ in range(STREAMS)))
+    return STREAMS * TOKENS
+
+
+async def alone(subject: Subject) -> int:
+    """Read one stream, each of whose tokens wakes the server."""
+    await _read(subject.port, ALONE_TOKENS)
+    return ALONE_TOKENS
+
+
+async def requests(subject: Subject) -> int:
+    """Make many short requests, eight at a time, and return their number."""
     for _ in range(REQUESTS // 8):
-        await asyncio.gather(*(request(port, 1) for _ in range(8)))
-    return Run(REQUESTS / (time.perf_counter() - began_s), cpu_s(process) - before_s)
+        await asyncio.gather(*(_read(subject.port, 1) for _ in range(8)))
+    return REQUESTS
 
 
-def cpu_s(process: psutil.Process) -> float:
-    """Return the processor time of a process so far."""
-    now = process.cpu_times()
-    return float(now.user + now.system)
+async def _read(port: int, tokens: int) -> None:
+    lines = await request(port, tokens)
+    assert lines >= tokens, f"{lines} lines of {tokens}"
 
 
-def measure(repeats: int) -> list[str]:
-    """Run both servers in turn and return the rows of the table."""
-    results: dict[tuple[str, str], list[Run]] = {}
-    with (
-        server("bare", TOKENS) as bare,
-        server("modeld", TOKENS) as modeld,
-        server("bare", 1) as one,
-    ):
-        for _ in range(repeats):
-            for kind, (port, process) in (("bare", bare), ("modeld", modeld)):
-                run = asyncio.run(streams(port, process, TOKENS))
-                results.setdefault((kind, "streams"), []).append(run)
-            for kind, (port, process) in (("bare", one), ("modeld", modeld)):
-                run = asyncio.run(requests(port, process))
-                results.setdefault((kind, "requests"), []).append(run)
+async def _once(subject: Subject, work: Callable[[Subject], Awaitable[int]]) -> Run:
+    await request(subject.port, 1)
+    before_s, began_s = subject.cpu_s(), time.perf_counter()
+    count = await work(subject)
+    seconds = time.perf_counter() - began_s
+    return Run(count / seconds, (subject.cpu_s() - before_s) / count * 1e6)
 
-    def rate(kind: str, what: str) -> float:
-        return statistics.median(run.lines_per_s for run in results[kind, what])
 
-    def cpu_us(kind: str, what: str, count: int) -> float:
-        return statistics.median(run.cpu_s for run in results[kind, what]) / count * 1e6
+def _runs(
+    contest: Contest, work: Callable[[Subject], Awaitable[int]], tokens: int, pace_s: float = 0.0
+) -> dict[str, list[Run]]:
+    """Have the bare app and all checkouts do the same work in turn."""
+    checkouts = [each for each in contest.checkouts if not pace_s or _has_pace(each)]
+    with ExitStack() as stack:
+        subjects = [
+            stack.enter_context(server(OURS, tokens, pace_s, checkout)) for checkout in checkouts
+        ]
+        subjects.append(stack.enter_context(server(BARE, tokens, pace_s)))
+        runs: dict[str, list[Run]] = {each.name: [] for each in subjects}
+        for turn in contest.turns():
+            for subject in to_and_fro(subjects, turn):
+                runs[subject.name].append(asyncio.run(_once(subject, work)))
+    return runs
 
-    tokens = STREAMS * TOKENS
-    ratio = rate("modeld", "streams") / rate("bare", "streams")
-    lines = f"modeld {rate('modeld', 'streams'):.0f}, bare {rate('bare', 'streams'):.0f}"
-    per_token = f"modeld {cpu_us('modeld', 'streams', tokens):.1f} us"
-    bare_token = f"bare {cpu_us('bare', 'streams', tokens):.1f} us"
-    per_request = f"modeld {cpu_us('modeld', 'requests', REQUESTS):.0f} us"
-    bare_request = f"bare {cpu_us('bare', 'requests', REQUESTS):.0f} us"
+
+def _has_pace(checkout: Checkout) -> bool:
+    """Return whether a checkout's engine can be told to take its time; earlier ones cannot."""
+    return "PACE_S" in (checkout.root / "tests/bench/bench_app.py").read_text()
+
+
+def measure(contest: Contest) -> list[Row]:
+    """Run all servers in turn and return the rows of the table."""
+    many = _runs(contest, streams, TOKENS)
+    lone = _runs(contest, alone, ALONE_TOKENS, PACE_S)
+    short = _runs(contest, requests, 1)
+    rates = {name: [run.per_s for run in runs] for name, runs in many.items()}
+    rate = f"lines in {STREAMS} streams"
     return [
-        f"lines/s in {STREAMS} streams: {lines}, ratio {ratio:.2f} (goal 0.6)",
-        f"server CPU per token: {per_token}, {bare_token}",
-        f"server CPU per one-token request: {per_request}, {bare_request}",
+        Row(name="streams", what=rate, unit="/s", measured=rates, form=".0f", goal="0.85"),
+        _cpu("streams/cpu", "server CPU per token", many, ""),
+        _cpu("streams/alone", "server CPU per token that wakes it alone", lone, "100"),
+        _cpu("streams/request", "server CPU per one-token request", short, ""),
     ]
 
 
-if __name__ == "__main__":
-    print("\n".join(measure(5)))
+def _cpu(name: str, what: str, runs: dict[str, list[Run]], goal: str) -> Row:
+    measured = {subject: [run.cpu_us for run in of] for subject, of in runs.items()}
+    return Row(name=name, what=what, unit="us", measured=measured, form=".1f", goal=goal)

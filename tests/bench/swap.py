@@ -8,17 +8,17 @@ worker waiting. llama-server is started anew each time, with the same file, cont
 import asyncio
 import json
 import os
-import statistics
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
-from tests.bench.servers import DEADLINE_S, free_port, get
-from tests.support.gguf.real_models import SMOLLM2
+from tests.bench.contest import Contest
+from tests.bench.rows import Row
+from tests.bench.servers import DEADLINE_S, Checkout, free_port, get
 
 CONTEXT = 2048
 THREADS = 1
@@ -55,18 +55,16 @@ async def first_token_s(port: int, path: str, body: dict[str, object], began_s: 
 
 
 @contextmanager
-def modeld_server(folder: Path, model: Path) -> Iterator[int]:
+def modeld_server(folder: Path, checkout: Checkout) -> Iterator[int]:
     """`modeld serve` with two copies of the model and room for one."""
-    for name in ("a.gguf", "b.gguf"):
-        os.link(model, folder / name)
     port = free_port()
     options = json.dumps({"*": {"context": CONTEXT, "threads": THREADS, "slots": 1}})
     command = [
-        *(sys.executable, "-m", "modeld.cli.main", "serve", "--addr", f"127.0.0.1:{port}"),
+        *checkout.command("modeld.cli.main", "serve", "--addr", f"127.0.0.1:{port}"),
         *("--models-dir", str(folder), "--memory-budget-mb", "300", "--log-level", "error"),
-        *("--min-residence-s", "0", "--models", options),
+        *("--min-residence-s", "0", "--models", options, *checkout.sharing),
     ]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=checkout.root) as process:
         try:
             yield port
         finally:
@@ -103,22 +101,24 @@ def _fresh(binary: str, model: Path, *extra: str) -> float:
             process.kill()
 
 
-def measure(repeats: int, llama_server: str, models: Path) -> list[str]:
-    """Measure both, turn by turn, and return the rows of the table."""
-    model = models / SMOLLM2
-    fresh, bare, swaps = [], [], []
+def measure(contest: Contest) -> list[Row]:
+    """Measure all turn by turn, and return the row of the table."""
+    measured: dict[str, list[float]] = {}
     with (
-        tempfile.TemporaryDirectory(dir=models.resolve()) as folder,
-        modeld_server(Path(folder), model) as port,
+        tempfile.TemporaryDirectory(dir=contest.model.resolve().parent) as folder,
+        ExitStack() as stack,
     ):
-        for _ in range(repeats):
-            swaps.append(_swap(port))
-            fresh.append(_fresh(llama_server, model))
-            bare.append(_fresh(llama_server, model, "--no-warmup"))
-    swap_s, fresh_s, bare_s = (statistics.median(times) for times in (swaps, fresh, bare))
-    row = (
-        f"swap to first token: modeld {swap_s:.3f} s, fresh llama-server {fresh_s:.3f} s,"
-        f" ratio {swap_s / fresh_s:.2f} (goal 0.6); without its warm-up {bare_s:.3f} s,"
-        f" ratio {swap_s / bare_s:.2f}"
-    )
-    return [row]
+        for name in ("a.gguf", "b.gguf"):
+            os.link(contest.model, Path(folder) / name)
+        ways: dict[str, Callable[[], float]] = {}
+        for checkout in contest.checkouts:
+            port = stack.enter_context(modeld_server(Path(folder), checkout))
+            ways[checkout.name] = partial(_swap, port)
+        if (binary := contest.llama_server) is not None:
+            ways["fresh llama-server"] = partial(_fresh, binary, contest.model)
+            ways["without its warm-up"] = partial(_fresh, binary, contest.model, "--no-warmup")
+        for _ in contest.turns():
+            for name, once in ways.items():
+                measured.setdefault(name, []).append(once())
+    what = "swap to first token"
+    return [Row(name="swap", what=what, unit="s", measured=measured, form=".3f", goal="0.45")]

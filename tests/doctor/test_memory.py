@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-only
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from modeld.doctor.memory import check_budget, check_memory, check_needs
@@ -8,7 +10,9 @@ from modeld.machine.auto_budget import UNKNOWN as NO_AUTO
 from modeld.machine.auto_budget import AutoBudget
 from modeld.machine.memory import UNKNOWN, Capacity, Memory
 from modeld.settings import Settings
+from modeld.values import FitStep, MemoryEstimate
 from tests.support.doctor.another_machine import GIB, MEMINFO, MIB, bad, machine, only, stocked
+from tests.support.plugins.some_plugins import Thing
 
 PLENTY = Memory(64 * GIB, 60 * GIB, 0, 0)
 
@@ -116,6 +120,27 @@ def test_a_model_that_never_fits_is_an_error_and_its_fix_lets_it_fit():
     assert finding.fix is not None
     proposed = int(finding.fix.removeprefix("set memory_budget_mb to ").split()[0])
     assert bad(needs(memory_budget_mb=proposed, memory_margin_mb=100)) == []
+
+
+class Shrinking(Thing):
+    """Needs a third with one slot."""
+
+    def estimate(self, spec, options):
+        return MemoryEstimate(weights_bytes=(1000 if options.slots == 1 else 3000) << 20)
+
+    def fit_steps(self, spec, options, fixed, most_bytes):
+        return [FitStep(name="slots", gives_up="one slot in place of two", changes={"slots": 1})]
+
+
+def test_a_model_that_fits_with_less_is_a_warning_that_says_with_what():
+    stock = stocked(b=3000)
+    shrinking = {"b": replace(stock.loadable["b"], backend=Shrinking(loads=True))}
+    stock = replace(stock, loadable=shrinking)
+    finding = only(check_needs(stock, Settings(memory_budget_mb=2000), UNKNOWN, NO_AUTO))
+    assert (finding.subject, finding.level) == ("b", "warning")
+    assert "to fit, it is loaded with one slot in place of two" in finding.message
+    for off in (Settings(memory_budget_mb=2000, fit=False), Settings(memory_budget_mb=900)):
+        assert only(check_needs(stock, off, UNKNOWN, NO_AUTO)).level == "error"
 
 
 def test_a_model_that_needs_the_whole_budget_fits():

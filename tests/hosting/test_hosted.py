@@ -21,8 +21,8 @@ from modeld.hosting.channel.frames import (
     Submit,
 )
 from modeld.hosting.channel.link import Link
-from modeld.hosting.hosted import HostedEngine
-from modeld.responses import TextResponse
+from modeld.hosting.hosted import CHUNKS_PER_TURN, HostedEngine
+from modeld.responses import Piece, TextResponse
 
 DONE = Done(finish_reason=FinishReason.STOP, usage=Usage())
 HELLO = GenerateRequest(prompt="hello")
@@ -104,6 +104,55 @@ def test_each_request_has_an_id_of_its_own_and_gets_its_own_chunks() -> None:
         assert await second.all() == [*words("b"), DONE]
         assert not engine._mailboxes
         assert not [command for command in link.sent if isinstance(command, Cancel)]
+
+    asyncio.run(main())
+
+
+def test_pieces_are_taken_as_they_come_while_the_link_keeps_up() -> None:
+    async def main() -> None:
+        link = HeldLink()
+        taken: list[Piece] = []
+
+        def take(piece: Piece) -> bool:
+            taken.append(piece)
+            return True
+
+        chunks = an_engine(link).stream_to(HELLO, lambda _end: None, take)
+        end = asyncio.ensure_future(anext(chunks))
+        await asyncio.sleep(0)
+        link.produce(1, *words("a", "b"))
+        assert taken == words("a", "b")  # before anybody else had a turn
+        link.is_behind = True
+        link.produce(1, *words("c", "d"))
+        assert taken == words("a", "b")
+        await asyncio.sleep(0)
+        assert taken == words("a", "b", "c", "d")
+        link.produce(1, DONE)
+        assert await end == DONE
+        assert [each async for each in chunks] == []
+
+    asyncio.run(main())
+
+
+def test_others_have_a_turn_while_a_heap_of_pieces_is_taken() -> None:
+    async def main() -> None:
+        link = HeldLink()
+        taken: list[Piece] = []
+
+        def take(piece: Piece) -> bool:
+            taken.append(piece)
+            return True
+
+        chunks = an_engine(link).stream_to(HELLO, lambda _end: None, take)
+        end = asyncio.ensure_future(anext(chunks))
+        await asyncio.sleep(0)
+        link.is_behind = True
+        link.produce(1, *words("a") * 3 * CHUNKS_PER_TURN, DONE)
+        await asyncio.sleep(0)
+        assert len(taken) == CHUNKS_PER_TURN
+        assert await end == DONE
+        assert len(taken) == 3 * CHUNKS_PER_TURN
+        await chunks.aclose()
 
     asyncio.run(main())
 

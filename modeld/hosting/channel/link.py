@@ -20,6 +20,9 @@ class Link(ABC):
 
     pid: int | None = None
 
+    is_behind = False
+    """Whether so much has come at once that others need a turn before all of it is dealt with."""
+
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
         self.exited: asyncio.Future[WorkerCrashedError] = loop.create_future()

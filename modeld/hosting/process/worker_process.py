@@ -23,6 +23,10 @@ EXIT_GRACE_S: Final = 0.5
 """How long the channel's end and the process's end may lie apart."""
 
 
+BEHIND_BYTES: Final = 4 << 10
+"""More than this at once is no step's report but a heap of them: some 300 tokens."""
+
+
 class WorkerProcess(Link, asyncio.Protocol):
     """A child process and the channel to it. Start it with :meth:`spawn`.
 
@@ -109,6 +113,7 @@ class WorkerProcess(Link, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Pass the reports in ``data`` on; nonsense ends the worker, after what came before it."""
+        self.is_behind = len(data) > BEHIND_BYTES
         try:
             for report in self._reader.feed(data):
                 self.on_report(report)

@@ -36,7 +36,7 @@ class ContainedStream:
     """Passes on what an encoder writes.
 
     ``piece`` is the encoder's own method: a call around it would cost every token as much as the
-    rest of its way. Whoever calls it has :meth:`refuse` and :meth:`check` deal with the outcome.
+    rest of its way. For what goes wrong there, there are :meth:`refuse` and :meth:`refuse_body`.
     """
 
     def __init__(self, encoder: StreamEncoder, what: str, blame: Blame) -> None:
@@ -56,14 +56,13 @@ class ContainedStream:
             raise exc
         refuse(self._what, exc, self._blame)
 
-    def check(self, body: object) -> None:
-        """Blame the plugin if this is no bytes.
+    def refuse_body(self, body: object) -> NoReturn:
+        """Blame the plugin for what ``piece`` has returned, which is no bytes.
 
         Raises:
-            InternalError: it is not.
+            InternalError: always.
         """
-        if not isinstance(body, bytes):
-            _refuse_body(body, self._what, self._blame)
+        _refuse_body(body, self._what, self._blame)
 
     def done(self, index: int, done: Done) -> bytes:
         """Return the good end of one generation."""

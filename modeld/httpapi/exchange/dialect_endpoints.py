@@ -96,7 +96,10 @@ class GenerationEndpoint:
         ]
         encoder = self._contained(self._route.encoder(body, call))
         delivery = Delivery(exchange, encoder, send, write_timeout_s=kit.settings.write_timeout_s)
-        generations = [kit.service.generate_placed(each) for each in requests]
+        if len(requests) == 1:
+            generations = [kit.service.generate_to(requests[0], delivery.take)]
+        else:  # they are merged, and none may write past the others
+            generations = [kit.service.generate_placed(each) for each in requests]
         await delivery.run(generations, receive, requests[0].timeout_s)
 
     def _contained(self, encoder: Encoder) -> ContainedEncoder:

@@ -10,8 +10,9 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from typing import cast
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any, cast
 
 from starlette.datastructures import Headers, QueryParams
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -31,6 +32,7 @@ MAX_QUERY_FIELDS = 100
 """How many fields a query may have; no route knows more than a few."""
 
 _KEY = "modeld.exchange"
+_DIRECT = "modeld.direct"
 _SOCKET = "WEBSOCKET"
 _LONGEST_LOGGED = 200
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -43,6 +45,22 @@ _LEVELS = {
 }
 
 log = logging.getLogger("modeld.access")
+
+
+class DirectWrite(ABC):
+    """Does at once what ``send`` does with a part of the body, as long as that would not wait.
+
+    It goes past whatever is wrapped around ``send``: whoever uses it makes sure that nothing is.
+    """
+
+    send: Send
+
+    @abstractmethod
+    def write(self, body: bytes) -> bool:
+        """Write a part that is not empty and not the last, and return whether that was possible.
+
+        It is not before the status line, while the client is behind, or once it has left.
+        """
 
 
 class Exchange:
@@ -64,12 +82,22 @@ class Exchange:
         self.status: int | None = None
         self.outcome = ""
         self.is_probe = False
+        self._direct: DirectWrite | None = None
+        self._send: Send | None = None
         self.placed: Placed | None = None
         self._path = str(scope.get("path", ""))
         self._details = False
         self._notify = notify
         self._level: int | None = None
         self._begun_s = time.perf_counter()
+
+    def write_directly(self, direct: DirectWrite, send: Send) -> None:
+        """Note that ``direct`` writes what ``send`` sends."""
+        self._direct, self._send = direct, send
+
+    def direct_write(self, send: Send) -> DirectWrite | None:
+        """Return what writes parts of the body at once, if nobody has wrapped ``send``."""
+        return self._direct if send is self._send else None
 
     def enter(self, route: str) -> None:
         """Note the route's template and tell the observers that the request has arrived."""
@@ -198,10 +226,18 @@ class AccessLog:
                 exchange.status = 403
             await send(message)
 
+        direct: DirectWrite | None = scope.get(_DIRECT)
+        if direct is not None and direct.send == send:  # a host's layers may stand in between
+            exchange.write_directly(direct, send_noting_status)
         try:
             await self._app(scope, receive, send_noting_status)
         finally:
             exchange.finish()
+
+
+def offer_direct_write(scope: MutableMapping[str, Any], direct: DirectWrite) -> None:
+    """Put the server's way to write into a request's scope."""
+    scope[_DIRECT] = direct
 
 
 def exchange_of(scope: Scope) -> Exchange:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from typing import Final
 
 from starlette.types import Receive, Send
 
@@ -25,11 +24,9 @@ from modeld.httpapi.exchange.disconnect import ClientLeft, run_guarded, watch_cl
 from modeld.httpapi.exchange.exchange import Exchange
 from modeld.httpapi.exchange.gathered import Gathered
 from modeld.httpapi.exchange.merging import Merged
+from modeld.httpapi.exchange.pieces import PIECE_BYTES, Pieces
 from modeld.httpapi.exchange.problems import as_error, status_of
-from modeld.responses import Chunk, Done, Mark, Placed
-
-PIECE_BYTES: Final = 16 << 10
-"""Most that is sent at once: to take it within ``write_timeout_s`` is all that a client must do."""
+from modeld.responses import Chunk, Done, Mark, Piece, Placed
 
 _CHUNKS_PER_TURN = 32
 _CHARACTERS_PER_PIECE = 1 << 16
@@ -58,6 +55,15 @@ class Delivery:
         self._writes = 0  # one up when a write begins and when it ends: odd while one is under way
         self._chunks = 0
         self._last = 0
+        direct = exchange.direct_write(send)
+        self._pieces = Pieces(encoder, direct) if isinstance(encoder, ContainedStream) else None
+
+    def take(self, piece: Piece) -> bool:
+        """Send a piece at once while :meth:`run` waits for it, and return whether that was done.
+
+        It is for a response of one generation, whose pieces come in their order.
+        """
+        return self._pieces is not None and self._pieces.take(piece)
 
     async def run(
         self,
@@ -122,7 +128,9 @@ class Delivery:
         """Take every chunk and return the ends, so that the last is sent when all is given back."""
         encoder = self._encoder
         if isinstance(encoder, ContainedStream):
-            ends = await self._stream(encoder, source, count)
+            pieces = self._pieces or Pieces(encoder, None)
+            ends = await self._stream(encoder, pieces, source, count)
+            self._chunks += pieces.taken
         else:
             ends = await self._gather(encoder, source, count)
         if len(ends) < count:
@@ -131,22 +139,17 @@ class Delivery:
         return [ends[index] for index in range(count)]
 
     async def _stream(
-        self, encoder: ContainedStream, source: Merged, count: int
+        self, encoder: ContainedStream, pieces: Pieces, source: Merged, count: int
     ) -> dict[int, Done]:
         """Send every piece as it comes, and all ends but the last."""
         # Local names, for an attribute costs each token more than the rest of the loop.
-        send, piece, chunks = self._send, encoder.piece, source.chunks
+        send, encoded, write, chunks = self._send, pieces.encoded, pieces.write, source.chunks
         ends: dict[int, Done] = {}
         taken, is_started = 0, False
         async for chunk in chunks:
             taken += 1
             if not isinstance(chunk, Mark):  # one look at the class, for nearly all are pieces
-                try:
-                    body = piece(source.index, chunk)
-                except BaseException as exc:  # noqa: BLE001  (a plugin's SystemExit is its fault)
-                    encoder.refuse(exc)
-                if type(body) is not bytes:
-                    encoder.check(body)
+                body = encoded(source.index, chunk)
             elif isinstance(chunk, Placed):
                 self._exchange.note_placed(chunk)
                 taken -= 1
@@ -155,8 +158,10 @@ class Delivery:
                 ends[source.index] = chunk
                 is_last = len(ends) == count
                 body = b"" if is_last else await self._end(encoder, source.index, chunk)
-            if is_started and 0 < len(body) <= PIECE_BYTES:
-                # Nearly all. As `_write` does it, whose coroutine would cost each token as much.
+            if len(body) <= PIECE_BYTES and write(body):  # nearly all
+                pass
+            elif is_started and 0 < len(body) <= PIECE_BYTES:
+                # As `_write` does it, whose coroutine would cost each token as much.
                 self._writes += 1
                 await send({"type": "http.response.body", "body": body, "more_body": True})
                 self._writes += 1

@@ -10,10 +10,11 @@ that a client that leaves is noticed.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from modeld.httpapi.exchange.exchange import DirectWrite, offer_direct_write
 from modeld.httpapi.server.reader_deadline import ReaderDeadline
 from modeld.httpapi.server.refusals import Refusals
 from modeld.httpapi.server.request_head import RefusedError, too_many_connections, too_slow
@@ -80,6 +81,7 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self.running = cycle
+        offer_direct_write(cast("dict[str, Any]", cycle.scope), CycleWrite(cycle))
         super()._start_asgi_task(cycle, app)
 
     def _owes_response(self) -> bool:
@@ -165,6 +167,30 @@ class Connection(HttpToolsProtocol):
         self.transport.write_eof()
         self.flow.resume_reading()  # bytes left unread would make the kernel reset the connection
         self.deadline = self.loop.call_later(LINGER_S, self.transport.abort)
+
+
+class CycleWrite(DirectWrite):
+    """Writes parts of one request's response at once, as uvicorn's ``send`` does it in a task."""
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self.send = cycle.send  # type: ignore[assignment]  # uvicorn has types of its own for it
+        self._cycle = cycle
+        self._flow = cycle.flow
+        self._write = cycle.transport.write
+
+    def write(self, body: bytes) -> bool:
+        """Write a chunk of a chunked body, unless ``send`` would wait or write something else."""
+        cycle = self._cycle
+        # `chunked_encoding` is None until the head is written, which decides it.
+        if (
+            self._flow.write_paused
+            or cycle.disconnected
+            or cycle.response_complete
+            or not cycle.chunked_encoding
+        ):
+            return False
+        self._write(b"%x\r\n%b\r\n" % (len(body), body))
+        return True
 
 
 def _leave(cycle: RequestResponseCycle) -> None:

@@ -60,8 +60,7 @@ def rehearse(scheduler: ModelScheduler, entry: ModelEntry, now_s: float) -> Rehe
             known.renew(tried)
             trial.drain(known, EvictionReason.FILE_CHANGED)
         tried = known
-    # Both before the decision: it reserves what is free, and counts this request among those that
-    # are there already.
+    # Both before the decision, which reserves what is free and counts this request too.
     free_bytes = trial.ledger.free_bytes
     forecast_s = trial.forecast_s(tried, now_s)
     was_absent = not tried.instances

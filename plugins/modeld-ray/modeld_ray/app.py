@@ -24,12 +24,13 @@ def build(args: Mapping[str, Any]) -> Application:
     document = dict(args.get("settings") or {})
     settings = settings_from(document).of(RaySettings)
     hosts = host_deployment(settings).bind(document)
+    resource = settings.ingress_resource
     ingress = serve.deployment(serve.ingress()(Ingress)).options(
         name="ingress",
         num_replicas=settings.ingresses,
         max_replicas_per_node=1,
         max_ongoing_requests=1024,
-        ray_actor_options={"num_cpus": 0},
+        ray_actor_options={"num_cpus": 0, "resources": {resource: 1} if resource else {}},
         graceful_shutdown_timeout_s=settings.drain_s,
         health_check_period_s=2,
         health_check_timeout_s=5,

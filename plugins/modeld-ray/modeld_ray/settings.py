@@ -45,6 +45,13 @@ class RaySettings(PluginSettings, frozen=True):
             " many they have; none if empty"
         ),
     ] = ""
+    ingress_resource: Annotated[
+        str,
+        Meta(
+            description="custom resource of which each ingress takes one, so that they are on nodes"
+            " that stay; any node if empty"
+        ),
+    ] = ""
     window_ms: Annotated[
         float,
         Meta(

@@ -20,7 +20,7 @@ from modeld.httpapi.app import ModeldApp
 from modeld.responses import Token
 from modeld.settings import Settings
 from modeld.values import ModelSpec
-from tests.httpapi.routes.test_unary import ROUTES
+from tests.httpapi.routes.inference.test_unary import ROUTES
 from tests.support.http.fake_service import DONE, GENERATION, FakeService, Step, make_app
 from tests.support.http.live_server import Caller, serving
 

@@ -57,13 +57,18 @@ USED = {
         "url",
     },
     RequestResponseCycle: {
+        "chunked_encoding",
         "disconnected",
+        "flow",
         "keep_alive",
         "message_event",
         "response_complete",
         "response_started",
+        "scope",
+        "send",
+        "transport",
     },
-    FlowControl: {"read_paused", "resume_reading"},
+    FlowControl: {"read_paused", "resume_reading", "write_paused"},
     ServerState: {"connections", "default_headers"},
     uvicorn.Server: {
         "config",
@@ -81,7 +86,7 @@ USED = {
 OWNERS = {
     r"self|super\(\)": HttpToolsProtocol,
     r"self\.cycle|self\.running|cycle": RequestResponseCycle,
-    r"self\.flow": FlowControl,
+    r"self\.flow|self\._flow": FlowControl,
     r"(self\._server|self)\.server_state": ServerState,
     r"self\._server|server": uvicorn.Server,
     r"(self\._server|server)\.config|config": uvicorn.Config,

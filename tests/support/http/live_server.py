@@ -14,11 +14,13 @@ import uvicorn
 
 
 @asynccontextmanager
-async def serving(app: Any, lifespan: str = "off") -> AsyncIterator[int]:
+async def serving(
+    app: Any, lifespan: str = "off", http: type[asyncio.Protocol] | str = "httptools"
+) -> AsyncIterator[int]:
     """Serve ``app`` on a free port of this machine; the port is what the block gets."""
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=http,  # type: ignore[arg-type]  # likewise
         lifespan=lifespan,  # type: ignore[arg-type]  # one of the words that uvicorn knows
         log_config=None,
         access_log=False,

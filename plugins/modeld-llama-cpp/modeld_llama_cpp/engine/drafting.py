@@ -20,7 +20,7 @@ from modeld_llama_cpp.engine.step_costs import StepCosts, expected_ratio
 LENGTH = 3
 """How many tokens must be the same for what followed them to be a draft."""
 
-GAIN = 1.05
+GAIN = 1.1
 """How many times as many tokens a second a draft must promise, as promises may be wrong."""
 
 _CLASSES = (LENGTH, 4, 5, 6, 8, 12, 16, 32)
@@ -51,9 +51,13 @@ class Likelihood:
         self._right[index] += is_right
 
     def share(self, matched: int) -> float:
-        """Return the share of tokens that were right after so many that were."""
+        """Return the share of tokens that were right after so many that were.
+
+        No more than is taken for it at first: that others have quoted says nothing of who writes
+        freely, and who quotes shows it by some tokens of its own.
+        """
         index = _class_of(matched)
-        return self._right[index] / self._trials[index]
+        return min(_FIRST_SHARES[index], self._right[index] / self._trials[index])
 
 
 class PromptLookup:

@@ -11,7 +11,7 @@ from __future__ import annotations
 SLOPE = 0.5
 """How much of a step is taken to grow with its tokens, for as long as that was not measured."""
 
-WEIGHT = 0.2
+WEIGHT = 0.1
 """What the last measurement counts against all before."""
 
 FORGETS = 0.997

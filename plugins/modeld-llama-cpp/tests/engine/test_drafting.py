@@ -100,6 +100,13 @@ def test_what_holds_for_one_sequence_is_expected_of_the_next() -> None:
     assert likelihood.share(40) == Likelihood().share(40)
 
 
+def test_who_writes_freely_is_not_taken_for_one_who_quotes() -> None:
+    likelihood = Likelihood()
+    for _ in range(200):
+        likelihood.note(LENGTH, is_right=True)
+    assert likelihood.share(LENGTH) == Likelihood().share(LENGTH)
+
+
 def with_costs(drafting: Drafting, **ratios: float) -> Drafting:
     """Let a step of so many tokens have taken so many times as long as one of a single token."""
     for tokens, ratio in ratios.items():

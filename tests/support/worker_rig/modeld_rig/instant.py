@@ -2,9 +2,10 @@
 """An engine that costs nothing: one token for each running request in every step.
 
 A token is " token", or as many characters as the option ``piece`` says. With ``stubborn`` it cannot
-hold a request back.
+hold a request back. ``pace_s`` is how long a step takes, which waits and computes nothing.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,8 +27,9 @@ TOKEN = Token(text=" token")
 
 
 class InstantEngine(StepEngine):
-    def __init__(self, slots: int, piece: int, *, stubborn: bool) -> None:
+    def __init__(self, slots: int, piece: int, *, stubborn: bool, pace_s: float = 0.0) -> None:
         self.slots = slots
+        self._pace_s = pace_s
         self._stubborn = stubborn
         self._token = Token(text="z" * piece) if piece else TOKEN
         self._left: dict[int, int] = {}
@@ -37,7 +39,12 @@ class InstantEngine(StepEngine):
     def open(
         cls, spec: ModelSpec, options: Mapping[str, Any], progress: ReportProgress
     ) -> "InstantEngine":
-        return cls(options["slots"], options["piece"], stubborn=options["stubborn"])
+        return cls(
+            options["slots"],
+            options["piece"],
+            stubborn=options["stubborn"],
+            pace_s=options["pace_s"],
+        )
 
     def submit(self, request_id: int, request: AnyRequest) -> None:
         if not isinstance(request, GenerateRequest):
@@ -45,6 +52,8 @@ class InstantEngine(StepEngine):
         self._left[request_id] = request.max_tokens or 1
 
     def step(self) -> Sequence[tuple[int, StepChunk | AnyUnaryResponse]]:
+        if self._pace_s:
+            time.sleep(self._pace_s)
         produced: list[tuple[int, StepChunk | AnyUnaryResponse]] = [
             (request_id, self._token) for request_id in self._left
         ]

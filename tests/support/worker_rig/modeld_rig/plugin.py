@@ -40,6 +40,7 @@ class RigOptions(Options, frozen=True):
     journal: str = ""
     instant: bool = False
     piece: int = 0
+    pace_s: float = 0.0
     stubborn: bool = False
 
 

@@ -48,11 +48,16 @@ class Cluster:
         keys = self._folder / "keys"
         keys.write_text(f"{KEY}\n")
         keys.chmod(0o600)
-        # What is shown of Ray's workers in pytest's output is of no use to anybody.
+        # All that the cluster begins inherits it, so that what is left of it is found.
         os.environ["MODELD_TEST_CLUSTER"] = str(self._folder)
         self._raylets = Raylets(
             initialize_head=True,
-            head_node_args={"num_cpus": 2, "temp_dir": str(self._folder / "r"), **_NODE},
+            head_node_args={
+                "num_cpus": 2,
+                "resources": {"door": 1},
+                "temp_dir": str(self._folder / "r"),
+                **_NODE,
+            },
         )
         for _ in range(HOSTS):
             self.add_node()
@@ -68,7 +73,7 @@ class Cluster:
             "api_key_file": str(keys),
             "readiness": "accepting",
             "models": {MODEL: {"slots": 4, "threads": 1}},
-            "ray": {"hosts": HOSTS, "slot_resource": "slot", "cpus_per_host": 1},
+            "ray": {"hosts": HOSTS, "slot_resource": "slot", "ingress_resource": "door"},
         }
         self._config.write_text(json.dumps(settings))
         self.command("up", "--config", str(self._config))

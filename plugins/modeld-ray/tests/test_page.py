@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""docs/how-to/cluster.md says what the settings and the errors are."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+from modeld_ray import errors
+from modeld_ray.deploying.configuration import BUDGET_LABEL
+from modeld_ray.deploying.serve_config import VARIABLES
+from modeld_ray.settings import RaySettings
+
+from modeld import ModeldError
+from tests.support.docs.pages import read, rows, section
+
+PAGE = "how-to/cluster.md"
+
+
+def test_every_setting_is_listed_with_its_default() -> None:
+    _header, *table = rows(section(PAGE, "Settings"))
+    found = {row[0].strip("`"): row[1] for row in table}
+    assert found == {
+        field.name: f"{field.default:g}" if field.default != "" else ""
+        for field in msgspec.structs.fields(RaySettings)
+    }
+
+
+def test_every_error_is_explained() -> None:
+    kinds = [each for each in vars(errors).values() if isinstance(each, type)]
+    codes = {each.code: each.status for each in kinds if each is not ModeldError}
+    page = read(PAGE)
+    assert {"host_lost", "no_host", "model_quarantined"} == set(codes)
+    for code, status in codes.items():
+        assert re.search(rf"`{code}` \({status}\)", page), code
+
+
+def test_the_variables_and_the_label_are_those_of_the_code() -> None:
+    words = " ".join(f"{name}={value}" for name, value in VARIABLES.items())
+    assert words in read(PAGE)
+    assert words in read("tutorials/three-machines.md")
+    assert BUDGET_LABEL in read(PAGE)
