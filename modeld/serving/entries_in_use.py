@@ -21,7 +21,6 @@ from modeld.errors import (
 )
 from modeld.hosting.daemon_threads import in_daemon_thread, submit
 from modeld.interfaces import Backend
-from modeld.machine.memory import Capacity
 from modeld.plugins.faults import fault_in
 from modeld.plugins.guard import described
 from modeld.plugins.host import PluginHost
@@ -32,6 +31,7 @@ from modeld.serving.models.options import options_of
 from modeld.serving.models.registry import Registry
 from modeld.serving.pins import Pins, check_pins
 from modeld.serving.pool import Pool
+from modeld.serving.state.device_bytes import DeviceBytes
 from modeld.serving.state.memory_need import MemoryNeed
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.settings import Settings
@@ -68,7 +68,7 @@ class EntriesInUse:
         plugins: PluginHost,
         registry: Registry,
         pool: Pool,
-        capacity: Capacity,
+        capacity: DeviceBytes,
     ) -> None:
         self._settings = settings
         self._plugins = plugins
@@ -366,9 +366,8 @@ class EntriesInUse:
 
     def _made(self, spec: ModelSpec, backend: Backend) -> ModelEntry:
         options = options_of(spec, self._settings, backend)
-        estimated_bytes = estimate(backend, spec, options)
-        most_bytes = self._capacity.size_bytes or math.inf
-        need = MemoryNeed(estimated_bytes, is_measurable=True, most_bytes=most_bytes)
+        estimated = estimate(backend, spec, options)
+        need = MemoryNeed(estimated, is_measurable=True, most=self._capacity)
         return ModelEntry(
             spec,
             backend,
@@ -385,7 +384,7 @@ class EntriesInUse:
         return (shared_s if own_s is None else own_s) or math.inf
 
     def _check_options(self, settings: Settings) -> None:
-        needs: dict[str, int] = {}
+        needs: dict[str, DeviceBytes] = {}
         pinned = Pins(settings, self._registry.specs).wanted()
         for spec in self._registry.specs():
             if spec.problem is None and self._plugins.backends:

@@ -20,9 +20,10 @@ from modeld.interfaces import Engine
 from modeld.plugins.faults import NoteFault, only_logged
 from modeld.plugins.guard import PluginCall, PluginFault, called, described, said
 from modeld.serving.contained_engine import ContainedEngine, contained
-from modeld.serving.models.estimate import total_bytes
+from modeld.serving.models.estimate import held_of
 from modeld.serving.session_files import MemoryFiles, SessionFile
 from modeld.serving.session_store import SessionStore
+from modeld.serving.state.device_bytes import DeviceBytes
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
 
@@ -113,8 +114,8 @@ class Loader:
         await _abandon(call, host)
         raise LoadFailedError(f"the load made no progress for {self._timeout_s:g} s")
 
-    async def measure(self, entry: ModelEntry) -> int | None:
-        """Return the bytes that the backend measures, or ``None`` where it cannot.
+    async def measure(self, entry: ModelEntry) -> DeviceBytes | None:
+        """Return what the backend measures on each device, or ``None`` where it cannot.
 
         Raises:
             Exception: whatever the backend raises; nothing was measured.
@@ -132,14 +133,14 @@ class Loader:
             measured = call.result()
             if measured is None:
                 return None
-            measured_bytes = total_bytes(f"backend {backend.name!r}: measure", measured)
+            held = held_of(f"backend {backend.name!r}: measure", measured)
         except PluginFault as exc:
             raise LoadFailedError(str(exc)) from exc
         finally:
             await _abandon(call, host)
-        measured_mb, estimated_mb = measured_bytes >> 20, entry.need.estimated_bytes >> 20
+        measured_mb, estimated_mb = held.total_bytes >> 20, entry.need.estimated_bytes >> 20
         log.info("%s: %d MiB measured, %d estimated", entry.spec.id, measured_mb, estimated_mb)
-        return measured_bytes
+        return held
 
     async def close(self, entry: ModelEntry, engine: Engine) -> None:
         """Close an engine and keep its last words. One that fails is gone all the same."""

@@ -270,7 +270,7 @@ class World:
     def check_limit(self) -> None:
         """Nothing is reserved beyond the limit, wherever it is; what was held before may stay."""
         ledger = self.scheduler.ledger
-        assert ledger.held_bytes <= max(self.held_bytes, ledger.limit_bytes or 0), "overdrawn"
+        assert ledger.held_bytes <= max(self.held_bytes, ledger.main.limit_bytes or 0), "overdrawn"
         self.held_bytes = ledger.held_bytes
 
     def toggle_closing(self) -> None:

@@ -18,6 +18,7 @@ from modeld.plugins.host import PluginHost
 from modeld.serving.models.estimate import estimate, fit_of
 from modeld.serving.models.model_index import undescribed
 from modeld.serving.models.options import fault_of_given, options_of
+from modeld.serving.state.device_bytes import UNLIMITED, DeviceBytes
 from modeld.settings import Settings
 from modeld.values import ModelSpec, Options
 
@@ -65,11 +66,11 @@ def context(backend: Backend, spec: ModelSpec, options: Options) -> int | None:
 
 
 def described(
-    spec: ModelSpec, *, settings: Settings, plugins: PluginHost, most_bytes: int | None = None
+    spec: ModelSpec, *, settings: Settings, plugins: PluginHost, most: DeviceBytes = UNLIMITED
 ) -> ModelSpec:
     """Return a model as it is listed; nothing is said where its backend or options are wrong.
 
-    ``most_bytes`` is what the budget can be at most; ``None`` is unlimited.
+    ``most`` is what the budget of each device can be at most.
     """
     try:
         backend = plugins.choose_backend(spec)
@@ -91,20 +92,21 @@ def described(
             plugins.faults.note("backend", backend.name, exc.message, exc)
         log.debug("nothing is said of %r: %s", spec.id, exc)
         return undescribed(spec)
-    return _fitted(told, backend, options, most_bytes)
+    return _fitted(told, backend, options, most)
 
 
-def _fitted(
-    spec: ModelSpec, backend: Backend, options: Options, most_bytes: int | None
-) -> ModelSpec:
+def _fitted(spec: ModelSpec, backend: Backend, options: Options, most: DeviceBytes) -> ModelSpec:
     try:
-        need_bytes = estimate(backend, spec, options)
+        need = estimate(backend, spec, options)
     except ModeldError as exc:
         log.debug("nobody knows what %r needs: %s", spec.id, exc)  # its first request tells
         return replace(spec, need_bytes=None, fit=None, short_by_bytes=0)
-    short_by_bytes = max(0, need_bytes - most_bytes) if most_bytes is not None else 0
-    fit = fit_of(need_bytes, most_bytes)
-    return replace(spec, need_bytes=need_bytes, fit=fit, short_by_bytes=short_by_bytes)
+    return replace(
+        spec,
+        need_bytes=need.total_bytes,
+        fit=fit_of(need, most),
+        short_by_bytes=need.beyond(most).total_bytes,
+    )
 
 
 def _sound(what: str, spec: ModelSpec, ask: Callable[[], T]) -> T:

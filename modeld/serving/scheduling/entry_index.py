@@ -103,6 +103,6 @@ class EntryIndex:
             (self.loaded, isinstance(phase, Loaded)),
             (self.ready, is_ready),
             (self.leaving, is_leaving),
-            (self.grown, not is_ready and instance.growth_bytes > 0),  # else it is counted
+            (self.grown, not is_ready and bool(instance.growth)),  # else it is counted
             (self.pinned, is_ready and entry.pinned),
         )

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from modeld.interfaces import Candidate, EvictionPolicy
 from modeld.serving.scheduling.entry_index import EntryIndex
 from modeld.serving.state import phases
+from modeld.serving.state.device_bytes import MAIN, NOTHING, DeviceBytes
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.phases import Leaving, Ready
@@ -17,9 +18,14 @@ from modeld.serving.state.residence import Residence
 from modeld.status import EvictionReason
 
 
-def held_bytes(instances: Iterable[Instance]) -> int:
+def held(instances: Iterable[Instance]) -> DeviceBytes:
     """Return what these instances hold together."""
-    return sum(instance.held_bytes for instance in instances)
+    return sum((instance.held for instance in instances), NOTHING)
+
+
+def is_help(instance: Instance, short: DeviceBytes) -> bool:
+    """Return whether an instance holds something of what is short, if anything is."""
+    return not short or any(instance.held.on(device) > 0 for device in short.devices)
 
 
 class _Evictable(NamedTuple):
@@ -29,11 +35,12 @@ class _Evictable(NamedTuple):
     entry: ModelEntry
     residence: Residence
 
-    def candidate(self, now_s: float) -> Candidate:
-        """Return the model as an eviction policy sees it."""
+    def candidate(self, device: str, now_s: float) -> Candidate:
+        """Return the model as an eviction policy sees it that is to free bytes of a device."""
         return Candidate(
             model=self.entry.spec.id,
-            held_bytes=self.instance.held_bytes,
+            held_bytes=int(self.instance.held.on(device)),
+            device=device,
             last_used_s=self.residence.last_used_s,
             loaded_s=self.residence.ready_s,
             load_seconds=self.residence.load_seconds,
@@ -112,37 +119,49 @@ class EvictionPlanner:
             other.overtaken_since_s = now_s
         self._index.unmarked.clear()
 
-    def make(self, entry: ModelEntry, free: float, now_s: float, *, is_next: bool) -> bool:
-        """Claim victims for a load, given ``free`` bytes; return whether they are on their way.
+    def make(
+        self,
+        entry: ModelEntry,
+        free: DeviceBytes,
+        now_s: float,
+        *,
+        is_next: bool,
+        barred: DeviceBytes = NOTHING,
+    ) -> bool:
+        """Claim victims for a load, given what is free; return whether they are on their way.
 
         Only who ``is_next`` may claim busy ones: else small models could take for ever what a big
-        one waits for.
+        one waits for. Who holds something of what is ``barred`` is left to another.
         """
-        self._adopt_leaving(entry, entry.need.size_bytes - free)
-        short = entry.need.size_bytes - free - held_bytes(entry.victims)
-        if short <= 0:
+        self._adopt_leaving(entry, entry.need.size.beyond(free), barred)
+        short = entry.need.size.beyond(free + held(entry.victims))
+        if not short:
             self._rank(entry)
             return True
         due = self._due(now_s, overdue=self.is_overdue(entry, now_s))
+        if barred:
+            due = [other for other in due if not is_help(other.instance, barred)]
         idle = [other for other in due if other.entry.queue.is_empty]
-        is_enough = _held_bytes(idle) >= short
+        is_enough = short.fits_within(_held(idle))
         evictable = due if is_next and not is_enough else idle
         return self._claim(entry, self._choose(evictable, short, now_s))
 
-    def make_to_grow(self, entry: ModelEntry, growth_bytes: int, free: float, now_s: float) -> bool:
+    def make_to_grow(
+        self, entry: ModelEntry, growth: DeviceBytes, free: DeviceBytes, now_s: float
+    ) -> bool:
         """Claim victims for a model that is loaded already; return ``False`` if there are none.
 
         Its bytes are taken already, so nobody's minimum residence is waited for.
         """
-        self._adopt_leaving(entry, growth_bytes - free)
-        short = growth_bytes - free - held_bytes(entry.victims)
-        if short <= 0:
+        self._adopt_leaving(entry, growth.beyond(free))
+        short = growth.beyond(free + held(entry.victims))
+        if not short:
             return True
         everyone = self._due(math.inf, overdue=False)
         idle = [other for other in everyone if other.entry.queue.is_empty]
         return self._claim(entry, self._choose(idle, short, now_s))
 
-    def relieve(self, excess_bytes: int, now_s: float) -> None:
+    def relieve(self, excess: DeviceBytes, now_s: float) -> None:
         """Evict idle models for other programs, which have taken the memory already.
 
         So nobody's minimum residence is waited for. Where all together are too few, all go: each
@@ -150,12 +169,19 @@ class EvictionPlanner:
         """
         everyone = self._due(math.inf, overdue=False)
         idle = [each for each in everyone if each.entry.queue.is_empty]
-        victims = idle
-        if _held_bytes(idle) > excess_bytes:
-            victims = self._choose(idle, excess_bytes, now_s) or idle
-        for victim in victims:
-            victim.instance.leave(EvictionReason.MEMORY_PRESSURE, victim.entry.queue.running)
-            self._index.sort(victim.entry)
+        for device in tuple(excess.devices):
+            on_it = [each for each in idle if each.instance.held.on(device) > 0]
+            gone = [each for each in on_it if isinstance(each.instance.phase, Leaving)]
+            left = [each for each in on_it if each not in gone]
+            missing = excess.on(device) - _held(gone).on(device)
+            if missing <= 0:
+                continue
+            victims = left
+            if _held(left).on(device) > missing:
+                victims = self._asked(left, device, missing, now_s) or left
+            for victim in victims:
+                victim.instance.leave(EvictionReason.MEMORY_PRESSURE, victim.entry.queue.running)
+                self._index.sort(victim.entry)
 
     def next_chance_s(self, entry: ModelEntry, now_s: float) -> float:
         """Return when :meth:`make` may find more than now, apart from models becoming idle."""
@@ -181,9 +207,16 @@ class EvictionPlanner:
         times = (self._evictable_from_s(entry, each, overdue=False) for each in entry.ready())
         return min(times, default=math.inf)
 
-    def pinned_bytes(self) -> int:
-        """Return what the models hold that are evicted for no other."""
-        return held_bytes(self._index.pinned)
+    def pinned(self, size: DeviceBytes) -> DeviceBytes:
+        """Return what the models hold that are evicted for no other, of what ``size`` is of.
+
+        What they hold of another GPU is in nobody's way.
+        """
+        pinned = held(self._index.pinned)
+        if not pinned.gpus:
+            return pinned
+        gpus = {name: pinned.on(name) for name in size.devices if name != MAIN}
+        return DeviceBytes(pinned.main, gpus)
 
     def release(self, entry: ModelEntry) -> bool:
         """Give up all claims; return whether a model takes requests again for it.
@@ -235,11 +268,18 @@ class EvictionPlanner:
             return math.inf
         return entry.overtaken_since_s + self._max_overtake_s
 
-    def _adopt_leaving(self, entry: ModelEntry, needed: float) -> None:
+    def _adopt_leaving(
+        self, entry: ModelEntry, needed: DeviceBytes, barred: DeviceBytes = NOTHING
+    ) -> None:
         """Count on models that are leaving anyway before sending others away."""
         for instance in self._index.leaving:
             # The index may be older than a victim that was taken back in this decision.
-            if not isinstance(instance.phase, Leaving) or held_bytes(entry.victims) >= needed:
+            missing = needed.beyond(held(entry.victims))
+            if not missing:
+                return
+            if not isinstance(instance.phase, Leaving) or not is_help(instance, missing):
+                continue
+            if barred and is_help(instance, barred):
                 continue
             # What another load counts on stays that load's: counted twice, the bytes would let two
             # loads begin where there is memory for one.
@@ -248,13 +288,33 @@ class EvictionPlanner:
                 entry.victims.add(instance)
 
     def _choose(
-        self, evictable: Sequence[_Evictable], needed: float, now_s: float
+        self, evictable: Sequence[_Evictable], needed: DeviceBytes, now_s: float
     ) -> list[_Evictable]:
-        """Ask the policy, unless all together are not enough."""
-        if _held_bytes(evictable) < needed:
+        """Ask the policy for each device that is short, unless all together are not enough."""
+        if not needed.fits_within(_held(evictable)):
             return []
-        candidates = [each.candidate(now_s) for each in evictable]
-        names = {each.model for each in self._policy.choose(candidates, int(needed))}
+        chosen: list[_Evictable] = []
+        for device in needed.devices:
+            missing = needed.on(device) - _held(chosen).on(device)
+            if missing <= 0:
+                continue
+            left = [
+                each
+                for each in evictable
+                if each not in chosen and each.instance.held.on(device) > 0
+            ]
+            victims = self._asked(left, device, missing, now_s)
+            if not victims:
+                return []
+            chosen += victims
+        return chosen if not needed.gpus else _without_needless(chosen, needed)
+
+    def _asked(
+        self, evictable: Sequence[_Evictable], device: str, missing: float, now_s: float
+    ) -> list[_Evictable]:
+        """Ask the policy for so many bytes of one device."""
+        candidates = [each.candidate(device, now_s) for each in evictable]
+        names = {each.model for each in self._policy.choose(candidates, int(missing))}
         return [each for each in evictable if each.entry.spec.id in names]
 
     def _claim(self, entry: ModelEntry, victims: Sequence[_Evictable]) -> bool:
@@ -278,5 +338,15 @@ class EvictionPlanner:
             self._next_rank += 1
 
 
-def _held_bytes(evictable: Iterable[_Evictable]) -> int:
-    return held_bytes(each.instance for each in evictable)
+def _held(evictable: Iterable[_Evictable]) -> DeviceBytes:
+    return held(each.instance for each in evictable)
+
+
+def _without_needless(chosen: Sequence[_Evictable], needed: DeviceBytes) -> list[_Evictable]:
+    """Return victims without those that others, chosen for another device, make needless."""
+    kept = list(chosen)
+    for victim in chosen:
+        others = [each for each in kept if each is not victim]
+        if needed.fits_within(_held(others)):
+            kept = others
+    return kept

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from modeld.serving.scheduling.entry_index import EntryIndex
-from modeld.serving.scheduling.eviction import EvictionPlanner, held_bytes
+from modeld.serving.scheduling.eviction import EvictionPlanner, held
 from modeld.serving.state.budget import Ledger
+from modeld.serving.state.device_bytes import NOTHING
 
 
 class Pressure:
-    """Has idle models evicted while more is held than the limit, which has fallen, allows.
+    """Has idle models evicted while more is held of a device than its limit, which has fallen,
+    allows.
 
     Busy models, pinned ones and loads under way keep what they have. They go on, and the busy ones
     are looked at again as soon as they are idle.
@@ -22,8 +24,8 @@ class Pressure:
 
     def relieve(self, now_s: float) -> None:
         """Evict as many idle models as hold what is too much, beside those that leave anyway."""
-        if self._ledger.free_bytes >= 0:
+        if not self._ledger.is_over:
             return
-        excess_bytes = int(-self._ledger.free_bytes) - held_bytes(self._index.leaving)
-        if excess_bytes > 0:
-            self._eviction.relieve(excess_bytes, now_s)
+        excess = (NOTHING - self._ledger.free).beyond(held(self._index.leaving))
+        if excess:
+            self._eviction.relieve(excess, now_s)

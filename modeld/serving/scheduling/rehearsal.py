@@ -7,7 +7,6 @@ later. So the scheduler itself decides, on a copy of what it knows, and nobody c
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from modeld.errors import ModeldError, ModelExceedsBudgetError
 from modeld.serving.scheduling.scheduler import ModelScheduler
 from modeld.serving.state import phases
 from modeld.serving.state.budget import Ledger
+from modeld.serving.state.device_bytes import NOTHING
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.phases import Draining, Leaving, Ready
 from modeld.serving.state.ticket import Running, Ticket
@@ -60,7 +60,7 @@ def rehearse(scheduler: ModelScheduler, entry: ModelEntry, now_s: float) -> Rehe
             known.renew(tried)
             trial.drain(known, EvictionReason.FILE_CHANGED)
         tried = known
-    free_bytes = trial.ledger.free_bytes
+    free = trial.ledger.free
     forecast_s = trial.forecast_s(tried, now_s)
     was_absent = not tried.instances
     future: Any = _Unheard()
@@ -75,12 +75,13 @@ def rehearse(scheduler: ModelScheduler, entry: ModelEntry, now_s: float) -> Rehe
     outcome = placement(tried, ticket, was_absent=was_absent)
     evicts = outcome is PlanOutcome.EVICTS
     is_there = outcome in (PlanOutcome.RESIDENT, PlanOutcome.LOADING)
-    short_bytes = 0 if is_there else max(0, tried.need.size_bytes - free_bytes)
+    short = NOTHING if is_there else tried.need.size.beyond(free)
     plan = ModelPlan(
         model=tried.spec.id,
         outcome=outcome,
         needed_bytes=tried.need.size_bytes,
-        short_bytes=int(short_bytes),
+        short_bytes=short.total_bytes,
+        short_on_gpus=short.on_gpus,
         evicts=tuple(sorted(each.spec.id for each in tried.victims)) if evicts else (),
         wait_s=0.0 if isinstance(ticket.phase, Running) else forecast_s,
     )
@@ -104,15 +105,14 @@ def placement(entry: ModelEntry, ticket: Ticket, *, was_absent: bool) -> PlanOut
 
 
 def _refused(entry: ModelEntry, error: ModeldError, ledger: Ledger) -> ModelPlan:
-    needed_bytes = entry.need.size_bytes
     is_final = isinstance(error, ModelExceedsBudgetError)
-    limits = [ledger.most_bytes, ledger.capacity.size_bytes]
-    most = min((limit for limit in limits if limit is not None), default=math.inf)
+    short = entry.need.size.beyond(ledger.ever) if is_final else NOTHING
     return ModelPlan(
         model=entry.spec.id,
         outcome=PlanOutcome.NEVER if is_final else PlanOutcome.REFUSED,
-        needed_bytes=needed_bytes,
-        short_bytes=int(max(0, needed_bytes - most)) if is_final else 0,
+        needed_bytes=entry.need.size_bytes,
+        short_bytes=short.total_bytes,
+        short_on_gpus=short.on_gpus,
         wait_s=error.retry_after_s,
         reason=error.code,
         message=error.message,

@@ -148,7 +148,7 @@ class ModelScheduler:
         residence = instance.end_load(engine, now_s)
         # What another version of the file holds says nothing of the present one.
         if not entry.is_outdated(instance):
-            entry.need.held_bytes = residence.measured_bytes
+            entry.need.held = residence.measured
         entry.queue.slots = min(engine.slots, entry.options.slots or engine.slots)
         entry.load_seconds = residence.load_seconds
         entry.loads_total += 1

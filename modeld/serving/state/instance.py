@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from modeld.interfaces import Engine
 from modeld.serving.state import phases
 from modeld.serving.state.budget import Reservation
+from modeld.serving.state.device_bytes import DeviceBytes
 from modeld.serving.state.phases import Leaving, Loading, Phase
 from modeld.serving.state.residence import Residence
 from modeld.serving.state.ticket import Running, Ticket
@@ -36,14 +37,19 @@ class Instance:
         self.phase: Phase = Loading(now_s)
 
     @property
-    def held_bytes(self) -> int:
+    def held(self) -> DeviceBytes:
         """Return what the ledger counts for it."""
+        return self.reservation.size
+
+    @property
+    def held_bytes(self) -> int:
+        """Return what the ledger counts for it on all devices together."""
         return self.reservation.size_bytes
 
     @property
-    def growth_bytes(self) -> int:
+    def growth(self) -> DeviceBytes:
         """Return what it was measured to hold beyond its reservation."""
-        return max(0, phases.measured_bytes(self.phase) - self.reservation.size_bytes)
+        return phases.measured(self.phase).beyond(self.reservation.size)
 
     def end_load(self, engine: Engine, now_s: float) -> Residence:
         """Take over the engine that its load has brought, and return its residence."""

@@ -7,6 +7,8 @@ import math
 from enum import Enum, auto
 from typing import Final
 
+from modeld.serving.state.device_bytes import NOTHING, UNLIMITED, DeviceBytes
+
 CLEAR_SHARE: Final = 1.25
 """An estimate that fits so many times over leaves nothing open."""
 
@@ -23,58 +25,76 @@ class _Measurement(Enum):
 
 
 class MemoryNeed:
-    """What one version of a model's file needs with its options, in bytes.
+    """What one version of a model's file needs with its options, on each device.
 
-    ``estimated_bytes`` is what the backend has computed or, better, measured without a load.
-    ``held_bytes`` is what the model held once it was loaded; 0 before. ``is_measurable`` says that
-    the backend may be asked to measure. ``most_bytes`` is what the machine has, which may be less
-    than what the budget leaves free. Times are on the clock of the scheduler.
+    ``estimated`` is what the backend has computed or, better, measured without a load; a number is
+    of main memory. ``held`` is what the model held once it was loaded; nothing before.
+    ``is_measurable`` says that the backend may be asked to measure. ``most`` is what the machine
+    has, which may be less than what the budget leaves free. Times are on the clock of the
+    scheduler.
     """
 
     def __init__(
         self,
-        estimated_bytes: int,
+        estimated: int | DeviceBytes,
         *,
         is_measurable: bool = False,
-        most_bytes: float = math.inf,
+        most: DeviceBytes = UNLIMITED,
     ) -> None:
-        self.estimated_bytes = estimated_bytes
-        self._most_bytes = most_bytes
-        self.held_bytes = 0
+        self.estimated = DeviceBytes.of(estimated)
+        self._most = most
+        self.held = NOTHING
         self._measurement = _Measurement.OPEN if is_measurable else _Measurement.SETTLED
         self._not_before_s = -math.inf
 
     @property
-    def size_bytes(self) -> int:
+    def size(self) -> DeviceBytes:
         """Return what a load must reserve: the larger of the estimate and what was held before."""
         # Either may be too small: an estimate may leave something out, and what an engine takes
         # only as it needs it (a prefix cache) is not held yet when its load ends.
-        return max(self.estimated_bytes, self.held_bytes)
+        if self.estimated.gpus or not self.held.gpus:
+            return self.estimated.larger(self.held)
+        # An estimate that names no device is all of main memory. Where the model has turned out to
+        # be on GPUs, the larger on each device would count its weights on both.
+        missing = self.estimated.total_bytes - self.held.total_bytes
+        return self.held + DeviceBytes(max(0, missing))
+
+    @property
+    def size_bytes(self) -> int:
+        """Return what a load must reserve on all devices together."""
+        return self.size.total_bytes
+
+    @property
+    def estimated_bytes(self) -> int:
+        """Return the estimate for all devices together."""
+        return self.estimated.total_bytes
 
     @property
     def is_being_measured(self) -> bool:
         """Return whether a measurement is under way."""
         return self._measurement is _Measurement.RUNNING
 
-    def is_open(self, free: float, now_s: float) -> bool:
-        """Return whether nobody can say if it fits into ``free`` bytes before it is measured."""
+    def is_open(self, free: DeviceBytes, now_s: float) -> bool:
+        """Return whether nobody can say if it fits into what is free before it is measured."""
         if self.is_being_measured:
             return True
         # What was held in earnest needs no rehearsal.
-        if self._measurement is _Measurement.SETTLED or self.held_bytes:
+        if self._measurement is _Measurement.SETTLED or self.held:
             return False
-        free = min(free, self._most_bytes)
-        return now_s >= self._not_before_s and self.estimated_bytes * CLEAR_SHARE > free
+        if now_s < self._not_before_s:
+            return False
+        wanted = self.estimated.times(CLEAR_SHARE)
+        return not (wanted.fits_within(free) and wanted.fits_within(self._most))
 
     def begin_measuring(self) -> None:
         """Note that a measurement begins; it ends with :meth:`settle` or :meth:`reopen`."""
         self._measurement = _Measurement.RUNNING
 
-    def settle(self, measured_bytes: int | None) -> None:
+    def settle(self, measured: int | DeviceBytes | None) -> None:
         """Take what was measured instead of the estimate for good; ``None`` leaves that."""
         self._measurement = _Measurement.SETTLED
-        if measured_bytes is not None:
-            self.estimated_bytes = measured_bytes
+        if measured is not None:
+            self.estimated = DeviceBytes.of(measured)
 
     def reopen(self, not_before_s: float) -> None:
         """Note that the measurement has failed; it may be tried again from ``not_before_s`` on."""

@@ -13,6 +13,7 @@ from modeld.serving.request_meter import Tally
 from modeld.serving.state import phases
 from modeld.serving.state.cooldown import Cooldown
 from modeld.serving.state.demand import Demand
+from modeld.serving.state.device_bytes import NOTHING
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.memory_need import MemoryNeed
 from modeld.serving.state.model_queue import ModelQueue
@@ -161,11 +162,13 @@ class ModelEntry:
     def status(self, now_s: float) -> InstanceStatus:
         """Return the model as ``/status`` shows it."""
         engines = self._engines()
+        held = sum((instance.held for instance in self.instances), NOTHING)
         return InstanceStatus(
             model_id=self.spec.id,
             state=self.state(now_s),
             last_used_unix=self.last_used_unix,
-            held_bytes=sum(instance.held_bytes for instance in self.instances),
+            held_bytes=held.total_bytes,
+            held_on_gpus=held.on_gpus,
             queue_len=len(self.queue.waiting),
             inflight=len(self.queue.running),
             max_queue_depth=self.queue.max_depth,

@@ -13,6 +13,7 @@ from modeld.doctor import inventory
 from modeld.doctor.inventory import Inventory, Loadable
 from modeld.machine.files import Machine
 from modeld.plugins.host import PluginHost
+from modeld.serving.state.device_bytes import DeviceBytes
 from modeld.settings import Settings
 from modeld.values import Finding, ModelSpec, Options
 from tests.support.plugins.some_plugins import Thing
@@ -97,7 +98,7 @@ def stocked(**need_mb: int) -> Inventory:
             spec=spec(model, size_bytes=need << 20),
             backend=backend,
             options=Options(),
-            need_bytes=need << 20,
+            need=DeviceBytes(need << 20),
         )
         for model, need in need_mb.items()
     }
