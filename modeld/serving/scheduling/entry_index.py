@@ -6,7 +6,8 @@ Whoever changes an entry touches it; before anything is decided, the touched one
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
@@ -69,6 +70,29 @@ class EntryIndex:
             self.pinned,
         ):
             instances.pop(instance, None)
+
+    def copied(self, copies: Mapping[Any, Any]) -> EntryIndex:
+        """Return an index of the same, in the same order, with ``copies`` in place of these."""
+        made = EntryIndex()
+        for name, members in vars(self).items():
+            setattr(
+                made,
+                name,
+                {copies.get(each, each): copies.get(at, at) for each, at in members.items()},
+            )
+        return made
+
+    def unsettled(self) -> Iterator[ModelEntry]:
+        """Yield the entries of which a decision may change more than the phases of instances.
+
+        They were touched, somebody waits for them, or they are on their way into memory or out.
+        Some come more than once.
+        """
+        yield from self.touched
+        yield from self.wanting
+        for instance, entry in self.resident.items():
+            if entry.queue.waiting or instance not in self.ready:
+                yield entry
 
     def known(self) -> Iterator[ModelEntry]:
         """Yield all entries that stand anywhere."""

@@ -7,7 +7,8 @@ later. So the scheduler itself decides, on a copy of what it knows, and nobody c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -52,7 +53,11 @@ def rehearse(scheduler: ModelScheduler, entry: ModelEntry, now_s: float) -> Rehe
 
     ``entry`` is the scheduler's own, or one that was made for the model as its file is now.
     """
-    trial, tried = _copied(scheduler, entry)
+    with _trial(scheduler, entry) as (trial, tried):
+        return _rehearsed(trial, tried, now_s)
+
+
+def _rehearsed(trial: ModelScheduler, tried: ModelEntry, now_s: float) -> Rehearsed:
     known = trial.entries.get(tried.spec.id)
     if known is not None and known is not tried:
         is_same = known.options == tried.options and known.backend is tried.backend
@@ -119,22 +124,40 @@ def _refused(entry: ModelEntry, error: ModeldError, ledger: Ledger) -> ModelPlan
     )
 
 
-def _copied(scheduler: ModelScheduler, entry: ModelEntry) -> tuple[ModelScheduler, ModelEntry]:
-    """Return a scheduler that knows the same, and the entry in it; nothing is carried over back.
+@contextmanager
+def _trial(
+    scheduler: ModelScheduler, entry: ModelEntry
+) -> Iterator[tuple[ModelScheduler, ModelEntry]]:
+    """Yield a scheduler that knows the same, and the entry in it; nothing is carried over back.
 
-    What no decision changes is shared: specs, engines, backends, and models that are absent, of
-    which there may be hundreds.
+    Copied is what decisions change: the models that something happens to. Of all others, of which
+    there may be hundreds, they change nothing but the phases of their instances, and these are put
+    back. Nothing awaits meanwhile, so nobody sees them.
     """
-    memo: dict[int, Any] = {id(scheduler.policy): scheduler.policy}
-    for each in {*scheduler.entries.values(), entry}:
-        if each.spec.id != entry.spec.id and each.has_nothing_left:
-            memo[id(each)] = each
-            continue
-        memo.update((id(shared), shared) for shared in _unchanging(each))
-        memo.update((id(ticket.granted), _Unheard()) for ticket in _tickets(each))
-    trial, tried = deepcopy((scheduler, entry), memo)
-    trial.ledger.on_taken = lambda _owner: None  # nothing has to go for a copy
-    return trial, tried
+    index = scheduler.index
+    known = scheduler.entries.get(entry.spec.id, entry)  # it may be renewed by the entry
+    moving = dict.fromkeys((entry, known, *index.unsettled()))
+    settled = [(each, each.phase) for each, at in index.resident.items() if at not in moving]
+    memo = dict(_shared(scheduler, moving))
+    entries = {each: deepcopy(each, memo) for each in moving}
+    copies: dict[Any, Any] = {**entries}
+    for each, copied in entries.items():
+        copies.update(zip(each.instances, copied.instances, strict=True))
+    try:
+        yield scheduler.copied(copies, memo), entries[entry]
+    finally:
+        for instance, phase in settled:
+            instance.restore(phase)
+
+
+def _shared(
+    scheduler: ModelScheduler, moving: Iterable[ModelEntry]
+) -> Iterator[tuple[int, object]]:
+    """Yield what a copy has in common with what is copied, or has instead, by its identity."""
+    yield id(scheduler.ledger), scheduler.ledger.trial()
+    for each in moving:
+        yield from ((id(shared), shared) for shared in _unchanging(each))
+        yield from ((id(ticket.granted), _Unheard()) for ticket in _tickets(each))
 
 
 def _tickets(entry: ModelEntry) -> Iterator[Ticket]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Final
 
 from modeld.machine.memory import UNKNOWN, Capacity
@@ -229,6 +230,15 @@ class Ledger:
         self._reservations.remove(reservation)
         self._take(NOTHING - reservation.size)
         self.on_taken("")  # what the model has left behind may be more than is free
+
+    def trial(self) -> Ledger:
+        """Return a ledger that holds as much, for decisions that nobody carries out.
+
+        It tells nobody, and what is reserved here already cannot be released there.
+        """
+        made = Ledger(copy(self.main), {name: copy(gpu) for name, gpu in self.gpus.items()})
+        made.held = self.held
+        return made
 
     def _take(self, size: DeviceBytes) -> None:
         self.held += size

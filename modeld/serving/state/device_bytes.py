@@ -123,6 +123,10 @@ class DeviceBytes:
         """Return what equal values have in common; they may name different devices."""
         return hash((self.main, self.rest))
 
+    def __deepcopy__(self, memo: dict[int, object]) -> DeviceBytes:
+        """Return this: nobody changes it."""
+        return self
+
     def __repr__(self) -> str:
         """Return the devices and their bytes."""
         return f"DeviceBytes({dict(self.items())}, rest={self.rest})"

@@ -78,6 +78,10 @@ class Instance:
         closing = self.phase = phases.close(self.phase)
         return closing
 
+    def restore(self, phase: Phase) -> None:
+        """Go back to a phase that it had, after decisions that nobody has carried out."""
+        self.phase = phase
+
     def give_to(self, owner: str | None) -> None:
         """Note whose load counts on its bytes; ``None`` for nobody's."""
         self.phase = phases.give_to(self.phase, owner)
