@@ -20,7 +20,10 @@ class EntryIndex:
     Of entries, ``wanting`` are absent and waited for, ``unmarked`` those of them that nobody has
     overtaken. Of instances, each with its entry, ``resident`` are all, ``loaded`` have an engine
     and take no requests yet, ``leaving`` are on their way out of memory, ``grown`` hold more than
-    was reserved for them, and ``pinned`` are ready and evicted for nobody.
+    was reserved for them, ``pinned`` are ready and evicted for nobody, and ``idle`` the ready ones
+    that are not pinned and that nobody uses or waits for. ``terms`` are those whose term has begun,
+    the first one first, and ``young`` those whose minimum residence may not be over: whoever begins
+    a term or makes a model ready puts it there, and what has no longer a part in it may be there.
     """
 
     def __init__(self) -> None:
@@ -33,6 +36,9 @@ class EntryIndex:
         self.leaving: dict[Instance, ModelEntry] = {}
         self.grown: dict[Instance, ModelEntry] = {}
         self.pinned: dict[Instance, ModelEntry] = {}
+        self.idle: dict[Instance, ModelEntry] = {}
+        self.terms: dict[Instance, ModelEntry] = {}
+        self.young: dict[Instance, ModelEntry] = {}
 
     def touch(self, entry: ModelEntry) -> None:
         """Note that something about the entry has changed; the next decision looks at it.
@@ -59,6 +65,13 @@ class EntryIndex:
                     # first is looked at first.
                     instances[instance] = entry
 
+    def sort_idle(self, entry: ModelEntry, instance: Instance) -> None:
+        """Put an instance among the idle ones, or take it from there, after a grant."""
+        if _is_idle(entry, instance):
+            self.idle.setdefault(instance, entry)
+        else:
+            self.idle.pop(instance, None)
+
     def drop(self, instance: Instance) -> None:
         """Forget an instance that has left memory."""
         for instances in (
@@ -68,6 +81,9 @@ class EntryIndex:
             self.leaving,
             self.grown,
             self.pinned,
+            self.idle,
+            self.terms,
+            self.young,
         ):
             instances.pop(instance, None)
 
@@ -129,4 +145,9 @@ class EntryIndex:
             (self.leaving, is_leaving),
             (self.grown, not is_ready and bool(instance.growth)),  # else it is counted
             (self.pinned, is_ready and entry.pinned),
+            (self.idle, _is_idle(entry, instance)),
         )
+
+
+def _is_idle(entry: ModelEntry, instance: Instance) -> bool:
+    return not entry.pinned and entry.queue.is_empty and isinstance(instance.phase, Ready)

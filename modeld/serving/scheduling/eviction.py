@@ -13,7 +13,7 @@ from modeld.serving.state import phases
 from modeld.serving.state.device_bytes import MAIN, NOTHING, DeviceBytes
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
-from modeld.serving.state.phases import Leaving, Ready
+from modeld.serving.state.phases import Draining, Leaving, Ready
 from modeld.serving.state.residence import Residence
 from modeld.status import EvictionReason
 
@@ -83,6 +83,7 @@ class EvictionPlanner:
         self._policy = policy
         self.min_residence_s = min_residence_s
         self._max_overtake_s = max_overtake_s
+        self._index.young.update(self._index.ready)  # a longer one may not be over any more
 
     @property
     def term_s(self) -> float:
@@ -102,10 +103,13 @@ class EvictionPlanner:
         # at once for what it served an hour ago.
         if not self._index.wanting:
             self._contended_since_s = math.inf
+            self._index.terms.clear()
         elif self._contended_since_s == math.inf:
             self._contended_since_s = now_s
 
-    def note_grant(self, residence: Residence, now_s: float) -> None:
+    def note_grant(
+        self, entry: ModelEntry, instance: Instance, residence: Residence, now_s: float
+    ) -> None:
         """Note that a model serves on: while others wait for memory, its term has begun."""
         if not self._index.wanting:
             return
@@ -113,6 +117,7 @@ class EvictionPlanner:
         # is asked for all the time would never come to its end.
         if residence.term_since_s < self._contended_since_s:
             residence.term_since_s = now_s
+            self._index.terms[instance] = entry
         # From the first request that goes ahead of it, and not from the last: else a steady stream
         # would put off the bound on overtaking for ever.
         for other in self._index.unmarked:
@@ -138,12 +143,10 @@ class EvictionPlanner:
         if not short:
             self._rank(entry)
             return True
-        due = self._due(now_s, overdue=self.is_overdue(entry, now_s))
-        if barred:
-            due = [other for other in due if not is_help(other.instance, barred)]
-        idle = [other for other in due if other.entry.queue.is_empty]
-        is_enough = short.fits_within(_held(idle))
-        evictable = due if is_next and not is_enough else idle
+        evictable = self._helpful(self._idle(now_s), barred)
+        if is_next and not short.fits_within(_held(evictable)):
+            busy = self._busy(now_s, overdue=self.is_overdue(entry, now_s))
+            evictable += self._helpful(busy, barred)
         return self._claim(entry, self._choose(evictable, short, now_s))
 
     def make_to_grow(
@@ -157,9 +160,7 @@ class EvictionPlanner:
         short = growth.beyond(free + held(entry.victims))
         if not short:
             return True
-        everyone = self._due(math.inf, overdue=False)
-        idle = [other for other in everyone if other.entry.queue.is_empty]
-        return self._claim(entry, self._choose(idle, short, now_s))
+        return self._claim(entry, self._choose(self._idle(math.inf), short, now_s))
 
     def relieve(self, excess: DeviceBytes, now_s: float) -> None:
         """Evict idle models for other programs, which have taken the memory already.
@@ -167,8 +168,7 @@ class EvictionPlanner:
         So nobody's minimum residence is waited for. Where all together are too few, all go: each
         byte keeps the kernel from ending a process.
         """
-        everyone = self._due(math.inf, overdue=False)
-        idle = [each for each in everyone if each.entry.queue.is_empty]
+        idle = self._idle(math.inf)
         for device in tuple(excess.devices):
             on_it = [each for each in idle if each.instance.held.on(device) > 0]
             gone = [each for each in on_it if isinstance(each.instance.phase, Leaving)]
@@ -186,17 +186,24 @@ class EvictionPlanner:
     def next_chance_s(self, entry: ModelEntry, now_s: float) -> float:
         """Return when :meth:`make` may find more than now, apart from models becoming idle."""
         overdue = self.is_overdue(entry, now_s)
+        # Who is in neither of the two may be claimed now, or nobody can say when.
         times = [
-            self._evictable_from_s(other, residence, overdue=overdue)
-            for _, other, residence in self._evictable()
+            self._evictable_from_s(other.entry, other.residence, overdue=overdue)
+            for other in self._evictable(self._young(now_s))
         ]
+        for other in self._evictable(self._index.terms):
+            term_ends_s = other.residence.term_since_s + self.term_s
+            if term_ends_s > now_s:
+                times.append(self._evictable_from_s(other.entry, other.residence, overdue=overdue))
+                is_next = term_ends_s >= other.residence.ready_s + self.min_residence_s
+                if is_next and not other.entry.queue.is_empty:
+                    break  # the terms of all others end later
         times.append(self._overdue_s(entry))
         return min((time_s for time_s in times if time_s > now_s), default=math.inf)
 
     def has_idle(self) -> bool:
         """Return whether a model might be evicted for one that is not next."""
-        ready = self._index.ready.values()
-        return any(entry.queue.is_empty and not entry.pinned for entry in ready)
+        return bool(self._index.idle)
 
     def is_overdue(self, entry: ModelEntry, now_s: float) -> bool:
         """Return whether it was overtaken for so long that all that becomes free is its own."""
@@ -236,19 +243,52 @@ class EvictionPlanner:
                 returned = True
         return returned
 
-    def _evictable(self) -> Iterator[tuple[Instance, ModelEntry, Residence]]:
-        """Yield what takes requests and is not pinned."""
-        for instance, entry in self._index.ready.items():
+    def _evictable(self, instances: Mapping[Instance, ModelEntry]) -> Iterator[_Evictable]:
+        """Yield those among ``instances`` that take requests and are not pinned."""
+        for instance, entry in instances.items():
             phase = instance.phase
             if isinstance(phase, Ready) and not entry.pinned:
-                yield instance, entry, phase.residence
+                yield _Evictable(instance, entry, phase.residence)
 
-    def _due(self, now_s: float, *, overdue: bool) -> list[_Evictable]:
+    def _idle(self, now_s: float) -> list[_Evictable]:
+        """Return the idle ones whose minimum residence is over by then."""
+        until_s = now_s - self.min_residence_s
         return [
-            _Evictable(instance, entry, residence)
-            for instance, entry, residence in self._evictable()
-            if self._evictable_from_s(entry, residence, overdue=overdue) <= now_s
+            each
+            for each in self._evictable(self._index.idle)
+            if each.residence.ready_s <= until_s or now_s == math.inf
         ]
+
+    def _busy(self, now_s: float, *, overdue: bool) -> list[_Evictable]:
+        """Return the busy ones that may be claimed by who is next.
+
+        In the order of their terms, so that nobody need look at all, unless all may be claimed.
+        """
+        found = []
+        for each in self._evictable(self._index.ready if overdue else self._index.terms):
+            if not overdue and each.residence.term_since_s + self.term_s > now_s:
+                break
+            from_s = self._evictable_from_s(each.entry, each.residence, overdue=overdue)
+            if from_s <= now_s and not each.entry.queue.is_empty:
+                found.append(each)
+        return found
+
+    def _helpful(self, found: list[_Evictable], barred: DeviceBytes) -> list[_Evictable]:
+        """Leave out who holds something of what is ``barred``."""
+        return [each for each in found if not is_help(each.instance, barred)] if barred else found
+
+    def _young(self, now_s: float) -> Mapping[Instance, ModelEntry]:
+        """Return who may not have had its minimum residence; the oldest are forgotten here."""
+        young = self._index.young
+        while young:
+            instance = next(iter(young))
+            phase = instance.phase
+            # One that drains may be taken back.
+            is_there = isinstance(phase, Ready | Draining)
+            if is_there and phase.residence.ready_s + self.min_residence_s > now_s:
+                break
+            del young[instance]
+        return young
 
     def _evictable_from_s(self, entry: ModelEntry, residence: Residence, *, overdue: bool) -> float:
         """Return when a ready model may be claimed: its residence and its term are over by then.

@@ -57,6 +57,7 @@ class Growth:
             if growth.fits_within(free.positive()):
                 instance.reservation.grow_to(phase.residence.measured)
                 instance.admit()
+                self._index.young[instance] = entry
                 # What was to go for it and is not needed any more serves on.
                 self._eviction.release(entry)
                 free -= growth

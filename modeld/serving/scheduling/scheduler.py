@@ -316,7 +316,9 @@ class ModelScheduler:
         while (ticket := entry.queue.grant(residence, now_s, stays=stays)) is not None:
             residence.begin_use(now_s, ticket.keep_alive_s)
             if ticket.needs_slot:
-                self._eviction.note_grant(residence, now_s)
+                self._eviction.note_grant(entry, instance, residence, now_s)
+        # It was sorted before: a load would find it among the idle ones, and it is in use.
+        self.index.sort_idle(entry, instance)
 
     def _close_drained(self, decision: Decision) -> None:
         for instance, entry in self.index.leaving.items():
