@@ -29,6 +29,7 @@ from modeld.serving.scheduling import refusals
 from modeld.serving.scheduling.rehearsal import placement, rehearse
 from modeld.serving.scheduling.scheduler import ModelScheduler
 from modeld.serving.session_store import SessionStore
+from modeld.serving.state.device_bytes import MAIN
 from modeld.serving.state.memory_need import MemoryNeed
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.ticket import Ended, Queued, Running, Ticket
@@ -259,9 +260,9 @@ class Pool:
         self.scheduler.touch(entry)
         self._decide()
 
-    def limit(self, limit_bytes: int, said: str) -> None:
-        """Let models hold so much from now on; ``said`` is how that came about."""
-        self.scheduler.ledger.move_limit(limit_bytes, said)
+    def limit(self, limit_bytes: int, said: str, device: str = MAIN) -> None:
+        """Let models hold so much of a device from now on; ``said`` is how that came about."""
+        self.scheduler.ledger.move_limit(limit_bytes, said, device)
         self._decide()
 
     def reconsider(self) -> None:
