@@ -25,7 +25,7 @@ from modeld_llama_cpp import capabilities
 from modeld_llama_cpp.doctor import findings
 from modeld_llama_cpp.options import LlamaOptions
 from modeld_llama_cpp.sampling.llama_sampling import LlamaSampling
-from modeld_llama_cpp.sizing import context_size, estimate, families, gpu_libraries
+from modeld_llama_cpp.sizing import context_size, estimate, families, gpu_libraries, gpu_share
 from modeld_llama_cpp.sizing.model_shape import ModelShape, shape_of
 
 
@@ -69,7 +69,11 @@ class LlamaCpp(Backend):
         """Return what a formula makes of the header alone, as :mod:`.sizing.estimate` has it."""
         assert isinstance(options, LlamaOptions)
         shape = shape_of(spec)
-        return _with_engine(estimate.estimate(shape, options), shape, options)
+        made = estimate.estimate(shape, options)
+        if gpu_libraries.is_there():
+            on_gpus = gpu_share.estimated(made, shape, options)
+            made = msgspec.structs.replace(made, on_gpus=on_gpus)
+        return _with_engine(made, shape, options)
 
     async def measure(
         self, spec: ModelSpec, options: Options, host: EngineHost
