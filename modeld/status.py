@@ -5,8 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Final
 
 from modeld.values import Value
+
+MAIN: Final = "main"
+"""The name of main memory among the devices; a GPU's is ``gpu`` and its number."""
 
 
 class InstanceState(StrEnum):

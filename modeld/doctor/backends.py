@@ -10,6 +10,7 @@ from typing import Final, TypeGuard
 
 import msgspec
 
+from modeld.device_bytes import DeviceBytes
 from modeld.doctor.inventory import Inventory, Loadable
 from modeld.doctor.report import Group, error, failed, ok
 from modeld.errors import ModeldError
@@ -17,7 +18,6 @@ from modeld.expectation import nearest
 from modeld.hosting.host import Hosting
 from modeld.interfaces import Backend
 from modeld.plugins.guard import described, is_ours
-from modeld.serving.state.device_bytes import DeviceBytes
 from modeld.sizes import size_text
 from modeld.values import Finding, ModelSpec, Options
 

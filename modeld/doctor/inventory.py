@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from modeld.device_bytes import DeviceBytes
 from modeld.errors import InternalError, ModeldError
 from modeld.hosting.host import Hosting
 from modeld.interfaces import Backend
@@ -16,7 +17,6 @@ from modeld.serving.models.estimate import estimate, held_of
 from modeld.serving.models.options import options_of
 from modeld.serving.models.presets import preset_specs
 from modeld.serving.models.registry import Registry
-from modeld.serving.state.device_bytes import DeviceBytes
 from modeld.serving.state.memory_need import MemoryNeed
 from modeld.settings import Settings
 from modeld.values import ModelSpec, Options

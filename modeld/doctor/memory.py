@@ -7,15 +7,16 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
+from modeld.device_bytes import NOTHING, DeviceBytes
 from modeld.doctor.inventory import Inventory, Loadable
 from modeld.doctor.report import error, ok, warning
 from modeld.machine.auto_budget import AutoBudget
 from modeld.machine.files import Machine
 from modeld.machine.memory import Memory, kib
 from modeld.serving.state.budget import DeviceLimit, Ledger
-from modeld.serving.state.device_bytes import MAIN, NOTHING, DeviceBytes
 from modeld.settings import Settings
 from modeld.sizes import size_text
+from modeld.status import MAIN
 from modeld.values import Finding, JsonValue
 
 SAFE_SHARE: Final = 0.9

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 from msgspec.structs import replace
 
+from modeld.device_bytes import DeviceBytes
 from modeld.doctor import (
     address,
     backends,
@@ -36,7 +37,6 @@ from modeld.machine.memory import Memory, read_memory
 from modeld.plugins.guard import PluginFault, guarded
 from modeld.plugins.host import PluginHost
 from modeld.serving.memory.machine_budget import MachineBudget
-from modeld.serving.state.device_bytes import DeviceBytes
 from modeld.settings import Resolved, Settings
 from modeld.values import Finding
 

@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import Final, NamedTuple
 
+from modeld.device_bytes import DeviceBytes
 from modeld.errors import (
     BackendUnavailableError,
     InternalError,
@@ -31,7 +32,6 @@ from modeld.serving.models.options import options_of
 from modeld.serving.models.registry import Registry
 from modeld.serving.pins import Pins, check_pins
 from modeld.serving.pool import Pool
-from modeld.serving.state.device_bytes import DeviceBytes
 from modeld.serving.state.memory_need import MemoryNeed
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.settings import Settings

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from modeld.capabilities import Capability
+from modeld.device_bytes import DeviceBytes
 from modeld.errors import ConfigurationError, InternalError, LoadFailedError, ModeldError
 from modeld.events import Event, ModelLoading, ModelLoadProgress
 from modeld.hosting.host import Hosting
@@ -23,7 +24,6 @@ from modeld.serving.contained_engine import ContainedEngine, contained
 from modeld.serving.models.estimate import held_of
 from modeld.serving.session_files import MemoryFiles, SessionFile
 from modeld.serving.session_store import SessionStore
-from modeld.serving.state.device_bytes import DeviceBytes
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from modeld.device_bytes import NOTHING, DeviceBytes
 from modeld.errors import ConfigurationError
 from modeld.serving.state.budget import Ledger
-from modeld.serving.state.device_bytes import NOTHING, DeviceBytes
 from modeld.settings import Settings
 from modeld.settings.model_rows import (
     says_anywhere,

@@ -29,11 +29,10 @@ from modeld.serving.scheduling import refusals
 from modeld.serving.scheduling.rehearsal import placement, rehearse
 from modeld.serving.scheduling.scheduler import ModelScheduler
 from modeld.serving.session_store import SessionStore
-from modeld.serving.state.device_bytes import MAIN
 from modeld.serving.state.memory_need import MemoryNeed
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.ticket import Ended, Queued, Running, Ticket
-from modeld.status import EvictionReason, ModelPlan, PlanOutcome
+from modeld.status import MAIN, EvictionReason, ModelPlan, PlanOutcome
 
 log = logging.getLogger("modeld.pool")
 

@@ -13,13 +13,13 @@ from modeld_llama_cpp.doctor import findings
 
 from modeld import Backend, EngineHost, Finding, ModelSpec, Options
 from modeld.cli.doctor import command
+from modeld.device_bytes import UNLIMITED, DeviceBytes
 from modeld.doctor import backends
 from modeld.doctor.backends import diagnose_backends, subject
 from modeld.doctor.inventory import Inventory, Loadable
 from modeld.doctor.report import Group, ok
 from modeld.errors import BackendUnavailableError, LoadFailedError
 from modeld.hosting.host import ThreadHosting
-from modeld.serving.state.device_bytes import UNLIMITED, DeviceBytes
 from modeld.settings import Settings
 from tests.support.doctor.another_machine import MIB, only, spec, stocked
 from tests.support.plugins.some_plugins import Thing

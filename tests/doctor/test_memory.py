@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
+from modeld.device_bytes import DeviceBytes
 from modeld.doctor.memory import check_budget, check_gpus, check_memory, check_needs
 from modeld.machine.auto_budget import UNKNOWN as NO_AUTO
 from modeld.machine.auto_budget import AutoBudget
 from modeld.machine.memory import UNKNOWN, Capacity, Memory
 from modeld.serving.state.budget import DeviceLimit, Ledger
-from modeld.serving.state.device_bytes import DeviceBytes
 from modeld.settings import Settings
 from tests.support.doctor.another_machine import GIB, MEMINFO, MIB, bad, machine, only, stocked
 

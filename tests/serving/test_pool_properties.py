@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from modeld import MemoryEstimate
+from modeld.device_bytes import NOTHING
 from modeld.errors import LoadFailedError, ModeldError, ModelNotFoundError
 from modeld.events import Event, ModelLoaded
 from modeld.requests import KeepAliveSeconds
 from modeld.serving.pool import Pool
 from modeld.serving.scheduling import absent
-from modeld.serving.state.device_bytes import MAIN, NOTHING
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.phases import Closing, Leaving, Ready, public_state
 from modeld.serving.state.residence import Residence
-from modeld.status import EvictionReason
+from modeld.status import MAIN, EvictionReason
 from modeld.values import FileStamp
 from tests.support.serving.fakes import (
     MIB,

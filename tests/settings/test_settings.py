@@ -42,6 +42,7 @@ OTHER: dict[str, Any] = {
     "default_model": "ä.gguf",
     "memory_budget_mb": 2048,
     "memory_margin_mb": 64,
+    "gpu_budget_mb": {"0": 8000, "1": 0},
     "share_machine": True,
     "eviction_policy": "mine",
     "max_idle_s": 600.0,

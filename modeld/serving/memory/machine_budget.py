@@ -20,10 +20,9 @@ from modeld.plugins.guard import called
 from modeld.serving.memory.memory_watch import MemoryWatch
 from modeld.serving.memory.neighbours import Neighbours
 from modeld.serving.state.budget import DeviceLimit, Ledger
-from modeld.serving.state.device_bytes import MAIN
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.settings import Settings
-from modeld.status import DeviceStatus
+from modeld.status import MAIN, DeviceStatus
 
 log = logging.getLogger("modeld.budget")
 

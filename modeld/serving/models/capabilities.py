@@ -10,6 +10,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from modeld.capabilities import Capability
+from modeld.device_bytes import UNLIMITED, DeviceBytes
 from modeld.errors import LoadFailedError, ModeldError
 from modeld.interfaces import Backend
 from modeld.plugins.faults import fault_in
@@ -18,7 +19,6 @@ from modeld.plugins.host import PluginHost
 from modeld.serving.models.estimate import estimate, fit_of
 from modeld.serving.models.model_index import undescribed
 from modeld.serving.models.options import fault_of_given, options_of
-from modeld.serving.state.device_bytes import UNLIMITED, DeviceBytes
 from modeld.settings import Settings
 from modeld.values import ModelSpec, Options
 

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+from modeld.device_bytes import DeviceBytes
 from modeld.errors import LoadFailedError
 from modeld.interfaces import Backend
 from modeld.plugins.guard import PluginFault, called, on_gpus, shown, whole
-from modeld.serving.state.device_bytes import DeviceBytes
 from modeld.values import Fit, MemoryEstimate, ModelSpec, Options
 
 

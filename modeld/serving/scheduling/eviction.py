@@ -7,15 +7,15 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from modeld.device_bytes import NOTHING, DeviceBytes
 from modeld.interfaces import Candidate, EvictionPolicy
 from modeld.serving.scheduling.entry_index import EntryIndex
 from modeld.serving.state import phases
-from modeld.serving.state.device_bytes import MAIN, NOTHING, DeviceBytes
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.phases import Draining, Leaving, Ready
 from modeld.serving.state.residence import Residence
-from modeld.status import EvictionReason
+from modeld.status import MAIN, EvictionReason
 
 
 def held(instances: Iterable[Instance]) -> DeviceBytes:
@@ -283,9 +283,9 @@ class EvictionPlanner:
         while young:
             instance = next(iter(young))
             phase = instance.phase
-            # One that drains may be taken back.
-            is_there = isinstance(phase, Ready | Draining)
-            if is_there and phase.residence.ready_s + self.min_residence_s > now_s:
+            # What drains may be taken back.
+            ready_s = phase.residence.ready_s if isinstance(phase, Ready | Draining) else -math.inf
+            if ready_s + self.min_residence_s > now_s:
                 break
             del young[instance]
         return young

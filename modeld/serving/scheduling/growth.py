@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
+from modeld.device_bytes import NOTHING, DeviceBytes
 from modeld.errors import ModeldError
 from modeld.serving.scheduling import refusals
 from modeld.serving.scheduling.entry_index import EntryIndex
 from modeld.serving.scheduling.eviction import EvictionPlanner, held
 from modeld.serving.scheduling.forecast import Forecast
 from modeld.serving.state.budget import Ledger
-from modeld.serving.state.device_bytes import NOTHING, DeviceBytes
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.phases import Loaded

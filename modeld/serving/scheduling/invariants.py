@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from modeld.device_bytes import NOTHING
 from modeld.serving.scheduling.entry_index import EntryIndex
 from modeld.serving.state.budget import DeviceLimit, Ledger
-from modeld.serving.state.device_bytes import NOTHING
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.phases import Leaving, Ready, may_return, owner_of

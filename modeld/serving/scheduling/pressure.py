@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+from modeld.device_bytes import NOTHING
 from modeld.serving.scheduling.entry_index import EntryIndex
 from modeld.serving.scheduling.eviction import EvictionPlanner, held
 from modeld.serving.state.budget import Ledger
-from modeld.serving.state.device_bytes import NOTHING
 
 
 class Pressure:

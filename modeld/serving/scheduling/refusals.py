@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from modeld.device_bytes import DeviceBytes
 from modeld.errors import (
     BudgetExceededError,
     LoadFailedError,
@@ -13,7 +14,6 @@ from modeld.errors import (
 )
 from modeld.plugins.guard import described
 from modeld.serving.state.budget import DeviceLimit, Ledger
-from modeld.serving.state.device_bytes import DeviceBytes
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.moving_limit import RISE_S

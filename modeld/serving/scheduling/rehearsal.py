@@ -13,11 +13,11 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+from modeld.device_bytes import NOTHING
 from modeld.errors import ModeldError, ModelExceedsBudgetError
 from modeld.serving.scheduling.scheduler import ModelScheduler
 from modeld.serving.state import phases
 from modeld.serving.state.budget import Ledger
-from modeld.serving.state.device_bytes import NOTHING
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.phases import Draining, Leaving, Ready
 from modeld.serving.state.ticket import Running, Ticket

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Final
 
+from modeld.device_bytes import NOTHING, DeviceBytes
 from modeld.machine.memory import UNKNOWN, Capacity
-from modeld.serving.state.device_bytes import MAIN, NOTHING, DeviceBytes
+from modeld.status import MAIN
 
 _NO_GPUS: Final[Mapping[str, DeviceLimit]] = {}
 

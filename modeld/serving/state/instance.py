@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from modeld.device_bytes import DeviceBytes
 from modeld.interfaces import Engine
 from modeld.serving.state import phases
 from modeld.serving.state.budget import Reservation
-from modeld.serving.state.device_bytes import DeviceBytes
 from modeld.serving.state.phases import Leaving, Loading, Phase
 from modeld.serving.state.residence import Residence
 from modeld.serving.state.ticket import Running, Ticket

@@ -7,7 +7,7 @@ import math
 from enum import Enum, auto
 from typing import Final
 
-from modeld.serving.state.device_bytes import NOTHING, UNLIMITED, DeviceBytes
+from modeld.device_bytes import NOTHING, UNLIMITED, DeviceBytes
 
 CLEAR_SHARE: Final = 1.25
 """An estimate that fits so many times over leaves nothing open."""

@@ -7,13 +7,13 @@ import math
 from collections.abc import Collection
 
 from modeld.capabilities import PLAIN, Capability
+from modeld.device_bytes import NOTHING
 from modeld.errors import LoadFailedError
 from modeld.interfaces import Backend, Engine
 from modeld.serving.request_meter import Tally
 from modeld.serving.state import phases
 from modeld.serving.state.cooldown import Cooldown
 from modeld.serving.state.demand import Demand
-from modeld.serving.state.device_bytes import NOTHING
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.memory_need import MemoryNeed
 from modeld.serving.state.model_queue import ModelQueue

@@ -19,8 +19,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias, assert_never
 
+from modeld.device_bytes import NOTHING, DeviceBytes
 from modeld.interfaces import Engine
-from modeld.serving.state.device_bytes import NOTHING, DeviceBytes
 from modeld.serving.state.residence import Residence
 from modeld.serving.state.ticket import IllegalTransitionError, Running, Ticket, running_on
 from modeld.status import EvictionReason, InstanceState

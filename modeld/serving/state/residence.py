@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import math
 
+from modeld.device_bytes import DeviceBytes
 from modeld.interfaces import Engine
 from modeld.requests import KeepAliveSeconds
-from modeld.serving.state.device_bytes import DeviceBytes
 
 
 class Residence:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from modeld import Candidate
+from modeld.device_bytes import DeviceBytes
 from modeld.errors import BudgetExceededError, ModelExceedsBudgetError
 from modeld.serving.scheduling.rehearsal import rehearse
-from modeld.serving.state.device_bytes import DeviceBytes
 from modeld.status import EvictionReason, InstanceState, PlanOutcome
 from tests.support.serving.desk import (
     Desk,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from modeld.device_bytes import DeviceBytes
 from modeld.errors import (
     InvalidModelError,
     LoadFailedError,
@@ -14,7 +15,6 @@ from modeld.errors import (
     WorkerCrashedError,
 )
 from modeld.serving.state.cooldown import FIRST_S
-from modeld.serving.state.device_bytes import DeviceBytes
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.phases import Closing, Ready

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from modeld.serving.state.device_bytes import DeviceBytes
+from modeld.device_bytes import DeviceBytes
 from modeld.serving.state.memory_need import MemoryNeed
 
 NOW_S = 1000.0

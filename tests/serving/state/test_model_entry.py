@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-only
 from collections.abc import Callable
 
-from modeld.serving.state.device_bytes import DeviceBytes
+from modeld.device_bytes import DeviceBytes
 from modeld.status import InstanceState, InstanceStatus
 from tests.support.serving.desk import Desk, engine_of, instance_of
 from tests.support.serving.fakes import MIB, FakeBackend, an_entry

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modeld.device_bytes import NOTHING
 from modeld.serving.state import phases
-from modeld.serving.state.device_bytes import NOTHING
 from modeld.serving.state.phases import (
     Closing,
     Discarded,

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from modeld.device_bytes import DeviceBytes
 from modeld.doctor import inventory
 from modeld.doctor.inventory import Inventory, Loadable
 from modeld.machine.files import Machine
 from modeld.plugins.host import PluginHost
-from modeld.serving.state.device_bytes import DeviceBytes
 from modeld.settings import Settings
 from modeld.values import Finding, ModelSpec, Options
 from tests.support.plugins.some_plugins import Thing

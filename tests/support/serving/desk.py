@@ -9,13 +9,12 @@ from modeld import EvictionPolicy
 from modeld.requests import KeepAliveSeconds
 from modeld.serving.scheduling.decision import Decision
 from modeld.serving.state import phases
-from modeld.serving.state.device_bytes import MAIN
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.phases import Closing, Leaving, Loading, Withdrawn, public_state
 from modeld.serving.state.residence import Residence
 from modeld.serving.state.ticket import Running, Ticket
-from modeld.status import EvictionReason, InstanceState
+from modeld.status import MAIN, EvictionReason, InstanceState
 from tests.support.serving.fakes import (
     MIB,
     Clock,

@@ -24,6 +24,7 @@ from modeld import (
     Usage,
 )
 from modeld.capabilities import Capability
+from modeld.device_bytes import DeviceBytes
 from modeld.errors import WorkerCrashedError
 from modeld.hosting.host import Hosting
 from modeld.hosting.loading import LoadingHost
@@ -31,7 +32,6 @@ from modeld.hosting.worker.thread import WorkerThread
 from modeld.serving.contained_engine import ContainedEngine
 from modeld.serving.scheduling.scheduler import ModelScheduler
 from modeld.serving.state.budget import DeviceLimit, Ledger
-from modeld.serving.state.device_bytes import DeviceBytes
 from modeld.serving.state.memory_need import MemoryNeed
 from modeld.serving.state.model_entry import ModelEntry
 

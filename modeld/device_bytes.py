@@ -7,8 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-MAIN: Final = "main"
-"""The name of main memory among the devices; a GPU's is ``gpu`` and its number."""
+from modeld.status import MAIN
 
 
 class DeviceBytes:
