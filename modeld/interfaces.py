@@ -24,7 +24,6 @@ from modeld.model_service import ModelService
 from modeld.requests import BackendSampling
 from modeld.responses import Chunk
 from modeld.simple_engine import SimpleEngine
-from modeld.status import MAIN
 from modeld.values import Finding, JsonValue, MemoryEstimate, ModelSpec, Options, Value
 
 if TYPE_CHECKING:
@@ -228,7 +227,7 @@ class Candidate(Value, frozen=True, kw_only=True):
     load_seconds: float
     uses: int = 0
     rate_per_s: float = 0.0
-    device: str = MAIN
+    device: str = "main"
 
 
 class EvictionPolicy(ABC):
