@@ -595,6 +595,41 @@ def test_a_margin_that_leaves_nothing_of_the_budget_is_refused(budget, margin):
     assert str(margin) in message
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"gpu_budget_mb": 100, "memory_margin_mb": 100}, "leaves nothing of gpu_budget_mb (100)"),
+        ({"gpu_budget_mb": {"1": 50}, "memory_margin_mb": 60}, "nothing of gpu_budget_mb (50)"),
+        ({"gpu_budget_mb": {"gpu0": 50}}, "'gpu0' is no GPU's number"),
+        ({"gpu_budget_mb": {"01": 50}}, "'01' is no GPU's number"),
+        ({"gpu_budget_mb": {"0": -1}}, "gpu_budget_mb"),
+        ({"gpu_budget_mb": "much"}, "gpu_budget_mb"),
+    ],
+)
+def test_a_budget_of_gpus_that_is_none_is_refused(given, says):
+    assert says in refusal(given)
+
+
+@pytest.mark.parametrize(
+    ("text", "budgets"),
+    [
+        ("auto", ["auto", "auto"]),
+        ("7", [7 << 20, 7 << 20]),
+        ("0", [None, None]),
+        ('{"0": 7}', [7 << 20, "auto"]),
+    ],
+)
+def test_the_budget_of_gpus_is_one_for_all_or_a_table(text, budgets):
+    settings = resolve({}, {"MODELD_GPU_BUDGET_MB": text}).settings
+    assert [settings.gpu_budget_bytes(gpu) for gpu in ("gpu0", "gpu1")] == budgets
+
+
+def test_a_number_as_a_key_in_yaml_is_a_gpus_number(tmp_path):
+    config = write(tmp_path, "gpu_budget_mb: {0: 5, 1: 6}\nmemory_margin_mb: 1\n")
+    settings = resolve({}, {"MODELD_CONFIG": str(config)}).settings
+    assert settings.gpu_budget_mb == {"0": 5, "1": 6}
+
+
 def test_budget_and_margin_are_in_mebibytes():
     settings = resolve({"memory_budget_mb": 3, "memory_margin_mb": 1}, {}).settings
     assert (settings.budget_bytes, settings.margin_bytes) == (3 << 20, 1 << 20)

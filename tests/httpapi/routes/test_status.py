@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 from msgspec.structs import replace
 
-from modeld.status import InstanceState, InstanceStatus, ServiceState, ServiceStatus
+from modeld.status import DeviceStatus, InstanceState, InstanceStatus, ServiceState, ServiceStatus
 from tests.support.http.fake_service import FakeService, ask, make_app
 
 MIB = 1 << 20
@@ -188,3 +188,26 @@ def test_memory_is_rounded_up() -> None:
             uptime_s=0.0,
         )
         assert status_of(snapshot)["used_est_mb"] == mib
+
+
+def test_each_device_is_told_where_there_is_more_than_main_memory() -> None:
+    main, gpu = (
+        DeviceStatus(
+            device=name,
+            budget_bytes=size,
+            held_bytes=MIB + 1,
+            margin_bytes=MIB,
+            budget_origin="as it was set",
+        )
+        for name, size in (("main", 100 * MIB), ("gpu0", None))
+    )
+    on_gpu = replace(READY, held_on_gpus={"gpu0": MIB + 1})
+    assert "devices" not in status_of(replace(BUSY, devices=(main,)))
+    document = status_of(replace(BUSY, instances=(on_gpu,), devices=(main, gpu)))
+    told = {"budget_origin": "as it was set", "held_mb": 2, "margin_mb": 1}
+    assert document["devices"] == [
+        {"device": "main", "budget_mb": 100, **told},
+        {"device": "gpu0", "budget_mb": 0, **told},
+    ]
+    (instance,) = document["instances"]  # type: ignore[misc]
+    assert instance["held_on_gpus_mb"] == {"gpu0": 2}
