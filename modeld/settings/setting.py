@@ -246,7 +246,7 @@ def convert(row: Setting, value: object, where: str) -> object:
 
 
 def _refusal(row: Setting, value: object, where: str) -> ConfigurationError:
-    if row.plugin and row.is_json and (said := misfit(row.annotated, value, where)):
+    if (row.plugin or row.words) and row.is_json and (said := misfit(row.annotated, value, where)):
         return ConfigurationError(said, field=row.key)
     wanted = row.expected
     if not row.plugin and row.is_json and isinstance(value, dict):

@@ -602,8 +602,11 @@ def test_a_margin_that_leaves_nothing_of_the_budget_is_refused(budget, margin):
         ({"gpu_budget_mb": {"1": 50}, "memory_margin_mb": 60}, "nothing of gpu_budget_mb (50)"),
         ({"gpu_budget_mb": {"gpu0": 50}}, "'gpu0' is no GPU's number"),
         ({"gpu_budget_mb": {"01": 50}}, "'01' is no GPU's number"),
-        ({"gpu_budget_mb": {"0": -1}}, "gpu_budget_mb"),
-        ({"gpu_budget_mb": "much"}, "gpu_budget_mb"),
+        (
+            {"gpu_budget_mb": {"0": -1}},
+            "--gpu-budget-mb['0']: expected a whole number of 0 or more",
+        ),
+        ({"gpu_budget_mb": "much"}, "--gpu-budget-mb: expected"),
     ],
 )
 def test_a_budget_of_gpus_that_is_none_is_refused(given, says):
