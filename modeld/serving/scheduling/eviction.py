@@ -4,49 +4,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
 
 from modeld.device_bytes import NOTHING, DeviceBytes
-from modeld.interfaces import Candidate, EvictionPolicy
+from modeld.interfaces import EvictionPolicy
 from modeld.serving.scheduling.entry_index import EntryIndex
+from modeld.serving.scheduling.evictable import Evictable, held, held_by, is_help, without_needless
 from modeld.serving.state import phases
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.phases import Draining, Leaving, Ready
 from modeld.serving.state.residence import Residence
 from modeld.status import MAIN, EvictionReason
-
-
-def held(instances: Iterable[Instance]) -> DeviceBytes:
-    """Return what these instances hold together."""
-    return sum((instance.held for instance in instances), NOTHING)
-
-
-def is_help(instance: Instance, short: DeviceBytes) -> bool:
-    """Return whether an instance holds something of what is short, if anything is."""
-    return not short or any(instance.held.on(device) > 0 for device in short.devices)
-
-
-class _Evictable(NamedTuple):
-    """An instance that takes requests and is not pinned, with its entry and its residence."""
-
-    instance: Instance
-    entry: ModelEntry
-    residence: Residence
-
-    def candidate(self, device: str, now_s: float) -> Candidate:
-        """Return the model as an eviction policy sees it that is to free bytes of a device."""
-        return Candidate(
-            model=self.entry.spec.id,
-            held_bytes=int(self.instance.held.on(device)),
-            device=device,
-            last_used_s=self.residence.last_used_s,
-            loaded_s=self.residence.ready_s,
-            load_seconds=self.residence.load_seconds,
-            uses=self.entry.demand.requests,
-            rate_per_s=self.entry.demand.rate_per_s(now_s),
-        )
 
 
 class EvictionPlanner:
@@ -144,7 +113,7 @@ class EvictionPlanner:
             self._rank(entry)
             return True
         evictable = self._helpful(self._idle(now_s), barred)
-        if is_next and not short.fits_within(_held(evictable)):
+        if is_next and not short.fits_within(held_by(evictable)):
             busy = self._busy(now_s, overdue=self.is_overdue(entry, now_s))
             evictable += self._helpful(busy, barred)
         return self._claim(entry, self._choose(evictable, short, now_s))
@@ -173,11 +142,11 @@ class EvictionPlanner:
             on_it = [each for each in idle if each.instance.held.on(device) > 0]
             gone = [each for each in on_it if isinstance(each.instance.phase, Leaving)]
             left = [each for each in on_it if each not in gone]
-            missing = excess.on(device) - _held(gone).on(device)
+            missing = excess.on(device) - held_by(gone).on(device)
             if missing <= 0:
                 continue
             victims = left
-            if _held(left).on(device) > missing:
+            if held_by(left).on(device) > missing:
                 victims = self._asked(left, device, missing, now_s) or left
             for victim in victims:
                 victim.instance.leave(EvictionReason.MEMORY_PRESSURE, victim.entry.queue.running)
@@ -243,14 +212,14 @@ class EvictionPlanner:
                 returned = True
         return returned
 
-    def _evictable(self, instances: Mapping[Instance, ModelEntry]) -> Iterator[_Evictable]:
+    def _evictable(self, instances: Mapping[Instance, ModelEntry]) -> Iterator[Evictable]:
         """Yield those among ``instances`` that take requests and are not pinned."""
         for instance, entry in instances.items():
             phase = instance.phase
             if isinstance(phase, Ready) and not entry.pinned:
-                yield _Evictable(instance, entry, phase.residence)
+                yield Evictable(instance, entry, phase.residence)
 
-    def _idle(self, now_s: float) -> list[_Evictable]:
+    def _idle(self, now_s: float) -> list[Evictable]:
         """Return the idle ones whose minimum residence is over by then."""
         until_s = now_s - self.min_residence_s
         return [
@@ -259,7 +228,7 @@ class EvictionPlanner:
             if each.residence.ready_s <= until_s or now_s == math.inf
         ]
 
-    def _busy(self, now_s: float, *, overdue: bool) -> list[_Evictable]:
+    def _busy(self, now_s: float, *, overdue: bool) -> list[Evictable]:
         """Return the busy ones that may be claimed by who is next.
 
         In the order of their terms, so that nobody need look at all, unless all may be claimed.
@@ -273,7 +242,7 @@ class EvictionPlanner:
                 found.append(each)
         return found
 
-    def _helpful(self, found: list[_Evictable], barred: DeviceBytes) -> list[_Evictable]:
+    def _helpful(self, found: list[Evictable], barred: DeviceBytes) -> list[Evictable]:
         """Leave out who holds something of what is ``barred``."""
         return [each for each in found if not is_help(each.instance, barred)] if barred else found
 
@@ -328,14 +297,14 @@ class EvictionPlanner:
                 entry.victims.add(instance)
 
     def _choose(
-        self, evictable: Sequence[_Evictable], needed: DeviceBytes, now_s: float
-    ) -> list[_Evictable]:
+        self, evictable: Sequence[Evictable], needed: DeviceBytes, now_s: float
+    ) -> list[Evictable]:
         """Ask the policy for each device that is short, unless all together are not enough."""
-        if not needed.fits_within(_held(evictable)):
+        if not needed.fits_within(held_by(evictable)):
             return []
-        chosen: list[_Evictable] = []
+        chosen: list[Evictable] = []
         for device in needed.devices:
-            missing = needed.on(device) - _held(chosen).on(device)
+            missing = needed.on(device) - held_by(chosen).on(device)
             if missing <= 0:
                 continue
             left = [
@@ -347,17 +316,17 @@ class EvictionPlanner:
             if not victims:
                 return []
             chosen += victims
-        return chosen if not needed.gpus else _without_needless(chosen, needed)
+        return chosen if not needed.gpus else without_needless(chosen, needed)
 
     def _asked(
-        self, evictable: Sequence[_Evictable], device: str, missing: float, now_s: float
-    ) -> list[_Evictable]:
+        self, evictable: Sequence[Evictable], device: str, missing: float, now_s: float
+    ) -> list[Evictable]:
         """Ask the policy for so many bytes of one device."""
         candidates = [each.candidate(device, now_s) for each in evictable]
         names = {each.model for each in self._policy.choose(candidates, int(missing))}
         return [each for each in evictable if each.entry.spec.id in names]
 
-    def _claim(self, entry: ModelEntry, victims: Sequence[_Evictable]) -> bool:
+    def _claim(self, entry: ModelEntry, victims: Sequence[Evictable]) -> bool:
         for victim in victims:
             victim.instance.leave(EvictionReason.MAKE_ROOM, victim.entry.queue.running)
             victim.instance.give_to(entry.spec.id)
@@ -376,17 +345,3 @@ class EvictionPlanner:
         if not entry.has_claim:
             entry.claim_rank = self._next_rank
             self._next_rank += 1
-
-
-def _held(evictable: Iterable[_Evictable]) -> DeviceBytes:
-    return held(each.instance for each in evictable)
-
-
-def _without_needless(chosen: Sequence[_Evictable], needed: DeviceBytes) -> list[_Evictable]:
-    """Return victims without those that others, chosen for another device, make needless."""
-    kept = list(chosen)
-    for victim in chosen:
-        others = [each for each in kept if each is not victim]
-        if needed.fits_within(_held(others)):
-            kept = others
-    return kept

@@ -13,7 +13,8 @@ from typing import Final, assert_never
 
 from modeld.serving.scheduling.backfill import opens_s
 from modeld.serving.scheduling.entry_index import EntryIndex
-from modeld.serving.scheduling.eviction import EvictionPlanner, is_help
+from modeld.serving.scheduling.evictable import is_help
+from modeld.serving.scheduling.eviction import EvictionPlanner
 from modeld.serving.state.budget import Ledger
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
