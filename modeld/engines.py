@@ -30,6 +30,10 @@ class Engine(ABC):
     held_bytes: int = 0
     """What the model was measured to hold, in bytes; 0 where it could not be measured."""
 
+    held_on_gpus: Mapping[str, int] = {}
+    """How much of that is in a GPU's own memory, in bytes: ``gpu0`` for the first GPU that the
+    process may use, and so on. The rest is in main memory."""
+
     pid: int | None = None
     """The process that runs the model, where there is one."""
 
@@ -124,6 +128,9 @@ class StepEngine(ABC):
 
     held_bytes: int = 0
     """What the loaded model holds in memory, in bytes; 0 where that is not known."""
+
+    held_on_gpus: Mapping[str, int] = {}
+    """How much of that is in a GPU's own memory, as :attr:`Engine.held_on_gpus` has it."""
 
     close_before_exit: ClassVar[bool] = True
     """Whether a worker process must call :meth:`close` before it exits. ``False`` where the end of

@@ -228,6 +228,8 @@ class RegistrySource(ABC):
 class Candidate(Value, frozen=True, kw_only=True):
     """A loaded model that a policy may choose as a victim.
 
+    ``held_bytes`` are those that it holds of the ``device`` that is short: ``main`` for main
+    memory, ``gpu0`` for the first GPU. Who holds nothing there is no candidate.
     ``last_used_s`` and ``loaded_s`` are on one monotonic clock; only their order has a meaning.
     ``load_seconds`` is how long its load took. ``uses`` counts the requests for it since the server
     knows it, loaded or not; ``rate_per_s`` is how many come in a second, the latest ones counting
@@ -241,6 +243,7 @@ class Candidate(Value, frozen=True, kw_only=True):
     load_seconds: float
     uses: int = 0
     rate_per_s: float = 0.0
+    device: str = "main"
 
 
 class EvictionPolicy(ABC):

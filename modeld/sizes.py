@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Final
 
@@ -27,6 +28,11 @@ def size_of(text: str, unit_bytes: int) -> int | None:
 def whole_mib(size_bytes: int) -> int:
     """Return a size in MiB, rounded up, so that what is held never looks smaller than it is."""
     return -(-size_bytes >> 20)
+
+
+def mib_by_name(sizes: Mapping[str, int]) -> dict[str, int] | None:
+    """Return sizes in MiB, rounded up; ``None`` where there are none."""
+    return {name: whole_mib(size) for name, size in sizes.items()} or None
 
 
 def size_text(size_bytes: int) -> str:

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from modeld.values import Value
+
+MAIN: Final = "main"
+"""The name of main memory among the devices; a GPU's is ``gpu`` and its number."""
 
 
 class InstanceState(StrEnum):
@@ -51,7 +54,9 @@ class Fitting(Value, frozen=True, kw_only=True):
 class InstanceStatus(Value, frozen=True, kw_only=True):
     """One model's state in memory, as ``/status`` shows it.
 
-    ``held_bytes`` is the larger of the estimate and what was measured after the load.
+    ``held_bytes`` is the larger of the estimate and what was measured after the load, on all
+    devices together; ``held_on_gpus`` is how much of it is on which GPU (``gpu0`` …), and the rest
+    is in main memory.
     ``last_used_unix`` is in seconds; 0 means never. A ``pinned`` model makes room for no other.
     ``expires_in_s`` is in how many seconds it leaves memory if nobody uses it from now on; ``None``
     if it stays. ``reason`` is why a model that leaves does so, or the code of the error that one
@@ -64,6 +69,7 @@ class InstanceStatus(Value, frozen=True, kw_only=True):
     state: InstanceState
     last_used_unix: int
     held_bytes: int
+    held_on_gpus: Mapping[str, int] = {}
     queue_len: int
     inflight: int
     max_queue_depth: int
@@ -80,6 +86,20 @@ class InstanceStatus(Value, frozen=True, kw_only=True):
     fitting: Fitting | None = None
     host: str = ""
     node: str = ""
+
+
+class DeviceStatus(Value, frozen=True, kw_only=True):
+    """What models may hold and do hold of one device: ``main`` memory, or a GPU (``gpu0`` …).
+
+    ``budget_bytes`` of ``None`` means unlimited, ``budget_origin`` is how it came about, in words.
+    ``margin_bytes`` of it stay free.
+    """
+
+    device: str
+    budget_bytes: int | None
+    held_bytes: int
+    margin_bytes: int
+    budget_origin: str = ""
 
 
 class ServiceState(StrEnum):
@@ -112,6 +132,8 @@ class ServiceStatus(Value, frozen=True, kw_only=True):
     ``session_bytes`` is what models that have left memory have left behind; it is no part of
     ``held_bytes``, and goes for whoever needs it.
 
+    These are of main memory; ``devices`` are all that models can be in, main memory first.
+
     ``instances`` are the models that have a state: in memory, waited for, pinned, or failed. The
     totals are of all models since the start, and never shrink. ``error`` is what is wrong now;
     ``last_error`` is the latest failure of any model. ``hosts`` are those of a cluster, whose sizes
@@ -134,6 +156,7 @@ class ServiceStatus(Value, frozen=True, kw_only=True):
     completion_tokens_total: int = 0
     session_bytes: int = 0
     hosts: tuple[HostStatus, ...] = ()
+    devices: tuple[DeviceStatus, ...] = ()
 
 
 class Readiness(Value, frozen=True, kw_only=True):
@@ -164,7 +187,8 @@ class ModelPlan(Value, frozen=True, kw_only=True):
     may be served later; ``never``: it is refused however long one waits.
 
     ``needed_bytes`` is what a load reserves. ``short_bytes`` is how much of that is not free now,
-    or, with ``never``, how much more it is than there will ever be. ``wait_s`` is the forecast of
+    or, with ``never``, how much more it is than there will ever be; ``short_on_gpus`` says how much
+    of that is on which GPU, and the rest is main memory. ``wait_s`` is the forecast of
     when the request would be served, ``None`` where nobody can say. ``reason`` is the code of the
     error that the request would get, and ``message`` its words. ``fitting`` is what the model would
     go without to fit; ``needed_bytes`` is what it needs then. ``host`` is the one of a cluster
@@ -175,6 +199,7 @@ class ModelPlan(Value, frozen=True, kw_only=True):
     outcome: PlanOutcome
     needed_bytes: int
     short_bytes: int = 0
+    short_on_gpus: Mapping[str, int] = {}
     evicts: tuple[str, ...] = ()
     wait_s: float | None = None
     reason: str | None = None

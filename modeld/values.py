@@ -154,11 +154,16 @@ class Options(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class MemoryEstimate(Value, frozen=True, kw_only=True):
-    """What a model is expected to hold in memory once loaded, in bytes, by part."""
+    """What a model is expected to hold in memory once loaded, in bytes, by part.
+
+    ``on_gpus`` says how much of the sum is in a GPU's own memory: ``gpu0`` for the first GPU that
+    the process may use, and so on. The rest is in main memory, as is what a GPU shares with it.
+    """
 
     weights_bytes: int
     kv_bytes: int = 0
     compute_bytes: int = 0
+    on_gpus: Mapping[str, int] = {}
 
     @property
     def total_bytes(self) -> int:

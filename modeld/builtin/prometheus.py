@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from modeld import ModeldError, ModelService, Observer, hookimpl
 from modeld.builtin.metrics import Metrics
-from modeld.status import InstanceStatus, ServiceStatus
+from modeld.status import MAIN, DeviceStatus, InstanceStatus, ServiceStatus
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -110,13 +110,7 @@ class _Scrape(Collector):
 
 
 def _service_gauges(status: ServiceStatus) -> Iterator[Metric]:
-    budget = float("inf") if status.budget_bytes is None else status.budget_bytes
-    yield GaugeMetricFamily(
-        "modeld_memory_budget_bytes", "Memory for all models together; +Inf: unlimited.", budget
-    )
-    yield GaugeMetricFamily(
-        "modeld_memory_margin_bytes", "Part of the budget that is kept free.", status.margin_bytes
-    )
+    yield from _device_gauges(status)
     yield GaugeMetricFamily(
         "modeld_session_bytes",
         "What models that have left memory have left of their chats.",
@@ -130,11 +124,34 @@ def _service_gauges(status: ServiceStatus) -> Iterator[Metric]:
     )
 
 
+def _device_gauges(status: ServiceStatus) -> Iterator[Metric]:
+    budget, margin = (
+        GaugeMetricFamily(name, documentation, labels=["device"])
+        for name, documentation in (
+            ("modeld_memory_budget_bytes", "Memory for all models together; +Inf: unlimited."),
+            ("modeld_memory_margin_bytes", "Part of the budget that is kept free."),
+        )
+    )
+    main = DeviceStatus(
+        device=MAIN,
+        budget_bytes=status.budget_bytes,
+        held_bytes=status.held_bytes,
+        margin_bytes=status.margin_bytes,
+    )
+    for device in status.devices or (main,):
+        size = float("inf") if device.budget_bytes is None else device.budget_bytes
+        budget.add_metric([device.device], size)
+        margin.add_metric([device.device], device.margin_bytes)
+    yield from (budget, margin)
+
+
 def _instance_gauges(instances: Iterable[InstanceStatus]) -> Iterator[Metric]:
-    held, queue, inflight, slots = (
+    held = GaugeMetricFamily(
+        "modeld_memory_held_bytes", "Memory that a model holds.", labels=["model", "device"]
+    )
+    queue, inflight, slots = (
         GaugeMetricFamily(name, documentation, labels=["model"])
         for name, documentation in (
-            ("modeld_memory_held_bytes", "Memory that a model holds."),
             ("modeld_queue_length", "Requests that wait in front of a model."),
             ("modeld_inflight_requests", "Requests that a model is working on."),
             ("modeld_slots", "Requests that a model can work on at once."),
@@ -142,7 +159,10 @@ def _instance_gauges(instances: Iterable[InstanceStatus]) -> Iterator[Metric]:
     )
     for instance in instances:
         label = [instance.model_id]
-        held.add_metric(label, instance.held_bytes)
+        on_gpus = instance.held_on_gpus
+        held.add_metric([*label, MAIN], instance.held_bytes - sum(on_gpus.values()))
+        for gpu, held_bytes in on_gpus.items():
+            held.add_metric([*label, gpu], held_bytes)
         queue.add_metric(label, instance.queue_len)
         inflight.add_metric(label, instance.inflight)
         slots.add_metric(label, instance.slots)

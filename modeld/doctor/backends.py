@@ -10,6 +10,7 @@ from typing import Final, TypeGuard
 
 import msgspec
 
+from modeld.device_bytes import DeviceBytes
 from modeld.doctor.inventory import Inventory, Loadable
 from modeld.doctor.report import Group, error, failed, ok
 from modeld.errors import ModeldError
@@ -31,25 +32,19 @@ MEASURED_S: Final = 120.0
 LEAST_BYTES: Final = 32 << 20
 """A smaller model computes so little that it tells nothing of others."""
 
-GPU_MEMORY: Final = "gpu_memory_bytes"
-"""The fact in which a backend tells how much memory the GPUs have that it uses."""
-
-
 _LEVELS: Final = ("ok", "warning", "error")
 
 
-def subject(
-    inventory: Inventory, wanted: str | None, available_bytes: int | None
-) -> Loadable | Finding:
+def subject(inventory: Inventory, wanted: str | None, available: DeviceBytes) -> Loadable | Finding:
     """Return the model to measure with: the one wanted, or the smallest that is worth it.
 
-    ``available_bytes`` is what it may need at most, ``None`` for any amount. Where no model is
+    ``available`` is what it may need at most. Where no model is
     found, the finding says why.
     """
     if wanted is not None:
         return inventory.loadable.get(wanted) or _cannot_be_measured(inventory, wanted)
     for each in inventory.by_size:
-        fits = available_bytes is None or each.need_bytes <= available_bytes
+        fits = each.need.fits_within(available)
         if fits and each.spec.size_bytes >= LEAST_BYTES:
             return each
     return ok(
@@ -73,15 +68,6 @@ async def diagnose_backends(
             diagnosed = _findings_of(backend, None, None, hosting, lambda _fraction: None)
         group.findings.extend(await diagnosed)
     return group
-
-
-def gpu_bytes(group: Group) -> int:
-    """Return the memory of all GPUs that the backends use, as far as they tell."""
-    return sum(
-        size
-        for finding in group.findings
-        if isinstance(size := finding.facts.get(GPU_MEMORY), int) and size > 0
-    )
 
 
 async def _findings_of(

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from modeld.device_bytes import DeviceBytes
 from modeld.errors import InternalError, ModeldError
 from modeld.hosting.host import Hosting
 from modeld.interfaces import Backend
 from modeld.plugins.host import PluginHost
-from modeld.serving.models.estimate import estimate
+from modeld.serving.models.estimate import estimate, held_of
 from modeld.serving.models.fit_trials import first_that_fits, trials_of
 from modeld.serving.models.options import options_of
 from modeld.serving.models.presets import preset_specs
@@ -32,8 +33,13 @@ class Loadable:
     spec: ModelSpec
     backend: Backend
     options: Options
-    need_bytes: int
+    need: DeviceBytes
     is_measured: bool = False
+
+    @property
+    def need_bytes(self) -> int:
+        """What it needs on all devices together."""
+        return self.need.total_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,19 +99,17 @@ async def read(settings: Settings, plugins: PluginHost) -> Inventory:
     )
 
 
-async def measure(inventory: Inventory, limit_bytes: int | None, hosting: Hosting) -> Inventory:
+async def measure(inventory: Inventory, limit: DeviceBytes, hosting: Hosting) -> Inventory:
     """Return the inventory with dry runs in place of estimates that leave open what fits.
 
     That is where the server would make one too. A dry run that fails leaves the estimate.
     """
-    if limit_bytes is None:
-        return inventory
     loadable = dict(inventory.loadable)
     try:
         async with asyncio.timeout(MEASURED_S):
             for model, each in inventory.loadable.items():
-                need = MemoryNeed(each.need_bytes, is_measurable=True)
-                if need.is_open(limit_bytes, now_s=0.0):
+                need = MemoryNeed(each.need, is_measurable=True)
+                if need.is_open(limit, now_s=0.0):
                     loadable[model] = await _measured(each, hosting)
     except TimeoutError:
         pass
@@ -121,17 +125,17 @@ def loadable_of(spec: ModelSpec, settings: Settings, plugins: PluginHost) -> Loa
     """
     backend = plugins.choose_backend(spec)
     options = options_of(spec, settings, backend)
-    need_bytes = estimate(backend, spec, options)
-    return Loadable(spec=spec, backend=backend, options=options, need_bytes=need_bytes)
+    need = estimate(backend, spec, options)
+    return Loadable(spec=spec, backend=backend, options=options, need=need)
 
 
-def less_of(each: Loadable, settings: Settings, most_bytes: int) -> str:
+def less_of(each: Loadable, settings: Settings, most: DeviceBytes) -> str:
     """Return what a model that needs more would go without to fit, as estimated; else nothing."""
     try:
-        trials = trials_of(each.backend, each.spec, each.options, settings, most_bytes)
+        trials = trials_of(each.backend, each.spec, each.options, settings, each.need.within(most))
     except ModeldError:  # the model's first request tells
         return ""
-    fitted = first_that_fits(trials, most_bytes)
+    fitted = first_that_fits(trials, most)
     return "" if fitted is None else fitted.gives_up
 
 
@@ -139,10 +143,10 @@ async def _measured(each: Loadable, hosting: Hosting) -> Loadable:
     host = hosting.engine_host(lambda _fraction: None)
     try:
         made = await each.backend.measure(each.spec, each.options, host)
+        return (
+            each if made is None else replace(each, need=held_of("measure", made), is_measured=True)
+        )
     except Exception:  # noqa: BLE001  (the estimate is there; the server does the same)
         return each
     finally:
         await host.aclose()
-    if made is None:
-        return each
-    return replace(each, need_bytes=made.total_bytes, is_measured=True)

@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Final
 
+from modeld.device_bytes import NOTHING, DeviceBytes
 from modeld.doctor.inventory import Inventory, Loadable, less_of
 from modeld.doctor.report import error, ok, warning
 from modeld.machine.auto_budget import AutoBudget
 from modeld.machine.files import Machine
-from modeld.machine.memory import Capacity, Memory, kib
+from modeld.machine.memory import Memory, kib
+from modeld.serving.state.budget import DeviceLimit, Ledger
 from modeld.settings import Settings
 from modeld.sizes import size_text
+from modeld.status import MAIN
 from modeld.values import Finding, JsonValue
 
 SAFE_SHARE: Final = 0.9
@@ -51,36 +55,26 @@ def check_memory(memory: Memory, machine: Machine) -> Iterator[Finding]:
 
 
 def check_budget(
-    settings: Settings,
-    memory: Memory | None,
-    gpu_bytes: int,
-    inventory: Inventory,
-    auto: AutoBudget,
+    settings: Settings, memory: Memory | None, inventory: Inventory, auto: AutoBudget | None
 ) -> Iterator[Finding]:
-    """Check the budget against what there is. With GPUs it counts theirs (``gpu_bytes``).
-
-    ``auto`` is what it is unless it is set.
-    """
-    if settings.is_budget_auto:
+    """Check the budget of main memory against what there is; ``auto`` is what it is unless set."""
+    if auto is not None:
         yield from _check_auto(auto, inventory)
         return
-    if memory is None and not gpu_bytes:
+    if memory is None:
         return
-    total = gpu_bytes or (memory.total_bytes if memory else 0)
-    kind = "GPU memory" if gpu_bytes else "main memory"
+    total, kind = memory.total_bytes, "main memory"
     safe_mb = int(total * SAFE_SHARE) >> 20
     if settings.budget_bytes is None:
         yield from _check_unlimited(inventory, total, kind, safe_mb)
         return
-    available = None if memory is None or gpu_bytes else memory.available_bytes
-    yield _check_set(settings, total, kind, safe_mb, available)
+    yield _check_set(settings, memory, kind, safe_mb)
 
 
-def _check_set(
-    settings: Settings, total: int, kind: str, safe_mb: int, available: int | None
-) -> Finding:
-    """Check a budget that is a number; ``available`` bytes are known of main memory only."""
+def _check_set(settings: Settings, memory: Memory, kind: str, safe_mb: int) -> Finding:
+    """Check a budget that is a number."""
     budget = settings.budget_bytes or 0
+    total, available = memory.total_bytes, memory.available_bytes
     used = budget - settings.margin_bytes
     facts: dict[str, JsonValue] = {
         "memory_budget_mb": settings.memory_budget_mb,
@@ -95,49 +89,76 @@ def _check_set(
     if used > total * SAFE_SHARE:
         message = f"{said}, nearly all of the {size_text(total)} of {kind}"
         return warning("budget", message, f"{fix}, or set memory_margin_mb", **facts)
-    if available is not None and used > available:
+    if used > available:
         message = f"{said}, but only {size_text(available)} are available now"
         fix = f"end other programs, or set memory_budget_mb to {available >> 20} or less"
         return warning("budget", message, fix, **facts)
     return ok("budget", f"{said}; there are {size_text(total)} of {kind}", **facts)
 
 
-def check_needs(
-    inventory: Inventory, settings: Settings, capacity: Capacity, auto: AutoBudget
-) -> Iterator[Finding]:
+def check_gpus(ledger: Ledger) -> Iterator[Finding]:
+    """Tell what models may have of each GPU that a backend uses."""
+    for limit in ledger.gpus.values():
+        facts: dict[str, JsonValue] = {"limit_bytes": limit.limit_bytes}
+        if limit.limit_bytes is None:
+            yield warning(limit.device, limit.said, "set gpu_budget_mb", **facts)
+        elif limit.limit_bytes > limit.capacity_bytes:
+            yield error(
+                limit.device,
+                f"gpu_budget_mb allows {size_text(limit.limit_bytes)}, but there are"
+                f" {limit.capacity.said}",
+                "lower gpu_budget_mb",
+                **facts,
+            )
+        else:
+            yield ok(limit.device, f"{size_text(limit.limit_bytes)} now ({limit.said})", **facts)
+
+
+def check_needs(inventory: Inventory, settings: Settings, ledger: Ledger) -> Iterator[Finding]:
     """Check each model's need against the machine and the budget, and all of them together."""
-    limit = limit_bytes(settings, auto)
-    most = capacity.size_bytes
     fitting = []
     for each in inventory.by_size:
-        within = min((size for size in (limit, most) if size is not None), default=None)
-        if within is None or each.need_bytes <= within:
+        if each.need.fits_within(ledger.ever):
             fitting.append(each)
-        elif less := less_of(each, settings, within):
-            yield _has_less(each, within, less)
-        elif most is not None and each.need_bytes > most:
-            yield _too_large(each, capacity)
-        elif limit is not None:
-            yield _never_fits(each, limit, settings)
+        elif less := less_of(each, settings, ledger.ever):
+            yield _has_less(each, ledger.short(each.need, ledger.ever), less)
+        elif not each.need.fits_within(ledger.capacity):
+            yield _too_large(each, ledger.short(each.need, ledger.capacity))
+        else:
+            yield _never_fits(each, ledger.short(each.need, ledger.ever), settings)
     if not fitting:
         return
-    total = sum(each.need_bytes for each in fitting)
+    total = sum((each.need for each in fitting), NOTHING)
     needs: dict[str, JsonValue] = {each.spec.id: each.need_bytes for each in fitting}
-    said = f"{len(fitting)} models need {size_text(total)} together"
+    said = f"{len(fitting)} models need {_sizes(total)} together"
     if len(fitting) == 1:
-        said = f"one model needs {size_text(total)}"
-    if limit is None:
+        said = f"one model needs {_sizes(total)}"
+    limits = DeviceBytes(*_most(ledger))
+    if limits.main == math.inf and not limits.gpus:
         yield ok("needs", said, needs=needs)
-    elif total <= limit:
-        yield ok("needs", f"{said}, at once within {size_text(limit)}", needs=needs)
+    elif total.fits_within(limits):
+        yield ok("needs", f"{said}, at once within {_sizes(limits)}", needs=needs)
     else:
-        yield ok("needs", f"{said}: {size_text(limit)} holds some at a time", needs=needs)
+        yield ok("needs", f"{said}: {_sizes(limits)} holds some at a time", needs=needs)
 
 
-def limit_bytes(settings: Settings, auto: AutoBudget) -> int | None:
-    """Return what all models together may ever hold; ``None`` for any amount."""
-    size_bytes = auto.most_bytes if settings.is_budget_auto else settings.budget_bytes
-    return None if size_bytes is None else max(0, size_bytes - settings.margin_bytes)
+def _most(ledger: Ledger) -> tuple[float, dict[str, float], float]:
+    """Return what all models together may ever hold, as the parts of a DeviceBytes."""
+    most = {each.device: each.most_bytes for each in ledger.limits}
+    known = {name: math.inf if size is None else size for name, size in most.items()}
+    return (
+        known.pop(MAIN),
+        {name: size for name, size in known.items() if size < math.inf},
+        math.inf,
+    )
+
+
+def _sizes(held: DeviceBytes) -> str:
+    """Return sizes in words, with the devices where there is more than main memory."""
+    if not held.gpus:
+        return size_text(int(held.main))
+    finite = [(name, size) for name, size in held.items() if 0 < size < math.inf]
+    return " and ".join(f"{size_text(int(size))} on {name}" for name, size in finite)
 
 
 def _check_auto(auto: AutoBudget, inventory: Inventory) -> Iterator[Finding]:
@@ -174,40 +195,47 @@ def _check_unlimited(
         yield ok("budget", f"it is unlimited (0); there are {size_text(total)} of {kind}")
 
 
-def _has_less(each: Loadable, most: int, less: str) -> Finding:
+def _has_less(each: Loadable, limit: DeviceLimit, less: str) -> Finding:
     how = "measured" if each.is_measured else "estimated"
+    most_bytes = int(limit.ever_bytes)
     return warning(
         each.spec.id,
-        f"it needs {size_text(each.need_bytes)} ({how}), more than the {size_text(most)} that there"
+        f"it needs {_need(each, limit)} ({how}), more than the {size_text(most_bytes)} that there"
         f" can be; to fit, it is loaded with {less} (as estimated)",
         "give it a larger budget, or set its options to what you can do without",
-        need_bytes=each.need_bytes,
-        limit_bytes=most,
+        need_bytes=int(each.need.on(limit.device)),
+        limit_bytes=most_bytes,
     )
 
 
-def _too_large(each: Loadable, capacity: Capacity) -> Finding:
+def _too_large(each: Loadable, limit: DeviceLimit) -> Finding:
     how = "measured" if each.is_measured else "estimated"
     return error(
         each.spec.id,
-        f"it can never be loaded: it needs {size_text(each.need_bytes)} ({how}), and this machine"
-        f" has {capacity.said}",
+        f"it can never be loaded: it needs {_need(each, limit)} ({how}), and this machine"
+        f" has {limit.capacity.said}",
         "give the model a smaller context, or take a smaller quantisation of it",
-        need_bytes=each.need_bytes,
-        limit_bytes=capacity.size_bytes,
+        need_bytes=int(each.need.on(limit.device)),
+        limit_bytes=limit.capacity.size_bytes,
     )
 
 
-def _never_fits(each: Loadable, limit: int, settings: Settings) -> Finding:
-    needed_mb = (each.need_bytes >> 20) + 1 + settings.memory_margin_mb
+def _never_fits(each: Loadable, limit: DeviceLimit, settings: Settings) -> Finding:
+    need_bytes = int(each.need.on(limit.device))
+    needed_mb = (need_bytes >> 20) + 1 + settings.memory_margin_mb
     # More than auto allows is more than the machine has, its margin included.
-    fix = "" if settings.is_budget_auto else f"set memory_budget_mb to {needed_mb} or more, or "
+    fix = "" if limit.moves else f"set {limit.setting} to {needed_mb} or more, or "
     how = "measured" if each.is_measured else "estimated"
     return error(
         each.spec.id,
-        f"it can never be loaded: it needs {size_text(each.need_bytes)} ({how}), and the budget"
-        f" without its margin is {size_text(limit)}",
+        f"it can never be loaded: it needs {_need(each, limit)} ({how}), and the budget"
+        f" without its margin is {size_text(limit.most_bytes or 0)}",
         f"{fix}give the model a smaller context, or take a smaller quantisation of it",
-        need_bytes=each.need_bytes,
-        limit_bytes=limit,
+        need_bytes=need_bytes,
+        limit_bytes=limit.most_bytes,
     )
+
+
+def _need(each: Loadable, limit: DeviceLimit) -> str:
+    size = size_text(int(each.need.on(limit.device)))
+    return size if limit.is_main else f"{size} on {limit.device}"

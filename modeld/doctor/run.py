@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 from msgspec.structs import replace
 
+from modeld.device_bytes import DeviceBytes
 from modeld.doctor import (
     address,
     backends,
@@ -31,12 +32,11 @@ from modeld.doctor.inventory import Inventory, Loadable
 from modeld.doctor.report import Group, failed, run_checks
 from modeld.errors import ConfigurationError
 from modeld.hosting.host import hosting
-from modeld.machine.auto_budget import AutoBudget
 from modeld.machine.files import Machine
-from modeld.machine.memory import Memory, read_capacity, read_memory
+from modeld.machine.memory import Memory, read_memory
 from modeld.plugins.guard import PluginFault, guarded
 from modeld.plugins.host import PluginHost
-from modeld.serving.memory.machine_budget import read_budget
+from modeld.serving.memory.machine_budget import MachineBudget
 from modeld.settings import Resolved, Settings
 from modeld.values import Finding
 
@@ -84,16 +84,16 @@ def diagnose(options: DoctorOptions) -> list[Group]:
         partial(processors.check_load, found, machine),
     )
     host, refused = _discovered(options.settings)
-    auto = read_budget(machine, host.backends.values() if host else ())
+    budget = MachineBudget(options.settings, machine, host.backends.values() if host else ())
     settings_group = _settings(options, host)  # asks the plugins for all that they bring
-    listed, backend_group = _models_and_backends(options, host, main_memory, auto)
+    listed, backend_group = _models_and_backends(options, host, main_memory, budget)
     return [
         _interpreter(options, host),
         settings_group,
         _plugins(host, refused),
         backend_group,
         _models(options, listed),
-        _memory(options, listed, main_memory, backends.gpu_bytes(backend_group), auto),
+        _memory(options, listed, main_memory, budget),
         run_checks("address", partial(address.check_address, options.settings, machine)),
         run_checks(
             "limits",
@@ -167,18 +167,17 @@ def _memory(
     options: DoctorOptions,
     listed: Inventory,
     main_memory: Memory | None,
-    gpu_bytes: int,
-    auto: AutoBudget,
+    budget: MachineBudget,
 ) -> Group:
-    capacity = read_capacity(options.machine)
     checks = []
     if main_memory is not None:
         checks.append(partial(memory.check_memory, main_memory, options.machine))
     return run_checks(
         "memory",
         *checks,
-        partial(memory.check_budget, options.settings, main_memory, gpu_bytes, listed, auto),
-        partial(memory.check_needs, listed, options.settings, capacity, auto),
+        partial(memory.check_budget, options.settings, main_memory, listed, budget.auto),
+        partial(memory.check_gpus, budget.ledger),
+        partial(memory.check_needs, listed, options.settings, budget.ledger),
     )
 
 
@@ -186,7 +185,7 @@ def _models_and_backends(
     options: DoctorOptions,
     host: PluginHost | None,
     main_memory: Memory | None,
-    auto: AutoBudget,
+    budget: MachineBudget,
 ) -> tuple[Inventory, Group]:
     """Ask sources and backends, each on an event loop in a thread that can be left behind."""
     listed = Inventory(is_known=False)
@@ -197,26 +196,24 @@ def _models_and_backends(
     try:
         listed = guarded(
             "listing the models",
-            lambda: asyncio.run(_inventory(given, host, options, auto)),
+            lambda: asyncio.run(_inventory(given, host, options, budget)),
             ASKED_S,
         )
-        chosen = _chosen(options, host, listed, main_memory, auto)
+        chosen = _chosen(options, host, listed, main_memory, budget)
         return listed, _backends(options, given, host, chosen)
     except PluginFault as fault:
         return listed, Group(backends.TITLE, [failed(backends.TITLE, str(fault))])
 
 
 async def _inventory(
-    given: Settings, host: PluginHost, options: DoctorOptions, auto: AutoBudget
+    given: Settings, host: PluginHost, options: DoctorOptions, budget: MachineBudget
 ) -> Inventory:
     listed = await inventory.read(given, host)
     if not options.measures:
         return listed
-    most = (memory.limit_bytes(given, auto), read_capacity(options.machine).size_bytes)
-    limit = min((each for each in most if each is not None), default=None)
     workers = hosting(given, tuple(host.backends.values()))
     try:
-        return await inventory.measure(listed, limit, workers)
+        return await inventory.measure(listed, budget.ledger.ever, workers)
     finally:
         await workers.aclose()
 
@@ -251,11 +248,12 @@ def _chosen(
     host: PluginHost,
     listed: Inventory,
     main_memory: Memory | None,
-    auto: AutoBudget,
+    budget: MachineBudget,
 ) -> Loadable | Finding | None:
     if not options.measures or not host.backends:
         return None
     available = main_memory.available_bytes if main_memory else None
-    most = (memory.limit_bytes(options.settings, auto), available)
-    least = min((each for each in most if each is not None), default=None)
-    return backends.subject(listed, options.model, least)
+    most = budget.ledger.ever
+    if available is not None:
+        most = DeviceBytes(min(most.main, available), most.gpus, most.rest)
+    return backends.subject(listed, options.model, most)

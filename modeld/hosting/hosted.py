@@ -89,12 +89,14 @@ class HostedEngine(Engine):
         *,
         slots: int,
         held_bytes: int,
+        held_on_gpus: Mapping[str, int],
         stall_timeout_s: float,
         cancel_timeout_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.slots = slots
         self.held_bytes = held_bytes
+        self.held_on_gpus = held_on_gpus
         self.pid = link.pid
         self._link = link
         self._ids = itertools.count(1)

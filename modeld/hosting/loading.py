@@ -83,6 +83,7 @@ class LoadingHost:
                 worker,
                 slots=loaded.slots,
                 held_bytes=loaded.held_bytes,
+                held_on_gpus=loaded.held_on_gpus,
                 stall_timeout_s=self.settings.stall_timeout_s,
                 cancel_timeout_s=self.settings.cancel_timeout_s,
             )

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from modeld.machine.files import Machine
 from modeld.machine.gpus import gpus
-from modeld.machine.memory import Memory, kib, read_memory
+from modeld.machine.memory import Capacity, Memory, kib, read_memory
 
 LEAST_MARGIN_BYTES: Final = 512 << 20
 """What stays free at least, for what other programs take between two looks."""
@@ -67,28 +67,38 @@ def read_auto_budget(machine: Machine, models_bytes: int = 0, hidden_bytes: int 
     return UNKNOWN if memory is None else auto_budget(memory, models_bytes, hidden_bytes)
 
 
-def read_gpu_budget(machine: Machine) -> AutoBudget | None:
-    """Return the budget of models that are on GPUs; ``None`` where none has memory of its own.
+class GpuBudget(NamedTuple):
+    """What models may have of one GPU; ``auto`` is the budget where nobody has set one."""
 
-    It is that of all GPUs together, and does not follow what other programs take of it later.
+    capacity: Capacity
+    auto: AutoBudget
+
+
+def read_gpu_budgets(machine: Machine) -> dict[str, GpuBudget]:
+    """Return the budgets of the GPUs with memory of their own by name: ``gpu0`` is the first.
+
+    They are those of the start, and do not follow what other programs take later.
     """
-    total = used = margin = 0
-    for name, size_bytes, used_bytes in gpus(machine):
-        if size_bytes is None:
-            said = f"auto: unlimited, because models go to GPUs, and the memory of {name} is not"
-            return AutoBudget(None, None, 0, f"{said} known here")
-        total += size_bytes
-        used += used_bytes
-        margin += margin_bytes(size_bytes)
-    if not total:
-        return None
-    return AutoBudget(
-        max(0, total - margin - used),
-        total - margin,
+    found = (gpu for gpu in gpus(machine) if gpu.size_bytes != 0)  # else main memory is theirs
+    return {f"gpu{number}": _gpu_budget(*gpu) for number, gpu in enumerate(found)}
+
+
+def _gpu_budget(name: str, size_bytes: int | None, used_bytes: int) -> GpuBudget:
+    if size_bytes is None:
+        said = f"the memory of {name} is not known here"
+        return GpuBudget(
+            Capacity(None, said), AutoBudget(None, None, 0, f"auto: unlimited, {said}")
+        )
+    margin = margin_bytes(size_bytes)
+    size_mb = size_bytes >> 20
+    auto = AutoBudget(
+        max(0, size_bytes - margin - used_bytes),
+        size_bytes - margin,
         margin,
-        f"auto: {total >> 20} MiB of GPU memory, less {used >> 20} MiB that others used at the"
+        f"auto: {size_mb} MiB of GPU memory, less {used_bytes >> 20} MiB that others used at the"
         f" start and a margin of {margin >> 20} MiB",
     )
+    return GpuBudget(Capacity(size_bytes, f"{size_mb} MiB of memory on that GPU"), auto)
 
 
 def taken_bytes(machine: Machine, pids: Iterable[int]) -> int:

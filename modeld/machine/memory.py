@@ -61,12 +61,23 @@ def read_capacity(machine: Machine) -> Capacity:
         if size_bytes is None:
             return Capacity(None, f"the memory of {name} is not known here")
         gpu_bytes += size_bytes
-    said = f"{memory.total_bytes >> 20} MiB of main memory"
-    if memory.limited:
-        said += " (limit of the control group)"
+    said = _said(memory)
     if gpu_bytes:
         said += f" and {gpu_bytes >> 20} MiB of GPU memory"
     return Capacity(memory.total_bytes + gpu_bytes, said)
+
+
+def main_capacity(machine: Machine) -> Capacity:
+    """Return what main memory there is, apart from that of GPUs."""
+    memory = read_memory(machine)
+    if memory is None:
+        return Capacity(None, "the system does not tell how much memory there is")
+    return Capacity(memory.total_bytes, _said(memory))
+
+
+def _said(memory: Memory) -> str:
+    of = " (limit of the control group)" if memory.limited else ""
+    return f"{memory.total_bytes >> 20} MiB of main memory{of}"
 
 
 def kib(rows: dict[str, str], name: str) -> int:

@@ -7,8 +7,9 @@ import asyncio
 import logging
 import operator
 import queue
+import re
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Generic, SupportsIndex, TypeVar, cast
 
 from modeld.errors import ModeldError
@@ -18,6 +19,8 @@ GIVE_UP_S: Final = 1.0
 
 LARGEST: Final = 2**63 - 1
 LONGEST_SHOWN: Final = 200
+
+_GPU_NAME: Final = re.compile(r"gpu(0|[1-9][0-9]{0,3})", re.ASCII)
 
 log = logging.getLogger("modeld.plugins")
 
@@ -179,6 +182,24 @@ def whole(what: str, value: object, least: int) -> int:
     if not least <= number <= LARGEST:
         raise PluginFault(f"{what} is {shown(number)}; it must be from {least} to {LARGEST}")
     return int(number)
+
+
+def on_gpus(what: str, value: object, most_bytes: int) -> dict[str, int]:
+    """Return ``value`` as bytes by the names of GPUs, without those that have none.
+
+    Raises:
+        PluginFault: it is none, or they add up to more than ``most_bytes``; ``what`` names it.
+    """
+    if not isinstance(value, Mapping):
+        raise PluginFault(f"{what} is {shown(value)}, which is not a table of bytes by GPU")
+    found = {}
+    for name, size in called(what, lambda: list(value.items())):
+        if type(name) is not str or not _GPU_NAME.fullmatch(name):
+            raise PluginFault(f"{what} names {shown(name)}; a GPU is gpu0, gpu1 and so on")
+        found[name] = whole(f"{what}: {name}", size, 0)
+    if sum(found.values()) > most_bytes:
+        raise PluginFault(f"{what} is more than the {most_bytes} bytes of the whole")
+    return {name: size for name, size in found.items() if size}
 
 
 def is_ours(exc: BaseException) -> bool:

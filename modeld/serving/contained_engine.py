@@ -17,7 +17,7 @@ from modeld.hosting.hosted import RESPONSES, HostedEngine
 from modeld.hosting.loading import LoadingHost
 from modeld.interfaces import Engine
 from modeld.plugins.faults import NoteFault, raised
-from modeld.plugins.guard import PluginCall, PluginFault, called, described, shown, whole
+from modeld.plugins.guard import PluginCall, PluginFault, called, described, on_gpus, shown, whole
 from modeld.requests import AnyUnaryRequest, EmbedRequest, GenerateRequest
 from modeld.responses import (
     PIECES,
@@ -94,6 +94,8 @@ class ContainedEngine(Engine):
         held_bytes = called(f"{name} held_bytes", lambda: engine.held_bytes)
         self.slots = whole(f"{name} slots", slots, 1)
         self.held_bytes = whole(f"{name} held_bytes", held_bytes, 0)
+        held_on_gpus = called(f"{name} held_on_gpus", lambda: engine.held_on_gpus)
+        self.held_on_gpus = on_gpus(f"{name} held_on_gpus", held_on_gpus, self.held_bytes)
         pid = self._called("pid", lambda: engine.pid, None)
         self.pid = None if pid is None else self._called("pid", lambda: whole("it", pid, 1), None)
         usual_s = self._host.settings.stall_timeout_s

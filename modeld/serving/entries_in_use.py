@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import Final, NamedTuple
 
+from modeld.device_bytes import DeviceBytes
 from modeld.errors import (
     BackendUnavailableError,
     InternalError,
@@ -21,7 +22,6 @@ from modeld.errors import (
 )
 from modeld.hosting.daemon_threads import in_daemon_thread, submit
 from modeld.interfaces import Backend
-from modeld.machine.memory import Capacity
 from modeld.plugins.faults import fault_in
 from modeld.plugins.guard import described
 from modeld.plugins.host import PluginHost
@@ -69,7 +69,7 @@ class EntriesInUse:
         plugins: PluginHost,
         registry: Registry,
         pool: Pool,
-        capacity: Capacity,
+        capacity: DeviceBytes,
     ) -> None:
         self._settings = settings
         self._plugins = plugins
@@ -368,13 +368,12 @@ class EntriesInUse:
 
     def _made(self, spec: ModelSpec, backend: Backend) -> ModelEntry:
         options = options_of(spec, self._settings, backend)
-        estimated_bytes = estimate(backend, spec, options)
-        most_bytes = self._capacity.size_bytes or math.inf
-        ever_bytes, trials = self._ledger.ever_bytes, tuple[FitTrial, ...]()
+        estimated, most = estimate(backend, spec, options), self._ledger.ever
+        trials: tuple[FitTrial, ...] = ()
         # What fits clearly is never measured, and to ask for steps takes time with thousands.
-        if ever_bytes is not None and estimated_bytes * CLEAR_SHARE > ever_bytes:
-            trials = trials_of(backend, spec, options, self._settings, ever_bytes)
-        need = MemoryNeed(estimated_bytes, is_measurable=True, most_bytes=most_bytes, trials=trials)
+        if not estimated.times(CLEAR_SHARE).fits_within(most):
+            trials = trials_of(backend, spec, options, self._settings, estimated.within(most))
+        need = MemoryNeed(estimated, is_measurable=True, most=self._capacity, trials=trials)
         return ModelEntry(
             spec,
             backend,
@@ -391,7 +390,7 @@ class EntriesInUse:
         return (shared_s if own_s is None else own_s) or math.inf
 
     def _check_options(self, settings: Settings) -> None:
-        needs: dict[str, int] = {}
+        needs: dict[str, DeviceBytes] = {}
         pinned = Pins(settings, self._registry.specs).wanted()
         for spec in self._registry.specs():
             if spec.problem is None and self._plugins.backends:
@@ -402,20 +401,20 @@ class EntriesInUse:
                 try:
                     options = options_of(spec, settings, backend)
                     if spec.id in pinned:
-                        needs[spec.id] = self._least_bytes(backend, spec, options, settings)
+                        needs[spec.id] = self._least(backend, spec, options, settings)
                 except LoadFailedError as exc:  # the backend's fault, and no setting's
                     self._plugins.faults.note("backend", backend.name, exc.message, exc)
                 except InvalidModelError:  # its source's fault, which the model's problem tells
                     continue
         check_pins(needs, self._ledger)
 
-    def _least_bytes(
+    def _least(
         self, backend: Backend, spec: ModelSpec, options: Options, settings: Settings
-    ) -> int:
+    ) -> DeviceBytes:
         """Return what a model is estimated to need as it would be loaded."""
-        need_bytes, most_bytes = estimate(backend, spec, options), self._ledger.ever_bytes
-        if most_bytes is None or need_bytes <= most_bytes:
-            return need_bytes
-        trials = trials_of(backend, spec, options, settings, most_bytes)
-        fitted = first_that_fits(trials, most_bytes)
-        return need_bytes if fitted is None else fitted.estimated_bytes
+        need, most = estimate(backend, spec, options), self._ledger.ever
+        if need.fits_within(most):
+            return need
+        trials = trials_of(backend, spec, options, settings, need.within(most))
+        fitted = first_that_fits(trials, most)
+        return need if fitted is None else fitted.estimated

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterator, Sequence
 
+from modeld.device_bytes import DeviceBytes
 from modeld.plugins.guard import described
 from modeld.serving.loader import Loader
 from modeld.serving.models.fit_trials import CLEAR_SHARE, FitTrial
@@ -36,40 +36,40 @@ class Fitter:
         Raises:
             Exception: whatever the backend raises of the model as it is configured.
         """
-        ever_bytes = self._ledger.ever_bytes
-        full_bytes = need.estimated_bytes
-        measured_bytes = await self._loader.measure(entry, entry.options, full_bytes)
-        if measured_bytes is not None:
-            full_bytes = measured_bytes
-        if ever_bytes is None or full_bytes <= ever_bytes:
-            need.settle(measured_bytes)
+        ever, full = self._ledger.ever, need.estimated
+        measured = await self._loader.measure(entry, entry.options, full)
+        if measured is not None:
+            full = measured
+        if full.fits_within(ever):
+            need.settle(measured)
             return
-        least_bytes, gives_up = full_bytes, ""
-        for trial in _worth_measuring(need.trials, ever_bytes):
-            size_bytes = await self._size_bytes(entry, trial)
-            if size_bytes <= ever_bytes:
-                need.fit(trial, full_bytes, int(size_bytes), ever_bytes)
+        least, gives_up = full, ""
+        for trial in _worth_measuring(need.trials, ever):
+            size = await self._size(entry, trial)
+            if size is None:
+                continue
+            if size.fits_within(ever):
+                need.fit(trial, full, size, ever)
                 said = trial.gives_up
                 log.info("%s fits with less than configured: %s", entry.spec.id, said)
                 return
-            if size_bytes <= least_bytes:
-                least_bytes, gives_up = int(size_bytes), trial.gives_up
-        need.fit_in_vain(full_bytes, least_bytes, gives_up, ever_bytes)
+            if size.beyond(ever).total_bytes <= least.beyond(ever).total_bytes:
+                least, gives_up = size, trial.gives_up
+        need.fit_in_vain(full, least, gives_up, ever)
 
-    async def _size_bytes(self, entry: ModelEntry, trial: FitTrial) -> float:
-        """Return what the model needs after a step; infinite where it cannot be had."""
-        estimated_bytes = trial.estimated_bytes
+    async def _size(self, entry: ModelEntry, trial: FitTrial) -> DeviceBytes | None:
+        """Return what the model needs after a step; ``None`` where it cannot be had."""
         try:
-            measured = await self._loader.measure(entry, trial.options, estimated_bytes)
+            measured = await self._loader.measure(entry, trial.options, trial.estimated)
         except Exception as exc:  # noqa: BLE001  (another step may do; with none it is refused)
             model, said = entry.spec.id, described(exc)
             log.warning("%s: step %s is passed over: %s", model, trial.step, said)
-            return math.inf
-        return estimated_bytes if measured is None else measured
+            return None
+        return trial.estimated if measured is None else measured
 
 
-def _worth_measuring(trials: Sequence[FitTrial], ever_bytes: int) -> Iterator[FitTrial]:
+def _worth_measuring(trials: Sequence[FitTrial], ever: DeviceBytes) -> Iterator[FitTrial]:
     """Yield the trials that may fit, and the last one, whose size who is refused is told."""
     for trial in trials:
-        if trial.estimated_bytes <= CLEAR_SHARE * ever_bytes or trial is trials[-1]:
+        if trial.estimated.fits_within(ever.times(CLEAR_SHARE)) or trial is trials[-1]:
             yield trial

@@ -109,7 +109,7 @@ class Lifecycle:
     def _is_unloadable(self, need: MemoryNeed, exc: Exception) -> bool:
         """Return whether what a measurement has failed with says that a load would fail too."""
         is_unusable = isinstance(exc, ModeldError) and not exc.retryable
-        return is_unusable or not self._scheduler.ledger.can_ever_hold(need.size_bytes)
+        return is_unusable or not self._scheduler.ledger.can_ever_hold(need.size)
 
     async def _measure(self, entry: ModelEntry, need: MemoryNeed) -> None:
         """Settle this need; if the file changes meanwhile, the entry has another one by then."""

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from modeld.capabilities import Capability
+from modeld.device_bytes import DeviceBytes
 from modeld.errors import ConfigurationError, InternalError, LoadFailedError, ModeldError
 from modeld.events import Event, ModelLoading, ModelLoadProgress
 from modeld.hosting.host import Hosting
@@ -20,7 +21,7 @@ from modeld.interfaces import Engine
 from modeld.plugins.faults import NoteFault, only_logged
 from modeld.plugins.guard import PluginCall, PluginFault, called, described, said
 from modeld.serving.contained_engine import ContainedEngine, contained
-from modeld.serving.models.estimate import total_bytes
+from modeld.serving.models.estimate import held_of
 from modeld.serving.session_files import MemoryFiles, SessionFile
 from modeld.serving.session_store import SessionStore
 from modeld.serving.state.instance import Instance
@@ -118,9 +119,9 @@ class Loader:
         raise LoadFailedError(f"the load made no progress for {self._timeout_s:g} s")
 
     async def measure(
-        self, entry: ModelEntry, options: Options, estimated_bytes: int
-    ) -> int | None:
-        """Return the bytes that the backend measures with ``options``; ``None`` if it cannot.
+        self, entry: ModelEntry, options: Options, estimated: DeviceBytes
+    ) -> DeviceBytes | None:
+        """Return what the backend measures with ``options`` on each device; ``None`` if it cannot.
 
         Raises:
             Exception: whatever the backend raises; nothing was measured.
@@ -138,14 +139,14 @@ class Loader:
             measured = call.result()
             if measured is None:
                 return None
-            measured_bytes = total_bytes(f"backend {backend.name!r}: measure", measured)
+            held = held_of(f"backend {backend.name!r}: measure", measured)
         except PluginFault as exc:
             raise LoadFailedError(str(exc)) from exc
         finally:
             await _abandon(call, host)
-        measured_mb, estimated_mb = measured_bytes >> 20, estimated_bytes >> 20
+        measured_mb, estimated_mb = held.total_bytes >> 20, estimated.total_bytes >> 20
         log.info("%s: %d MiB measured, %d estimated", entry.spec.id, measured_mb, estimated_mb)
-        return measured_bytes
+        return held
 
     async def close(self, entry: ModelEntry, engine: Engine) -> None:
         """Close an engine and keep its last words. One that fails is gone all the same."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from modeld.device_bytes import NOTHING, DeviceBytes
 from modeld.errors import ConfigurationError
 from modeld.serving.state.budget import Ledger
 from modeld.settings import Settings
@@ -53,26 +54,31 @@ class Pins:
         return spec.preset_of if shares_weights(spec, self._settings) else spec.id
 
 
-def check_pins(needs: Mapping[str, int], ledger: Ledger) -> None:
-    """Check that the pinned models fit beside each other; ``needs`` are their estimates in bytes.
+def check_pins(needs: Mapping[str, DeviceBytes], ledger: Ledger) -> None:
+    """Check that the pinned models fit beside each other; ``needs`` are their estimates.
 
     Raises:
         ConfigurationError: they do not; it has the numbers.
     """
-    total = sum(needs.values())
-    if not needs or ledger.can_ever_hold(total):
+    needed = sum(needs.values(), NOTHING)
+    if not needs or ledger.can_ever_hold(needed):
         return
-    each = ", ".join(f"{model!r} {size >> 20} MiB" for model, size in needs.items())
-    limit = ledger.most_bytes
+    short = ledger.short(needed, ledger.ever)
+    total = int(needed.on(short.device))
+    each = ", ".join(
+        f"{model!r} {int(size.on(short.device)) >> 20} MiB" for model, size in needs.items()
+    )
+    limit = short.most_bytes
     if limit is not None and total > limit:
-        allow = "memory_budget_mb less memory_margin_mb allow"
-        if ledger.moves:
-            allow = "memory_budget_mb (auto) allows on this machine if nothing else runs"
+        allow = f"{short.setting} less memory_margin_mb allow"
+        if short.moves:
+            allow = f"{short.setting} (auto) allows on this machine if nothing else runs"
         most = f"the {limit >> 20} MiB that {allow}"
     else:
-        most = f"this machine has, which is {ledger.capacity.said}"
+        most = f"this machine has, which is {short.capacity.said}"
+    where = "" if short.is_main else f" on {short.device}"
     raise ConfigurationError(
-        f"the pinned models need {total >> 20} MiB together (estimated: {each}), more than {most};"
-        " pin fewer of them, or give them a smaller context",
+        f"the pinned models need {total >> 20} MiB{where} together (estimated: {each}), more than"
+        f" {most}; pin fewer of them, or give them a smaller context",
         field="models",
     )

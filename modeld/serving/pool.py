@@ -32,7 +32,7 @@ from modeld.serving.state.memory_need import MemoryNeed
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.residence import Residence
 from modeld.serving.state.ticket import Ended, Queued, Running, Ticket
-from modeld.status import EvictionReason, ModelPlan, PlanOutcome
+from modeld.status import MAIN, EvictionReason, ModelPlan, PlanOutcome
 
 log = logging.getLogger("modeld.pool")
 
@@ -264,9 +264,9 @@ class Pool:
         self.scheduler.touch(entry)
         self._decide()
 
-    def limit(self, limit_bytes: int, said: str) -> None:
-        """Let models hold so much from now on; ``said`` is how that came about."""
-        self.scheduler.ledger.move_limit(limit_bytes, said)
+    def limit(self, limit_bytes: int, said: str, device: str = MAIN) -> None:
+        """Let models hold so much of a device from now on; ``said`` is how that came about."""
+        self.scheduler.ledger.move_limit(limit_bytes, said, device)
         self._decide()
 
     def reconsider(self) -> None:

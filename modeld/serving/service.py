@@ -93,7 +93,7 @@ class LocalService(ModelService):
         )
         self._sessions = store_of(settings)
         ledger = self._scheduler.ledger
-        ledger.on_taken = lambda model: self._sessions.make_way(model, ledger.free_bytes)
+        ledger.on_taken = lambda model: self._sessions.make_way(model, ledger.main.free_bytes)
         self._tasks = TaskSet()
         hosted = hosting(settings, tuple(plugins.backends.values()), plugins.faults.note)
         self._pool = Pool(
@@ -112,7 +112,7 @@ class LocalService(ModelService):
             settings=settings,
         )
         self._entries = EntriesInUse(
-            settings, plugins, self._registry, self._pool, self._budget.capacity
+            settings, plugins, self._registry, self._pool, self._budget.ledger.capacity
         )
         self._sampling = SamplingDefaults(settings)
         self._preload = Preload(settings, self._entries, self._pool)
@@ -148,8 +148,7 @@ class LocalService(ModelService):
             if not self._tasks.is_closed():
                 self._tasks.spawn(self._files.run(), "modeld-files")
                 self._tasks.spawn(self._watch.run(), "modeld-watch")
-                if self._memory is not None:
-                    self._tasks.spawn(self._memory.run(), "modeld-memory")
+                self._tasks.spawn(self._memory.run(), "modeld-memory")
             if self._is_starting:  # it may have been closed meanwhile
                 self._state = ServiceState.RUNNING
                 loading = self._preload.run(self._registry.specs(), self._check_running)
@@ -350,7 +349,7 @@ class LocalService(ModelService):
             spec,
             settings=self._settings,
             plugins=self._plugins,
-            most_bytes=self._budget.most_bytes,
+            most=self._budget.ledger.ever,
         )
 
     async def load(self, model: str, *, keep_alive_s: KeepAliveSeconds | None = None) -> None:
@@ -395,9 +394,10 @@ class LocalService(ModelService):
             instances=tuple(entry.status(now_s) for entry in entries if entry.has_state),
             budget_bytes=self._budget.size_bytes,
             budget_origin=self._budget.said,
-            held_bytes=self._scheduler.ledger.held_bytes,
+            held_bytes=int(self._scheduler.ledger.held.main),
             session_bytes=self._sessions.held_bytes,
             margin_bytes=self._settings.margin_bytes,
+            devices=self._budget.statuses(),
             loads_total=totals.loads,
             evictions_total=self._pool.evictions_total,
             uptime_s=now_s - self._started_s,

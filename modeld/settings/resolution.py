@@ -73,6 +73,7 @@ def resolve(
         plugins = tuple(given.settings_of(table) for table in tables.tables)
         settings = replace(settings, plugins=plugins)
     _check_margin(settings)
+    _check_gpus(settings)
     return Resolved(
         settings=settings,
         origins=given.origins,
@@ -238,6 +239,23 @@ def _only(names: Sequence[str], where: str, name: str) -> str:
 def _unknown_key(where: str, name: object, known: Sequence[str]) -> ConfigurationError:
     hint = nearest(str(name), list(known))
     return ConfigurationError(f"{where}: unknown key {str(name)!r}{hint}", field=str(name))
+
+
+def _check_gpus(settings: Settings) -> None:
+    given = settings.gpu_budget_mb
+    table = given if isinstance(given, Mapping) else {"": given}
+    for number, size_mb in table.items():
+        if number and not (number.isdecimal() and str(int(number)) == number):
+            raise ConfigurationError(
+                f"gpu_budget_mb: {number!r} is no GPU's number; they are 0, 1 and so on",
+                field="gpu_budget_mb",
+            )
+        if isinstance(size_mb, int) and 0 < size_mb <= settings.memory_margin_mb:
+            raise ConfigurationError(
+                f"memory_margin_mb ({settings.memory_margin_mb}) leaves nothing of gpu_budget_mb"
+                f" ({size_mb}); make the margin smaller than the budget",
+                field="memory_margin_mb",
+            )
 
 
 def _check_margin(settings: Settings) -> None:

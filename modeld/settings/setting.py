@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from functools import reduce
+from operator import or_
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
@@ -187,9 +189,9 @@ def _apart(kind: Any) -> tuple[Any, tuple[str, ...]]:
         return kind, ()
     words = [each for each in get_args(kind) if get_origin(each) is Literal]
     others = [each for each in get_args(kind) if each not in words]
-    if not words or len(others) != 1:
+    if not words or not others:
         return kind, ()
-    return _bare(others[0]), tuple(word for each in words for word in get_args(each))
+    return _bare(reduce(or_, others)), tuple(word for each in words for word in get_args(each))
 
 
 def flag_of(name: str) -> str:
@@ -232,6 +234,8 @@ def convert(row: Setting, value: object, where: str) -> object:
         value = value if size is None else size
     if row.joins and isinstance(value, list) and all(isinstance(each, str) for each in value):
         value = row.joins(value)
+    if row.words and isinstance(value, dict):
+        value = {str(key): each for key, each in value.items()}  # YAML reads a number as one
     try:
         converted = msgspec.convert(value, row.annotated)
     except msgspec.ValidationError as exc:
@@ -242,7 +246,7 @@ def convert(row: Setting, value: object, where: str) -> object:
 
 
 def _refusal(row: Setting, value: object, where: str) -> ConfigurationError:
-    if row.plugin and row.is_json and (said := misfit(row.annotated, value, where)):
+    if (row.plugin or row.words) and row.is_json and (said := misfit(row.annotated, value, where)):
         return ConfigurationError(said, field=row.key)
     wanted = row.expected
     if not row.plugin and row.is_json and isinstance(value, dict):
@@ -265,7 +269,7 @@ def from_text(row: Setting, text: str, where: str) -> object:
     """
     if row.is_list_of_texts:
         return convert(row, [part.strip() for part in text.split(",") if part.strip()], where)
-    if row.is_json:
+    if row.is_json and text not in row.words:
         try:
             data = msgspec.json.decode(text)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:

@@ -8,6 +8,7 @@ the file (``max_wait_s``). Some settings have a former name too, which works in 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal, TypeVar
 
 from msgspec import Meta
@@ -129,6 +130,13 @@ class Settings(Value, frozen=True, kw_only=True):
             " cache, KV cache or context, of what nobody has set"
         ),
     ] = True
+    gpu_budget_mb: Annotated[
+        Annotated[int, Meta(ge=0)] | Literal["auto"] | Mapping[str, Annotated[int, Meta(ge=0)]],
+        Meta(
+            description="memory for all loaded models together on each GPU, in MiB, or a table of"
+            " it by the GPU's number; auto: what other programs left at the start; 0: unlimited"
+        ),
+    ] = "auto"
     share_machine: Annotated[
         bool,
         Meta(
@@ -269,6 +277,16 @@ class Settings(Value, frozen=True, kw_only=True):
         """The memory budget in bytes as it is set, ``None`` for unlimited and for ``auto``."""
         given = self.memory_budget_mb
         return given << 20 if isinstance(given, int) and given else None
+
+    def gpu_budget_bytes(self, gpu: str) -> int | Literal["auto"] | None:
+        """Return the budget of a GPU, by its name, as it is set; ``None`` for unlimited.
+
+        One that a table leaves out is ``auto``.
+        """
+        given = self.gpu_budget_mb
+        if isinstance(given, Mapping):
+            given = given.get(gpu.removeprefix("gpu"), "auto")
+        return given << 20 or None if isinstance(given, int) else "auto"
 
     @property
     def margin_bytes(self) -> int:

@@ -164,10 +164,10 @@ def test_every_event_is_counted() -> None:
 def test_the_state_is_read_at_the_moment_of_the_scrape() -> None:
     found = values(PrometheusPlugin())
     expected = {
-        "modeld_memory_budget_bytes": 1000,
-        "modeld_memory_margin_bytes": 100,
+        'modeld_memory_budget_bytes{device="main"}': 1000,
+        'modeld_memory_margin_bytes{device="main"}': 100,
         "modeld_session_bytes": 70,
-        'modeld_memory_held_bytes{model="a.gguf"}': 300,
+        'modeld_memory_held_bytes{device="main",model="a.gguf"}': 300,
         'modeld_queue_length{model="a.gguf"}': 2,
         'modeld_inflight_requests{model="a.gguf"}': 1,
         'modeld_slots{model="a.gguf"}': 4,
@@ -189,7 +189,7 @@ def test_an_unlimited_budget_is_infinite() -> None:
         uptime_s=0.0,
     )
     found = values(PrometheusPlugin(), Service(unlimited))
-    assert found["modeld_memory_budget_bytes"] == float("inf")
+    assert found['modeld_memory_budget_bytes{device="main"}'] == float("inf")
 
 
 def test_a_service_out_of_reach_leaves_the_counters(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,8 +13,9 @@ from modeld_llama_cpp.doctor import findings
 
 from modeld import Backend, EngineHost, Finding, ModelSpec, Options
 from modeld.cli.commands.doctor import command
+from modeld.device_bytes import UNLIMITED, DeviceBytes
 from modeld.doctor import backends
-from modeld.doctor.backends import diagnose_backends, gpu_bytes, subject
+from modeld.doctor.backends import diagnose_backends, subject
 from modeld.doctor.inventory import Inventory, Loadable
 from modeld.doctor.report import Group, ok
 from modeld.errors import BackendUnavailableError, LoadFailedError
@@ -58,7 +59,7 @@ def group_of(*asked: Backend, measured: Loadable | None = None) -> Group:
 def test_every_backend_is_asked_and_only_one_gets_the_model():
     mine, other = Talkative("mine", [ok("a", "fine")]), Talkative("other", [])
     options = Options(slots=3)
-    measured = Loadable(spec=spec("m"), backend=mine, options=options, need_bytes=1)
+    measured = Loadable(spec=spec("m"), backend=mine, options=options, need=DeviceBytes(1))
     findings = group_of(mine, other, measured=measured).findings
     assert mine.asked == [("m", options)]
     assert other.asked == [(None, Options())]
@@ -94,27 +95,21 @@ def test_a_backend_that_hangs_is_given_up(monkeypatch):
     assert (finding.level, "longer than 0.01 s" in finding.message) == ("error", True)
 
 
-def test_the_memory_of_gpus_is_what_the_backends_tell():
-    one = ok("gpu", "x", gpu_memory_bytes=80)
-    other = ok("gpu", "y", gpu_memory_bytes=40)
-    assert gpu_bytes(Group("backends", [one, ok("z", "z"), other])) == 120
-
-
 def test_the_smallest_model_that_tells_something_is_measured():
-    found = subject(stocked(toy=5, small=100, large=4000), None, None)
+    found = subject(stocked(toy=5, small=100, large=4000), None, UNLIMITED)
     assert isinstance(found, Loadable)
     assert found.spec.id == "small"
 
 
 @pytest.mark.parametrize("room_mb", [50, 99])
 def test_without_room_nothing_is_measured_and_that_is_said(room_mb):
-    found = subject(stocked(small=100, large=4000), None, room_mb * MIB)
+    found = subject(stocked(small=100, large=4000), None, DeviceBytes(room_mb * MIB))
     assert isinstance(found, Finding)
     assert (found.level, "32.0 MiB or more that fits" in found.message) == ("ok", True)
 
 
 def test_a_model_that_is_named_is_taken_whatever_its_size():
-    found = subject(stocked(toy=5, small=100), "toy", 1)
+    found = subject(stocked(toy=5, small=100), "toy", DeviceBytes(1))
     assert isinstance(found, Loadable)
     assert found.spec.id == "toy"
 
@@ -133,7 +128,7 @@ def test_a_model_that_cannot_be_measured_is_an_error(wanted, says):
     specs = [*listed.specs, spec("broken", problem="it is cut off"), spec("foreign"), spec("idle")]
     refusals = {"foreign": BackendUnavailableError("no backend can load it")}
     found = subject(
-        Inventory(specs=specs, loadable=listed.loadable, refusals=refusals), wanted, None
+        Inventory(specs=specs, loadable=listed.loadable, refusals=refusals), wanted, UNLIMITED
     )
     assert isinstance(found, Finding)
     assert (found.level, says in found.message) == ("error", True)
@@ -147,6 +142,5 @@ def test_the_page_and_the_help_have_the_numbers_of_the_code():
     page = Path(__file__).parents[2].joinpath("docs/how-to/doctor.md").read_text()
     assert f"{backends.DIAGNOSED_S:g} s, and {backends.MEASURED_S:g} s with a model" in page
     assert f"smallest one of {backends.LEAST_BYTES >> 20} MiB or more" in page
-    assert f"`{backends.GPU_MEMORY}`" in page
     helps = " ".join(param.help or "" for param in command.params if isinstance(param, Option))
     assert f"the smallest of {backends.LEAST_BYTES >> 20} MiB or more" in helps

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from modeld import EngineHost, MemoryEstimate, ModelSpec, Options
+from modeld.device_bytes import DeviceBytes
 from modeld.doctor import inventory
 from modeld.doctor.inventory import Inventory
 from modeld.doctor.models import (
@@ -34,7 +35,7 @@ def test_an_estimate_that_leaves_it_open_is_measured_as_the_server_would(models)
         listed = await inventory.read(settings, plugins)
         workers = hosting(settings, tuple(plugins.backends.values()))
         try:
-            measured = await inventory.measure(listed, limit_mb << 20, workers)
+            measured = await inventory.measure(listed, DeviceBytes(limit_mb << 20), workers)
         finally:
             await workers.aclose()
         return measured.loadable["tiny.gguf"].need_bytes >> 20
@@ -69,7 +70,7 @@ def test_a_backend_that_fails_with_one_model_leaves_the_others(tmp_path):
 
     async def listed() -> Inventory:
         found = await inventory.read(settings, plugins)
-        return await inventory.measure(found, 1, ThreadHosting(settings))
+        return await inventory.measure(found, DeviceBytes(1), ThreadHosting(settings))
 
     found = asyncio.run(listed())
     assert found.loadable["good.gguf"].need_bytes == 100 << 20

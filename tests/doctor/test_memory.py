@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from modeld.doctor.memory import check_budget, check_memory, check_needs
+from modeld.device_bytes import DeviceBytes
+from modeld.doctor.memory import check_budget, check_gpus, check_memory, check_needs
 from modeld.machine.auto_budget import UNKNOWN as NO_AUTO
 from modeld.machine.auto_budget import AutoBudget
 from modeld.machine.memory import UNKNOWN, Capacity, Memory
+from modeld.serving.state.budget import DeviceLimit, Ledger
 from modeld.settings import Settings
 from modeld.values import FitStep, MemoryEstimate
 from tests.support.doctor.another_machine import GIB, MEMINFO, MIB, bad, machine, only, stocked
@@ -38,9 +40,9 @@ def test_strict_overcommit_is_a_warning_with_what_is_left(tmp_path):
     assert bad(check_memory(PLENTY, machine(tmp_path, files))) == []
 
 
-def budget(mb: int, memory: Memory | None = PLENTY, gpu_bytes: int = 0, margin_mb: int = 0):
+def budget(mb: int, memory: Memory | None = PLENTY, margin_mb: int = 0):
     settings = Settings(memory_budget_mb=mb, memory_margin_mb=margin_mb)
-    return only(check_budget(settings, memory, gpu_bytes, stocked(a=1000, b=3000), NO_AUTO))
+    return only(check_budget(settings, memory, stocked(a=1000, b=3000), None))
 
 
 @pytest.mark.parametrize(
@@ -53,8 +55,6 @@ def budget(mb: int, memory: Memory | None = PLENTY, gpu_bytes: int = 0, margin_m
         (budget(65_000, margin_mb=10_000), "ok", "with a margin of 9.8 GiB"),
         (budget(20_000, PLENTY._replace(available_bytes=GIB)), "warning", "only 1.0 GiB"),
         (budget(0, Memory(4 * GIB, 4 * GIB, 0, 0)), "warning", "all models together need 3.9 GiB"),
-        (budget(20_000, gpu_bytes=16 * GIB), "error", "but there are 16.0 GiB of GPU memory"),
-        (budget(20_000, None, gpu_bytes=80 * GIB), "ok", "80.0 GiB of GPU memory"),
     ],
 )
 def test_the_budget_against_what_there_is(finding, level, says):
@@ -73,7 +73,7 @@ def test_the_fix_of_a_budget_is_a_budget_that_is_fine():
 
 def test_where_nothing_is_known_nothing_is_said():
     settings = Settings(memory_budget_mb=0)
-    assert list(check_budget(settings, None, 0, stocked(a=1), NO_AUTO)) == []
+    assert list(check_budget(settings, None, stocked(a=1), None)) == []
 
 
 def an_auto(size_mb: int, most_mb: int) -> AutoBudget:
@@ -90,25 +90,26 @@ def an_auto(size_mb: int, most_mb: int) -> AutoBudget:
     ],
 )
 def test_a_budget_that_the_machine_says_is_told_with_how_it_came_about(auto, level, says):
-    finding = only(check_budget(Settings(), PLENTY, 0, stocked(a=1000, b=3000), auto))
+    finding = only(check_budget(Settings(), PLENTY, stocked(a=1000, b=3000), auto))
     assert finding.level == level
     assert says in finding.message
     assert (finding.fix is None) is (level == "ok")
 
 
 def test_what_the_machine_could_never_give_is_an_error_that_names_no_setting():
-    never, rest = check_needs(
-        stocked(a=1000, b=3000),
-        Settings(memory_margin_mb=100),
-        UNKNOWN,
-        an_auto(500, 3000),
-    )
+    ledger = Ledger(DeviceLimit(400 * MIB, most_bytes=2900 * MIB))
+    never, rest = check_needs(stocked(a=1000, b=3000), Settings(memory_margin_mb=100), ledger)
     assert (never.subject, never.level, rest.level) == ("b", "error", "ok")
     assert never.fix == "give the model a smaller context, or take a smaller quantisation of it"
 
 
 def needs(**settings):
-    return list(check_needs(stocked(a=1000, b=3000), Settings(**settings), UNKNOWN, NO_AUTO))
+    return list(check_needs(stocked(a=1000, b=3000), Settings(**settings), a_ledger(**settings)))
+
+
+def a_ledger(memory_budget_mb=0, memory_margin_mb=0, capacity=UNKNOWN, gpus=()):
+    limit_bytes = (memory_budget_mb - memory_margin_mb) * MIB or None
+    return Ledger(DeviceLimit(limit_bytes, capacity), {each.device: each for each in gpus})
 
 
 def test_a_model_that_never_fits_is_an_error_and_its_fix_lets_it_fit():
@@ -170,15 +171,42 @@ def test_models_that_never_fit_do_not_count_among_those_that_take_turns():
 
 
 def test_without_models_there_are_no_needs():
-    assert list(check_needs(stocked(), Settings(memory_budget_mb=1), UNKNOWN, NO_AUTO)) == []
+    assert list(check_needs(stocked(), Settings(memory_budget_mb=1), a_ledger(1))) == []
 
 
 @pytest.mark.parametrize("budget_mb", [0, 2500, 9000])
 def test_a_model_that_the_machine_cannot_hold_is_an_error_whatever_the_budget(budget_mb):
     capacity = Capacity(2 * GIB, "2048 MiB of main memory")
     settings = Settings(memory_budget_mb=budget_mb)
-    never, rest = check_needs(stocked(a=1000, b=3000), settings, capacity, NO_AUTO)
+    never, rest = check_needs(
+        stocked(a=1000, b=3000), settings, a_ledger(budget_mb, capacity=capacity)
+    )
     assert (never.subject, never.level, rest.level) == ("b", "error", "ok")
     assert never.message.endswith("and this machine has 2048 MiB of main memory")
     assert never.fix is not None
     assert "memory_budget_mb" not in never.fix
+
+
+def a_gpu(limit_gib, size_gib=8):
+    capacity = Capacity(size_gib * GIB, f"{size_gib << 10} MiB of memory on that GPU")
+    return DeviceLimit(limit_gib * GIB, capacity, device="gpu0", said="as it was set")
+
+
+def test_a_model_that_a_gpu_cannot_hold_is_told_with_the_gpus_numbers():
+    inventory = stocked(a=1000)
+    (each,) = inventory.loadable.values()
+    on_gpu = replace(each, need=DeviceBytes(0, {"gpu0": 9 * GIB}))
+    inventory = replace(inventory, loadable={"a": on_gpu})
+    (finding,) = check_needs(inventory, Settings(), a_ledger(gpus=[a_gpu(7)]))
+    assert (finding.subject, finding.level) == ("a", "error")
+    assert "it needs 9.0 GiB on gpu0 (estimated), and this machine has 8192 MiB" in finding.message
+    small = replace(inventory, loadable={"a": replace(each, need=DeviceBytes(5, {"gpu0": 7}))})
+    assert only(check_needs(small, Settings(), a_ledger(gpus=[a_gpu(7)]))).level == "ok"
+
+
+def test_each_gpu_is_told_with_its_budget():
+    assert only(check_gpus(a_ledger(gpus=[a_gpu(7)]))).message == "7.0 GiB now (as it was set)"
+    assert only(check_gpus(a_ledger(gpus=[a_gpu(9)]))).level == "error"
+    unknown = DeviceLimit(None, device="gpu0", said="auto: unlimited")
+    assert only(check_gpus(a_ledger(gpus=[unknown]))).level == "warning"
+    assert list(check_gpus(a_ledger())) == []

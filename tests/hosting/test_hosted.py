@@ -58,7 +58,14 @@ class HeldLink(Link):
 
 
 def an_engine(link: Link, *, stall_s: float = 60.0) -> HostedEngine:
-    return HostedEngine(link, slots=2, held_bytes=0, stall_timeout_s=stall_s, cancel_timeout_s=60.0)
+    return HostedEngine(
+        link,
+        slots=2,
+        held_bytes=0,
+        held_on_gpus={},
+        stall_timeout_s=stall_s,
+        cancel_timeout_s=60.0,
+    )
 
 
 def words(*texts: str) -> list[Token]:

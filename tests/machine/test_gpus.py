@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from modeld.machine.auto_budget import read_gpu_budget
+from modeld.machine.auto_budget import read_gpu_budgets
 from modeld.machine.gpus import Gpu, gpus
 from modeld.machine.nvml import NvidiaGpu, nvidia_gpus, visible
 from tests.support.doctor.another_machine import GIB, MEMINFO, a_gpu, machine
@@ -107,27 +107,41 @@ def test_without_a_device_the_driver_is_not_asked(tmp_path: Any) -> None:
     assert list(gpus(machine(tmp_path, nvidia=asked))) == []
 
 
-def test_models_on_gpus_may_have_their_memory_less_a_margin_for_each(tmp_path: Any) -> None:
+def test_models_may_have_the_memory_of_each_gpu_less_a_margin(tmp_path: Any) -> None:
     used = {"mem_info_vram_used": 2 * GIB}
     a_gpu(tmp_path, 128, "amdgpu", mem_info_vram_total=20 * GIB, **used)
-    budget = read_gpu_budget(a_gpu(tmp_path, 129, "amdgpu", mem_info_vram_total=10 * GIB))
-    assert budget is not None
-    assert (budget.size_bytes, budget.most_bytes) == (25 * GIB, 27 * GIB)
-    assert budget.said == (
-        "auto: 30720 MiB of GPU memory, less 2048 MiB that others used at the start and a margin"
-        " of 3072 MiB"
+    budgets = read_gpu_budgets(a_gpu(tmp_path, 129, "amdgpu", mem_info_vram_total=10 * GIB))
+    autos = {name: each.auto for name, each in budgets.items()}
+    assert {name: (auto.size_bytes, auto.most_bytes) for name, auto in autos.items()} == {
+        "gpu0": (16 * GIB, 18 * GIB),
+        "gpu1": (9 * GIB, 9 * GIB),
+    }
+    assert autos["gpu0"].said == (
+        "auto: 20480 MiB of GPU memory, less 2048 MiB that others used at the start and a margin"
+        " of 2048 MiB"
     )
+    assert budgets["gpu1"].capacity == (10 * GIB, "10240 MiB of memory on that GPU")
+
+
+def test_the_drivers_gpus_have_a_budget_each(tmp_path: Any) -> None:
+    here = machine(
+        tmp_path, {"/dev/nvidia0": "", "/dev/nvidia1": ""}, nvidia=lambda: [FIRST, SECOND]
+    )
+    budgets = read_gpu_budgets(here)
+    sizes = [each.capacity.size_bytes for each in budgets.values()]
+    assert list(budgets) == ["gpu0", "gpu1"]
+    assert sizes == [FIRST.size_bytes, SECOND.size_bytes]
 
 
 def test_where_the_memory_of_a_gpu_is_not_known_nothing_is_limited(tmp_path: Any) -> None:
-    budget = read_gpu_budget(machine(tmp_path, {"/dev/nvidia0": ""}))
-    assert budget is not None
-    assert (budget.size_bytes, budget.most_bytes) == (None, None)
-    assert "the memory of the GPU /dev/nvidia0 is not known here" in budget.said
+    (budget,) = read_gpu_budgets(machine(tmp_path, {"/dev/nvidia0": ""})).values()
+    assert (budget.auto.size_bytes, budget.auto.most_bytes) == (None, None)
+    assert budget.capacity.size_bytes is None
+    assert "the memory of the GPU /dev/nvidia0 is not known here" in budget.auto.said
 
 
 @pytest.mark.parametrize("driver", ["i915", "virtio_gpu"])
 def test_gpus_that_share_main_memory_have_no_budget_of_their_own(
     tmp_path: Any, driver: str
 ) -> None:
-    assert read_gpu_budget(a_gpu(tmp_path, 128, driver)) is None
+    assert read_gpu_budgets(a_gpu(tmp_path, 128, driver)) == {}

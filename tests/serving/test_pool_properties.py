@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from modeld import MemoryEstimate
+from modeld.device_bytes import NOTHING
 from modeld.errors import LoadFailedError, ModeldError, ModelNotFoundError
 from modeld.events import Event, ModelLoaded
 from modeld.requests import KeepAliveSeconds
@@ -23,7 +24,7 @@ from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.phases import Closing, Leaving, Ready, public_state
 from modeld.serving.state.residence import Residence
-from modeld.status import EvictionReason
+from modeld.status import MAIN, EvictionReason
 from modeld.values import FileStamp
 from tests.support.serving.fakes import (
     MIB,
@@ -40,6 +41,14 @@ pytestmark = pytest.mark.usefixtures("unmeasured")
 
 MODELS = {"a": 100, "b": 150, "c": 60, "d": 400}
 BUDGET_MB = 260
+GPUS_MB = {"gpu0": 130, "gpu1": 90}
+PLACES = {
+    "a": {"gpu0": 70},
+    "b": {"gpu0": 60, "gpu1": 40},
+    "c": {"gpu1": 60},
+    "d": {"gpu1": 100, "gpu0": 20},
+}
+"""What models have on GPUs, in MiB, beside what they have in main memory, where there are some."""
 MAX_IDLE_S = {"a": 3.0, "c": 10.0}
 """The other models stay where no request says otherwise."""
 
@@ -51,14 +60,19 @@ QUIET = 30
 class World:
     """A pool, its clients, and what a random walk may do to them."""
 
-    def __init__(self, seed: int, *, may_forget: bool = False) -> None:
+    def __init__(self, seed: int, *, may_forget: bool = False, has_gpus: bool = False) -> None:
         self.may_forget = may_forget
+        self.gpus_mb = GPUS_MB if has_gpus else {}
         self.loads = 0
         self.random = random.Random(seed)
         self.clock = Clock()
         self.backend = FakeBackend()
         self.scheduler = a_scheduler(
-            budget_mb=BUDGET_MB, moves=True, min_residence_s=1.0, max_overtake_s=5.0
+            budget_mb=BUDGET_MB,
+            moves=True,
+            min_residence_s=1.0,
+            max_overtake_s=5.0,
+            gpus_mb=self.gpus_mb,
         )
         self.pool = Pool(
             self.scheduler,
@@ -79,7 +93,7 @@ class World:
         self.taken_back = 0
         self.expired = 0
         self.relieved = 0
-        self.held_bytes = 0
+        self.held = NOTHING
 
     def note(self, event: Event) -> None:
         self.loads += isinstance(event, ModelLoaded)
@@ -93,12 +107,21 @@ class World:
                 self.backend,
                 model,
                 size_mb=size_mb,
+                on_gpus=self.place(model),
                 slots=2,
                 depth=2,
                 measurable=measurable,
                 max_idle_s=MAX_IDLE_S.get(model, math.inf),
             )
         return known
+
+    def place(self, model: str) -> dict[str, int]:
+        """Return what a model has on GPUs, in MiB."""
+        return PLACES[model] if self.gpus_mb else {}
+
+    def somewhere(self) -> dict[str, int]:
+        """Return what has turned out to be on GPUs, in bytes."""
+        return {name: self.random.choice([0, 20, 80]) * MIB for name in self.gpus_mb}
 
     @property
     def entries(self) -> list[ModelEntry]:
@@ -147,7 +170,9 @@ class World:
     def settle_load(self, held_mb: int = 0) -> None:
         waiting = [load for load in self.backend.loads.values() if not load.done()]
         if waiting:
-            engine = FakeEngine(slots=2, held_bytes=held_mb * MIB)
+            on_gpus = self.somewhere()
+            held_bytes = held_mb * MIB + sum(on_gpus.values())
+            engine = FakeEngine(slots=2, held_bytes=held_bytes, held_on_gpus=on_gpus)
             self.engines.append(engine)
             self.random.choice(waiting).set_result(engine)
 
@@ -169,8 +194,12 @@ class World:
         if waiting:
             size_mb = self.random.choice([None, 50, 140, 300])
             self.random.choice(waiting).set_result(
-                size_mb and MemoryEstimate(weights_bytes=size_mb * MIB)
+                size_mb and MemoryEstimate(weights_bytes=size_mb * MIB, on_gpus=self.split(size_mb))
             )
+
+    def split(self, size_mb: int) -> dict[str, int]:
+        """Return how much of so many MiB is on which GPU, in bytes."""
+        return {name: self.random.choice([0, size_mb // 3]) * MIB for name in self.gpus_mb}
 
     def kill_engine(self) -> None:
         alive = [engine for engine in self.engines if not engine.closed]
@@ -251,6 +280,7 @@ class World:
             self.backend,
             entry.spec.id,
             size_mb=size_mb,
+            on_gpus=self.place(entry.spec.id),
             slots=2,
             depth=2,
             max_idle_s=entry.max_idle_s,
@@ -263,15 +293,20 @@ class World:
 
     def move_limit(self) -> None:
         """What the watch does when other programs take memory, or give it back."""
-        self.held_bytes = self.scheduler.ledger.held_bytes  # under the limit as it was
+        self.held = self.scheduler.ledger.held  # under the limits as they were
         limit_mb = self.random.choice([0, 60, 110, 160, 210, BUDGET_MB, BUDGET_MB])
-        self.pool.limit(limit_mb * MIB, "others use the rest")
+        device = self.random.choice([MAIN, *self.gpus_mb])
+        limit_mb = min(limit_mb, self.gpus_mb.get(device, BUDGET_MB))
+        self.pool.limit(limit_mb * MIB, "others use the rest", device)
 
     def check_limit(self) -> None:
-        """Nothing is reserved beyond the limit, wherever it is; what was held before may stay."""
+        """Nothing is reserved beyond any limit, wherever it is; what was held before may stay."""
         ledger = self.scheduler.ledger
-        assert ledger.held_bytes <= max(self.held_bytes, ledger.limit_bytes or 0), "overdrawn"
-        self.held_bytes = ledger.held_bytes
+        for limit in ledger.limits:
+            before = self.held.on(limit.device)
+            assert limit.held_bytes == ledger.held.on(limit.device)
+            assert limit.held_bytes <= max(before, limit.limit_bytes or 0), "overdrawn"
+        self.held = ledger.held
 
     def toggle_closing(self) -> None:
         for engine in self.engines:
@@ -328,7 +363,7 @@ class World:
             await asyncio.wait(list(self.clients))
         self.scheduler.check()
         assert not self.broken, self.broken
-        assert self.scheduler.ledger.held_bytes == 0, "the ledger is not empty after close"
+        assert not self.scheduler.ledger.held, "the ledger is not empty after close"
         assert len(self.outcomes) == self.sent, "a request is unaccounted for"
         assert all(engine.closed for engine in self.engines), "an engine was never closed"
         assert all(entry.queue.is_empty for entry in self.entries)
@@ -382,8 +417,9 @@ async def walk(
     menu: Sequence[Callable[[World], None]] = OPERATIONS,
     *,
     may_forget: bool = False,
+    has_gpus: bool = False,
 ) -> World:
-    world = World(seed, may_forget=may_forget)
+    world = World(seed, may_forget=may_forget, has_gpus=has_gpus)
     for operation in operations:
         menu[operation](world)
         await world.settle()
@@ -424,6 +460,26 @@ def test_any_interleaving_does_so_where_many_want_the_same_memory(
     operations: list[int], seed: int
 ) -> None:
     asyncio.run(walk(operations, seed, CONTENTION))
+
+
+@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    operations=st.lists(st.integers(0, len(CONTENTION) - 1), min_size=20, max_size=100),
+    seed=st.integers(0, 2**32),
+)
+def test_any_interleaving_does_so_on_each_device(operations: list[int], seed: int) -> None:
+    asyncio.run(walk(operations, seed, CONTENTION, has_gpus=True))
+
+
+@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    operations=st.lists(st.integers(0, len(OPERATIONS) - 1), min_size=5, max_size=60),
+    seed=st.integers(0, 2**32),
+)
+def test_any_interleaving_does_so_on_each_device_whatever_happens(
+    operations: list[int], seed: int
+) -> None:
+    asyncio.run(walk(operations, seed, has_gpus=True))
 
 
 def test_the_walks_come_across_what_they_are_to_show() -> None:

@@ -192,7 +192,7 @@ async def test_models_and_sessions_together_stay_within_the_budget(
     lives: list[tuple[str, int, int]], budget: int
 ) -> None:
     store, ledger = a_store(100), Ledger(budget * PAGE)
-    ledger.on_taken = lambda model: store.make_way(model, ledger.free_bytes)
+    ledger.on_taken = lambda model: store.make_way(model, ledger.main.free_bytes)
     for model, pages, used_s in lives:
         was_kept = bool(await content(store, model))
         reservation = ledger.reserve(model, pages * PAGE)

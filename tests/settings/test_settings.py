@@ -43,6 +43,7 @@ OTHER: dict[str, Any] = {
     "memory_budget_mb": 2048,
     "memory_margin_mb": 64,
     "fit": False,
+    "gpu_budget_mb": {"0": 8000, "1": 0},
     "share_machine": True,
     "eviction_policy": "mine",
     "max_idle_s": 600.0,
@@ -593,6 +594,44 @@ def test_a_margin_that_leaves_nothing_of_the_budget_is_refused(budget, margin):
     message = refusal({"memory_budget_mb": budget, "memory_margin_mb": margin})
     assert str(budget) in message
     assert str(margin) in message
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"gpu_budget_mb": 100, "memory_margin_mb": 100}, "leaves nothing of gpu_budget_mb (100)"),
+        ({"gpu_budget_mb": {"1": 50}, "memory_margin_mb": 60}, "nothing of gpu_budget_mb (50)"),
+        ({"gpu_budget_mb": {"gpu0": 50}}, "'gpu0' is no GPU's number"),
+        ({"gpu_budget_mb": {"01": 50}}, "'01' is no GPU's number"),
+        (
+            {"gpu_budget_mb": {"0": -1}},
+            "--gpu-budget-mb['0']: expected a whole number of 0 or more",
+        ),
+        ({"gpu_budget_mb": "much"}, "--gpu-budget-mb: expected"),
+    ],
+)
+def test_a_budget_of_gpus_that_is_none_is_refused(given, says):
+    assert says in refusal(given)
+
+
+@pytest.mark.parametrize(
+    ("text", "budgets"),
+    [
+        ("auto", ["auto", "auto"]),
+        ("7", [7 << 20, 7 << 20]),
+        ("0", [None, None]),
+        ('{"0": 7}', [7 << 20, "auto"]),
+    ],
+)
+def test_the_budget_of_gpus_is_one_for_all_or_a_table(text, budgets):
+    settings = resolve({}, {"MODELD_GPU_BUDGET_MB": text}).settings
+    assert [settings.gpu_budget_bytes(gpu) for gpu in ("gpu0", "gpu1")] == budgets
+
+
+def test_a_number_as_a_key_in_yaml_is_a_gpus_number(tmp_path):
+    config = write(tmp_path, "gpu_budget_mb: {0: 5, 1: 6}\nmemory_margin_mb: 1\n")
+    settings = resolve({}, {"MODELD_CONFIG": str(config)}).settings
+    assert settings.gpu_budget_mb == {"0": 5, "1": 6}
 
 
 def test_budget_and_margin_are_in_mebibytes():

@@ -86,15 +86,20 @@ def command(*, verbose: bool, as_json: bool, explain: str | None, **given: Any) 
     logs.configure(settings, sys.stderr)
     plugins = PluginHost.discover(settings)
     budget = MachineBudget(settings, Machine(), plugins.backends.values())
-    declared = partial(described, settings=settings, plugins=plugins, most_bytes=budget.most_bytes)
+    declared = partial(described, settings=settings, plugins=plugins, most=budget.ledger.ever)
     registry = Registry(plugins.sources.values(), described=declared, settings=settings)
     asyncio.run(registry.refresh())
     if explain is not None:
-        known, most_bytes = registry.known(explain), budget.most_bytes
-        effective = explained(known, settings, plugins, most_bytes=most_bytes)
+        known = registry.known(explain)
+        effective = explained(known, settings, plugins, most=budget.ledger.ever)
         click.echo(_explained_as_json(effective) if as_json else _explained_as_table(effective))
         return 0
-    specs = [_with_size(spec, budget.capacity) for spec in registry.specs()]
+    capacity = budget.ledger.main.capacity
+    specs = (
+        registry.specs()
+        if budget.ledger.gpus
+        else [_with_size(spec, capacity) for spec in registry.specs()]
+    )
     if as_json:
         click.echo(_as_json(specs))
     elif specs:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from modeld.cli import logs
 from modeld.cli.params import SettingsCommand, resolved, settings_options
 from modeld.settings import Settings
-from modeld.sizes import whole_mib
+from modeld.sizes import mib_by_name, whole_mib
 from modeld.status import Fitting, ModelPlan, PlanOutcome
 from modeld.terminal import rows_as_text
 
@@ -92,6 +92,7 @@ def _row(plan: ModelPlan) -> dict[str, Any]:
         "outcome": plan.outcome.value,
         "needed_mb": whole_mib(plan.needed_bytes),
         "short_mb": whole_mib(plan.short_bytes),
+        "short_on_gpus_mb": mib_by_name(plan.short_on_gpus),
         "evicts": list(plan.evicts),
         "wait_s": None if plan.wait_s is None else round(plan.wait_s, 3),
         "reason": plan.reason,
@@ -118,6 +119,13 @@ def _told(plan: Mapping[str, Any]) -> str:
     return "; ".join(filter(None, [", ".join(plan["evicts"]), fit]))
 
 
+def _short(row: Mapping[str, Any]) -> str:
+    """Return what is short, with the GPUs that it is short on."""
+    short = f"{row['short_mb']} MiB" if row["short_mb"] else ""
+    on_gpus = [f"{size} on {name}" for name, size in row.get("short_on_gpus_mb", {}).items()]
+    return f"{short} ({', '.join(on_gpus)})" if on_gpus else short
+
+
 def _table(plans: Sequence[Mapping[str, Any]]) -> str:
     return rows_as_text(
         ("MODEL", "OUTCOME", "NEEDS", "SHORT", "WAIT", "EVICTS; WITH LESS; WHY"),
@@ -126,7 +134,7 @@ def _table(plans: Sequence[Mapping[str, Any]]) -> str:
                 each["model"],
                 each["outcome"],
                 f"{each['needed_mb']} MiB",
-                f"{each['short_mb']} MiB" if each["short_mb"] else "",
+                _short(each),
                 f"{each['wait_s']:.1f} s" if "wait_s" in each else "",
                 _told(each),
             )

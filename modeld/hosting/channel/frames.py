@@ -8,7 +8,7 @@ whose id can be read: that one fails alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from struct import Struct
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
@@ -127,6 +127,7 @@ class Loaded(Value, frozen=True, kw_only=True, array_like=True, tag="loaded"):
 
     slots: int
     held_bytes: int
+    held_on_gpus: Mapping[str, int] = {}
 
 
 class Returned(Value, frozen=True, kw_only=True, array_like=True, tag="returned"):

@@ -14,7 +14,7 @@ from modeld.errors import LoadFailedError, ModeldError
 from modeld.hosting import last_words
 from modeld.hosting.channel.frames import Call, Load, Loaded, Returned, Sessions, encode
 from modeld.interfaces import ReportProgress, StepEngine
-from modeld.plugins.guard import PluginFault, described, whole
+from modeld.plugins.guard import PluginFault, described, on_gpus, whole
 from modeld.values import ModelSpec
 
 Errand: TypeAlias = Load | Call
@@ -73,11 +73,15 @@ def loaded(engine: StepEngine) -> Loaded:
         LoadFailedError: it cannot.
     """
     name = type(engine).__name__
-    slots, held_bytes = _guarded(lambda: (engine.slots, engine.held_bytes))
+    slots, held_bytes, held_on_gpus = _guarded(
+        lambda: (engine.slots, engine.held_bytes, engine.held_on_gpus)
+    )
     try:
+        held_bytes = whole(f"{name}.held_bytes", held_bytes, 0)
         return Loaded(
             slots=whole(f"{name}.slots", slots, 1),
-            held_bytes=whole(f"{name}.held_bytes", held_bytes, 0),
+            held_bytes=held_bytes,
+            held_on_gpus=on_gpus(f"{name}.held_on_gpus", held_on_gpus, held_bytes),
         )
     except PluginFault as exc:
         raise LoadFailedError(str(exc)) from exc

@@ -26,7 +26,7 @@ from modeld.httpapi.exchange.reading.json_body import read_body
 from modeld.httpapi.routes.fit import FitItem, fit_item
 from modeld.httpapi.routes.operations import Operation
 from modeld.interfaces import ModelService
-from modeld.sizes import whole_mib
+from modeld.sizes import mib_by_name, whole_mib
 from modeld.status import ModelPlan, PlanOutcome
 
 MOST_MODELS: Final = 64
@@ -77,6 +77,11 @@ class PlanItem(BaseModel):
     short_mb: int = Field(
         description="how much of that is not free now; with never, how much more it is than there"
         " will ever be"
+    )
+    short_on_gpus_mb: dict[str, int] | None = Field(
+        None,
+        description="how much of short_mb is on which GPU, the rest being main memory; absent if"
+        " nothing is short on one",
     )
     evicts: list[str] = Field(description="models that would leave memory for it")
     wait_s: float | None = Field(
@@ -157,6 +162,7 @@ def _item(plan: ModelPlan) -> PlanItem:
         outcome=plan.outcome,
         needed_mb=whole_mib(plan.needed_bytes),
         short_mb=whole_mib(plan.short_bytes),
+        short_on_gpus_mb=mib_by_name(plan.short_on_gpus),
         evicts=list(plan.evicts),
         wait_s=None if plan.wait_s is None else round(plan.wait_s, 3),
         reason=plan.reason,

@@ -18,8 +18,15 @@ from modeld.httpapi.exchange.reading.query import whole_number
 from modeld.httpapi.routes.fit import FitItem, fit_item
 from modeld.httpapi.routes.operations import Operation
 from modeld.interfaces import ModelService
-from modeld.sizes import whole_mib
-from modeld.status import HostStatus, InstanceState, InstanceStatus, ServiceState, ServiceStatus
+from modeld.sizes import mib_by_name, whole_mib
+from modeld.status import (
+    DeviceStatus,
+    HostStatus,
+    InstanceState,
+    InstanceStatus,
+    ServiceState,
+    ServiceStatus,
+)
 
 USUAL_LIMIT: Final = 100
 """So many models are listed where the request does not say."""
@@ -36,6 +43,11 @@ class InstanceItem(BaseModel):
     last_used_unix: int = Field(description="in seconds; 0 means never")
     held_mb: int = Field(description="what it holds, in MiB, rounded up")
     est_vram_mb: int = Field(description="held_mb, as modeld-go calls it")
+    held_on_gpus_mb: dict[str, int] | None = Field(
+        None,
+        description="how much of held_mb is on which GPU (gpu0 and so on), the rest being in main"
+        " memory; absent if nothing is on one",
+    )
     queue_len: int = Field(description="requests that wait in its queue")
     inflight: int = Field(description="requests that it works on")
     max_queue_depth: int
@@ -79,8 +91,18 @@ class HostItem(BaseModel):
     )
 
 
+class DeviceItem(BaseModel):
+    """What models may hold and do hold of main memory, or of one GPU."""
+
+    device: str = Field(description="main for main memory, gpu0 and so on for a GPU")
+    budget_mb: int = Field(description="memory for all models together, now; 0 means unlimited")
+    budget_origin: str = Field(description="how budget_mb came about, in words")
+    held_mb: int = Field(description="memory that is taken or promised")
+    margin_mb: int = Field(description="part of the budget that is kept free")
+
+
 class StatusDocument(BaseModel):
-    """The whole server. Sizes are in MiB, rounded up."""
+    """The whole server. Sizes are in MiB, rounded up, and those of the budget of main memory."""
 
     state: ServiceState
     instances: list[InstanceItem] = Field(
@@ -95,6 +117,11 @@ class StatusDocument(BaseModel):
     sessions_mb: int = Field(
         description="what models that have left memory have left of their chats; it makes way for"
         " models"
+    )
+    devices: list[DeviceItem] | None = Field(
+        None,
+        description="the budgets of main memory and of each GPU that models can be on; absent where"
+        " there is main memory only",
     )
     error: str | None = Field(None, description="what is wrong now; absent if nothing")
     last_error: str | None = Field(None, description="the latest failure of any model")
@@ -222,6 +249,16 @@ def _page(later: Sequence[InstanceStatus], limit: int) -> Sequence[InstanceStatu
     return page
 
 
+def _device(device: DeviceStatus) -> DeviceItem:
+    return DeviceItem(
+        device=device.device,
+        budget_mb=_budget_mib(device.budget_bytes),
+        budget_origin=device.budget_origin,
+        held_mb=whole_mib(device.held_bytes),
+        margin_mb=whole_mib(device.margin_bytes),
+    )
+
+
 def _document(
     status: ServiceStatus, page: Sequence[InstanceStatus], settings_error: str | None
 ) -> StatusDocument:
@@ -236,6 +273,7 @@ def _document(
         used_est_mb=whole_mib(status.held_bytes),
         margin_mb=whole_mib(status.margin_bytes),
         sessions_mb=whole_mib(status.session_bytes),
+        devices=[_device(each) for each in status.devices] if len(status.devices) > 1 else None,
         error=status.error,
         last_error=status.last_error,
         settings_error=settings_error,
@@ -271,6 +309,7 @@ def _item(instance: InstanceStatus) -> InstanceItem:
         last_used_unix=instance.last_used_unix,
         held_mb=whole_mib(instance.held_bytes),
         est_vram_mb=whole_mib(instance.held_bytes),
+        held_on_gpus_mb=mib_by_name(instance.held_on_gpus),
         queue_len=instance.queue_len,
         inflight=instance.inflight,
         max_queue_depth=instance.max_queue_depth,

@@ -5,55 +5,64 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal
 
 from modeld.interfaces import Backend
-from modeld.machine.auto_budget import AutoBudget, read_auto_budget, read_gpu_budget
+from modeld.machine.auto_budget import (
+    AutoBudget,
+    GpuBudget,
+    read_auto_budget,
+    read_gpu_budgets,
+)
 from modeld.machine.files import Machine
-from modeld.machine.memory import read_capacity
+from modeld.machine.memory import Capacity, main_capacity, read_capacity
 from modeld.plugins.guard import called
 from modeld.serving.memory.memory_watch import MemoryWatch
 from modeld.serving.memory.neighbours import Neighbours
-from modeld.serving.state.budget import Ledger
+from modeld.serving.state.budget import DeviceLimit, Ledger
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.settings import Settings
+from modeld.status import MAIN, DeviceStatus
 
 log = logging.getLogger("modeld.budget")
 
 
 class MachineBudget:
-    """Makes the ledger and what watches it, and says how the budget came about."""
+    """Makes the ledger and what watches it, and says how the budget came about.
+
+    Main memory is a device of its own, and so is each GPU that has memory and that a backend uses.
+    """
 
     def __init__(
         self, settings: Settings, machine: Machine, backends: Iterable[Backend] = ()
     ) -> None:
-        self.capacity = read_capacity(machine)
         self._settings = settings
         self._machine = machine
         self._neighbours = Neighbours(machine)
-        self._gpus = _gpu_budget(machine, backends)
-        self._auto: AutoBudget | None = None
+        self.auto: AutoBudget | None = None
+        gpus = read_gpu_budgets(machine) if any(map(_uses_gpus, backends)) else {}
+        # Where no backend says what it has on GPUs, it may be anything up to all of their memory.
+        capacity = main_capacity(machine) if gpus else read_capacity(machine)
         if settings.is_budget_auto:
             hidden_bytes = self._neighbours.hidden_bytes()
-            self._auto = self._gpus or read_auto_budget(machine, hidden_bytes=hidden_bytes)
-        self.ledger = self._ledger()
+            self.auto = read_auto_budget(machine, hidden_bytes=hidden_bytes)
+        main = self._limit(MAIN, settings.budget_bytes, self.auto, capacity)
+        self.ledger = Ledger(main, {name: self._gpu(name, each) for name, each in gpus.items()})
 
     @property
     def size_bytes(self) -> int | None:
-        """Return the budget of this moment, its margin included; ``None`` for unlimited."""
-        limit = self.ledger.limit_bytes
-        return None if limit is None else limit + self._settings.margin_bytes
+        """Return the budget of main memory now, its margin included; ``None`` for unlimited."""
+        return self.size_of(self.ledger.main)
 
-    @property
-    def most_bytes(self) -> int | None:
-        """Return what one model may need at most, whatever else runs; ``None`` for any amount."""
-        return self.ledger.ever_bytes
+    def size_of(self, limit: DeviceLimit) -> int | None:
+        """Return the budget of a device now, its margin included; ``None`` for unlimited."""
+        limit_bytes = limit.limit_bytes
+        return None if limit_bytes is None else limit_bytes + self._settings.margin_bytes
 
     @property
     def said(self) -> str:
-        """Return how the budget came about, in words."""
-        if self._auto is not None:
-            return self.ledger.said
-        return "memory_budget_mb" if self._settings.memory_budget_mb else "unlimited (0)"
+        """Return how the budget of main memory came about, in words."""
+        return self.ledger.main.said
 
     def watch(
         self,
@@ -61,10 +70,8 @@ class MachineBudget:
         entries: Mapping[str, ModelEntry],
         limit: Callable[[int, str], None],
         sessions: Callable[[], int],
-    ) -> MemoryWatch | None:
-        """Return what moves the ledger's limit; ``None`` where models are not in main memory."""
-        if self._gpus is not None:
-            return None
+    ) -> MemoryWatch:
+        """Return what moves the ledger's limit of main memory."""
         return MemoryWatch(
             self._machine,
             self.ledger,
@@ -73,8 +80,21 @@ class MachineBudget:
             entries=entries,
             limit=limit,
             sessions=sessions,
-            margin_bytes=self._auto.margin_bytes if self._auto is not None else 0,
+            margin_bytes=self.auto.margin_bytes if self.auto is not None else 0,
             kept_bytes=self._settings.margin_bytes,
+        )
+
+    def statuses(self) -> tuple[DeviceStatus, ...]:
+        """Return what models may hold and do hold of each device, main memory first."""
+        return tuple(
+            DeviceStatus(
+                device=each.device,
+                budget_bytes=self.size_of(each),
+                budget_origin=each.said,
+                held_bytes=int(each.held_bytes),
+                margin_bytes=self._settings.margin_bytes,
+            )
+            for each in self.ledger.limits
         )
 
     def close(self) -> None:
@@ -84,46 +104,55 @@ class MachineBudget:
     def tell(self) -> None:
         """Log what the budget is, and warn where there is none."""
         size_bytes = self.size_bytes
+        kept_mb = self._settings.memory_margin_mb
+        kept = f", of which {kept_mb} MiB stay free" if kept_mb else ""
+        for each in self.ledger.gpus.values():
+            gpu_bytes = self.size_of(each)
+            size = "unlimited" if gpu_bytes is None else f"{gpu_bytes >> 20} MiB"
+            log.info("the memory budget of %s is %s (%s)%s", each.device, size, each.said, kept)
         if size_bytes is not None:
-            kept_mb = self._settings.memory_margin_mb
-            kept = f", of which {kept_mb} MiB stay free" if kept_mb else ""
             log.info("the memory budget is %d MiB (%s)%s", size_bytes >> 20, self.said, kept)
             return
-        if self._auto is None:
+        if self.auto is None:
             log.warning(
                 "the memory budget is unlimited (memory_budget_mb 0), so models may take the memory"
                 " that other programs need; auto keeps them to what those leave"
             )
         else:
             log.warning("the memory budget is %s; set memory_budget_mb", self.said)
-        if self.capacity.size_bytes is None:
-            why = self.capacity.said
+        capacity = self.ledger.main.capacity
+        if capacity.size_bytes is None:
+            why = capacity.said
             log.info("a model may be larger than the memory: %s; memory_budget_mb limits it", why)
 
-    def _ledger(self) -> Ledger:
+    def _gpu(self, name: str, gpu: GpuBudget) -> DeviceLimit:
+        set_bytes = self._settings.gpu_budget_bytes(name)
+        return self._limit(name, set_bytes, gpu.auto if set_bytes == "auto" else None, gpu.capacity)
+
+    def _limit(
+        self,
+        device: str,
+        set_bytes: int | Literal["auto"] | None,
+        auto: AutoBudget | None,
+        capacity: Capacity,
+    ) -> DeviceLimit:
         kept_bytes = self._settings.margin_bytes
-        if self._auto is None:
-            size_bytes = self._settings.budget_bytes
-            limit_bytes = None if size_bytes is None else size_bytes - kept_bytes
-            return Ledger(limit_bytes, self.capacity)
-        size_bytes, most_bytes, _, said = self._auto
+        if auto is None:
+            assert set_bytes != "auto", "a budget that the machine tells is one"
+            limit_bytes = None if set_bytes is None else max(0, set_bytes - kept_bytes)
+            setting = "memory_budget_mb" if device == MAIN else "gpu_budget_mb"
+            said = "unlimited (0)" if set_bytes is None else setting
+            return DeviceLimit(limit_bytes, capacity, device=device, said=said)
+        size_bytes, most_bytes, _, said = auto
         if size_bytes is None or most_bytes is None:
-            return Ledger(None, self.capacity, said=said)
-        return Ledger(
+            return DeviceLimit(None, capacity, device=device, said=said)
+        return DeviceLimit(
             max(0, size_bytes - kept_bytes),
-            self.capacity,
+            capacity,
+            device=device,
             most_bytes=max(0, most_bytes - kept_bytes),
             said=said,
         )
-
-
-def read_budget(machine: Machine, backends: Iterable[Backend]) -> AutoBudget:
-    """Return the budget of this moment, without what other servers have promised."""
-    return _gpu_budget(machine, backends) or read_auto_budget(machine)
-
-
-def _gpu_budget(machine: Machine, backends: Iterable[Backend]) -> AutoBudget | None:
-    return read_gpu_budget(machine) if any(map(_uses_gpus, backends)) else None
 
 
 def _uses_gpus(backend: Backend) -> bool:

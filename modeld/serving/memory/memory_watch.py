@@ -65,9 +65,9 @@ class MemoryWatch:
         self._neighbours = neighbours
         self._clock = clock
         self._limit: MovingLimit | None = None
-        if ledger.moves:
+        if ledger.main.moves:
             step_bytes = max(1, margin_bytes // STEPS)
-            self._limit = MovingLimit(ledger.limit_bytes or 0, step_bytes)
+            self._limit = MovingLimit(ledger.main.limit_bytes or 0, step_bytes)
         self._own_bytes = taken_bytes(machine, workers())
 
     async def run(self) -> None:
@@ -90,7 +90,7 @@ class MemoryWatch:
         workers = tuple(self._workers())
         # A server that a backend has started leads a session; what it has started is in it.
         servers = self._engine_pids() - {*workers, os.getpid()}
-        read = partial(self._read, self._ledger.held_bytes, self._sessions(), workers, servers)
+        read = partial(self._read, int(self._ledger.held.main), self._sessions(), workers, servers)
         self._take_in(await in_daemon_thread(read))
 
     def _engine_pids(self) -> set[int]:
@@ -116,7 +116,7 @@ class MemoryWatch:
         if self._limit is None or seen is None or seen.size_bytes is None:
             return
         before = self._limit.limit_bytes
-        most_bytes = self._ledger.most_bytes
+        most_bytes = self._ledger.main.most_bytes
         size_bytes = max(0, seen.size_bytes - self._kept_bytes)
         if most_bytes is not None:  # a machine that was given more since counts from its restart
             size_bytes = min(size_bytes, most_bytes)

@@ -10,6 +10,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from modeld.capabilities import Capability
+from modeld.device_bytes import UNLIMITED, DeviceBytes
 from modeld.errors import LoadFailedError, ModeldError
 from modeld.interfaces import Backend
 from modeld.plugins.faults import fault_in
@@ -66,11 +67,11 @@ def context(backend: Backend, spec: ModelSpec, options: Options) -> int | None:
 
 
 def described(
-    spec: ModelSpec, *, settings: Settings, plugins: PluginHost, most_bytes: int | None = None
+    spec: ModelSpec, *, settings: Settings, plugins: PluginHost, most: DeviceBytes = UNLIMITED
 ) -> ModelSpec:
     """Return a model as it is listed; nothing is said where its backend or options are wrong.
 
-    ``most_bytes`` is what the budget can be at most; ``None`` is unlimited.
+    ``most`` is what the budget of each device can be at most.
     """
     try:
         backend = plugins.choose_backend(spec)
@@ -93,28 +94,27 @@ def described(
         log.debug("nothing is said of %r: %s", spec.id, exc)
         return undescribed(spec)
     try:
-        return _fitted(told, backend, options, settings, most_bytes)
+        return _fitted(told, backend, options, settings, most)
     except ModeldError as exc:
         log.debug("nobody knows what %r needs: %s", spec.id, exc)  # its first request tells
         return replace(told, need_bytes=None, fit=None, short_by_bytes=0, gives_up="")
 
 
 def _fitted(
-    spec: ModelSpec, backend: Backend, options: Options, settings: Settings, most_bytes: int | None
+    spec: ModelSpec, backend: Backend, options: Options, settings: Settings, most: DeviceBytes
 ) -> ModelSpec:
-    need_bytes = estimate(backend, spec, options)
-    fit, short_by_bytes, gives_up = fit_of(need_bytes, most_bytes), 0, ""
-    if most_bytes is not None and need_bytes > most_bytes:
-        short_by_bytes = need_bytes - most_bytes
-        trials = trials_of(backend, spec, options, settings, most_bytes)
-        if (fitted := first_that_fits(trials, most_bytes)) is not None:
+    need = estimate(backend, spec, options)
+    fit, short_by_bytes, gives_up = fit_of(need, most), need.beyond(most).total_bytes, ""
+    if not need.fits_within(most):
+        trials = trials_of(backend, spec, options, settings, need.within(most))
+        if (fitted := first_that_fits(trials, most)) is not None:
             fit, gives_up, short_by_bytes = Fit.REDUCED, fitted.gives_up, 0
-            need_bytes = fitted.estimated_bytes
+            need = fitted.estimated
             # What clients go by: a context that it never has would be refused half-way.
             spec = replace(spec, context=context(backend, spec, fitted.options))
     return replace(
         spec,
-        need_bytes=need_bytes,
+        need_bytes=need.total_bytes,
         fit=fit,
         short_by_bytes=short_by_bytes,
         gives_up=gives_up,

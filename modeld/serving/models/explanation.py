@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from modeld.device_bytes import UNLIMITED, DeviceBytes
 from modeld.errors import InvalidModelError
 from modeld.interfaces import Backend
 from modeld.plugins.host import PluginHost
@@ -31,11 +32,11 @@ class Effective(Value, frozen=True, kw_only=True):
 
 
 def explained(
-    spec: ModelSpec, settings: Settings, plugins: PluginHost, *, most_bytes: int | None = None
+    spec: ModelSpec, settings: Settings, plugins: PluginHost, *, most: DeviceBytes = UNLIMITED
 ) -> Sequence[Effective]:
     """Return all options of a model: its backend's, modeld's own, and each sampling default.
 
-    Of one that can never fit into ``most_bytes`` as it is configured, they are those with which it
+    Of one that can never fit into ``most`` as it is configured, they are those with which it
     fits, as far as estimates tell.
 
     Raises:
@@ -45,7 +46,7 @@ def explained(
         raise InvalidModelError(f"model {spec.id!r} cannot be used: {spec.problem}")
     backend = plugins.choose_backend(spec)
     options = options_of(spec, settings, backend)
-    less = _less(spec, settings, backend, options, most_bytes)
+    less = _less(spec, settings, backend, options, most)
     plain = msgspec.to_builtins(options)
     return tuple(
         replace(each, value=less.changes[each.option], origin=_origin_of(plain[each.option]))
@@ -60,12 +61,13 @@ def _less(
     settings: Settings,
     backend: Backend,
     options: Options,
-    most_bytes: int | None,
+    most: DeviceBytes,
 ) -> FitTrial | None:
     """Return with what less the model is estimated to fit, where it would never otherwise."""
-    if most_bytes is None or estimate(backend, spec, options) <= most_bytes:
+    need = estimate(backend, spec, options)
+    if need.fits_within(most):
         return None
-    return first_that_fits(trials_of(backend, spec, options, settings, most_bytes), most_bytes)
+    return first_that_fits(trials_of(backend, spec, options, settings, need.within(most)), most)
 
 
 def _origin_of(configured: JsonValue) -> str:

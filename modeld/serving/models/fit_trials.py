@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from modeld.device_bytes import DeviceBytes
 from modeld.errors import LoadFailedError
 from modeld.interfaces import Backend
 from modeld.plugins.guard import PluginFault, called, shown
@@ -35,7 +36,7 @@ class FitTrial(Value, frozen=True, kw_only=True):
     gives_up: str
     changes: Mapping[str, Any]
     options: Options
-    estimated_bytes: int
+    estimated: DeviceBytes
 
     def receipt(self, full_bytes: int) -> Fitting:
         """Return what the model goes without, which needs ``full_bytes`` as it is configured."""
@@ -78,9 +79,9 @@ def trials_of(
         raise LoadFailedError(f"{spec.id!r} could not be made to fit: {exc}") from exc
 
 
-def first_that_fits(trials: Iterable[FitTrial], most_bytes: int) -> FitTrial | None:
+def first_that_fits(trials: Iterable[FitTrial], most: DeviceBytes) -> FitTrial | None:
     """Return the first trial that fits as estimated."""
-    return next((each for each in trials if each.estimated_bytes <= most_bytes), None)
+    return next((each for each in trials if each.estimated.fits_within(most)), None)
 
 
 def _checked(what: str, step: object, fixed: Collection[str]) -> FitStep:
@@ -107,7 +108,7 @@ def _trials(
             gives_up="; ".join(gives_up.values()),
             changes=dict(changes),
             options=with_less,
-            estimated_bytes=estimate(backend, spec, with_less),
+            estimated=estimate(backend, spec, with_less),
         )
 
 

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from modeld.serving.state.model_entry import ModelEntry
 
@@ -67,6 +69,13 @@ class Absent:
             else:
                 self.forgotten.add(entry)
                 del self._entries[entry.spec.id]
+
+    def copied(self, entries: dict[str, ModelEntry], copies: Mapping[Any, Any]) -> Absent:
+        """Return what remembers the same of ``entries``, with ``copies`` in place of these."""
+        made = Absent(entries)
+        made.forgotten = copy(self.forgotten)
+        made._absent = {copies.get(each, each): None for each in self._absent}
+        return made
 
     def totals(self) -> Totals:
         """Return what all models have counted since the start."""

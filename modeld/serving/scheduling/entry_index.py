@@ -6,7 +6,8 @@ Whoever changes an entry touches it; before anything is decided, the touched one
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
@@ -19,7 +20,10 @@ class EntryIndex:
     Of entries, ``wanting`` are absent and waited for, ``unmarked`` those of them that nobody has
     overtaken. Of instances, each with its entry, ``resident`` are all, ``loaded`` have an engine
     and take no requests yet, ``leaving`` are on their way out of memory, ``grown`` hold more than
-    was reserved for them, and ``pinned`` are ready and evicted for nobody.
+    was reserved for them, ``pinned`` are ready and evicted for nobody, and ``idle`` the ready ones
+    that are not pinned and that nobody uses or waits for. ``terms`` are those whose term has begun,
+    the first one first, and ``young`` those whose minimum residence may not be over: whoever begins
+    a term or makes a model ready puts it there, and what has no longer a part in it may be there.
     """
 
     def __init__(self) -> None:
@@ -32,6 +36,9 @@ class EntryIndex:
         self.leaving: dict[Instance, ModelEntry] = {}
         self.grown: dict[Instance, ModelEntry] = {}
         self.pinned: dict[Instance, ModelEntry] = {}
+        self.idle: dict[Instance, ModelEntry] = {}
+        self.terms: dict[Instance, ModelEntry] = {}
+        self.young: dict[Instance, ModelEntry] = {}
 
     def touch(self, entry: ModelEntry) -> None:
         """Note that something about the entry has changed; the next decision looks at it.
@@ -58,6 +65,13 @@ class EntryIndex:
                     # first is looked at first.
                     instances[instance] = entry
 
+    def sort_idle(self, entry: ModelEntry, instance: Instance) -> None:
+        """Put an instance among the idle ones, or take it from there, after a grant."""
+        if _is_idle(entry, instance):
+            self.idle.setdefault(instance, entry)
+        else:
+            self.idle.pop(instance, None)
+
     def drop(self, instance: Instance) -> None:
         """Forget an instance that has left memory."""
         for instances in (
@@ -67,8 +81,34 @@ class EntryIndex:
             self.leaving,
             self.grown,
             self.pinned,
+            self.idle,
+            self.terms,
+            self.young,
         ):
             instances.pop(instance, None)
+
+    def copied(self, copies: Mapping[Any, Any]) -> EntryIndex:
+        """Return an index of the same, in the same order, with ``copies`` in place of these."""
+        made = EntryIndex()
+        for name, members in vars(self).items():
+            setattr(
+                made,
+                name,
+                {copies.get(each, each): copies.get(at, at) for each, at in members.items()},
+            )
+        return made
+
+    def unsettled(self) -> Iterator[ModelEntry]:
+        """Yield the entries of which a decision may change more than the phases of instances.
+
+        They were touched, somebody waits for them, or they are on their way into memory or out.
+        Some come more than once.
+        """
+        yield from self.touched
+        yield from self.wanting
+        for instance, entry in self.resident.items():
+            if entry.queue.waiting or instance not in self.ready:
+                yield entry
 
     def known(self) -> Iterator[ModelEntry]:
         """Yield all entries that stand anywhere."""
@@ -103,6 +143,11 @@ class EntryIndex:
             (self.loaded, isinstance(phase, Loaded)),
             (self.ready, is_ready),
             (self.leaving, is_leaving),
-            (self.grown, not is_ready and instance.growth_bytes > 0),  # else it is counted
+            (self.grown, not is_ready and bool(instance.growth)),  # else it is counted
             (self.pinned, is_ready and entry.pinned),
+            (self.idle, _is_idle(entry, instance)),
         )
+
+
+def _is_idle(entry: ModelEntry, instance: Instance) -> bool:
+    return not entry.pinned and entry.queue.is_empty and isinstance(instance.phase, Ready)

@@ -4,42 +4,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
 
-from modeld.interfaces import Candidate, EvictionPolicy
+from modeld.device_bytes import NOTHING, DeviceBytes
+from modeld.interfaces import EvictionPolicy
 from modeld.serving.scheduling.entry_index import EntryIndex
+from modeld.serving.scheduling.evictable import Evictable, held, held_by, is_help, without_needless
 from modeld.serving.state import phases
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
-from modeld.serving.state.phases import Leaving, Ready
+from modeld.serving.state.phases import Draining, Leaving, Ready
 from modeld.serving.state.residence import Residence
-from modeld.status import EvictionReason
-
-
-def held_bytes(instances: Iterable[Instance]) -> int:
-    """Return what these instances hold together."""
-    return sum(instance.held_bytes for instance in instances)
-
-
-class _Evictable(NamedTuple):
-    """An instance that takes requests and is not pinned, with its entry and its residence."""
-
-    instance: Instance
-    entry: ModelEntry
-    residence: Residence
-
-    def candidate(self, now_s: float) -> Candidate:
-        """Return the model as an eviction policy sees it."""
-        return Candidate(
-            model=self.entry.spec.id,
-            held_bytes=self.instance.held_bytes,
-            last_used_s=self.residence.last_used_s,
-            loaded_s=self.residence.ready_s,
-            load_seconds=self.residence.load_seconds,
-            uses=self.entry.demand.requests,
-            rate_per_s=self.entry.demand.rate_per_s(now_s),
-        )
+from modeld.status import MAIN, EvictionReason
 
 
 class EvictionPlanner:
@@ -76,6 +52,7 @@ class EvictionPlanner:
         self._policy = policy
         self.min_residence_s = min_residence_s
         self._max_overtake_s = max_overtake_s
+        self._index.young.update(self._index.ready)  # a longer one may not be over any more
 
     @property
     def term_s(self) -> float:
@@ -95,10 +72,13 @@ class EvictionPlanner:
         # at once for what it served an hour ago.
         if not self._index.wanting:
             self._contended_since_s = math.inf
+            self._index.terms.clear()
         elif self._contended_since_s == math.inf:
             self._contended_since_s = now_s
 
-    def note_grant(self, residence: Residence, now_s: float) -> None:
+    def note_grant(
+        self, entry: ModelEntry, instance: Instance, residence: Residence, now_s: float
+    ) -> None:
         """Note that a model serves on: while others wait for memory, its term has begun."""
         if not self._index.wanting:
             return
@@ -106,71 +86,93 @@ class EvictionPlanner:
         # is asked for all the time would never come to its end.
         if residence.term_since_s < self._contended_since_s:
             residence.term_since_s = now_s
+            self._index.terms[instance] = entry
         # From the first request that goes ahead of it, and not from the last: else a steady stream
         # would put off the bound on overtaking for ever.
         for other in self._index.unmarked:
             other.overtaken_since_s = now_s
         self._index.unmarked.clear()
 
-    def make(self, entry: ModelEntry, free: float, now_s: float, *, is_next: bool) -> bool:
-        """Claim victims for a load, given ``free`` bytes; return whether they are on their way.
+    def make(
+        self,
+        entry: ModelEntry,
+        free: DeviceBytes,
+        now_s: float,
+        *,
+        is_next: bool,
+        barred: DeviceBytes = NOTHING,
+    ) -> bool:
+        """Claim victims for a load, given what is free; return whether they are on their way.
 
         Only who ``is_next`` may claim busy ones: else small models could take for ever what a big
-        one waits for.
+        one waits for. Who holds something of what is ``barred`` is left to another.
         """
-        self._adopt_leaving(entry, entry.need.size_bytes - free)
-        short = entry.need.size_bytes - free - held_bytes(entry.victims)
-        if short <= 0:
+        self._adopt_leaving(entry, entry.need.size.beyond(free), barred)
+        short = entry.need.size.beyond(free + held(entry.victims))
+        if not short:
             self._rank(entry)
             return True
-        due = self._due(now_s, overdue=self.is_overdue(entry, now_s))
-        idle = [other for other in due if other.entry.queue.is_empty]
-        is_enough = _held_bytes(idle) >= short
-        evictable = due if is_next and not is_enough else idle
+        evictable = self._helpful(self._idle(now_s), barred)
+        if is_next and not short.fits_within(held_by(evictable)):
+            busy = self._busy(now_s, overdue=self.is_overdue(entry, now_s))
+            evictable += self._helpful(busy, barred)
         return self._claim(entry, self._choose(evictable, short, now_s))
 
-    def make_to_grow(self, entry: ModelEntry, growth_bytes: int, free: float, now_s: float) -> bool:
+    def make_to_grow(
+        self, entry: ModelEntry, growth: DeviceBytes, free: DeviceBytes, now_s: float
+    ) -> bool:
         """Claim victims for a model that is loaded already; return ``False`` if there are none.
 
         Its bytes are taken already, so nobody's minimum residence is waited for.
         """
-        self._adopt_leaving(entry, growth_bytes - free)
-        short = growth_bytes - free - held_bytes(entry.victims)
-        if short <= 0:
+        self._adopt_leaving(entry, growth.beyond(free))
+        short = growth.beyond(free + held(entry.victims))
+        if not short:
             return True
-        everyone = self._due(math.inf, overdue=False)
-        idle = [other for other in everyone if other.entry.queue.is_empty]
-        return self._claim(entry, self._choose(idle, short, now_s))
+        return self._claim(entry, self._choose(self._idle(math.inf), short, now_s))
 
-    def relieve(self, excess_bytes: int, now_s: float) -> None:
+    def relieve(self, excess: DeviceBytes, now_s: float) -> None:
         """Evict idle models for other programs, which have taken the memory already.
 
         So nobody's minimum residence is waited for. Where all together are too few, all go: each
         byte keeps the kernel from ending a process.
         """
-        everyone = self._due(math.inf, overdue=False)
-        idle = [each for each in everyone if each.entry.queue.is_empty]
-        victims = idle
-        if _held_bytes(idle) > excess_bytes:
-            victims = self._choose(idle, excess_bytes, now_s) or idle
-        for victim in victims:
-            victim.instance.leave(EvictionReason.MEMORY_PRESSURE, victim.entry.queue.running)
-            self._index.sort(victim.entry)
+        idle = self._idle(math.inf)
+        for device in tuple(excess.devices):
+            on_it = [each for each in idle if each.instance.held.on(device) > 0]
+            gone = [each for each in on_it if isinstance(each.instance.phase, Leaving)]
+            left = [each for each in on_it if each not in gone]
+            missing = excess.on(device) - held_by(gone).on(device)
+            if missing <= 0:
+                continue
+            victims = left
+            if held_by(left).on(device) > missing:
+                victims = self._asked(left, device, missing, now_s) or left
+            for victim in victims:
+                victim.instance.leave(EvictionReason.MEMORY_PRESSURE, victim.entry.queue.running)
+                self._index.sort(victim.entry)
 
     def next_chance_s(self, entry: ModelEntry, now_s: float) -> float:
         """Return when :meth:`make` may find more than now, apart from models becoming idle."""
         overdue = self.is_overdue(entry, now_s)
+        # Who is in neither of the two may be claimed now, or nobody can say when.
         times = [
-            self._evictable_from_s(other, residence, overdue=overdue)
-            for _, other, residence in self._evictable()
+            self._evictable_from_s(other.entry, other.residence, overdue=overdue)
+            for other in self._evictable(self._young(now_s))
         ]
+        for other in self._evictable(self._index.terms):
+            term_ends_s = other.residence.term_since_s + self.term_s
+            if term_ends_s > now_s:
+                times.append(self._evictable_from_s(other.entry, other.residence, overdue=overdue))
+                is_next = term_ends_s >= other.residence.ready_s + self.min_residence_s
+                if is_next and not other.entry.queue.is_empty:
+                    break  # the terms of all others end later
         times.append(self._overdue_s(entry))
         return min((time_s for time_s in times if time_s > now_s), default=math.inf)
 
     def has_idle(self) -> bool:
         """Return whether a model might be evicted for one that is not next."""
-        ready = self._index.ready.values()
-        return any(entry.queue.is_empty and not entry.pinned for entry in ready)
+        return bool(self._index.idle)
 
     def is_overdue(self, entry: ModelEntry, now_s: float) -> bool:
         """Return whether it was overtaken for so long that all that becomes free is its own."""
@@ -181,9 +183,16 @@ class EvictionPlanner:
         times = (self._evictable_from_s(entry, each, overdue=False) for each in entry.ready())
         return min(times, default=math.inf)
 
-    def pinned_bytes(self) -> int:
-        """Return what the models hold that are evicted for no other."""
-        return held_bytes(self._index.pinned)
+    def pinned(self, size: DeviceBytes) -> DeviceBytes:
+        """Return what the models hold that are evicted for no other, of what ``size`` is of.
+
+        What they hold of another GPU is in nobody's way.
+        """
+        pinned = held(self._index.pinned)
+        if not pinned.gpus:
+            return pinned
+        gpus = {name: pinned.on(name) for name in size.devices if name != MAIN}
+        return DeviceBytes(pinned.main, gpus)
 
     def release(self, entry: ModelEntry) -> bool:
         """Give up all claims; return whether a model takes requests again for it.
@@ -203,19 +212,52 @@ class EvictionPlanner:
                 returned = True
         return returned
 
-    def _evictable(self) -> Iterator[tuple[Instance, ModelEntry, Residence]]:
-        """Yield what takes requests and is not pinned."""
-        for instance, entry in self._index.ready.items():
+    def _evictable(self, instances: Mapping[Instance, ModelEntry]) -> Iterator[Evictable]:
+        """Yield those among ``instances`` that take requests and are not pinned."""
+        for instance, entry in instances.items():
             phase = instance.phase
             if isinstance(phase, Ready) and not entry.pinned:
-                yield instance, entry, phase.residence
+                yield Evictable(instance, entry, phase.residence)
 
-    def _due(self, now_s: float, *, overdue: bool) -> list[_Evictable]:
+    def _idle(self, now_s: float) -> list[Evictable]:
+        """Return the idle ones whose minimum residence is over by then."""
+        until_s = now_s - self.min_residence_s
         return [
-            _Evictable(instance, entry, residence)
-            for instance, entry, residence in self._evictable()
-            if self._evictable_from_s(entry, residence, overdue=overdue) <= now_s
+            each
+            for each in self._evictable(self._index.idle)
+            if each.residence.ready_s <= until_s or now_s == math.inf
         ]
+
+    def _busy(self, now_s: float, *, overdue: bool) -> list[Evictable]:
+        """Return the busy ones that may be claimed by who is next.
+
+        In the order of their terms, so that nobody need look at all, unless all may be claimed.
+        """
+        found = []
+        for each in self._evictable(self._index.ready if overdue else self._index.terms):
+            if not overdue and each.residence.term_since_s + self.term_s > now_s:
+                break
+            from_s = self._evictable_from_s(each.entry, each.residence, overdue=overdue)
+            if from_s <= now_s and not each.entry.queue.is_empty:
+                found.append(each)
+        return found
+
+    def _helpful(self, found: list[Evictable], barred: DeviceBytes) -> list[Evictable]:
+        """Leave out who holds something of what is ``barred``."""
+        return [each for each in found if not is_help(each.instance, barred)] if barred else found
+
+    def _young(self, now_s: float) -> Mapping[Instance, ModelEntry]:
+        """Return who may not have had its minimum residence; the oldest are forgotten here."""
+        young = self._index.young
+        while young:
+            instance = next(iter(young))
+            phase = instance.phase
+            # What drains may be taken back.
+            ready_s = phase.residence.ready_s if isinstance(phase, Ready | Draining) else -math.inf
+            if ready_s + self.min_residence_s > now_s:
+                break
+            del young[instance]
+        return young
 
     def _evictable_from_s(self, entry: ModelEntry, residence: Residence, *, overdue: bool) -> float:
         """Return when a ready model may be claimed: its residence and its term are over by then.
@@ -235,11 +277,18 @@ class EvictionPlanner:
             return math.inf
         return entry.overtaken_since_s + self._max_overtake_s
 
-    def _adopt_leaving(self, entry: ModelEntry, needed: float) -> None:
+    def _adopt_leaving(
+        self, entry: ModelEntry, needed: DeviceBytes, barred: DeviceBytes = NOTHING
+    ) -> None:
         """Count on models that are leaving anyway before sending others away."""
         for instance in self._index.leaving:
             # The index may be older than a victim that was taken back in this decision.
-            if not isinstance(instance.phase, Leaving) or held_bytes(entry.victims) >= needed:
+            missing = needed.beyond(held(entry.victims))
+            if not missing:
+                return
+            if not isinstance(instance.phase, Leaving) or not is_help(instance, missing):
+                continue
+            if barred and is_help(instance, barred):
                 continue
             # What another load counts on stays that load's: counted twice, the bytes would let two
             # loads begin where there is memory for one.
@@ -248,16 +297,36 @@ class EvictionPlanner:
                 entry.victims.add(instance)
 
     def _choose(
-        self, evictable: Sequence[_Evictable], needed: float, now_s: float
-    ) -> list[_Evictable]:
-        """Ask the policy, unless all together are not enough."""
-        if _held_bytes(evictable) < needed:
+        self, evictable: Sequence[Evictable], needed: DeviceBytes, now_s: float
+    ) -> list[Evictable]:
+        """Ask the policy for each device that is short, unless all together are not enough."""
+        if not needed.fits_within(held_by(evictable)):
             return []
-        candidates = [each.candidate(now_s) for each in evictable]
-        names = {each.model for each in self._policy.choose(candidates, int(needed))}
+        chosen: list[Evictable] = []
+        for device in needed.devices:
+            missing = needed.on(device) - held_by(chosen).on(device)
+            if missing <= 0:
+                continue
+            left = [
+                each
+                for each in evictable
+                if each not in chosen and each.instance.held.on(device) > 0
+            ]
+            victims = self._asked(left, device, missing, now_s)
+            if not victims:
+                return []
+            chosen += victims
+        return chosen if not needed.gpus else without_needless(chosen, needed)
+
+    def _asked(
+        self, evictable: Sequence[Evictable], device: str, missing: float, now_s: float
+    ) -> list[Evictable]:
+        """Ask the policy for so many bytes of one device."""
+        candidates = [each.candidate(device, now_s) for each in evictable]
+        names = {each.model for each in self._policy.choose(candidates, int(missing))}
         return [each for each in evictable if each.entry.spec.id in names]
 
-    def _claim(self, entry: ModelEntry, victims: Sequence[_Evictable]) -> bool:
+    def _claim(self, entry: ModelEntry, victims: Sequence[Evictable]) -> bool:
         for victim in victims:
             victim.instance.leave(EvictionReason.MAKE_ROOM, victim.entry.queue.running)
             victim.instance.give_to(entry.spec.id)
@@ -276,7 +345,3 @@ class EvictionPlanner:
         if not entry.has_claim:
             entry.claim_rank = self._next_rank
             self._next_rank += 1
-
-
-def _held_bytes(evictable: Iterable[_Evictable]) -> int:
-    return held_bytes(each.instance for each in evictable)

@@ -13,6 +13,7 @@ from typing import Final, assert_never
 
 from modeld.serving.scheduling.backfill import opens_s
 from modeld.serving.scheduling.entry_index import EntryIndex
+from modeld.serving.scheduling.evictable import is_help
 from modeld.serving.scheduling.eviction import EvictionPlanner
 from modeld.serving.state.budget import Ledger
 from modeld.serving.state.instance import Instance
@@ -123,16 +124,17 @@ class Forecast:
     def _memory_s(self, entry: ModelEntry, now_s: float) -> float:
         """Return in how many seconds the load has its bytes, the cool-down included."""
         cooling_s = entry.cooldown.remaining_s(now_s)
-        if not self._ledger.can_hold_now(entry.need.size_bytes + self._eviction.pinned_bytes()):
+        if not self._ledger.can_hold_now(entry.need.size + self._eviction.pinned(entry.need.size)):
             return math.inf
         others = [each for each in self._index.wanting if each is not entry]
         # Bytes that are free while others wait for memory are promised to those that came before.
-        if not others and entry.need.size_bytes <= self._ledger.free_bytes:
+        short = entry.need.size.beyond(self._ledger.free)
+        if not others and not short:
             return cooling_s
         vacant_s = sorted(
             self._vacant_s(other, instance, now_s)
             for instance, other in self._index.resident.items()
-            if not other.pinned
+            if not other.pinned and is_help(instance, short)
         )
         if not vacant_s:
             return cooling_s

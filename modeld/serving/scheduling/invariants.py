@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from modeld.device_bytes import NOTHING
 from modeld.serving.scheduling.entry_index import EntryIndex
-from modeld.serving.state.budget import Ledger
+from modeld.serving.state.budget import DeviceLimit, Ledger
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.phases import Leaving, Ready, may_return, owner_of
@@ -20,8 +21,9 @@ def check(entries: Mapping[str, ModelEntry], index: EntryIndex, ledger: Ledger) 
     """
     instances = [instance for entry in entries.values() for instance in entry.instances]
     _check_index(entries, index)
-    assert sum(instance.held_bytes for instance in instances) == ledger.held_bytes
-    _check_limit(index, ledger)
+    assert sum((instance.held for instance in instances), NOTHING) == ledger.held
+    for limit in ledger.limits:
+        _check_limit(index, limit)
     owned = [victim for entry in entries.values() for victim in entry.victims]
     assert len(owned) == len(set(owned)), "a victim has two owners"
     for instance in instances:
@@ -30,13 +32,18 @@ def check(entries: Mapping[str, ModelEntry], index: EntryIndex, ledger: Ledger) 
         _check_slots(entry)
 
 
-def _check_limit(index: EntryIndex, ledger: Ledger) -> None:
-    if ledger.free_bytes >= 0:
+def _check_limit(index: EntryIndex, limit: DeviceLimit) -> None:
+    if limit.free_bytes >= 0:
         return
-    assert ledger.moves, "more is reserved than the limit allows"
-    excess_bytes = -ledger.free_bytes - sum(each.held_bytes for each in index.leaving)
-    idle = [each for each in index.ready.values() if each.is_idle and not each.pinned]
-    assert excess_bytes <= 0 or not idle, "an idle model stays while others need its memory"
+    assert limit.moves, "more is reserved than the limit allows"
+    leaving_bytes = sum(each.held.on(limit.device) for each in index.leaving)
+    idle = [
+        each
+        for instance, each in index.ready.items()
+        if each.is_idle and not each.pinned and instance.held.on(limit.device)
+    ]
+    is_relieved = -limit.free_bytes <= leaving_bytes
+    assert is_relieved or not idle, "an idle model stays while others need its memory"
 
 
 def _check_index(entries: Mapping[str, ModelEntry], index: EntryIndex) -> None:

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from modeld.device_bytes import NOTHING, DeviceBytes
 from modeld.errors import ModeldError
 from modeld.serving.scheduling import refusals
 from modeld.serving.scheduling.decision import Decision, Load
 from modeld.serving.scheduling.entry_index import EntryIndex
-from modeld.serving.scheduling.eviction import EvictionPlanner, held_bytes
+from modeld.serving.scheduling.evictable import held
+from modeld.serving.scheduling.eviction import EvictionPlanner
 from modeld.serving.scheduling.growth import Growth
 from modeld.serving.state.budget import Ledger
 from modeld.serving.state.instance import Instance
@@ -40,10 +42,11 @@ class LoadPlanner:
         Returns whether models take requests again that were to go for one of them.
         """
         # What grown models take already is not free, whatever the ledger says.
-        free = self._ledger.free_bytes - self._growth.promised_bytes()
+        free = self._ledger.free - self._growth.promised()
         # Who finds no memory is the next one. Those after it may claim idle models only, and none
         # once it is overdue: else small loads could take for ever what a big one waits for.
         is_next = may_claim = True
+        barred = NOTHING  # what one lacks that is overdue
         returned = False
         for entry in self._order():
             cooling_s = entry.cooldown.remaining_s(now_s)
@@ -53,23 +56,27 @@ class LoadPlanner:
                 self._measure(entry, decision)
             elif (freed := self._refused(entry, now_s)) is not None:
                 returned |= freed
-            elif entry.need.size_bytes <= free:
-                free -= entry.need.size_bytes
+            elif entry.need.size.fits_within(free):
+                free -= entry.need.size
                 returned |= self._start(entry, now_s, decision)
             elif (refusal := self._refusal_beside_pinned(entry)) is not None:
                 returned |= self.fail(entry, refusal)
-            elif may_claim and self._eviction.make(entry, free, now_s, is_next=is_next):
+            elif may_claim and self._eviction.make(
+                entry, free, now_s, is_next=is_next, barred=barred
+            ):
                 # Of what is free, all is set aside that the victims will not bring; else a younger
                 # load would take it, and the victims would have gone for too little.
                 # Where less than nothing is free, they have brought what is missing, too.
-                free = max(0, free - max(0, entry.need.size_bytes - held_bytes(entry.victims)))
+                free = free.beyond(_beside_victims(entry))
             elif is_next:
                 is_next = False
                 decision.ask_again(self._eviction.next_chance_s(entry, now_s))
                 may_claim = self._eviction.has_idle()
                 if self._eviction.is_overdue(entry, now_s):
-                    # All that is and becomes free is kept for it: small loads may not nibble.
-                    free, may_claim = 0, False
+                    # All that is and becomes free of what it lacks is kept for it: small loads may
+                    # not nibble. Of what it has enough of, others go on with the rest.
+                    barred = entry.need.size.beyond(free + held(entry.victims))
+                    free = free.beyond(_beside_victims(entry))
         return returned
 
     def fail(self, entry: ModelEntry, error: ModeldError) -> bool:
@@ -84,17 +91,18 @@ class LoadPlanner:
 
         While a measurement may still say less, nobody is refused for an estimate.
         """
-        if self._is_open(entry, self._ledger.free_bytes, now_s):
+        if self._is_open(entry, self._ledger.free, now_s):
             return None
-        if not self._ledger.can_ever_hold(entry.need.size_bytes):
-            return refusals.never_fits(entry, self._ledger)
-        if not self._ledger.can_hold_now(entry.need.size_bytes):
-            return refusals.too_little_left(entry, self._ledger)
+        size = entry.need.size
+        if not self._ledger.can_ever_hold(size):
+            return refusals.never_fits(entry, self._ledger, size)
+        if not self._ledger.can_hold_now(size):
+            return refusals.too_little_left(entry, self._ledger, NOTHING)
         return None
 
-    def _is_open(self, entry: ModelEntry, free: float, now_s: float) -> bool:
+    def _is_open(self, entry: ModelEntry, free: DeviceBytes, now_s: float) -> bool:
         """Return whether what it needs is to be measured first, here and as things are now."""
-        entry.need.look_again(self._ledger.ever_bytes)
+        entry.need.look_again(self._ledger.ever)
         return entry.need.is_open(free, now_s)
 
     def _order(self) -> list[ModelEntry]:
@@ -107,13 +115,13 @@ class LoadPlanner:
 
     def _refusal_beside_pinned(self, entry: ModelEntry) -> ModeldError | None:
         """Return why there is not enough beside the pinned models, as far as that is so."""
-        pinned_bytes = self._eviction.pinned_bytes()
-        needed_bytes = entry.need.size_bytes + pinned_bytes
-        if self._ledger.can_hold_now(needed_bytes):
+        pinned = self._eviction.pinned(entry.need.size)
+        needed = entry.need.size + pinned
+        if self._ledger.can_hold_now(needed):
             return None
-        if self._ledger.can_ever_hold(needed_bytes):
-            return refusals.too_little_left(entry, self._ledger, pinned_bytes)
-        return refusals.pinned_in_the_way(entry, pinned_bytes)
+        if self._ledger.can_ever_hold(needed):
+            return refusals.too_little_left(entry, self._ledger, pinned)
+        return refusals.pinned_in_the_way(entry, self._ledger, pinned)
 
     def _refused(self, entry: ModelEntry, now_s: float) -> bool | None:
         """Tell those who can never have it; ``None`` where somebody still waits, else as `fail`."""
@@ -134,7 +142,7 @@ class LoadPlanner:
 
     def _start(self, entry: ModelEntry, now_s: float, decision: Decision) -> bool:
         # Reserved before anything runs: two loads of one decision must not see the same free bytes.
-        reservation = self._ledger.reserve(entry.spec.id, entry.need.size_bytes)
+        reservation = self._ledger.reserve(entry.spec.id, entry.need.size)
         instance = Instance(entry.spec, reservation, now_s, entry.generation, entry.need)
         entry.instances.append(instance)
         entry.overtaken_since_s = None  # it waits no longer; its next wait counts anew
@@ -143,3 +151,8 @@ class LoadPlanner:
         self._index.sort(entry)
         decision.loads.append(Load(entry, instance))
         return self._eviction.release(entry)
+
+
+def _beside_victims(entry: ModelEntry) -> DeviceBytes:
+    """Return what a load needs beyond what its victims bring."""
+    return entry.need.size.beyond(held(entry.victims))

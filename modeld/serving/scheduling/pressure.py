@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+from modeld.device_bytes import NOTHING
 from modeld.serving.scheduling.entry_index import EntryIndex
-from modeld.serving.scheduling.eviction import EvictionPlanner, held_bytes
+from modeld.serving.scheduling.evictable import held
+from modeld.serving.scheduling.eviction import EvictionPlanner
 from modeld.serving.state.budget import Ledger
 
 
 class Pressure:
-    """Has idle models evicted while more is held than the limit, which has fallen, allows.
+    """Has idle models evicted while more is held of a device than its limit, which has fallen,
+    allows.
 
     Busy models, pinned ones and loads under way keep what they have. They go on, and the busy ones
     are looked at again as soon as they are idle.
@@ -22,10 +25,8 @@ class Pressure:
 
     def relieve(self, now_s: float) -> None:
         """Evict as many idle models as hold what is too much, beside those that leave anyway."""
-        if self._ledger.free_bytes >= 0:
+        if not self._ledger.is_over:
             return
-        # Those that leave anyway give their bytes back too: without them here, each look until they
-        # are gone would evict others for the same bytes.
-        excess_bytes = int(-self._ledger.free_bytes) - held_bytes(self._index.leaving)
-        if excess_bytes > 0:
-            self._eviction.relieve(excess_bytes, now_s)
+        excess = (NOTHING - self._ledger.free).beyond(held(self._index.leaving))
+        if excess:
+            self._eviction.relieve(excess, now_s)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from modeld.device_bytes import DeviceBytes
 from modeld.errors import (
     BudgetExceededError,
     LoadFailedError,
@@ -12,27 +13,28 @@ from modeld.errors import (
     error_from_code,
 )
 from modeld.plugins.guard import described
-from modeld.serving.state.budget import Ledger
+from modeld.serving.state.budget import DeviceLimit, Ledger
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.moving_limit import RISE_S
 from modeld.status import Fitting
 
 
-def never_fits(entry: ModelEntry, ledger: Ledger) -> ModelExceedsBudgetError:
+def never_fits(entry: ModelEntry, ledger: Ledger, size: DeviceBytes) -> ModelExceedsBudgetError:
     """Return the refusal of a model that the machine, or the whole budget, cannot hold."""
-    short, advice = _short(entry, entry.need.size_bytes, ledger)
+    limit, short, advice = _short(entry, size, ledger)
     if entry.need.least is None:
         return ModelExceedsBudgetError(f"{short}; {advice}")
-    least_bytes, gives_up = entry.need.least
+    least, gives_up = entry.need.least
+    amount = _amount(int(least.on(limit.device)), limit)
     return ModelExceedsBudgetError(
-        f"{short}; with less ({gives_up}) it would still need {least_bytes >> 20} MiB; {advice}"
+        f"{short}; with less ({gives_up}) it would still need {amount}; {advice}"
     )
 
 
 def fit_forbidden(entry: ModelEntry, fitting: Fitting, ledger: Ledger) -> ModelExceedsBudgetError:
     """Return the refusal of a request that takes a model only as it is configured."""
-    short, advice = _short(entry, fitting.full_bytes, ledger)
+    _, short, advice = _short(entry, entry.need.full, ledger)
     return ModelExceedsBudgetError(
         f"{short}; it is served with {fitting.gives_up}, which `fit` of the request forbids; leave"
         f" that out, or {advice}",
@@ -40,54 +42,70 @@ def fit_forbidden(entry: ModelEntry, fitting: Fitting, ledger: Ledger) -> ModelE
     )
 
 
-def _short(entry: ModelEntry, needed: int, ledger: Ledger) -> tuple[str, str]:
-    """Return by how much a model is too large for the machine or the budget, and what helps."""
-    most = ledger.capacity.size_bytes
-    model = f"model {entry.spec.id!r} needs {needed >> 20} MiB"
-    if most is not None and needed > most:
-        return (
-            f"{model}, and this machine has {ledger.capacity.said}",
-            "lower the model's context, or take a smaller quantisation",
-        )
-    limit = ledger.most_bytes or 0
-    allow, advice = "memory_budget_mb less memory_margin_mb allow", "raise the budget"
-    if ledger.moves:
-        allow = "memory_budget_mb (auto) allows on this machine if nothing else runs"
+def _short(entry: ModelEntry, size: DeviceBytes, ledger: Ledger) -> tuple[DeviceLimit, str, str]:
+    """Return what a model is too large for, by how much in words, and what helps."""
+    limit = ledger.short(size, ledger.ever)
+    needed_bytes = int(size.on(limit.device))
+    needs = f"model {entry.spec.id!r} needs {_amount(needed_bytes, limit)}"
+    less = f"lower the model's context{_fewer_layers(limit)}"
+    most = limit.capacity.size_bytes
+    if most is not None and needed_bytes > most:
+        short = f"{needs}, and this machine has {limit.capacity.said}"
+        return limit, short, f"{less}, or take a smaller quantisation"
+    most_bytes = limit.most_bytes or 0
+    more_mb = max(0, needed_bytes - most_bytes) >> 20
+    allow, advice = f"{limit.setting} less memory_margin_mb allow", "raise the budget"
+    if limit.moves:
+        allow = f"{limit.setting} (auto) allows on this machine if nothing else runs"
         advice = "take a smaller quantisation"
-    more = max(0, needed - limit) >> 20
-    short = f"{model}, {more} MiB more than the {limit >> 20} MiB that {allow}"
-    return short, f"{advice}, or lower the model's context"
+    short = f"{needs}, {more_mb} MiB more than the {most_bytes >> 20} MiB that {allow}"
+    return limit, short, f"{advice}, or {less}"
 
 
-def too_little_left(
-    entry: ModelEntry, ledger: Ledger, pinned_bytes: int = 0
-) -> BudgetExceededError:
+def too_little_left(entry: ModelEntry, ledger: Ledger, pinned: DeviceBytes) -> BudgetExceededError:
     """Return the refusal of a model for which other programs leave too little memory now."""
+    limit = ledger.short(entry.need.size + pinned, ledger.now)
+    pinned_bytes = int(pinned.on(limit.device))
+    needed_bytes = int(entry.need.size.on(limit.device))
     beside = f", beside {pinned_bytes >> 20} MiB of pinned models" if pinned_bytes else ""
     return BudgetExceededError(
-        f"model {entry.spec.id!r} needs {entry.need.size_bytes >> 20} MiB{beside}, and models may"
-        f" have {(ledger.limit_bytes or 0) >> 20} MiB now ({ledger.said}); end other programs, or"
+        f"model {entry.spec.id!r} needs {_amount(needed_bytes, limit)}{beside}, and models may"
+        f" have {(limit.limit_bytes or 0) >> 20} MiB now ({limit.said}); end other programs, or"
         " try again later",
         retry_after_s=RISE_S,
     )
 
 
-def pinned_in_the_way(entry: ModelEntry, pinned_bytes: int) -> BudgetExceededError:
+def pinned_in_the_way(
+    entry: ModelEntry, ledger: Ledger, pinned: DeviceBytes
+) -> BudgetExceededError:
     """Return the refusal of a model for which the pinned ones leave too little."""
+    limit = ledger.short(entry.need.size + pinned, ledger.now)
+    needed_bytes = int(entry.need.size.on(limit.device))
+    pinned_bytes = int(pinned.on(limit.device))
     return BudgetExceededError(
-        f"model {entry.spec.id!r} needs {entry.need.size_bytes >> 20} MiB, and the pinned models"
+        f"model {entry.spec.id!r} needs {_amount(needed_bytes, limit)}, and the pinned models"
         f" hold {pinned_bytes >> 20} MiB of the budget; unpin one of them, or raise the budget"
     )
+
+
+def _amount(size_bytes: int, limit: DeviceLimit) -> str:
+    """Return so many bytes in words, with the device where that is not main memory."""
+    return f"{size_bytes >> 20} MiB" + ("" if limit.is_main else f" on {limit.device}")
+
+
+def _fewer_layers(limit: DeviceLimit) -> str:
+    return "" if limit.is_main else " or put less of it on the GPU"
 
 
 def has_grown(
     entry: ModelEntry, instance: Instance, forecast_s: float | None
 ) -> BudgetExceededError:
     """Return the refusal of a model that holds more than was reserved and than is free."""
-    measured_bytes = instance.held_bytes + instance.growth_bytes
+    growth_bytes = instance.growth.total_bytes
     return BudgetExceededError(
-        f"model {entry.spec.id!r} holds {measured_bytes} bytes once loaded,"
-        f" {instance.growth_bytes} more than reserved, and nothing may be evicted for it",
+        f"model {entry.spec.id!r} holds {instance.held_bytes + growth_bytes} bytes once loaded,"
+        f" {growth_bytes} more than reserved, and nothing may be evicted for it",
         retry_after_s=forecast_s,
     )
 

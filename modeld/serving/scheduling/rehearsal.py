@@ -7,12 +7,13 @@ later. So the scheduler itself decides, on a copy of what it knows, and nobody c
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from copy import copy, deepcopy
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+from modeld.device_bytes import NOTHING
 from modeld.errors import ModeldError, ModelExceedsBudgetError
 from modeld.serving.scheduling.scheduler import ModelScheduler
 from modeld.serving.state import phases
@@ -52,7 +53,11 @@ def rehearse(scheduler: ModelScheduler, entry: ModelEntry, now_s: float) -> Rehe
 
     ``entry`` is the scheduler's own, or one that was made for the model as its file is now.
     """
-    trial, tried = _copied(scheduler, entry)
+    with _trial(scheduler, entry) as (trial, tried):
+        return _rehearsed(trial, tried, now_s)
+
+
+def _rehearsed(trial: ModelScheduler, tried: ModelEntry, now_s: float) -> Rehearsed:
     known = trial.entries.get(tried.spec.id)
     if known is not None and known is not tried:
         is_same = known.options == tried.options and known.backend is tried.backend
@@ -61,7 +66,7 @@ def rehearse(scheduler: ModelScheduler, entry: ModelEntry, now_s: float) -> Rehe
             trial.drain(known, EvictionReason.FILE_CHANGED)
         tried = known
     # Both before the decision, which reserves what is free and counts this request too.
-    free_bytes = trial.ledger.free_bytes
+    free = trial.ledger.free
     forecast_s = trial.forecast_s(tried, now_s)
     was_absent = not tried.instances
     future: Any = _Unheard()
@@ -76,12 +81,13 @@ def rehearse(scheduler: ModelScheduler, entry: ModelEntry, now_s: float) -> Rehe
     outcome = placement(tried, ticket, was_absent=was_absent)
     evicts = outcome is PlanOutcome.EVICTS
     is_there = outcome in (PlanOutcome.RESIDENT, PlanOutcome.LOADING)
-    short_bytes = 0 if is_there else max(0, tried.need.size_bytes - free_bytes)
+    short = NOTHING if is_there else tried.need.size.beyond(free)
     plan = ModelPlan(
         model=tried.spec.id,
         outcome=outcome,
         needed_bytes=tried.need.size_bytes,
-        short_bytes=int(short_bytes),
+        short_bytes=short.total_bytes,
+        short_on_gpus=short.on_gpus,
         evicts=tuple(sorted(each.spec.id for each in tried.victims)) if evicts else (),
         wait_s=0.0 if isinstance(ticket.phase, Running) else forecast_s,
         fitting=tried.fitting,
@@ -106,56 +112,54 @@ def placement(entry: ModelEntry, ticket: Ticket, *, was_absent: bool) -> PlanOut
 
 
 def _refused(entry: ModelEntry, error: ModeldError, ledger: Ledger) -> ModelPlan:
-    needed_bytes = entry.need.size_bytes
     is_final = isinstance(error, ModelExceedsBudgetError)
-    most = math.inf if ledger.ever_bytes is None else ledger.ever_bytes
+    short = entry.need.size.beyond(ledger.ever) if is_final else NOTHING
     return ModelPlan(
         model=entry.spec.id,
         outcome=PlanOutcome.NEVER if is_final else PlanOutcome.REFUSED,
-        needed_bytes=needed_bytes,
-        short_bytes=int(max(0, needed_bytes - most)) if is_final else 0,
+        needed_bytes=entry.need.size_bytes,
+        short_bytes=short.total_bytes,
+        short_on_gpus=short.on_gpus,
         wait_s=error.retry_after_s,
         reason=error.code,
         message=error.message,
     )
 
 
-def _copied(scheduler: ModelScheduler, entry: ModelEntry) -> tuple[ModelScheduler, ModelEntry]:
-    """Return a scheduler that knows the same, and the entry in it; nothing is carried over back.
+@contextmanager
+def _trial(
+    scheduler: ModelScheduler, entry: ModelEntry
+) -> Iterator[tuple[ModelScheduler, ModelEntry]]:
+    """Yield a scheduler that knows the same, and the entry in it; nothing is carried over back.
 
-    What no decision changes is shared: specs, engines, backends, and models that are absent, of
-    which there may be hundreds. So is most of what is idle; see :func:`_idle_copied`.
+    Copied is what decisions change: the models that something happens to. Of all others, of which
+    there may be hundreds, they change nothing but the phases of their instances, and these are put
+    back. Nothing awaits meanwhile, so nobody sees them.
     """
-    memo: dict[int, Any] = {id(scheduler.policy): scheduler.policy}
-    for each in {*scheduler.entries.values(), entry}:
-        is_asked = each.spec.id == entry.spec.id
-        if not is_asked and each.has_nothing_left:
-            memo[id(each)] = each
-        elif not is_asked and scheduler.only_idles(each):
-            memo.update(_idle_copied(each))
-        else:
-            memo.update((id(shared), shared) for shared in _unchanging(each))
-            memo.update((id(ticket.granted), _Unheard()) for ticket in _tickets(each))
-    trial, tried = deepcopy((scheduler, entry), memo)
-    trial.ledger.on_taken = lambda _owner: None  # nothing has to go for a copy
-    return trial, tried
+    index = scheduler.index
+    known = scheduler.entries.get(entry.spec.id, entry)  # it may be renewed by the entry
+    moving = dict.fromkeys((entry, known, *index.unsettled()))
+    settled = [(each, each.phase) for each, at in index.resident.items() if at not in moving]
+    memo = dict(_shared(scheduler, moving))
+    entries = {each: deepcopy(each, memo) for each in moving}
+    copies: dict[Any, Any] = {**entries}
+    for each, copied in entries.items():
+        copies.update(zip(each.instances, copied.instances, strict=True))
+    try:
+        yield scheduler.copied(copies, memo), entries[entry]
+    finally:
+        for instance, phase in settled:
+            instance.restore(phase)
 
 
-def _idle_copied(entry: ModelEntry) -> Iterator[tuple[int, object]]:
-    """Yield what stands in the copy for an entry that only idles, each with the id of its model.
-
-    A decision may evict it and change nothing else of it: its instances get another phase, and the
-    entry other places in the index. Its queue is empty, and its bytes are neither given back nor
-    grown before a load or a close has ended, which nobody carries out. All of it copied, five
-    hundred models would hold up the event loop for 50 ms.
-    """
-    double = copy(entry)
-    double.instances = [copy(instance) for instance in entry.instances]
-    double.victims = set()
-    yield id(entry), double
-    for instance, its_double in zip(entry.instances, double.instances, strict=True):
-        yield id(instance), its_double
-        yield id(instance.reservation), instance.reservation
+def _shared(
+    scheduler: ModelScheduler, moving: Iterable[ModelEntry]
+) -> Iterator[tuple[int, object]]:
+    """Yield what a copy has in common with what is copied, or has instead, by its identity."""
+    yield id(scheduler.ledger), scheduler.ledger.trial()
+    for each in moving:
+        yield from ((id(shared), shared) for shared in _unchanging(each))
+        yield from ((id(ticket.granted), _Unheard()) for ticket in _tickets(each))
 
 
 def _tickets(entry: ModelEntry) -> Iterator[Ticket]:
@@ -170,7 +174,6 @@ def _tickets(entry: ModelEntry) -> Iterator[Ticket]:
 def _unchanging(entry: ModelEntry) -> Iterator[object]:
     """Yield what an entry has that no decision changes."""
     yield from (entry.spec, entry.backend, entry.options, entry.capabilities)
-    yield from (entry.need.trials, entry.need.fitted, entry.need.fitting)
     for instance in entry.instances:
-        yield from (instance.spec, instance.fitted, instance.fitting)
+        yield instance.spec
         yield from phases.engines(instance.phase)

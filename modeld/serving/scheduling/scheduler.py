@@ -15,7 +15,9 @@ Then it is evicted. What it works on then, it finishes; see
 
 from __future__ import annotations
 
-from typing import assert_never
+from collections.abc import Mapping
+from copy import copy, deepcopy
+from typing import Any, assert_never
 
 from modeld.errors import ModeldError, QueueFullError, WorkerCrashedError
 from modeld.interfaces import Engine, EvictionPolicy
@@ -65,20 +67,20 @@ class ModelScheduler:
         self.ledger = ledger
         self.policy = policy
         self.entries: dict[str, ModelEntry] = {}
-        self._index = EntryIndex()
+        self.index = EntryIndex()
         self._absent = Absent(self.entries)
         self._eviction = EvictionPlanner(
             self.entries,
-            self._index,
+            self.index,
             policy,
             min_residence_s=min_residence_s,
             max_overtake_s=max_overtake_s,
         )
-        self._expiry = Expiry(self._index)
-        self._forecast = Forecast(self._index, ledger, self._eviction)
-        self._growth = Growth(self._index, ledger, self._eviction, self._forecast)
-        self._pressure = Pressure(self._index, ledger, self._eviction)
-        self._loads = LoadPlanner(self._index, ledger, self._eviction, self._growth)
+        self._expiry = Expiry(self.index)
+        self._forecast = Forecast(self.index, ledger, self._eviction)
+        self._growth = Growth(self.index, ledger, self._eviction, self._forecast)
+        self._pressure = Pressure(self.index, ledger, self._eviction)
+        self._loads = LoadPlanner(self.index, ledger, self._eviction, self._growth)
 
     def reconfigure(
         self, policy: EvictionPolicy, *, min_residence_s: float, max_overtake_s: float
@@ -89,7 +91,7 @@ class ModelScheduler:
             policy, min_residence_s=min_residence_s, max_overtake_s=max_overtake_s
         )
         for entry in self.entries.values():
-            self._index.touch(entry)
+            self.index.touch(entry)
 
     def join(self, entry: ModelEntry, ticket: Ticket, now_s: float) -> None:
         """Queue a request that has arrived.
@@ -104,7 +106,7 @@ class ModelScheduler:
         self._absent.recall(entry)
         # Before anything can be refused: an entry that was made for a request that is refused must
         # be looked at once more, or nobody would ever forget it.
-        self._index.touch(entry)
+        self.index.touch(entry)
         wait_s = entry.cooldown.remaining_s(now_s)
         if wait_s > 0:
             raise refusals.cools_down(entry, wait_s)
@@ -128,20 +130,20 @@ class ModelScheduler:
 
     def touch(self, entry: ModelEntry) -> None:
         """Note that something has happened to a model; the next decision looks at it."""
-        self._index.touch(entry)
+        self.index.touch(entry)
 
     def drain(self, entry: ModelEntry, reason: EvictionReason) -> None:
         """Take a model out of memory as soon as what runs on it is over."""
         for instance in entry.instances:
             instance.leave(reason, entry.queue.running)
-        self._index.touch(entry)
+        self.index.touch(entry)
 
     def leave(self, entry: ModelEntry, ticket: Ticket, now_s: float) -> None:
         """Note that a request is over, or was given up in the queue."""
         running = entry.queue.leave(ticket)
         if running is not None:
             running.residence.last_used_s = now_s
-        self._index.touch(entry)
+        self.index.touch(entry)
 
     def loaded(self, entry: ModelEntry, instance: Instance, engine: Engine, now_s: float) -> None:
         """Note that a load has ended well.
@@ -151,12 +153,12 @@ class ModelScheduler:
         residence = instance.end_load(engine, now_s)
         # What another version of the file holds says nothing of the present one.
         if not entry.is_outdated(instance):
-            entry.need.held_bytes = residence.measured_bytes
+            entry.need.held = residence.measured
         entry.queue.slots = min(engine.slots, entry.options.slots or engine.slots)
         entry.load_seconds = residence.load_seconds
         entry.loads_total += 1
         self._forecast.learn(entry.load_seconds, instance.held_bytes)
-        self._index.touch(entry)
+        self.index.touch(entry)
 
     def refuse(self, entry: ModelEntry, error: ModeldError) -> None:
         """Tell all who wait of a load or a measurement that failed, of which nothing is left."""
@@ -166,7 +168,7 @@ class ModelScheduler:
 
     def ready(self) -> set[str]:
         """Return the models that take requests."""
-        return {entry.spec.id for entry in self._index.ready.values()}
+        return {entry.spec.id for entry in self.index.ready.values()}
 
     def gone(self, entry: ModelEntry, instance: Instance, now_s: float) -> None:
         """Note that an instance has left memory, and that its bytes are really free."""
@@ -177,10 +179,11 @@ class ModelScheduler:
             # into account twice.
             self.entries[owner].victims.discard(instance)
         entry.instances.remove(instance)
-        self._index.drop(instance)
+        self.index.drop(instance)
+        self._expiry.forget(instance)
         entry.left_s = now_s
         self._loads.enter(entry)
-        self._index.sort(entry)
+        self.index.sort(entry)
 
     def decide(self, now_s: float) -> Decision:
         """Return everything that can go ahead at ``now_s``.
@@ -200,7 +203,7 @@ class ModelScheduler:
         self._eviction.note_contention(now_s)
         self._grant(now_s, decision)
         self._pressure.relieve(now_s)
-        while self._index.wanting and self._loads.start(now_s, decision):
+        while self.index.wanting and self._loads.start(now_s, decision):
             self._grant(now_s, decision)  # what was claimed for them in vain takes requests again
             self._pressure.relieve(now_s)
         self._expiry.ask(now_s, decision)
@@ -215,23 +218,13 @@ class ModelScheduler:
         entry.queue.fail(error)
         self.drain(entry, EvictionReason.FILE_REMOVED)
 
-    def only_idles(self, entry: ModelEntry) -> bool:
-        """Return whether a model is ready and unused, and nothing has happened to it lately."""
-        return (
-            entry not in self._index.touched
-            and entry.queue.is_empty
-            and not entry.victims
-            and not entry.need.is_being_measured
-            and all(isinstance(instance.phase, Ready) for instance in entry.instances)
-        )
-
     def totals(self) -> Totals:
         """Return what all models have counted since the start, the forgotten ones too."""
         return self._absent.totals()
 
     def staying(self) -> list[ModelSpec]:
         """Return the models that are in memory or on their way there, and not from there."""
-        return [each.spec for each in self._index.resident if each not in self._index.leaving]
+        return [each.spec for each in self.index.resident if each not in self.index.leaving]
 
     def check(self) -> None:
         """Assert what always holds.
@@ -239,17 +232,31 @@ class ModelScheduler:
         Raises:
             AssertionError: modeld is broken.
         """
-        check(self.entries, self._index, self.ledger)
+        check(self.entries, self.index, self.ledger)
+
+    def copied(self, copies: Mapping[Any, Any], memo: dict[int, Any]) -> ModelScheduler:
+        """Return one that knows the same, with ``copies`` in place of these entries and instances.
+
+        ``memo`` is that of :func:`copy.deepcopy`, and has the copy's ledger.
+        """
+        index = self.index.copied(copies)
+        entries = {name: copies.get(each, each) for name, each in self.entries.items()}
+        shared = {id(self.entries): entries, id(self.index): index, id(self.policy): self.policy}
+        shared[id(self._absent)] = self._absent.copied(entries, copies)
+        shared[id(self._expiry)] = self._expiry.copied(index, copies)
+        made = copy(self)
+        vars(made).update(deepcopy(vars(self), {**memo, **shared}))
+        return made
 
     def _forget(self, now_s: float) -> None:
-        for entry in self._index.touched:
+        for entry in self.index.touched:
             self._absent.note(entry)
-        self._index.touched.clear()
+        self.index.touched.clear()
         self._absent.forget(now_s)
 
     def _notice_deaths(self, now_s: float, decision: Decision) -> None:
         """Take engines that have died out of service; who waits waits for the next."""
-        for entry in self._index.touched:
+        for entry in self.index.touched:
             for instance in entry.instances:
                 match instance.phase:
                     case Loaded() | Ready() | Draining() | Discarded():
@@ -278,17 +285,17 @@ class ModelScheduler:
         What drained for such a claim alone takes requests again. Victims that drain for another
         reason, or that are being closed, still go.
         """
-        for entry in list(self._index.touched):
+        for entry in list(self.index.touched):
             # One that has instances may be growing, and still needs what goes for it.
             if not entry.instances and not entry.queue.waiting:
                 entry.overtaken_since_s = None
                 self._eviction.release(entry)
-            self._index.sort(entry)
+            self.index.sort(entry)
 
     def _grant(self, now_s: float, decision: Decision) -> None:
         """Give free slots to those who wait, where something has changed or time has passed."""
         # A draining model may open by time alone, untouched; see the module backfill.
-        for entry in [*self._index.touched, *self._index.leaving.values()]:
+        for entry in [*self.index.touched, *self.index.leaving.values()]:
             for instance in entry.instances:
                 if entry.queue.waiting:
                     self._grant_on(entry, instance, now_s, decision)
@@ -312,10 +319,12 @@ class ModelScheduler:
         while (ticket := entry.queue.grant(residence, now_s, stays=stays)) is not None:
             residence.begin_use(now_s, ticket.keep_alive_s)
             if ticket.needs_slot:
-                self._eviction.note_grant(residence, now_s)
+                self._eviction.note_grant(entry, instance, residence, now_s)
+        # It was sorted before: a load would find it among the idle ones, and it is in use.
+        self.index.sort_idle(entry, instance)
 
     def _close_drained(self, decision: Decision) -> None:
-        for instance, entry in self._index.leaving.items():
+        for instance, entry in self.index.leaving.items():
             match instance.phase:
                 case Draining(residence) | Discarded(residence):
                     # Of a dead engine nobody holds a slot any more, whoever still reads its error.

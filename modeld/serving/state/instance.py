@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from modeld.device_bytes import DeviceBytes
 from modeld.interfaces import Engine
 from modeld.serving.state import phases
 from modeld.serving.state.budget import Reservation
@@ -46,14 +47,19 @@ class Instance:
         self.phase: Phase = Loading(now_s)
 
     @property
-    def held_bytes(self) -> int:
+    def held(self) -> DeviceBytes:
         """Return what the ledger counts for it."""
+        return self.reservation.size
+
+    @property
+    def held_bytes(self) -> int:
+        """Return what the ledger counts for it on all devices together."""
         return self.reservation.size_bytes
 
     @property
-    def growth_bytes(self) -> int:
+    def growth(self) -> DeviceBytes:
         """Return what it was measured to hold beyond its reservation."""
-        return max(0, phases.measured_bytes(self.phase) - self.reservation.size_bytes)
+        return phases.measured(self.phase).beyond(self.reservation.size)
 
     def end_load(self, engine: Engine, now_s: float) -> Residence:
         """Take over the engine that its load has brought, and return its residence."""
@@ -82,6 +88,10 @@ class Instance:
         """Note that its engine closes from now on, and return the new phase."""
         closing = self.phase = phases.close(self.phase)
         return closing
+
+    def restore(self, phase: Phase) -> None:
+        """Go back to a phase that it had, after decisions that nobody has carried out."""
+        self.phase = phase
 
     def give_to(self, owner: str | None) -> None:
         """Note whose load counts on its bytes; ``None`` for nobody's."""

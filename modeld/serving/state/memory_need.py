@@ -7,6 +7,7 @@ import math
 from enum import Enum, auto
 from typing import Final
 
+from modeld.device_bytes import NOTHING, UNLIMITED, DeviceBytes
 from modeld.serving.models.fit_trials import CLEAR_SHARE, FitTrial
 from modeld.status import Fitting
 
@@ -23,93 +24,112 @@ class _Measurement(Enum):
 
 
 class MemoryNeed:
-    """What one version of a model's file needs with its options, in bytes.
+    """What one version of a model's file needs with its options, on each device.
 
-    ``estimated_bytes`` is what the backend has computed or, better, measured without a load.
-    ``held_bytes`` is what the model held once it was loaded; 0 before. ``is_measurable`` says that
-    the backend may be asked to measure. ``most_bytes`` is what the machine has, which may be less
-    than what the budget leaves free. Times are on the clock of the scheduler.
+    ``estimated`` is what the backend has computed or, better, measured without a load; a number is
+    of main memory. ``held`` is what the model held once it was loaded; nothing before.
+    ``is_measurable`` says that the backend may be asked to measure. ``most`` is what the machine
+    has, which may be less than what the budget leaves free. Times are on the clock of the
+    scheduler.
 
+    ``full`` is what it needs as it is configured, as far as that is known.
     ``trials`` are what may be tried where it can never fit, ``fitted`` is the one with which it
     does; the bytes are those with that one then. ``fitting`` is its receipt. Where none does,
-    ``least`` is the smallest that was measured, in bytes, and what that would give up.
+    ``least`` is the smallest that was measured, and what that would give up.
     """
 
     def __init__(
         self,
-        estimated_bytes: int,
+        estimated: int | DeviceBytes,
         *,
         is_measurable: bool = False,
-        most_bytes: float = math.inf,
+        most: DeviceBytes = UNLIMITED,
         trials: tuple[FitTrial, ...] = (),
     ) -> None:
-        self.estimated_bytes = estimated_bytes
-        self._most_bytes = most_bytes
-        self.held_bytes = 0
+        self.estimated = DeviceBytes.of(estimated)
+        self._most = most
+        self.held = NOTHING
         self._measurement = _Measurement.OPEN if is_measurable else _Measurement.SETTLED
         self._not_before_s = -math.inf
         self.trials = trials
         self.fitted: FitTrial | None = None
         self.fitting: Fitting | None = None
-        self.least: tuple[int, str] | None = None
-        self._full_bytes = estimated_bytes
-        self._fitted_into: int | None = None
+        self.least: tuple[DeviceBytes, str] | None = None
+        self.full = self.estimated
+        self._fitted_into: DeviceBytes | None = None
 
     @property
-    def size_bytes(self) -> int:
+    def size(self) -> DeviceBytes:
         """Return what a load must reserve: the larger of the estimate and what was held before."""
         # Either may be too small: an estimate may leave something out, and what an engine takes
         # only as it needs it (a prefix cache) is not held yet when its load ends.
-        return max(self.estimated_bytes, self.held_bytes)
+        if self.estimated.gpus or not self.held.gpus:
+            return self.estimated.larger(self.held)
+        # An estimate that names no device is all of main memory. Where the model has turned out to
+        # be on GPUs, the larger on each device would count its weights on both.
+        missing = self.estimated.total_bytes - self.held.total_bytes
+        return self.held + DeviceBytes(max(0, missing))
+
+    @property
+    def size_bytes(self) -> int:
+        """Return what a load must reserve on all devices together."""
+        return self.size.total_bytes
+
+    @property
+    def estimated_bytes(self) -> int:
+        """Return the estimate for all devices together."""
+        return self.estimated.total_bytes
 
     @property
     def is_being_measured(self) -> bool:
         """Return whether a measurement is under way."""
         return self._measurement is _Measurement.RUNNING
 
-    def is_open(self, free: float, now_s: float) -> bool:
-        """Return whether nobody can say if it fits into ``free`` bytes before it is measured."""
+    def is_open(self, free: DeviceBytes, now_s: float) -> bool:
+        """Return whether nobody can say if it fits into what is free before it is measured."""
         if self.is_being_measured:
             return True
         # What was held in earnest needs no rehearsal.
-        if self._measurement is _Measurement.SETTLED or self.held_bytes:
+        if self._measurement is _Measurement.SETTLED or self.held:
             return False
-        free = min(free, self._most_bytes)
-        return now_s >= self._not_before_s and self.estimated_bytes * CLEAR_SHARE > free
+        if now_s < self._not_before_s:
+            return False
+        wanted = self.estimated.times(CLEAR_SHARE)
+        return not (wanted.fits_within(free) and wanted.fits_within(self._most))
 
     def begin_measuring(self) -> None:
         """Note that a measurement begins; it ends with :meth:`settle` or :meth:`reopen`."""
         self._measurement = _Measurement.RUNNING
 
-    def settle(self, measured_bytes: int | None) -> None:
+    def settle(self, measured: int | DeviceBytes | None) -> None:
         """Take what was measured instead of the estimate for good; ``None`` leaves that."""
         self._measurement = _Measurement.SETTLED
-        if measured_bytes is not None:
-            self.estimated_bytes = measured_bytes
+        if measured is not None:
+            self.estimated = DeviceBytes.of(measured)
 
-    def fit(self, trial: FitTrial, full_bytes: int, size_bytes: int, ever_bytes: int) -> None:
-        """Take a trial that needs ``size_bytes``, of the ``ever_bytes`` that there can be."""
-        self.settle(size_bytes)
-        self.fitted, self.fitting = trial, trial.receipt(full_bytes)
-        self._full_bytes, self._fitted_into = full_bytes, ever_bytes
+    def fit(self, trial: FitTrial, full: DeviceBytes, size: DeviceBytes, ever: DeviceBytes) -> None:
+        """Take a trial that needs ``size``, of what there can ``ever`` be."""
+        self.settle(size)
+        self.fitted, self.fitting = trial, trial.receipt(full.total_bytes)
+        self.full, self._fitted_into = full, ever
 
     def fit_in_vain(
-        self, full_bytes: int, least_bytes: int, gives_up: str, ever_bytes: int
+        self, full: DeviceBytes, least: DeviceBytes, gives_up: str, ever: DeviceBytes
     ) -> None:
-        """Note that no trial fits; with the smallest it would need ``least_bytes``."""
-        self.settle(full_bytes)
-        self.least = (least_bytes, gives_up) if gives_up else None
-        self._full_bytes, self._fitted_into = full_bytes, ever_bytes
+        """Note that no trial fits; with the smallest it would need ``least``."""
+        self.settle(full)
+        self.least = (least, gives_up) if gives_up else None
+        self.full, self._fitted_into = full, ever
 
-    def look_again(self, ever_bytes: int | None) -> None:
+    def look_again(self, ever: DeviceBytes) -> None:
         """Forget what was found for another amount of memory; it is measured anew.
 
         Else what was given up once would stay given up, whatever memory comes.
         """
-        if self._fitted_into is None or self._fitted_into == ever_bytes or self.is_being_measured:
+        if self._fitted_into is None or self._fitted_into == ever or self.is_being_measured:
             return
         self.fitted = self.fitting = self.least = self._fitted_into = None
-        self.estimated_bytes, self.held_bytes = self._full_bytes, 0
+        self.estimated, self.held = self.full, NOTHING
         self._measurement, self._not_before_s = _Measurement.OPEN, -math.inf
 
     def reopen(self, not_before_s: float) -> None:

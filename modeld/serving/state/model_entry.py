@@ -7,6 +7,7 @@ import math
 from collections.abc import Collection
 
 from modeld.capabilities import PLAIN, Capability
+from modeld.device_bytes import NOTHING
 from modeld.errors import LoadFailedError
 from modeld.interfaces import Backend, Engine
 from modeld.serving.request_meter import Tally
@@ -169,11 +170,13 @@ class ModelEntry:
     def status(self, now_s: float) -> InstanceStatus:
         """Return the model as ``/status`` shows it."""
         engines = self._engines()
+        held = sum((instance.held for instance in self.instances), NOTHING)
         return InstanceStatus(
             model_id=self.spec.id,
             state=self.state(now_s),
             last_used_unix=self.last_used_unix,
-            held_bytes=sum(instance.held_bytes for instance in self.instances),
+            held_bytes=held.total_bytes,
+            held_on_gpus=held.on_gpus,
             queue_len=len(self.queue.waiting),
             inflight=len(self.queue.running),
             max_queue_depth=self.queue.max_depth,

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias, assert_never
 
+from modeld.device_bytes import NOTHING, DeviceBytes
 from modeld.interfaces import Engine
 from modeld.serving.state.residence import Residence
 from modeld.serving.state.ticket import IllegalTransitionError, Running, Ticket, running_on
@@ -218,13 +219,13 @@ def reason_of(phase: Phase) -> EvictionReason | None:
             assert_never(phase)
 
 
-def measured_bytes(phase: Phase) -> int:
-    """Return what the engine holds, as it said at the end of its load; 0 before."""
+def measured(phase: Phase) -> DeviceBytes:
+    """Return what the engine holds, as it said at the end of its load; nothing before."""
     match phase:
         case Loading() | Withdrawn():
-            return 0
+            return NOTHING
         case Loaded() | Ready() | Draining() | Discarded() | Closing():
-            return phase.residence.measured_bytes
+            return phase.residence.measured
         case _:
             assert_never(phase)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 
+from modeld.device_bytes import DeviceBytes
 from modeld.interfaces import Engine
 from modeld.requests import KeepAliveSeconds
 from modeld.status import Fitting
@@ -13,7 +14,7 @@ from modeld.status import Fitting
 class Residence:
     """One stay in memory, from the end of the load until the engine is closed.
 
-    ``measured_bytes`` is what the engine said it holds as the load ended, ``ready_s`` when that
+    ``measured`` is what the engine said it holds as the load ended, ``ready_s`` when that
     was, ``load_seconds`` how long it took. ``last_used_s`` moves with every request that begins or
     ends. ``keep_alive_s`` is what the last request said that said how long it may be unused.
     ``term_since_s`` is when it first served while others waited for memory. ``fitting`` is what the
@@ -26,15 +27,15 @@ class Residence:
         "keep_alive_s",
         "last_used_s",
         "load_seconds",
-        "measured_bytes",
+        "measured",
         "ready_s",
         "term_since_s",
     )
 
     def __init__(self, engine: Engine, *, started_s: float, ready_s: float) -> None:
         self.engine = engine
-        # Read once: the ledger is settled by this number, whatever the engine says later.
-        self.measured_bytes = engine.held_bytes
+        # Read once: the ledger is settled by these numbers, whatever the engine says later.
+        self.measured = DeviceBytes.split(engine.held_bytes, engine.held_on_gpus)
         self.load_seconds = ready_s - started_s
         self.ready_s = self.last_used_s = ready_s
         self.keep_alive_s: KeepAliveSeconds | None = None

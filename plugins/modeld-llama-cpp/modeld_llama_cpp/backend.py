@@ -26,7 +26,14 @@ from modeld_llama_cpp import capabilities
 from modeld_llama_cpp.doctor import findings
 from modeld_llama_cpp.options import LlamaOptions
 from modeld_llama_cpp.sampling.llama_sampling import LlamaSampling
-from modeld_llama_cpp.sizing import context_size, estimate, families, fit_steps, gpu_libraries
+from modeld_llama_cpp.sizing import (
+    context_size,
+    estimate,
+    families,
+    fit_steps,
+    gpu_libraries,
+    gpu_share,
+)
 from modeld_llama_cpp.sizing.model_shape import shape_of
 
 
@@ -69,7 +76,12 @@ class LlamaCpp(Backend):
     def estimate(self, spec: ModelSpec, options: Options) -> MemoryEstimate:
         """Return what a formula makes of the header alone, as :mod:`.sizing.estimate` has it."""
         assert isinstance(options, LlamaOptions)
-        return estimate.whole(shape_of(spec), options)
+        shape = shape_of(spec)
+        made = estimate.estimate(shape, options)
+        if gpu_libraries.is_there():
+            on_gpus = gpu_share.estimated(made, shape, options)
+            made = msgspec.structs.replace(made, on_gpus=on_gpus)
+        return estimate.with_engine(made, shape, options)
 
     async def measure(
         self, spec: ModelSpec, options: Options, host: EngineHost

@@ -7,7 +7,14 @@ from urllib.parse import quote
 import pytest
 from msgspec.structs import replace
 
-from modeld.status import HostStatus, InstanceState, InstanceStatus, ServiceState, ServiceStatus
+from modeld.status import (
+    DeviceStatus,
+    HostStatus,
+    InstanceState,
+    InstanceStatus,
+    ServiceState,
+    ServiceStatus,
+)
 from tests.support.http.fake_service import FakeService, ask, make_app
 
 MIB = 1 << 20
@@ -237,3 +244,26 @@ def test_a_page_ends_with_all_that_hosts_have_of_its_last_model() -> None:
 def test_one_machine_has_no_hosts() -> None:
     document = ask(make_app(FakeService()), "GET", "/status").json()
     assert "hosts" not in document
+
+
+def test_each_device_is_told_where_there_is_more_than_main_memory() -> None:
+    main, gpu = (
+        DeviceStatus(
+            device=name,
+            budget_bytes=size,
+            held_bytes=MIB + 1,
+            margin_bytes=MIB,
+            budget_origin="as it was set",
+        )
+        for name, size in (("main", 100 * MIB), ("gpu0", None))
+    )
+    on_gpu = replace(READY, held_on_gpus={"gpu0": MIB + 1})
+    assert "devices" not in status_of(replace(BUSY, devices=(main,)))
+    document = status_of(replace(BUSY, instances=(on_gpu,), devices=(main, gpu)))
+    told = {"budget_origin": "as it was set", "held_mb": 2, "margin_mb": 1}
+    assert document["devices"] == [
+        {"device": "main", "budget_mb": 100, **told},
+        {"device": "gpu0", "budget_mb": 0, **told},
+    ]
+    (instance,) = document["instances"]  # type: ignore[misc]
+    assert instance["held_on_gpus_mb"] == {"gpu0": 2}

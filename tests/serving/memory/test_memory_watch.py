@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,10 +15,10 @@ from modeld.errors import BudgetExceededError, ModelExceedsBudgetError
 from modeld.events import ModelEvicted
 from modeld.machine.auto_budget import read_auto_budget
 from modeld.machine.files import Machine
-from modeld.serving.memory.machine_budget import MachineBudget, read_budget
+from modeld.serving.memory.machine_budget import MachineBudget
 from modeld.serving.memory.memory_watch import MemoryWatch
 from modeld.serving.memory.neighbours import Neighbours
-from modeld.serving.state.budget import Ledger
+from modeld.serving.state.budget import DeviceLimit, Ledger
 from modeld.serving.state.moving_limit import RISE_S
 from modeld.status import EvictionReason
 from tests.support.doctor.another_machine import GIB, MIB, a_gpu, machine
@@ -133,18 +134,53 @@ def test_where_the_machine_does_not_tell_nothing_is_limited_and_that_is_said(
     assert "the system does not tell how much memory there is; set memory_budget_mb" in caplog.text
 
 
-def test_where_a_backend_uses_gpus_their_memory_is_the_budget(
+def test_where_a_backend_uses_gpus_each_of_them_has_a_budget_of_its_own(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     here = a_gpu(tmp_path, 128, "amdgpu", mem_info_vram_total=10 * GIB)
     backend = SpeakerBackend()
-    assert read_budget(here, [backend]).said.startswith("auto: 16384 MiB of main memory")
+    assert not MachineBudget(Settings(), here, [backend]).ledger.gpus
     backend.uses_gpus = lambda: True  # type: ignore[method-assign]
     budget = MachineBudget(Settings(memory_margin_mb=1024), here, [backend])
-    assert budget.size_bytes == 9 * GIB
-    assert budget.ledger.limit_bytes == budget.most_bytes == 8 * GIB
-    assert budget.watch(lambda: (), {}, lambda _limit, _said: None, lambda: 0) is None
-    del backend.uses_gpus
+    gpu = budget.ledger.gpus["gpu0"]
+    assert (budget.size_of(gpu), gpu.limit_bytes, gpu.capacity_bytes) == (
+        9 * GIB,
+        8 * GIB,
+        10 * GIB,
+    )
+    assert gpu.said.startswith("auto: 10240 MiB of GPU memory, less 0 MiB that others used")
+    assert budget.ledger.capacity.main == 16 * GIB
+    assert budget.said.startswith("auto: 16384 MiB of main memory")
+    assert [each.device for each in budget.statuses()] == ["main", "gpu0"]
+
+
+@pytest.mark.parametrize(
+    ("given", "limits_mb"),
+    [
+        ("auto", [9 << 10, 18 << 10]),
+        (500, [500, 500]),
+        ({"1": 700}, [9 << 10, 700]),
+        ({"0": 0, "1": 700}, [None, 700]),
+        (0, [None, None]),
+    ],
+)
+def test_the_budget_of_gpus_is_set_for_all_or_for_each(
+    tmp_path: Path, given: Any, limits_mb: list[int | None]
+) -> None:
+    a_gpu(tmp_path, 128, "amdgpu", mem_info_vram_total=10 * GIB)
+    here = a_gpu(tmp_path, 129, "amdgpu", mem_info_vram_total=20 * GIB)
+    backend = SpeakerBackend()
+    backend.uses_gpus = lambda: True  # type: ignore[method-assign]
+    budget = MachineBudget(Settings(gpu_budget_mb=given), here, [backend])
+    limits = [each.limit_bytes for each in budget.ledger.gpus.values()]
+    assert limits == [each if each is None else each * MIB for each in limits_mb]
+
+
+def test_a_backend_that_cannot_say_whether_it_uses_gpus_uses_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    here = a_gpu(tmp_path, 128, "amdgpu", mem_info_vram_total=10 * GIB)
+    backend = SpeakerBackend()
 
     def broken() -> bool:
         raise ZeroDivisionError("a bug")
@@ -172,7 +208,7 @@ def a_watch(
     budget = read_auto_budget(here)
     assert budget.size_bytes is not None
     limit_bytes = budget.size_bytes - kept_mb * MIB
-    ledger = Ledger(limit_bytes, most_bytes=budget.most_bytes)
+    ledger = Ledger(DeviceLimit(limit_bytes, most_bytes=budget.most_bytes))
     ledger.reserve("a", 300 * MIB)
     return MemoryWatch(
         here,

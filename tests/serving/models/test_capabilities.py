@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from modeld import Backend, Engine, EngineHost, ModelSpec, Options, Settings, hookimpl
 from modeld.capabilities import Capability
+from modeld.device_bytes import UNLIMITED, DeviceBytes
 from modeld.errors import LoadFailedError, ModeldError, NotSupportedError
 from modeld.plugins.host import PluginHost
 from modeld.serving.models.capabilities import capabilities, context, described
@@ -57,7 +58,8 @@ class Plugin:
 def listed(backend: Backend, spec: ModelSpec = SPEC, most_bytes: int | None = None) -> ModelSpec:
     settings = Settings()
     plugins = PluginHost.discover(settings, {"toy-plugin": Plugin(backend)})
-    return described(spec, settings=settings, plugins=plugins, most_bytes=most_bytes)
+    most = UNLIMITED if most_bytes is None else DeviceBytes(most_bytes)
+    return described(spec, settings=settings, plugins=plugins, most=most)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from modeld import Options, Settings
+from modeld.device_bytes import UNLIMITED, DeviceBytes
 from modeld.errors import LoadFailedError
 from modeld.plugins.host import PluginHost
 from modeld.serving.models.explanation import explained
@@ -57,12 +58,12 @@ def test_the_explanation_has_the_options_with_which_a_model_fits() -> None:
     settings = Settings()
     host = PluginHost(settings)
     host.backends = {"speaker": Shrinking()}
-    for most_bytes, value, origin in (
-        (100 * MIB, 1, "fit, as estimated, in place of null"),
-        (150 * MIB, None, "default"),
-        (None, None, "default"),
+    for most, value, origin in (
+        (DeviceBytes(100 * MIB), 1, "fit, as estimated, in place of null"),
+        (DeviceBytes(150 * MIB), None, "default"),
+        (UNLIMITED, None, "default"),
     ):
-        rows = explained(a_spec("a"), settings, host, most_bytes=most_bytes)
+        rows = explained(a_spec("a"), settings, host, most=most)
         found = {each.option: each for each in rows}
         assert (found["slots"].value, found["slots"].origin) == (value, origin)
         assert (found["fit"].value, found["fit"].origin) == (True, "setting fit")

@@ -34,7 +34,7 @@ def test_an_idle_model_goes_when_the_limit_falls_below_what_is_held(new_desk: Ne
     assert state_of(new) is InstanceState.READY
     assert desk.decide().closes == []
     desk.gone(old)
-    assert desk.scheduler.ledger.free_bytes > 0
+    assert desk.scheduler.ledger.main.free_bytes > 0
 
 
 def test_a_limit_that_what_is_held_keeps_to_sends_nobody_away(new_desk: NewDesk) -> None:

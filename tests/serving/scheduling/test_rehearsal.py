@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Never
 
 import pytest
@@ -159,8 +160,13 @@ def test_a_file_that_has_changed_is_planned_for_as_it_is_now(new_desk: NewDesk) 
 
 @pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("seed", range(12))
-def test_what_is_planned_is_what_then_happens(new_desk: NewDesk, seed: int) -> None:
-    walk = Walk(new_desk(budget_mb=BUDGET_MB, min_residence_s=1.0, max_overtake_s=3.0), seed)
+@pytest.mark.parametrize("has_gpus", [False, True])
+def test_what_is_planned_is_what_then_happens(
+    new_desk: NewDesk,
+    seed: int,
+    has_gpus: bool,
+) -> None:
+    walk = a_walk(new_desk, seed, has_gpus=has_gpus)
     outcomes = set()
     for _ in range(120):
         walk.step()
@@ -177,10 +183,10 @@ def test_what_is_planned_is_what_then_happens(new_desk: NewDesk, seed: int) -> N
 
 @pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("seed", range(6))
-def test_a_rehearsal_changes_nothing(new_desk: NewDesk, seed: int) -> None:
+@pytest.mark.parametrize("has_gpus", [False, True])
+def test_a_rehearsal_changes_nothing(new_desk: NewDesk, seed: int, has_gpus: bool) -> None:
     """Two walks make the same steps, and in one of them everything is rehearsed in between."""
-    budget = {"budget_mb": BUDGET_MB, "min_residence_s": 1.0, "max_overtake_s": 3.0}
-    quiet, rehearsed = Walk(new_desk(**budget), seed), Walk(new_desk(**budget), seed)
+    quiet, rehearsed = (a_walk(new_desk, seed, has_gpus=has_gpus) for _ in range(2))
     for _ in range(120):
         quiet.step()
         rehearsed.step()
@@ -190,17 +196,30 @@ def test_a_rehearsal_changes_nothing(new_desk: NewDesk, seed: int) -> None:
         rehearsed.desk.scheduler.check()
 
 
+GPUS_MB = {"gpu0": 150, "gpu1": 120}
+PLACES = [{"gpu0": 100}, {"gpu0": 60, "gpu1": 60}, {}, {"gpu1": 110}, {"gpu1": 130}]
+
+
+def a_walk(new_desk: NewDesk, seed: int, *, has_gpus: bool) -> Walk:
+    gpus_mb = GPUS_MB if has_gpus else {}
+    budget = {"budget_mb": BUDGET_MB, "min_residence_s": 1.0, "max_overtake_s": 3.0}
+    return Walk(new_desk(gpus_mb=gpus_mb, **budget), seed, PLACES if has_gpus else [{}])
+
+
 class Walk:
     """What happens to a few models, by chance."""
 
-    def __init__(self, desk: Desk, seed: int) -> None:
+    def __init__(self, desk: Desk, seed: int, places: Sequence[Mapping[str, int]]) -> None:
         self.desk = desk
+        self._places = dict(zip(SIZES_MB, itertools.cycle(places), strict=False))
         self.random = random.Random(seed)
         self._tickets: list[tuple[ModelEntry, Ticket]] = []
 
     def entry(self, model: str) -> ModelEntry:
         known = self.desk.scheduler.entries.get(model)
-        return known or self.desk.entry(model, SIZES_MB[model], slots=2, depth=3)
+        return known or self.desk.entry(
+            model, SIZES_MB[model], on_gpus=self._places[model], slots=2, depth=3
+        )
 
     def step(self) -> None:
         steps = (self._ask, self._ask, self._ask, self._end_load, self._end_load)
@@ -238,7 +257,7 @@ class Walk:
             for name, entry in scheduler.entries.items()
         ]
         told = [runs(ticket) or repr(error_of(ticket)) for _, ticket in self._tickets]
-        return entries, told, scheduler.ledger.held_bytes
+        return entries, told, repr(scheduler.ledger.held)
 
     @staticmethod
     def _refused(code: str) -> PlanOutcome:
@@ -266,7 +285,13 @@ class Walk:
     def _end_load(self) -> None:
         for entry, instance in self._instances(Loading, Withdrawn)[:1]:
             grown = self.random.choice((0, 0, 30)) * MIB
-            engine = FakeEngine(slots=2, held_bytes=instance.held_bytes + grown)
+            engine = FakeEngine(
+                slots=2,
+                held_bytes=instance.held_bytes + grown,
+                held_on_gpus={
+                    name: size + grown // 2 for name, size in instance.held.on_gpus.items()
+                },
+            )
             self.desk.scheduler.loaded(entry, instance, engine, self.desk.clock.now_s)
 
     def _leave(self) -> None:

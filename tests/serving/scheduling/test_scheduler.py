@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from modeld.device_bytes import DeviceBytes
 from modeld.errors import (
     InvalidModelError,
     LoadFailedError,
@@ -179,7 +180,7 @@ def test_waiters_of_a_model_that_turned_out_too_big_are_told_when_it_is_next_con
     a, running = desk.busy("a")
     b = desk.entry("b")
     ticket = desk.request(b)
-    b.need.held_bytes = 200 * MIB
+    b.need.held = DeviceBytes(200 * MIB)
 
     desk.leave(a, running)
 
@@ -313,7 +314,7 @@ def test_what_a_load_took_is_noted(new_desk: NewDesk) -> None:
     assert a.loads_total == 1
     assert residence_of(a).ready_s == residence_of(a).last_used_s == desk.clock.now_s
     assert instance_of(a).held_bytes == 100 * MIB, "the larger of estimate and measurement counts"
-    assert a.need.held_bytes == 70 * MIB
+    assert a.need.held.total_bytes == 70 * MIB
 
 
 def test_what_an_outdated_load_has_measured_is_not_remembered(new_desk: NewDesk) -> None:

@@ -21,15 +21,15 @@ def test_growth_is_what_was_measured_beyond_the_reservation(
 ) -> None:
     ledger = Ledger(None)
     instance = an_instance(ledger, 100)
-    assert instance.growth_bytes == 0, "nothing is measured while it loads"
+    assert instance.growth.total_bytes == 0, "nothing is measured while it loads"
 
     residence = instance.end_load(FakeEngine(held_bytes=measured_bytes), 3.0)
 
-    assert instance.growth_bytes == growth_bytes
+    assert instance.growth.total_bytes == growth_bytes
     assert instance.held_bytes == ledger.held_bytes == 100, "what has grown is not counted yet"
     assert instance.phase == Loaded(1.0, residence)
     instance.reservation.grow_to(measured_bytes)
-    assert instance.growth_bytes == 0
+    assert instance.growth.total_bytes == 0
     assert instance.held_bytes == ledger.held_bytes == max(100, measured_bytes)
 
 
@@ -40,7 +40,7 @@ def test_a_residence_knows_how_long_its_load_took_and_what_was_measured() -> Non
 
     assert residence.load_seconds == 2.5
     assert residence.ready_s == residence.last_used_s == 3.5
-    assert residence.measured_bytes == 70, "what an engine says later changes nothing"
+    assert residence.measured.total_bytes == 70, "what an engine says later changes nothing"
 
 
 def test_an_instance_goes_through_its_life_and_says_why_it_leaves() -> None:

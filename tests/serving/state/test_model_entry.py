@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-only
 from collections.abc import Callable
 
+from modeld.device_bytes import DeviceBytes
 from modeld.status import InstanceState, InstanceStatus
 from tests.support.serving.desk import Desk, engine_of, instance_of
 from tests.support.serving.fakes import MIB, FakeBackend, an_entry
@@ -10,7 +11,7 @@ NewDesk = Callable[..., Desk]
 
 def test_a_new_version_of_the_file_forgets_what_was_measured_and_what_went_wrong() -> None:
     entry = an_entry(FakeBackend(), "a", size_mb=100, slots=1)
-    entry.need.held_bytes = 500 * MIB
+    entry.need.held = DeviceBytes(500 * MIB)
     entry.cooldown.load_failed(0.0)
     fresh = an_entry(FakeBackend(), "a", size_mb=200, slots=3)
 

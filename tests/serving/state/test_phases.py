@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modeld.device_bytes import NOTHING
 from modeld.serving.state import phases
 from modeld.serving.state.phases import (
     Closing,
@@ -217,7 +218,7 @@ def test_the_properties_agree_with_what_the_phase_has(names: list[str]) -> None:
     for name in names:
         walk.step(name)
         residence = residence_in(walk.phase)
-        assert phases.measured_bytes(walk.phase) == (residence.measured_bytes if residence else 0)
+        assert phases.measured(walk.phase) == (residence.measured if residence else NOTHING)
         assert phases.engines(walk.phase) == ((residence.engine,) if residence else ())
 
 

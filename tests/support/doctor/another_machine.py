@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from modeld.device_bytes import DeviceBytes
 from modeld.doctor import inventory
 from modeld.doctor.inventory import Inventory, Loadable
 from modeld.machine.files import Machine
@@ -97,7 +98,7 @@ def stocked(**need_mb: int) -> Inventory:
             spec=spec(model, size_bytes=need << 20),
             backend=backend,
             options=Options(),
-            need_bytes=need << 20,
+            need=DeviceBytes(need << 20),
         )
         for model, need in need_mb.items()
     }

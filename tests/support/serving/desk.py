@@ -2,6 +2,7 @@
 """A model scheduler with nothing around it: the test makes every arrival, load and end."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from modeld import EvictionPolicy
@@ -13,8 +14,16 @@ from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.phases import Closing, Leaving, Loading, Withdrawn, public_state
 from modeld.serving.state.residence import Residence
 from modeld.serving.state.ticket import Running, Ticket
-from modeld.status import EvictionReason, InstanceState
-from tests.support.serving.fakes import MIB, Clock, FakeBackend, FakeEngine, a_scheduler, an_entry
+from modeld.status import MAIN, EvictionReason, InstanceState
+from tests.support.serving.fakes import (
+    MIB,
+    Clock,
+    FakeBackend,
+    FakeEngine,
+    a_scheduler,
+    an_entry,
+    mebibytes,
+)
 
 
 class Told:
@@ -40,6 +49,7 @@ class Desk:
         min_residence_s: float = 0.0,
         max_overtake_s: float = 10.0,
         policy: EvictionPolicy | None = None,
+        gpus_mb: Mapping[str, int] = {},
     ) -> None:
         self._loop = loop
         self.clock = Clock()
@@ -51,6 +61,7 @@ class Desk:
             min_residence_s=min_residence_s,
             max_overtake_s=max_overtake_s,
             policy=policy,
+            gpus_mb=gpus_mb,
         )
 
     def entry(self, model: str, size_mb: int = 100, **choices: Any) -> ModelEntry:
@@ -100,14 +111,26 @@ class Desk:
         self.scheduler.check()
         return Told(decision)
 
-    def limit(self, limit_mb: int) -> Told:
+    def limit(self, limit_mb: int, device: str = MAIN) -> Told:
         """Have the limit move, as other programs take memory or give it back."""
-        self.scheduler.ledger.move_limit(limit_mb * MIB, "others use the rest")
+        self.scheduler.ledger.move_limit(limit_mb * MIB, "others use the rest", device)
         return self.decide()
 
-    def loaded(self, entry: ModelEntry, *, held_mb: int = 0, slots: int | None = None) -> Told:
-        """End the load under way well."""
-        engine = FakeEngine(slots=slots or entry.queue.slots, held_bytes=held_mb * MIB)
+    def loaded(
+        self,
+        entry: ModelEntry,
+        *,
+        held_mb: int = 0,
+        slots: int | None = None,
+        on_gpus: Mapping[str, int] = {},
+    ) -> Told:
+        """End the load under way well; ``held_mb`` are those of main memory."""
+        held = mebibytes(held_mb, on_gpus)
+        engine = FakeEngine(
+            slots=slots or entry.queue.slots,
+            held_bytes=held.total_bytes,
+            held_on_gpus=held.on_gpus,
+        )
         self.scheduler.loaded(entry, instance_of(entry), engine, self.clock.now_s)
         return self.decide()
 
@@ -131,9 +154,9 @@ class Desk:
         assert entry.is_idle
         return entry
 
-    def busy(self, model: str, size_mb: int = 100) -> tuple[ModelEntry, Ticket]:
+    def busy(self, model: str, size_mb: int = 100, **choices: Any) -> tuple[ModelEntry, Ticket]:
         """Return a model that is loaded and works on a request."""
-        entry = self.resident(model, size_mb)
+        entry = self.resident(model, size_mb, **choices)
         ticket = self.request(entry)
         assert runs(ticket)
         return entry, ticket

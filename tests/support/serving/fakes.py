@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 
 from modeld import (
     Backend,
@@ -24,6 +24,7 @@ from modeld import (
     Usage,
 )
 from modeld.capabilities import Capability
+from modeld.device_bytes import DeviceBytes
 from modeld.errors import WorkerCrashedError
 from modeld.hosting.host import Hosting
 from modeld.hosting.loading import LoadingHost
@@ -31,7 +32,7 @@ from modeld.hosting.worker.thread import WorkerThread
 from modeld.serving.contained_engine import ContainedEngine
 from modeld.serving.models.fit_trials import FitTrial, trials_of
 from modeld.serving.scheduling.scheduler import ModelScheduler
-from modeld.serving.state.budget import Ledger
+from modeld.serving.state.budget import DeviceLimit, Ledger
 from modeld.serving.state.memory_need import MemoryNeed
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.values import FitStep
@@ -52,9 +53,12 @@ class Clock:
 class FakeEngine(Engine):
     """Ready at once; dies and closes when told."""
 
-    def __init__(self, *, slots: int = 1, held_bytes: int = 0) -> None:
+    def __init__(
+        self, *, slots: int = 1, held_bytes: int = 0, held_on_gpus: Mapping[str, int] = {}
+    ) -> None:
         self.slots = slots
         self.held_bytes = held_bytes
+        self.held_on_gpus = held_on_gpus
         self.closed = False
         self._failure: WorkerCrashedError | None = None
         self._dead = asyncio.Event()
@@ -171,11 +175,16 @@ class Oldest(EvictionPolicy):
         return chosen if sum(c.held_bytes for c in chosen) >= needed_bytes else []
 
 
+def mebibytes(main_mb: int, on_gpus: Mapping[str, int]) -> DeviceBytes:
+    return DeviceBytes(main_mb * MIB, {name: size * MIB for name, size in on_gpus.items()})
+
+
 def an_entry(
     backend: Backend,
     model: str,
     *,
     size_mb: int = 100,
+    on_gpus: Mapping[str, int] = {},
     slots: int = 1,
     depth: int = 32,
     measurable: bool = False,
@@ -188,8 +197,13 @@ def an_entry(
     trials: tuple[FitTrial, ...] = ()
     if most_mb is not None:
         trials = trials_of(backend, spec, options, Settings(), most_mb * MIB)
-    need = MemoryNeed(size_mb * MIB, is_measurable=measurable, trials=trials)
+    need = MemoryNeed(mebibytes(size_mb, on_gpus), is_measurable=measurable, trials=trials)
     return ModelEntry(spec, backend, options, need, max_queue_depth=depth, max_idle_s=max_idle_s)
+
+
+def a_gpu(device: str, limit_mb: int, *, moves: bool = False) -> DeviceLimit:
+    limit_bytes = limit_mb * MIB
+    return DeviceLimit(limit_bytes, device=device, most_bytes=limit_bytes if moves else None)
 
 
 def a_scheduler(
@@ -199,11 +213,15 @@ def a_scheduler(
     min_residence_s: float = 0.0,
     max_overtake_s: float = 10.0,
     policy: EvictionPolicy | None = None,
+    gpus_mb: Mapping[str, int] = {},
 ) -> ModelScheduler:
     """Return a scheduler whose budget, if it ``moves``, is what it may be at most."""
     limit_bytes = budget_mb * MIB if budget_mb is not None else None
     return ModelScheduler(
-        Ledger(limit_bytes, most_bytes=limit_bytes if moves else None),
+        Ledger(
+            DeviceLimit(limit_bytes, most_bytes=limit_bytes if moves else None),
+            {name: a_gpu(name, size_mb, moves=moves) for name, size_mb in gpus_mb.items()},
+        ),
         policy or Oldest(),
         min_residence_s=min_residence_s,
         max_overtake_s=max_overtake_s,

@@ -51,6 +51,7 @@ class EmbeddingEngine(StepEngine):
     def __init__(self, spec: ModelSpec, model: models.Model, options: LlamaOptions) -> None:
         self.slots = options.slots
         self.held_bytes = model.held_bytes
+        self.held_on_gpus = model.held_on_gpus
         self._id = spec.id
         self._model = model
         vocabulary = Vocabulary(model.weights)

@@ -59,6 +59,7 @@ class LlamaEngine(StepEngine):
         constraint_bytes = estimate.CONSTRAINT_BYTES_PER_TOKEN * self._vocabulary.size
         saved_bytes = estimate.prefix_cache_bytes(shape_of(spec), options)
         self.held_bytes = model.held_bytes + saved_bytes + constraint_bytes
+        self.held_on_gpus = model.held_on_gpus
         self._samplers = Samplers(model.weights, model.context_length)
         template = template_of(model.chat_template, self._vocabulary)
         self._constraints = Constraints(self._vocabulary)

@@ -7,7 +7,7 @@ The log is where llama.cpp tells of each buffer: those on GPUs, and those of a d
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from modeld_llama_cpp.native.native_log import LogLine
@@ -15,6 +15,9 @@ from modeld_llama_cpp.native.native_log import LogLine
 MIB = 1 << 20
 
 _BUFFER = re.compile(r"(\S+) +(\w+) buffer size = +([0-9.]+) MiB")
+_GPU = re.compile(r"(?:CUDA|ROCm|MUSA|CANN|SYCL|Vulkan)(\d+)", re.ASCII)
+_OFFLOADED = re.compile(r"offloaded ([0-9]+)/([0-9]+) layers to GPU")
+_DEVICE = re.compile(r"using device (\S+) \(.*\) - ([0-9]+) MiB free")
 _CACHE = re.compile(r"(?:kv_cache|memory_recurrent)\w*: size = +([0-9.]+) MiB")
 
 
@@ -24,6 +27,15 @@ class Buffer(NamedTuple):
     memory: str
     purpose: str
     size_bytes: int
+
+    @property
+    def gpu(self) -> str | None:
+        """The GPU whose own memory it is in, by modeld's name; ``None`` for main memory.
+
+        Buffers of a GPU that are in main memory have other names (``CUDA_Host``), and Metal's are
+        in memory that is shared.
+        """
+        return _gpu(self.memory)
 
     @property
     def is_mapped(self) -> bool:
@@ -56,6 +68,15 @@ def held_bytes(lines: Sequence[LogLine], weights_bytes: int) -> int:
     return _total(found) - counted_twice
 
 
+def on_gpus(found: Iterable[Buffer]) -> dict[str, int]:
+    """Return what of these buffers is in the memory of which GPU, in bytes."""
+    held: dict[str, int] = {}
+    for buffer in found:
+        if buffer.gpu is not None:
+            held[buffer.gpu] = held.get(buffer.gpu, 0) + buffer.size_bytes
+    return held
+
+
 def beside_weights(lines: Sequence[LogLine], grown_bytes: int) -> int:
     """Return what a load of the weights took beside them, if the heap grew by so many bytes.
 
@@ -72,6 +93,25 @@ def beside_weights(lines: Sequence[LogLine], grown_bytes: int) -> int:
 def cache_bytes(lines: Sequence[LogLine]) -> int:
     """Return what the KV cache and the states of recurrent layers take, allocated or not."""
     return sum(_bytes(mib) for line in lines for mib in _CACHE.findall(line.text))
+
+
+def free_mb(lines: Sequence[LogLine]) -> dict[str, int]:
+    """Return what the GPUs that llama.cpp uses had free, in MiB; nothing of the others."""
+    found = (match for line in lines for match in _DEVICE.findall(line.text))
+    return {gpu: int(mib) for name, mib in found if (gpu := _gpu(name)) is not None}
+
+
+def offloaded(lines: Sequence[LogLine]) -> tuple[int, int]:
+    """Return how many layers of how many are on GPUs; none of one where nothing is said."""
+    for line in lines:
+        if found := _OFFLOADED.search(line.text):
+            return int(found[1]), int(found[2])
+    return 0, 1
+
+
+def _gpu(name: str) -> str | None:
+    found = _GPU.fullmatch(name)
+    return f"gpu{int(found[1])}" if found else None
 
 
 def _bytes(mib: str) -> int:

@@ -12,7 +12,7 @@ from modeld import MemoryEstimate, ModelSpec
 from modeld.values import JsonValue
 from modeld_llama_cpp.native import buffers, contexts, heap, native_log, weights
 from modeld_llama_cpp.options import LlamaOptions
-from modeld_llama_cpp.sizing import context_size, estimate
+from modeld_llama_cpp.sizing import context_size, estimate, gpu_share
 from modeld_llama_cpp.sizing.model_shape import shape_of
 
 
@@ -53,5 +53,12 @@ def measure(spec: ModelSpec, options: Mapping[str, object]) -> JsonValue:
         kv_bytes=buffers.cache_bytes(lines),
         compute_bytes=beside_weights + buffers.held_bytes(lines, weights_bytes),
     )
-    plain: JsonValue = msgspec.to_builtins(made)
+    on_gpus = gpu_share.laid_out(
+        made,
+        buffers.offloaded(lines),
+        buffers.free_mb(lines),
+        buffers.on_gpus(computing),
+        checked,
+    )
+    plain: JsonValue = msgspec.to_builtins(msgspec.structs.replace(made, on_gpus=on_gpus))
     return plain

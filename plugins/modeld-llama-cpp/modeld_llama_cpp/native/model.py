@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +43,7 @@ class Model:
     pooling: Pooling | None
     adapters: Sequence[int]
     held_bytes: int
+    held_on_gpus: Mapping[str, int]
 
     def close(self) -> None:
         """Give all memory back."""
@@ -110,6 +111,7 @@ def _load(
         pooling=size.pooling,
         adapters=adapters,
         held_bytes=beside_weights + buffers.held_bytes(lines, llama_cpp.llama_model_size(weights)),
+        held_on_gpus=buffers.on_gpus(buffers.buffers(lines)),
     )
 
 

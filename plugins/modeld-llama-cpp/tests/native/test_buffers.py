@@ -7,7 +7,10 @@ from modeld_llama_cpp.native.buffers import (
     beside_weights,
     buffers,
     cache_bytes,
+    free_mb,
     held_bytes,
+    offloaded,
+    on_gpus,
 )
 from modeld_llama_cpp.native.native_log import LogLine
 
@@ -68,3 +71,21 @@ def test_a_heap_that_cannot_be_measured_adds_nothing() -> None:
 
 def test_what_a_devices_driver_takes_is_not_counted() -> None:
     assert beside_weights(lines(MAPPED, ON_GPU), 300 * MIB) == 0
+
+
+def test_what_is_on_which_gpu_is_told_by_the_names_of_the_buffers() -> None:
+    second = "llama_kv_cache:      ROCm1 KV buffer size =    90.00 MiB\n"
+    pinned = "sched_reserve:  CUDA_Host compute buffer size =    12.00 MiB\n"
+    shared = "load_tensors:  MTL0 model buffer size =    12.00 MiB\n"
+    logged = lines(MAPPED, ON_GPU, ON_GPU, second, pinned, shared)
+    assert on_gpus(buffers(logged)) == {"gpu0": 400 * MIB, "gpu1": 90 * MIB}
+    assert on_gpus(buffers(lines(MAPPED, CACHE))) == {}
+
+
+def test_the_log_tells_the_free_memory_of_gpus_and_the_layers_on_them() -> None:
+    first = "llama_prepare_model_devices: using device CUDA0 (NVIDIA H200) (0:1.0) - 142 MiB free\n"
+    second = "llama_prepare_model_devices: using device CUDA1 (NVIDIA H200) (0:2.0) - 71 MiB free\n"
+    logged = lines(first, second, "load_tensors: offloaded 20/31 layers to GPU\n")
+    assert free_mb(logged) == {"gpu0": 142, "gpu1": 71}
+    assert offloaded(logged) == (20, 31)
+    assert (free_mb([]), offloaded([])) == ({}, (0, 1))

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-3.0-only
+"""What may be evicted, what it holds, and of what help that is. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from modeld.device_bytes import NOTHING, DeviceBytes
+from modeld.interfaces import Candidate
+from modeld.serving.state.instance import Instance
+from modeld.serving.state.model_entry import ModelEntry
+from modeld.serving.state.residence import Residence
+
+
+def held(instances: Iterable[Instance]) -> DeviceBytes:
+    """Return what these instances hold together."""
+    return sum((instance.held for instance in instances), NOTHING)
+
+
+def is_help(instance: Instance, short: DeviceBytes) -> bool:
+    """Return whether an instance holds something of what is short, if anything is."""
+    return not short or any(instance.held.on(device) > 0 for device in short.devices)
+
+
+class Evictable(NamedTuple):
+    """An instance that takes requests and is not pinned, with its entry and its residence."""
+
+    instance: Instance
+    entry: ModelEntry
+    residence: Residence
+
+    def candidate(self, device: str, now_s: float) -> Candidate:
+        """Return the model as an eviction policy sees it that is to free bytes of a device."""
+        return Candidate(
+            model=self.entry.spec.id,
+            held_bytes=int(self.instance.held.on(device)),
+            device=device,
+            last_used_s=self.residence.last_used_s,
+            loaded_s=self.residence.ready_s,
+            load_seconds=self.residence.load_seconds,
+            uses=self.entry.demand.requests,
+            rate_per_s=self.entry.demand.rate_per_s(now_s),
+        )
+
+
+def held_by(evictable: Iterable[Evictable]) -> DeviceBytes:
+    """Return what these hold together."""
+    return held(each.instance for each in evictable)
+
+
+def without_needless(chosen: Sequence[Evictable], needed: DeviceBytes) -> list[Evictable]:
+    """Return victims without those that others, chosen for another device, make needless."""
+    kept = list(chosen)
+    for victim in chosen:
+        others = [each for each in kept if each is not victim]
+        if needed.fits_within(held_by(others)):
+            kept = others
+    return kept
