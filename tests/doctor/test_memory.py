@@ -137,11 +137,12 @@ def test_a_model_that_fits_with_less_is_a_warning_that_says_with_what():
     stock = stocked(b=3000)
     shrinking = {"b": replace(stock.loadable["b"], backend=Shrinking(loads=True))}
     stock = replace(stock, loadable=shrinking)
-    finding = only(check_needs(stock, Settings(memory_budget_mb=2000), UNKNOWN, NO_AUTO))
+    finding = only(check_needs(stock, Settings(), a_ledger(memory_budget_mb=2000)))
     assert (finding.subject, finding.level) == ("b", "warning")
     assert "to fit, it is loaded with one slot in place of two" in finding.message
-    for off in (Settings(memory_budget_mb=2000, fit=False), Settings(memory_budget_mb=900)):
-        assert only(check_needs(stock, off, UNKNOWN, NO_AUTO)).level == "error"
+    for settings, budget_mb in ((Settings(fit=False), 2000), (Settings(), 900)):
+        finding = only(check_needs(stock, settings, a_ledger(memory_budget_mb=budget_mb)))
+        assert finding.level == "error"
 
 
 def test_a_model_that_needs_the_whole_budget_fits():

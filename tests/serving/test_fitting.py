@@ -206,7 +206,8 @@ def test_with_a_larger_budget_the_next_load_is_as_configured_again() -> None:
             client = await stage.client(entry)
             await measured(stage, 150, 90)
             await stage.end_load("a", held_mb=90, slots=3)
-            stage.scheduler.ledger.limit_bytes = stage.scheduler.ledger.most_bytes = 160 * MIB
+            main_memory = stage.scheduler.ledger.main
+            main_memory.limit_bytes = main_memory.most_bytes = 160 * MIB
             await client.leave()
             assert (await stage.client(entry)).runs, "what is loaded stays what it is"
             stage.clients[-1].may_leave.set()
@@ -229,7 +230,8 @@ def test_what_was_refused_is_looked_at_again_with_another_budget() -> None:
             client = await stage.client(entry)
             await measured(stage, 150, 140, 130, 120)
             assert await client.outcome() == "model_exceeds_budget"
-            stage.scheduler.ledger.limit_bytes = stage.scheduler.ledger.most_bytes = 135 * MIB
+            main_memory = stage.scheduler.ledger.main
+            main_memory.limit_bytes = main_memory.most_bytes = 135 * MIB
             again = await stage.client(entry)
             await measured(stage, 150, 140, 130)
             await stage.end_load("a", slots=2)
