@@ -162,6 +162,7 @@ def test_an_item_has_the_members_that_are_described() -> None:
         names=("c",),
         preset_of="d",
         projector="/models/p.gguf",
+        hosts=("h",),
     )
     full = replace(full, need_bytes=(3 << 20) + 1, fit=Fit.NEVER, short_by_bytes=1, gives_up="x")
     item = model_list.item_of(full)
