@@ -175,6 +175,18 @@ class HalfBytes(Toy):
         return MemoryEstimate(weights_bytes=SIZE, kv_bytes=0.5)  # type: ignore[arg-type]  # that is the fault
 
 
+@fails("test_the_estimate_is_whole_and_positive")
+class MoreOnGpus(Toy):
+    def estimate(self, spec: ModelSpec, options: Options) -> MemoryEstimate:
+        return MemoryEstimate(weights_bytes=SIZE, on_gpus={"gpu0": SIZE, "gpu1": 1})
+
+
+@fails("test_the_estimate_is_whole_and_positive")
+class StrangeGpu(Toy):
+    def estimate(self, spec: ModelSpec, options: Options) -> MemoryEstimate:
+        return MemoryEstimate(weights_bytes=SIZE, on_gpus={"CUDA0": 1})
+
+
 @fails("test_the_estimate_is_the_same_each_time")
 class Wavers(Toy):
     calls = itertools.count(SIZE)

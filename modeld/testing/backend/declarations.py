@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import msgspec
 
-from modeld import BackendSampling, Capability, MemoryEstimate, ModelSpec, Options
+from modeld import BackendSampling, Capability, ModelSpec, Options
 from modeld.sampling import COMMON, parameters_of
 from modeld.settings.model_rows import SERVING
-from modeld.testing.backend.subject import BackendSubject, check_whole_number
+from modeld.testing.backend.subject import BackendSubject, check_estimate, check_whole_number
 from modeld.testing.contract import assert_that, check
 from modeld.testing.contracts.naming import check_name
 from modeld.testing.contracts.timing import quickest
@@ -182,14 +182,7 @@ class DeclarationChecks(BackendSubject):
     @check()
     def test_the_estimate_is_whole_and_positive(self) -> None:
         """Its parts are bytes, and a model that holds nothing is none."""
-        found: object = self.backend.estimate(self.spec, self.typed_options)
-        assert_that(
-            isinstance(found, MemoryEstimate),
-            f"estimate returned {found!r}; return a modeld.MemoryEstimate",
-        )
-        assert isinstance(found, MemoryEstimate)
-        for part in MemoryEstimate.__struct_fields__:
-            check_whole_number(f"estimate's {part}", getattr(found, part), 0)
+        found = check_estimate("estimate", self.backend.estimate(self.spec, self.typed_options))
         assert_that(
             found.total_bytes > 0, "estimate came to 0 bytes; the model would never be evicted"
         )

@@ -10,10 +10,16 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from modeld import Engine, MemoryEstimate, ModelSpec
+from modeld import Engine, ModelSpec
 from modeld.errors import ModeldError
 from modeld.testing.backend.host import DrivingHost
-from modeld.testing.backend.subject import BackendSubject, check_whole_number, collect
+from modeld.testing.backend.subject import (
+    BackendSubject,
+    check_estimate,
+    check_on_gpus,
+    check_whole_number,
+    collect,
+)
 from modeld.testing.contract import DisclaimedError, assert_that, check
 from modeld.testing.leftovers import nothing_left
 from modeld.testing.loop_watch import check_free_loop
@@ -37,6 +43,8 @@ class LoadingChecks(BackendSubject):
             )
             check_whole_number("the engine's slots", engine.slots, 1)
             check_whole_number("the engine's held_bytes", engine.held_bytes, 0)
+            held_on_gpus = engine.held_on_gpus
+            check_on_gpus("the engine's held_on_gpus", held_on_gpus, engine.held_bytes)
             if engine.pid is not None:
                 check_whole_number("the engine's pid", engine.pid, 1)
 
@@ -77,16 +85,10 @@ class LoadingChecks(BackendSubject):
     async def test_a_measurement_is_near_what_is_held(self) -> None:
         """What was measured without a load is about what the loaded model holds."""
         host = DrivingHost()
-        found: object = await self.backend.measure(self.spec, self.typed_options, host)
-        if found is None:
+        measured: object = await self.backend.measure(self.spec, self.typed_options, host)
+        if measured is None:
             raise DisclaimedError("the backend does not measure: measure returns None")
-        assert_that(
-            isinstance(found, MemoryEstimate),
-            f"measure returned {found!r}; return a modeld.MemoryEstimate or None",
-        )
-        assert isinstance(found, MemoryEstimate)
-        for part in MemoryEstimate.__struct_fields__:
-            check_whole_number(f"measure's {part}", getattr(found, part), 0)
+        found = check_estimate("measure", measured)
         async with self.loaded() as engine:
             if engine.held_bytes:
                 self._check_near("the measurement", found.total_bytes, engine.held_bytes)

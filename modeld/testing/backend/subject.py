@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from modeld import (
     Done,
     Engine,
     GenerateRequest,
+    MemoryEstimate,
     Message,
     ModelSpec,
     Options,
@@ -184,6 +186,31 @@ class BackendSubject(Contract):
         """Return the model as it would be described, had its file gone."""
         spec = self.spec
         return replace(spec, path=f"{spec.path}.is-not-there")
+
+
+def check_estimate(what: str, found: object) -> MemoryEstimate:
+    """Fail where memory is not told in whole bytes; ``what`` has told it."""
+    assert_that(
+        isinstance(found, MemoryEstimate),
+        f"{what} returned {found!r}; return a modeld.MemoryEstimate",
+    )
+    assert isinstance(found, MemoryEstimate)
+    for part in {*MemoryEstimate.__struct_fields__} - {"on_gpus"}:
+        check_whole_number(f"{what}'s {part}", getattr(found, part), 0)
+    check_on_gpus(f"{what}'s on_gpus", found.on_gpus, found.total_bytes)
+    return found
+
+
+def check_on_gpus(what: str, on_gpus: Mapping[str, int], total_bytes: int) -> None:
+    """Fail where the bytes on GPUs are no part of all bytes, or on what is no GPU."""
+    for gpu, size in on_gpus.items():
+        is_gpu = re.fullmatch(r"gpu\d+", gpu)
+        assert_that(is_gpu, f"{what} names {gpu!r}; a GPU is gpu0, gpu1 and so on")
+        check_whole_number(f"{what}[{gpu!r}]", size, 0)
+    assert_that(
+        sum(on_gpus.values()) <= total_bytes,
+        f"{what} is {dict(on_gpus)}; that must be a part of all {total_bytes} bytes, and is more",
+    )
 
 
 def check_whole_number(name: str, value: object, least: int) -> None:
