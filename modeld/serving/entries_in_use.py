@@ -7,16 +7,13 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 from functools import partial
 from typing import Final, NamedTuple
 
 from modeld.device_bytes import DeviceBytes
 from modeld.errors import (
-    BackendUnavailableError,
     InternalError,
     InvalidModelError,
-    LoadFailedError,
     ModeldError,
     ModelNotFoundError,
 )
@@ -28,10 +25,10 @@ from modeld.plugins.host import PluginHost
 from modeld.serving.entry_maker import LIMIT_S, EntryMaker, in_time
 from modeld.serving.models.capabilities import capabilities
 from modeld.serving.models.estimate import estimate
-from modeld.serving.models.fit_trials import CLEAR_SHARE, FitTrial, first_that_fits, trials_of
+from modeld.serving.models.fit_trials import CLEAR_SHARE, FitTrial, trials_of
 from modeld.serving.models.options import options_of
 from modeld.serving.models.registry import Registry
-from modeld.serving.pins import Pins, check_pins
+from modeld.serving.pins import Pins
 from modeld.serving.pool import Pool
 from modeld.serving.state.memory_need import MemoryNeed
 from modeld.serving.state.model_entry import ModelEntry
@@ -251,63 +248,6 @@ class EntriesInUse:
         preset = DEFAULT_PRESET if DEFAULT_PRESET in self._settings.presets else ""
         return self._settings.default_model or preset
 
-    async def check_options(self, settings: Settings | None = None) -> None:
-        """Check the options of all models; where a disk does not answer, each when it is used.
-
-        They are those of other ``settings`` than the present ones, if there are some.
-
-        Raises:
-            ConfigurationError: an option in the settings is wrong for a model that was found.
-        """
-        check = partial(self._check_options, settings or self._settings)
-        checking = asyncio.wrap_future(submit(check))
-        try:
-            if await in_time(checking):
-                checking.result()
-                return
-        finally:
-            checking.cancel()  # what it says later nobody hears
-        log.error(
-            "the options of the models name a file that does not answer; each model's are checked"
-            " when it is used"
-        )
-
-    def tell_of_models(self) -> None:
-        """Log what was found, and what the settings name that was not. It may take long."""
-        specs = self._registry.specs()
-        usable = [spec.id for spec in specs if spec.problem is None]
-        level = logging.INFO if usable else logging.WARNING
-        log.log(level, "%d models found, %d of them usable", len(specs), len(usable))
-        models = [spec.id for spec in specs if not spec.preset_of]
-        for pattern in self._settings.models:
-            if not any(fnmatchcase(model, pattern) for model in models):
-                log.warning(
-                    "models[%r] in the settings matches none of the models found%s",
-                    pattern,
-                    self._registry.nearest(pattern),
-                )
-        for name in self._settings.presets:
-            if problem := self._registry.listed(name).problem:
-                log.warning("the preset %r cannot be used: %s", name, problem)
-        default = self._settings.default_model
-        if default and default not in self._settings.presets:
-            self._tell_of_default(default)
-
-    def _tell_of_default(self, default: str) -> None:
-        try:
-            found = self._registry.known(default).problem is not None
-        except ModelNotFoundError:
-            found = False
-        else:
-            if not found:
-                return
-        log.warning(
-            "default_model %r %s%s; requests that name no model are refused",
-            default,
-            "cannot be used" if found else "is not among the models found",
-            self._registry.nearest(default),
-        )
-
     def _put(self, made: ModelEntry) -> ModelEntry:
         """Let ``made`` count from now on, unless another request has done so for the same file.
 
@@ -388,33 +328,3 @@ class EntriesInUse:
     def _max_idle_s(self, options: Options) -> float:
         own_s, shared_s = options.max_idle_s, self._settings.max_idle_s
         return (shared_s if own_s is None else own_s) or math.inf
-
-    def _check_options(self, settings: Settings) -> None:
-        needs: dict[str, DeviceBytes] = {}
-        pinned = Pins(settings, self._registry.specs).wanted()
-        for spec in self._registry.specs():
-            if spec.problem is None and self._plugins.backends:
-                try:
-                    backend = self._plugins.choose_backend(spec, settings)
-                except BackendUnavailableError:
-                    continue
-                try:
-                    options = options_of(spec, settings, backend)
-                    if spec.id in pinned:
-                        needs[spec.id] = self._least(backend, spec, options, settings)
-                except LoadFailedError as exc:  # the backend's fault, and no setting's
-                    self._plugins.faults.note("backend", backend.name, exc.message, exc)
-                except InvalidModelError:  # its source's fault, which the model's problem tells
-                    continue
-        check_pins(needs, self._ledger)
-
-    def _least(
-        self, backend: Backend, spec: ModelSpec, options: Options, settings: Settings
-    ) -> DeviceBytes:
-        """Return what a model is estimated to need as it would be loaded."""
-        need, most = estimate(backend, spec, options), self._ledger.ever
-        if need.fits_within(most):
-            return need
-        trials = trials_of(backend, spec, options, settings, need.within(most))
-        fitted = first_that_fits(trials, most)
-        return need if fitted is None else fitted.estimated

@@ -47,6 +47,7 @@ from modeld.serving.preload import Preload
 from modeld.serving.request_meter import Meter
 from modeld.serving.scheduling.scheduler import ModelScheduler
 from modeld.serving.session_store import store_of
+from modeld.serving.settings_check import SettingsCheck
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.settings import Settings
 from modeld.status import ModelPlan, Readiness, ServiceState, ServiceStatus
@@ -114,6 +115,7 @@ class LocalService(ModelService):
         self._entries = EntriesInUse(
             settings, plugins, self._registry, self._pool, self._budget.ledger.capacity
         )
+        self._check = SettingsCheck(plugins, self._registry, self._budget.ledger)
         self._sampling = SamplingDefaults(settings)
         self._preload = Preload(settings, self._entries, self._pool)
         self._registry.on_scanned = self._entries.drop_vanished
@@ -142,8 +144,8 @@ class LocalService(ModelService):
             await in_daemon_thread(self._sessions.open)
             self._has_entered = await self._plugins.start(self, in_daemon_thread)
             await self._registry.refresh()
-            await self._entries.check_options()
-            await in_daemon_thread(self._entries.tell_of_models)
+            await self._check.check(self._settings)
+            await in_daemon_thread(partial(self._check.tell, self._settings))
             await self._pool.start()
             if not self._tasks.is_closed():
                 self._tasks.spawn(self._files.run(), "modeld-files")
@@ -329,7 +331,7 @@ class LocalService(ModelService):
 
     async def reconfigure(self, settings: Settings) -> None:
         """Go on with other settings; what runs goes on."""
-        await self._entries.check_options(settings)
+        await self._check.check(settings)
         is_other_policy = settings.eviction_policy != self._settings.eviction_policy
         self._plugins.reconfigure(settings)
         self._settings = settings
@@ -342,7 +344,7 @@ class LocalService(ModelService):
         self._sampling = SamplingDefaults(settings)
         await self._registry.reconfigure(settings)
         await self._entries.reconfigure(settings)
-        await in_daemon_thread(self._entries.tell_of_models)
+        await in_daemon_thread(partial(self._check.tell, settings))
 
     def _described(self, spec: ModelSpec) -> ModelSpec:
         return described(
