@@ -77,7 +77,7 @@ def test_no_file_of_a_split_model_is_read_twice(
         (r'path: "~a\0/b.gguf"', "cannot be used: embedded null byte"),
         (r'path: "a\0.gguf"', "has control characters"),
         (r'path: "a\0-00001-of-00002.gguf"', "of 2 files these are missing: 1, 2"),
-        ("path: /", "empty name"),
+        ("path: /", "this is a directory, not a regular file"),
     ],
 )
 def test_a_path_that_cannot_be_is_the_problem_of_its_model_alone(
