@@ -158,6 +158,8 @@ def test_every_command_and_flag_exists() -> None:
     context = click.Context(cli)
     for where, (name, *words) in found:
         command = cli.get_command(context, name)
+        if isinstance(command, click.Group):
+            command = command.get_command(context, words.pop(0))
         assert command is not None, where
         params = command.get_params(context)
         known = {flag for param in params for flag in (*param.opts, *param.secondary_opts)}
