@@ -166,7 +166,8 @@ def test_no_python_of_the_wheels_environment_imports_the_checkouts_package(
         f"sys.path[:0] = [{str(tmp_path)!r} + '/' + each for each in {path!r}.split(':')]\n"
         "import modeld; print(modeld.__file__)"
     )
-    command = [sys.executable, "-I", "-c", code]
+    # Without the environment's own packages: where the wheels are tested it has a guard already.
+    command = [sys.executable, "-I", "-S", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if imported is None:
         assert "modeld is the checkout's" in done.stderr
