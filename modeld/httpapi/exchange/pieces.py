@@ -33,7 +33,9 @@ class Pieces:
         same piece: an encoder remembers what it wrote, and must not see a piece twice.
         """
         write = self._write
-        if write is None:
+        # The piece that is left is offered again when the task is there: encoded a second time, it
+        # would go without what the encoder says once, and that would be lost.
+        if write is None or self._left is not None:
             return False
         try:
             body = self._piece(0, piece)

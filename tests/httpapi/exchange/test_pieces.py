@@ -87,6 +87,19 @@ def test_what_cannot_be_written_at_once_is_encoded_once() -> None:
     assert stream.taken == 2
 
 
+def test_what_is_left_is_not_encoded_again_where_it_is_offered_again() -> None:
+    tap = Tap()
+    tap.is_open = False
+    stream = pieces(tap)
+    assert not stream.take(A)
+    tap.is_open = True  # the head was sent meanwhile
+    assert not stream.take(A), "the task has it"
+    assert tap.written == []
+    assert stream.encoded(0, A) == b"a1 "
+    assert stream.take(B)
+    assert tap.written == [b"b2 "]
+
+
 def test_without_a_way_to_the_connection_nothing_is_taken_or_encoded() -> None:
     stream = pieces(None)
     assert not stream.take(A)
