@@ -201,7 +201,7 @@ class LlamaOptions(Options, frozen=True, kw_only=True):
             description="most draft tokens ahead of one request, looked up in its text so far where"
             " that promises to pay; 0: none",
         ),
-    ] = 8
+    ] = 0
 
     def __post_init__(self) -> None:
         """Check the options against each other. Each check names the one that is wrong."""

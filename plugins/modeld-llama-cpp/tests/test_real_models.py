@@ -75,8 +75,8 @@ def test_a_generation_that_ends_inside_a_character_ends_before_it(
 
 def test_greedy_generations_are_the_same_in_company(smollm2: Path, start: Start) -> None:
     driver = start(smollm2)
-    alone = [driver.read(ask(prompt, max_tokens=16, cache_prompt=False)).text for prompt in PROMPTS]
-    together = driver.run(*[ask(prompt, max_tokens=16, cache_prompt=False) for prompt in PROMPTS])
+    alone = [driver.read(ask(prompt, max_tokens=16)).text for prompt in PROMPTS]
+    together = driver.run(*[ask(prompt, max_tokens=16) for prompt in PROMPTS])
     assert [generation.text for generation in together] == alone
 
 

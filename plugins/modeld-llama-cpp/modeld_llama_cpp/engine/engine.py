@@ -46,6 +46,10 @@ WAIT_S = 0.005
 
 Produced: TypeAlias = tuple[int, StepChunk | AnyUnaryResponse]
 
+RESTS = False
+"""Whether ended requests rest in their cells. With it, a greedy request that was asked twice was seen
+to generate another text the second time, more often than what is computed in other steps explains."""
+
 
 class LlamaEngine(StepEngine):
     """One loaded model that works on all its requests in one batch."""
@@ -71,7 +75,7 @@ class LlamaEngine(StepEngine):
         self._prefix_cache = prefix_cache_for(model, options)
         self._sessions = Sessions(self._prefix_cache, partial(identity, spec, options))
         self._scheduler = scheduler_for(model, options, self._prefix_cache)
-        self._rests = model.can_cut and self._prefix_cache.most_tokens > 0
+        self._rests = RESTS and model.can_cut and self._prefix_cache.most_tokens > 0
         self._runner = Runner(model, self._vocabulary.size, self._save)
         self._clock: Callable[[], float] = time.perf_counter
         self._preparing: dict[int, AnyRequest] = {}
