@@ -38,6 +38,7 @@ def test_drafts_change_no_generation(smollm2: Path, start: Start) -> None:
     assert [one.text for one in drafting.run(*asked)] == wanted
 
 
+@pytest.mark.usefixtures("resting")
 def test_the_next_prompt_that_begins_alike_is_answered_as_if_it_were_the_first(
     smollm2: Path, start: Start
 ) -> None:

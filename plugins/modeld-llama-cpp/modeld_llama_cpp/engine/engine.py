@@ -47,8 +47,8 @@ WAIT_S = 0.005
 Produced: TypeAlias = tuple[int, StepChunk | AnyUnaryResponse]
 
 RESTS = False
-"""Whether ended requests rest in their cells. With it, a greedy request that was asked twice was seen
-to generate another text the second time, more often than what is computed in other steps explains."""
+"""Whether ended requests rest in their cells. With it, greedy requests that were asked twice were
+seen to generate another text the second time."""
 
 
 class LlamaEngine(StepEngine):

@@ -79,7 +79,8 @@ def test_there_is_a_sequence_for_every_slot() -> None:
 
 def test_every_sequence_and_the_draft_tokens_of_a_step_have_outputs() -> None:
     assert text(draft_tokens=0).outputs == 4
-    assert text().outputs == 4 + 16
+    assert text().outputs == 4
+    assert text(draft_tokens=8).outputs == 4 + 16
     assert text(slots=1, draft_tokens=9).outputs == 1 + 9
     assert text(draft_tokens=64).outputs == 4 + 64
     assert text(draft_tokens=64, batch=30).outputs == 30
