@@ -73,8 +73,8 @@ class Engine(ABC):
     ) -> AsyncGenerator[Chunk, None]:
         """Generate as :meth:`stream` does; a piece that ``take`` takes is not yielded.
 
-        It is called from the event loop while whoever iterates waits, and never between what is
-        yielded and what was yielded before. By default it is not called.
+        It is called once for each piece, from the event loop while whoever iterates waits, and
+        never between what is yielded and what was yielded before. By default it is not called.
         """
         return self.stream(request, on_end)
 

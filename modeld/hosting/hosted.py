@@ -132,7 +132,9 @@ class HostedEngine(Engine):
                 while mailbox.chunks:
                     chunk = mailbox.take()
                     if type(chunk) is Token or isinstance(chunk, PIECES):  # nearly all are tokens
-                        if take is None or not take(chunk):
+                        # Offered twice, a piece would be encoded twice by who remembers the first.
+                        if take is None or mailbox.is_refused or not take(chunk):
+                            mailbox.is_refused = False
                             yield chunk
                             continue
                         taken += 1

@@ -141,6 +141,26 @@ def test_pieces_are_taken_as_they_come_while_the_link_keeps_up() -> None:
     asyncio.run(main())
 
 
+def test_a_piece_that_is_refused_is_offered_once() -> None:
+    async def main() -> None:
+        link = HeldLink()
+        offered: list[Piece] = []
+
+        def take(piece: Piece) -> bool:
+            offered.append(piece)
+            return piece not in words("a", "c")
+
+        chunks = an_engine(link).stream_to(HELLO, lambda _end: None, take)
+        first = asyncio.ensure_future(anext(chunks))
+        await asyncio.sleep(0)
+        link.produce(1, *words("a", "b"))
+        link.produce(1, *words("c"), DONE)
+        assert [await first, *[each async for each in chunks]] == [*words("a", "c"), DONE]
+        assert offered == words("a", "b", "c")
+
+    asyncio.run(main())
+
+
 def test_others_have_a_turn_while_a_heap_of_pieces_is_taken() -> None:
     async def main() -> None:
         link = HeldLink()

@@ -20,7 +20,8 @@ class Mailbox:
     It needs no limit of its own: the worker stops at its window, and ``grant`` tells it how much
     of that was taken. ``on_end`` is called when the end comes, which may be long before it is
     taken. ``take_piece`` may take what the task waits for. ``is_open`` from when the engine was
-    told until its end has come.
+    told until its end has come. ``is_refused`` says of the oldest chunk that it was offered to
+    ``take_piece`` already.
     """
 
     __slots__ = (
@@ -31,12 +32,14 @@ class Mailbox:
         "_waiter",
         "chunks",
         "is_open",
+        "is_refused",
         "take_piece",
     )
 
     def __init__(self, grant: Callable[[int], None], on_end: Callable[[Sent], None]) -> None:
         self.chunks: deque[Sent] = deque()
         self.is_open = False
+        self.is_refused = False
         self.take_piece: TakePiece | None = None
         self._grant = grant
         self._on_end = on_end
@@ -73,6 +76,7 @@ class Mailbox:
         if is_taken:
             self._count(chunk)
         else:
+            self.is_refused = True
             self.put(chunk)
 
     def take(self) -> Sent:

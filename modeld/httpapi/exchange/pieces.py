@@ -33,8 +33,8 @@ class Pieces:
         same piece: an encoder remembers what it wrote, and must not see a piece twice.
         """
         write = self._write
-        # The piece that is left is offered again when the task is there: encoded a second time, it
-        # would go without what the encoder says once, and that would be lost.
+        # An engine that offers a piece again would have it encoded again, without what the encoder
+        # says once; and what was left of the first time would be lost.
         if write is None or self._left is not None:
             return False
         try:
