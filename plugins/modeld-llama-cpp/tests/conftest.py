@@ -50,12 +50,6 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("models")
 
 
-@pytest.fixture
-def resting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let ended requests rest in their cells."""
-    monkeypatch.setattr("modeld_llama_cpp.engine.engine.RESTS", True)
-
-
 @pytest.fixture(scope="session")
 def scripted(model_folder: Path) -> Path:
     """The model that goes on with the alphabet."""

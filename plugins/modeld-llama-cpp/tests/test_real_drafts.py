@@ -38,14 +38,21 @@ def test_drafts_change_no_generation(smollm2: Path, start: Start) -> None:
     assert [one.text for one in drafting.run(*asked)] == wanted
 
 
-@pytest.mark.usefixtures("resting")
-def test_the_next_prompt_that_begins_alike_is_answered_as_if_it_were_the_first(
-    smollm2: Path, start: Start
+STORIES = [f"Tell me a story about number {n} and then say what it means." for n in range(4)]
+INSTRUCTED = "Answer in one sentence, in plain words, and say no more than you know. "
+
+
+@pytest.mark.parametrize("model", ["smollm2", "gemma3"])
+def test_a_prompt_has_the_same_generation_whatever_was_asked_before_it(
+    model: str, start: Start, request: pytest.FixtureRequest
 ) -> None:
-    prompts = [f"Tell me a story about number {n} and then say what it means." for n in range(6)]
-    alone, resting = start(smollm2, cache_tokens=0), start(smollm2)
-    for prompt in prompts:
-        expected, found = (each.read(ask(prompt, max_tokens=24)) for each in (alone, resting))
-        assert found.text == expected.text
+    path = request.getfixturevalue(model)
+    fresh, caching = start(path, context=2048, cache_tokens=0), start(path, context=2048)
+    found = []
+    for prompt in (*STORIES, *[INSTRUCTED + story for story in STORIES]):
+        expected = fresh.read(ask(prompt, max_tokens=24))
         assert expected.cached == 0
-        assert found.cached >= 6 or prompt is prompts[0]
+        for _ in range(2):  # after another one, and after itself
+            found.append(caching.read(ask(prompt, max_tokens=24)))
+            assert found[-1].text == expected.text
+    assert sum(one.cached > 0 for one in found) >= len(found) - 3

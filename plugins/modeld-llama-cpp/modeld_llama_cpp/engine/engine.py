@@ -29,6 +29,7 @@ from modeld_llama_cpp.engine.runner import Outcome, Rows, Runner
 from modeld_llama_cpp.engine.scheduling import prefix_cache_for, scheduler_for
 from modeld_llama_cpp.engine.sequence import Part, Restore, Save
 from modeld_llama_cpp.engine.sequence import Sequence as TokenSequence
+from modeld_llama_cpp.engine.sequence_memory import MOST_UNSAVED
 from modeld_llama_cpp.engine.session_identity import identity
 from modeld_llama_cpp.engine.sessions import Sessions
 from modeld_llama_cpp.native import model as models
@@ -45,10 +46,6 @@ WAIT_S = 0.005
 """How long an idle step waits for a request to be read: as long as one that comes may wait."""
 
 Produced: TypeAlias = tuple[int, StepChunk | AnyUnaryResponse]
-
-RESTS = False
-"""Whether ended requests rest in their cells. With it, greedy requests that were asked twice were
-seen to generate another text the second time."""
 
 
 class LlamaEngine(StepEngine):
@@ -75,7 +72,6 @@ class LlamaEngine(StepEngine):
         self._prefix_cache = prefix_cache_for(model, options)
         self._sessions = Sessions(self._prefix_cache, partial(identity, spec, options))
         self._scheduler = scheduler_for(model, options, self._prefix_cache)
-        self._rests = RESTS and model.can_cut and self._prefix_cache.most_tokens > 0
         self._runner = Runner(model, self._vocabulary.size, self._save)
         self._clock: Callable[[], float] = time.perf_counter
         self._preparing: dict[int, AnyRequest] = {}
@@ -187,7 +183,7 @@ class LlamaEngine(StepEngine):
 
     def save_sessions(self) -> None:
         """Let the next engine of this model find what ended requests have computed."""
-        self._runner.edit(self._scheduler.let_go_all())
+        self._runner.edit(self._scheduler.let_go())
         self._sessions.save()
 
     def close(self) -> None:
@@ -287,13 +283,13 @@ class LlamaEngine(StepEngine):
         if not save or sequence.salt is None or sequence.seq_id is None:
             self._scheduler.remove(sequence)
             return
-        is_saved = not self._rests or not self._scheduler.may_rest_unsaved(sequence)
-        if is_saved:
-            # The last token is chosen, but not computed: the state does not have it.
+        may_rest = self._scheduler.may_rest(sequence)
+        is_saved = not may_rest or sequence.computed > MOST_UNSAVED
+        if is_saved:  # without the last token, which is chosen, but not computed
             tokens = tuple(sequence.tokens[: sequence.computed])
             self._save(Save(sequence.seq_id, tokens, sequence.salt))
         # Only now, as the scheduler gives the id away, under which the state is in memory.
-        if self._rests:
+        if may_rest:
             self._scheduler.rest(sequence, is_saved=is_saved)
         else:
             self._scheduler.remove(sequence)

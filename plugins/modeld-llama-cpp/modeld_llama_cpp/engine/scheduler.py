@@ -16,9 +16,9 @@ fits alone, so there is always one that gets on.
 A sequence whose client is behind is paused: it keeps its cells while nobody else needs them, and
 holds up nobody.
 
-A sequence that has ended rests: it keeps its cells and its id until somebody wants them, or until
-it has cost others more than it can save (:mod:`.resting`). What a sequence need not compute,
-because it begins like one of these or like one that runs, is found by :mod:`.sharing`.
+A sequence that has ended may rest: it keeps its cells and its id until the next one comes
+(:mod:`.sequence_memory`). What a sequence need not compute, because it begins like that or like one
+that runs, is found by :mod:`.sharing`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ from modeld_llama_cpp.engine.drafting import Drafting
 from modeld_llama_cpp.engine.kv_cells import Holding, together
 from modeld_llama_cpp.engine.prefill import chunks
 from modeld_llama_cpp.engine.prefix_cache import PrefixCache
-from modeld_llama_cpp.engine.resting import Resting
-from modeld_llama_cpp.engine.sequence import Edit, Part, Plan, Sequence
+from modeld_llama_cpp.engine.sequence import Edit, Part, Plan, Resting, Sequence
 from modeld_llama_cpp.engine.sequence_memory import SequenceMemory, Source
 from modeld_llama_cpp.engine.sharing import Sharing
 
@@ -44,6 +43,7 @@ class Scheduler:
 
     A step computes at most ``batch`` tokens, and beside running generations at most ``chunk`` of
     prompts. ``in_parts`` says whether a running sequence can be shared by copying a part of it.
+    What is taken over from others is a multiple of ``block``, and leaves as much to compute.
     ``drafting`` says how many tokens are drafted ahead, while no prompt is being read.
     """
 
@@ -56,6 +56,7 @@ class Scheduler:
         chunk: int | None = None,
         prefix_cache: PrefixCache | None = None,
         in_parts: bool = True,
+        block: int = 1,
         drafting: Drafting | None = None,
     ) -> None:
         if batch < slots:
@@ -69,7 +70,8 @@ class Scheduler:
         self._waiting: deque[Sequence] = deque()
         self._admitted: list[Sequence] = []
         cache = PrefixCache(0) if prefix_cache is None else prefix_cache
-        self._sharing = Sharing(cache, in_parts=in_parts)
+        self._rests = in_parts and cache.most_tokens > 0
+        self._sharing = Sharing(cache, in_parts=in_parts, block=block)
         self._blocked: Sequence | None = None
 
     @property
@@ -94,9 +96,10 @@ class Scheduler:
             self._admitted.remove(sequence)
             self._release(sequence)
 
-    def may_rest_unsaved(self, sequence: Sequence) -> bool:
-        """Return whether there is time to save a sequence when it rests no longer."""
-        return self._memory.may_rest_unsaved(sequence)
+    def may_rest(self, sequence: Sequence) -> bool:
+        """Return whether an admitted sequence that ends may rest where it is."""
+        is_alone = self._admitted == [sequence]
+        return self._rests and is_alone and self._memory.may_rest(sequence)
 
     def rest(self, sequence: Sequence, *, is_saved: bool) -> None:
         """Take an admitted sequence out, and let what is computed of it rest where it is.
@@ -107,21 +110,17 @@ class Scheduler:
         self._memory.rest(sequence, is_saved=is_saved)
         self._blocked = None  # its cells are for whoever wants them
 
-    def let_go_all(self) -> list[Edit]:
+    def let_go(self) -> list[Edit]:
         """Let nobody rest any longer, and return what is to be done in memory for that."""
-        self._memory.let_go_all()
+        self._memory.let_go()
         return self._memory.take_edits()
 
     def plan(self) -> Plan:
         """Decide the next step. Nothing counts as computed before :meth:`account`."""
         # Before anybody is admitted: who is in already must never wait for who comes.
-        while not self._memory.has_free(self._missing()):
+        while self.cells.free < self._missing():
             self.preempt()
-        if self._waiting:
-            self._admit()
-            # Those admitted fit beside those that run, so only what rests can be in their way.
-            self._memory.has_free(self._missing())
-        self._memory.let_go_impatient()  # after those admitted have had the use of them
+        self._admit()
         plan = Plan(edits=self._memory.take_edits())
         running = [one for one in self._admitted if not one.paused]
         writing = [one for one in running if one.missing <= (FORCED if one.is_writing else 1)]
@@ -140,7 +139,6 @@ class Scheduler:
             sequence = part.sequence
             self.cells.extend(sequence.holding, part.stop - sequence.computed)
             sequence.computed = part.stop
-        self._memory.resting.pass_by(sum([part.stop - part.start for part in plan.parts]))
 
     def note_cost(self, plan: Plan, spent_s: float) -> None:
         """Note how long a plan took to compute, if it is one that may have drafts in it."""
@@ -228,6 +226,8 @@ class Scheduler:
             source, common = self._source(sequence)
             if self._sharing.must_await(sequence, self._admitted, common):
                 continue
+            if self._memory.is_saving(sequence, common):
+                continue  # it is there in the next step
             while not self._try_admit(sequence, source, common):
                 if not self._preempt_paused():
                     self._blocked = sequence  # until somebody leaves
@@ -240,7 +240,7 @@ class Scheduler:
     def _source(self, sequence: Sequence) -> tuple[Source, int]:
         """Return who has the most of a sequence's beginning, and how much."""
         # What rests gives way to what is restored.
-        free = self.cells.size - together(one.holding for one in self._admitted)
+        free = self.cells.free if self._memory.resting is None else self.cells.size
         return self._sharing.source(sequence, self._admitted, self._memory.resting, free)
 
     def _try_admit(self, sequence: Sequence, source: Source, common: int) -> bool:

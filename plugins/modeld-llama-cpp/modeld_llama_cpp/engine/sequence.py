@@ -65,6 +65,20 @@ class Sequence:
         return len(self.tokens) - self.computed
 
 
+@dataclass(slots=True, frozen=True)
+class Resting:
+    """An ended sequence whose cells have exactly these tokens, under llama.cpp's ``seq_id``.
+
+    It is for those of its ``salt`` only. ``is_saved`` says that the prefix cache has seen it.
+    """
+
+    tokens: list[int]
+    salt: str
+    seq_id: int
+    holding: Holding
+    is_saved: bool
+
+
 @dataclass(slots=True)
 class Part:
     """A stretch of one sequence's tokens in a step's batch, and a draft of what follows it."""

@@ -3,9 +3,9 @@
 
 A sequence that begins like another one that runs holds that one's cells instead of computing them
 again. If another one is about to compute what both begin with, it waits for that: reading the same
-prompt side by side would take each of them as long. What an ended request has computed rests in
-its cells for a while (:mod:`.resting`) and is restored from the prefix cache later. Cells are
-handed out by the scheduler.
+prompt side by side would take each of them as long. What the last request has computed may still
+rest in its cells, and what those before it have is restored from the prefix cache. Cells are handed
+out by the scheduler.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from modeld_llama_cpp.engine.prefix_cache import (
     SavedSequence,
     common_prefix,
 )
-from modeld_llama_cpp.engine.resting import Resting, RestingSequences
-from modeld_llama_cpp.engine.sequence import Sequence
+from modeld_llama_cpp.engine.sequence import Resting, Sequence
 
 WORTH_SHARING = 2
 """To hold cells takes no time, but the token that many vocabularies begin with is not worth it."""
@@ -31,18 +30,21 @@ WORTH_WAITING = 32
 class Sharing:
     """Who a sequence takes its beginning from, and whom it waits for to get more of it.
 
-    ``in_parts`` says whether a running sequence can be shared by copying a part of it.
+    ``in_parts`` says whether a running sequence can be shared by copying a part of it. Where it
+    can, what is taken is a multiple of ``block`` and leaves as much to compute, so that this is
+    rounded as if all were computed at once.
     """
 
-    def __init__(self, prefix_cache: PrefixCache, *, in_parts: bool) -> None:
+    def __init__(self, prefix_cache: PrefixCache, *, in_parts: bool, block: int = 1) -> None:
         self._prefix_cache = prefix_cache
         self._in_parts = in_parts
+        self._block = block if in_parts else 1
 
     def source(
         self,
         sequence: Sequence,
         admitted: Iterable[Sequence],
-        resting: RestingSequences,
+        resting: Resting | None,
         free_cells: int,
     ) -> tuple[Sequence | Resting | SavedSequence | None, int]:
         """Return who has the most of a sequence's beginning, and how much.
@@ -53,7 +55,7 @@ class Sharing:
         """
         if sequence.salt is None:
             return None, 0
-        tokens = sequence.tokens[:-1]
+        tokens = sequence.tokens[: self._most(sequence)]
         best: Sequence | Resting | SavedSequence | None = None
         most = WORTH_SHARING - 1
         for other in admitted if self._in_parts else ():
@@ -63,16 +65,21 @@ class Sharing:
                 common = min(common_prefix(other.tokens, tokens), other.computed)
                 if common > most:
                     best, most = other, common
-        # After those that run, whose cells more of them can share than of one that rests.
-        rests, common = resting.longest(tokens, sequence.salt, most)
-        if rests is not None:
-            best, most = rests, common
+        if resting is not None and resting.salt == sequence.salt:
+            common = common_prefix(resting.tokens, tokens)
+            if common > most:
+                best, most = resting, common
         saved, common = self._prefix_cache.longest(tokens, sequence.salt)
         enough = WORTH_SAVING + (most if best is not None else 0)
         # llama.cpp restores a whole state before it is cut, so all of it must fit for a moment.
         if saved is not None and common >= enough and len(saved.tokens) <= free_cells:
-            return saved, common
-        return (None, 0) if best is None else (best, most)
+            best, most = saved, common
+        most -= most % self._block
+        return (best, most) if best is not None and most else (None, 0)
+
+    def _most(self, sequence: Sequence) -> int:
+        """Return how many tokens a sequence can take at the most."""
+        return max(0, len(sequence.tokens) - self._block)
 
     def still_awaits(self, sequence: Sequence) -> bool:
         """Keep waiting while the leader makes progress; otherwise never wait for it again.

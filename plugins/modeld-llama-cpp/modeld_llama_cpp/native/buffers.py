@@ -42,6 +42,11 @@ class Buffer(NamedTuple):
         """Whether it is the file itself."""
         return self.memory.endswith("_Mapped")
 
+    @property
+    def is_repacked(self) -> bool:
+        """Whether it has weights that were laid out anew for the processor."""
+        return self.memory.endswith("_REPACK")
+
 
 def buffers(lines: Sequence[LogLine]) -> Iterator[Buffer]:
     """Yield all buffers that llama.cpp says it has allocated or mapped."""
@@ -61,7 +66,7 @@ def held_bytes(lines: Sequence[LogLine], weights_bytes: int) -> int:
     model = [buffer for buffer in found if buffer.purpose == "model"]
     counted_twice = 0
     if any(buffer.is_mapped for buffer in model):
-        copied = sum(buffer.size_bytes for buffer in model if buffer.memory.endswith("_REPACK"))
+        copied = sum(buffer.size_bytes for buffer in model if buffer.is_repacked)
         # What the buffers have more than the tensors is counted twice, if it was copied at all:
         # weights that are on a GPU too are really there twice.
         counted_twice = min(copied, max(0, _total(model) - weights_bytes))

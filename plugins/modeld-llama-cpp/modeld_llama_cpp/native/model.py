@@ -28,8 +28,10 @@ class Model:
     ``context_length`` is the most tokens of one request, ``cells`` the size of the KV cache in
     tokens, ``sequences`` how many sequence ids there are. ``can_cut`` says whether the end of a
     sequence can be taken out of memory or shared with another one, which a recurrent state does
-    not allow. ``pooling`` is how the tokens' vectors become one, ``None`` for a model that writes
-    text; ``batch`` is the most tokens of one call.
+    not allow. ``is_repacked`` says whether some of its weights were laid out anew for the
+    processor, whose kernels take several tokens at once then. ``pooling`` is how the tokens'
+    vectors become one, ``None`` for a model that writes text; ``batch`` is the most tokens of one
+    call.
     """
 
     weights: int
@@ -39,6 +41,7 @@ class Model:
     batch: int
     sequences: int
     can_cut: bool
+    is_repacked: bool
     chat_template: str | None
     pooling: Pooling | None
     adapters: Sequence[int]
@@ -99,6 +102,7 @@ def _load(
         undo.pop_all()
     cells = llama_cpp.llama_n_ctx(context)
     can_cut = contexts.can_cut(weights)
+    found = list(buffers.buffers(lines))
     return Model(
         weights=weights,
         context=context,
@@ -107,11 +111,12 @@ def _load(
         batch=size.batch,
         sequences=size.sequences,
         can_cut=can_cut,
+        is_repacked=any(buffer.is_repacked for buffer in found),
         chat_template=_template_of(weights) if template is None else template,
         pooling=size.pooling,
         adapters=adapters,
         held_bytes=beside_weights + buffers.held_bytes(lines, llama_cpp.llama_model_size(weights)),
-        held_on_gpus=buffers.on_gpus(buffers.buffers(lines)),
+        held_on_gpus=buffers.on_gpus(found),
     )
 
 

@@ -146,7 +146,6 @@ def test_no_more_is_saved_than_the_context_has_or_what_is_said(random: Path, sta
 # Ended requests that rest
 
 
-@pytest.mark.usefixtures("resting")
 def test_the_next_request_goes_on_from_the_last_one_however_short_what_they_share_is(
     random: Path, start: Start, computed: list[int]
 ) -> None:
@@ -161,7 +160,6 @@ def test_the_next_request_goes_on_from_the_last_one_however_short_what_they_shar
     assert is_clean(driver)
 
 
-@pytest.mark.usefixtures("resting")
 def test_a_chat_goes_on_in_its_cells_without_being_restored(
     random: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,7 +173,6 @@ def test_a_chat_goes_on_in_its_cells_without_being_restored(
     assert is_clean(driver)
 
 
-@pytest.mark.usefixtures("resting")
 def test_what_rests_is_saved_when_its_only_id_is_wanted(random: Path, start: Start) -> None:
     driver = start(random, context=512, slots=1)
     driver.read(ask(COMMON, max_tokens=4))

@@ -21,13 +21,15 @@ from modeld_llama_cpp.engine.sequence import (
     Save,
     Sequence,
 )
+from modeld_llama_cpp.engine.sequence_memory import MOST_UNSAVED
 from modeld_llama_cpp.engine.state import State
 
 
 class Memory:
     """What llama.cpp would hold: for each sequence id its cells, each cell with what it knows.
 
-    A cell knows all tokens up to its own, because a token's keys and values depend on them.
+    A cell knows all tokens up to its own, because a token's keys and values depend on them. What is
+    computed comes into the first cells that are free.
     """
 
     def __init__(self, prefix_cache: PrefixCache) -> None:
@@ -35,11 +37,18 @@ class Memory:
         self.known: dict[int, tuple[int, ...]] = {}
         self.most = 0
         self._prefix_cache = prefix_cache
-        self._numbers = itertools.count()
+
+    @property
+    def taken(self) -> set[int]:
+        return {cell for cells in self.cells.values() for cell in cells}
 
     @property
     def used(self) -> int:
-        return len({cell for cells in self.cells.values() for cell in cells})
+        return len(self.taken)
+
+    def is_in_order(self, seq_id: int) -> bool:
+        """Whether a sequence has the first cells, in the order of its tokens, and nobody others."""
+        return self.cells[seq_id] == list(range(self.used))
 
     def edit(self, edit: Edit) -> None:
         match edit:
@@ -66,8 +75,9 @@ class Memory:
         assert len(cells) == start, "a part begins where the memory ends"
         if start:
             assert self.known[cells[-1]] == tuple(tokens[:start]), "it goes on from its own tokens"
-        for index in range(start, stop):
-            cell = next(self._numbers)
+        taken = self.taken
+        free = (cell for cell in itertools.count() if cell not in taken)
+        for index, cell in zip(range(start, stop), free, strict=False):
             self.known[cell] = tuple(tokens[: index + 1])
             cells.append(cell)
 
@@ -90,6 +100,7 @@ class Interleavings(RuleBasedStateMachine):
         limit=st.integers(0, 600),
         in_parts=st.booleans(),
         draft=st.integers(0, 4),
+        block=st.sampled_from([1, 1, 8]),
     )
     def begin(
         self,
@@ -100,6 +111,7 @@ class Interleavings(RuleBasedStateMachine):
         limit: int,
         in_parts: bool,
         draft: int,
+        block: int,
     ) -> None:
         self.slots, self.batch = slots, slots + extra
         drafting = Drafting(draft, 2 * draft) if in_parts and draft else None
@@ -109,7 +121,7 @@ class Interleavings(RuleBasedStateMachine):
         self.prefix_cache = PrefixCache(limit, in_parts=in_parts)
         self.scheduler = Scheduler(
             cells=cells, slots=slots, batch=self.batch, drafting=drafting,
-            prefix_cache=self.prefix_cache, in_parts=in_parts,
+            prefix_cache=self.prefix_cache, in_parts=in_parts, block=block,
         )  # fmt: skip
         self.memory = Memory(self.prefix_cache)
         self.live: dict[int, Sequence] = {}
@@ -192,10 +204,15 @@ class Interleavings(RuleBasedStateMachine):
         if one.seq_id is None or not keep:
             self.scheduler.remove(one)
             return
-        is_saved = not self.scheduler.may_rest_unsaved(one)
+        may_rest = self.scheduler.may_rest(one)
+        is_saved = not may_rest or one.computed > MOST_UNSAVED
         if is_saved and one.salt is not None:
             self.memory.save(tuple(one.tokens[: one.computed]), one.salt)
-        self.scheduler.rest(one, is_saved=is_saved)
+        if may_rest:
+            assert self.memory.is_in_order(one.seq_id)
+            self.scheduler.rest(one, is_saved=is_saved)
+        else:
+            self.scheduler.remove(one)
 
     def check(self, plan: Plan) -> None:
         """What every plan keeps to."""
@@ -231,7 +248,7 @@ class Interleavings(RuleBasedStateMachine):
                 break
             self.step(True, set(), 0)
         assert not self.live
-        for edit in (*self.scheduler.plan().edits, *self.scheduler.let_go_all()):
+        for edit in (*self.scheduler.plan().edits, *self.scheduler.let_go()):
             self.memory.edit(edit)
         assert self.memory.used == self.scheduler.cells.used == 0
 

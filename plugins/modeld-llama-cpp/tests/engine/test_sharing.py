@@ -279,3 +279,27 @@ def test_a_memory_that_cannot_be_cut_shares_nothing_between_running_ones() -> No
     for number in range(2):
         on.add(prompt(number, [number] * 10))
     assert on.step().parts[1].start == 0
+
+
+def test_where_kernels_take_several_tokens_at_once_the_rest_of_a_prompt_is_whole_blocks() -> None:
+    rig = Rig(block=8)
+    rig.add(prompt(0, list(range(20))))
+    rig.run()
+    again, longer, other = (prompt(1, list(range(tail)), generation=1) for tail in (20, 21, 4))
+    for one, cached in ((again, 112), (longer, 112), (other, 96)):
+        rig.add(one)
+        rig.run()
+        assert one.cached == cached
+        assert one.cached % 8 == 0
+        assert len(one.tokens) - one.cached >= 8
+
+
+def test_what_is_shared_with_one_that_runs_is_whole_blocks_too() -> None:
+    rig = Rig(block=8, batch=200)
+    leader = prompt(0, list(range(20)), generation=9)
+    rig.add(leader)
+    rig.step()
+    follower = prompt(1, [*range(5), 999, 999, 999, 999, 999], generation=9)
+    rig.add(follower)
+    rig.step()
+    assert follower.cached == 96

@@ -151,7 +151,7 @@ def is_clean(driver: Driver) -> bool:
     """Return whether nothing of any request is left, once nothing rests any longer."""
     engine = driver.engine
     engine._runner.edit(engine._scheduler.plan().edits)
-    engine._runner.edit(engine._scheduler.let_go_all())
+    engine._runner.edit(engine._scheduler.let_go())
     return (
         set(positions(driver)) == {-1}
         and engine._scheduler.cells.used == 0
