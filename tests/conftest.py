@@ -15,6 +15,7 @@ from tests.support.everywhere import (
     no_worker_stays,
     own_budget,
     own_runtime_folder,
+    unmeasured_examples,
     unmeasured_processes,
 )
 
@@ -24,6 +25,7 @@ __all__ = [
     "no_worker_stays",
     "own_budget",
     "own_runtime_folder",
+    "unmeasured_examples",
     "unmeasured_processes",
 ]
 

@@ -21,6 +21,7 @@ from tests.support.everywhere import (
     no_worker_stays,
     own_budget,
     own_runtime_folder,
+    unmeasured_examples,
     unmeasured_processes,
 )
 
@@ -30,6 +31,7 @@ __all__ = [
     "no_worker_stays",
     "own_budget",
     "own_runtime_folder",
+    "unmeasured_examples",
     "unmeasured_processes",
 ]
 

@@ -18,6 +18,7 @@ from tests.support.everywhere import (
     no_worker_stays,
     own_budget,
     own_runtime_folder,
+    unmeasured_examples,
     unmeasured_processes,
 )
 
@@ -29,6 +30,7 @@ __all__ = [
     "own_log",
     "own_runtime_folder",
     "quiet_environment",
+    "unmeasured_examples",
     "unmeasured_processes",
 ]
 

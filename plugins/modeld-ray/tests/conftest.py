@@ -16,6 +16,7 @@ from tests.support.everywhere import (
     no_worker_stays,
     own_budget,
     own_runtime_folder,
+    unmeasured_examples,
     unmeasured_processes,
 )
 
@@ -27,5 +28,6 @@ __all__ = [
     "own_log",
     "own_runtime_folder",
     "quiet_environment",
+    "unmeasured_examples",
     "unmeasured_processes",
 ]
