@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from modeld.device_bytes import NOTHING
 from modeld.serving.scheduling.entry_index import EntryIndex
-from modeld.serving.scheduling.evictable import held
-from modeld.serving.scheduling.eviction import EvictionPlanner
+from modeld.serving.scheduling.eviction.evictable import held
+from modeld.serving.scheduling.eviction.planner import EvictionPlanner
 from modeld.serving.state.budget import Ledger
 
 
