@@ -198,9 +198,8 @@ class ModelScheduler:
         self._grants.give(now_s, decision)
         self._pressure.relieve(now_s)
         while self.index.wanting and self._loads.start(now_s, decision):
-            self._grants.give(
-                now_s, decision
-            )  # what was claimed for them in vain takes requests again
+            # What was claimed for them in vain takes requests again.
+            self._grants.give(now_s, decision)
             self._pressure.relieve(now_s)
         self._expiry.ask(now_s, decision)
         self._close_drained(decision)

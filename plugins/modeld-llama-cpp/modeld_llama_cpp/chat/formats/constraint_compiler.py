@@ -10,13 +10,6 @@ from modeld.errors import InvalidRequestError
 from modeld.messages import Tool
 from modeld_llama_cpp.chat.formats.calls.tool_arguments import Schema
 
-KIND = "tools"
-"""The kind of constraint that a source made here has: Lark with ``%json`` and tokens in it.
-
-Requests must not have either in a grammar of theirs: such a schema would not be kept to exactly.
-Here each schema went through the same rules as a request's own.
-"""
-
 
 def checked_schema(schema: Schema, tool: Tool) -> dict[str, Any]:
     """Return a schema that means the same or less, for ``%json``.
