@@ -34,6 +34,7 @@ from modeld.requests import (
 )
 from modeld.responses import AnyUnaryResponse, Chunk, Done, Placed, TakePiece
 from modeld.serving.entries_in_use import EntriesInUse
+from modeld.serving.leasing import Lease
 from modeld.serving.loader import advice, blamed
 from modeld.serving.memory.budget_lock import BudgetLock
 from modeld.serving.memory.machine_budget import MachineBudget
@@ -42,7 +43,7 @@ from modeld.serving.models.file_watch import FileWatch, OnDisk
 from modeld.serving.models.registry import Registry
 from modeld.serving.models.sampling_defaults import SamplingDefaults
 from modeld.serving.models.source_watch import SourceWatch
-from modeld.serving.pool import Lease, Pool
+from modeld.serving.pool import Pool
 from modeld.serving.preload import Preload
 from modeld.serving.request_meter import Meter
 from modeld.serving.scheduling.scheduler import ModelScheduler
