@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""A chat: its turns, what they are made of, and the tools that a model may call in it."""
+"""Chats: their messages, the parts of messages, and the tools that a model may call."""
 
 from __future__ import annotations
 

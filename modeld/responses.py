@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What comes back: the chunks of a generation, and the responses to unary requests."""
+"""Responses: the chunks of a generation, and what unary requests return."""
 
 from __future__ import annotations
 

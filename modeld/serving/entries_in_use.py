@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The entries of the models in use: finds the one that a request means, makes, renews, drops it."""
+"""The entries of the models in use: finds, makes, renews and drops them."""
 
 from __future__ import annotations
 

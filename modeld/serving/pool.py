@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Loaded models: lease one, and it is brought into memory and kept there for the lease's time.
+"""Brings models into memory for those who lease them, and takes them out.
 
 The asynchronous skin around :class:`~modeld.serving.scheduling.scheduler.ModelScheduler`: it wakes
-the requests, has done what was decided, and asks again whenever something has happened.
+the requests, carries out what was decided, and asks again whenever something has happened.
 """
 
 from __future__ import annotations

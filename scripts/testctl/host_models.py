@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The models of this machine, and the rule that makes tests in the browser live or mocked."""
+"""The models of this machine, and the rule by which browser tests are live or mocked."""
 
 from __future__ import annotations
 

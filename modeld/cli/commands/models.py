@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""``modeld models``: what there is to serve, and why some files are not."""
+"""``modeld models``: lists the models that can be served, and why some files cannot be."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What every request has to pass at its route: the checks that come before any work."""
+"""The checks that every request passes at its route before any work is done."""
 
 from __future__ import annotations
 

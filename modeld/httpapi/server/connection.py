@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""One connection under uvicorn: whether it is taken, the times its client has, and its end.
+"""One connection under uvicorn: its admission, its deadlines and its end.
 
 A head or a body that does not arrive in time is answered with 408, a reader that takes nothing is
 dropped, and whatever is refused gets a response that its client has time to read. Once a request

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""When a request would be served, from what is known. Pure; what ``Retry-After`` says.
+"""Predicts when a request would be served, for ``Retry-After``. Pure.
 
 Requests are taken to last as long as they did on average, loads as long as the last one of the
 model, or as its bytes say. Whatever has outlasted that is taken to last as long again as it has.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What an engine makes of the parameters of sampling, common ones and its own."""
+"""Checks of the parameters of sampling, the common ones and the backend's own."""
 
 from __future__ import annotations
 

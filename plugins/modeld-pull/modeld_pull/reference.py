@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What is to be pulled, as somebody has written it."""
+"""Parses what is to be pulled, as somebody has written it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What a plugin brings, each thing with its contract."""
+"""The objects that a plugin brings, each with the contract that checks it."""
 
 from __future__ import annotations
 

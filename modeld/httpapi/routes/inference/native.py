@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The native wire: a dialect like all others, whose formats are plugins."""
+"""The native wire as a dialect like all others; its formats are plugins."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What may be evicted, what it holds, and of what help that is. Pure."""
+"""Instances that may be evicted, what they hold, and whether that helps. Pure."""
 
 from __future__ import annotations
 

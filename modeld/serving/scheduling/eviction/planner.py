@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Who leaves memory so that another model fits. Decides only, for the scheduler."""
+"""Chooses who leaves memory so that another model fits. Decides only."""
 
 from __future__ import annotations
 

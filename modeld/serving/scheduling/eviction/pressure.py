@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Models that go because other programs have taken the memory. Decides only, for the scheduler."""
+"""Evicts models because other programs have taken the memory. Decides only."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The one door to the compiler of constraints, which is loaded only where calls are forced."""
+"""The one way of chat formats to the constraint compiler, which is loaded on demand."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""A text that comes in pieces, read by generators that yield where they need more of it."""
+"""Reads a text that arrives in pieces, by generators that yield where they need more of it."""
 
 from __future__ import annotations
 
