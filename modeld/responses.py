@@ -32,7 +32,7 @@ class FinishReason(StrEnum):
 
     @property
     def is_cut(self) -> bool:
-        """Whether the model had more to say."""
+        """Return whether the model had more to say."""
         return self in (FinishReason.LENGTH, FinishReason.CONTENT_FILTER)
 
 

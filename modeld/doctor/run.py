@@ -65,7 +65,7 @@ class DoctorOptions:
 
     @property
     def settings(self) -> Settings:
-        """The settings as the server would have them."""
+        """Return the settings as the server would have them."""
         return self.resolved.settings
 
 

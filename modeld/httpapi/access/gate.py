@@ -121,7 +121,7 @@ class GatedRoute(BaseRoute):
 
     @property
     def methods(self) -> frozenset[str]:
-        """What the route says that it takes; nothing where it does not say."""
+        """Return what the route says that it takes; nothing where it does not say."""
         return frozenset(getattr(self.route, "methods", None) or ())
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:

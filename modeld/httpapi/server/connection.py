@@ -47,7 +47,7 @@ class Connection(HttpToolsProtocol):
 
     @property
     def is_beyond(self) -> bool:
-        """Whether the server was full when this connection came."""
+        """Return whether the server was full when this connection came."""
         return self in self.reserve
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does

@@ -39,7 +39,7 @@ class Surroundings:
 
     @property
     def root(self) -> Path:
-        """The models folder."""
+        """Return the models folder."""
         return Path(self.models_dir).expanduser().absolute()
 
 

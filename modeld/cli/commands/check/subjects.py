@@ -51,7 +51,7 @@ class Subject:
 
     @property
     def runs_code_of_runtimes(self) -> bool:
-        """Whether what it runs may be native code, which can end the process."""
+        """Return whether what it runs may be native code, which can end the process."""
         return isinstance(self.contract, BackendContract) and self.contract.model is not None
 
 

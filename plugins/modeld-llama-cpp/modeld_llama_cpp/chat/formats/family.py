@@ -34,12 +34,12 @@ class MarkedFamily(ChatFormat):
 
     @property
     def think_end(self) -> str:  # type: ignore[override]
-        """The mark that ends reasoning, if the family has any."""
+        """Return the mark that ends reasoning, if the family has any."""
         return self.think[1]
 
     @property
     def keeps_special(self) -> frozenset[str]:  # type: ignore[override]
-        """The special tokens whose text a parser must see."""
+        """Return the special tokens whose text a parser must see."""
         marks = [mark for form in self.forms for mark in (*form.openers, *form.closers)]
         return frozenset(filter(None, (*self.think, *marks, *self.passed_over)))
 

@@ -44,12 +44,12 @@ class Reader:
 
     @property
     def rest(self) -> str:
-        """What is there and not yet read."""
+        """Return what is there and not yet read."""
         return self._text[self._at :]
 
     @property
     def position(self) -> int:
-        """How much of the whole text is read."""
+        """Return how much of the whole text is read."""
         return self._before + self._at
 
     def since(self, position: int) -> str:
