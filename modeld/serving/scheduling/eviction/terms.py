@@ -111,12 +111,12 @@ class Terms:
                 is_next = term_ends_s >= other.residence.ready_s + self.min_residence_s
                 if is_next and not other.entry.queue.is_empty:
                     break  # the terms of all others end later
-        times.append(self._overdue_s(entry))
+        times.append(self.overdue_s(entry))
         return min((time_s for time_s in times if time_s > now_s), default=math.inf)
 
     def is_overdue(self, entry: ModelEntry, now_s: float) -> bool:
         """Return whether it was overtaken for so long that all that becomes free is its own."""
-        return now_s >= self._overdue_s(entry)
+        return now_s >= self.overdue_s(entry)
 
     def vacates_s(self, entry: ModelEntry) -> float:
         """Return when what is ready of a model may be claimed; infinite where nobody can say."""
@@ -156,7 +156,8 @@ class Terms:
             return resident_until_s if overdue else math.inf
         return max(resident_until_s, residence.term_since_s + self.term_s)
 
-    def _overdue_s(self, entry: ModelEntry) -> float:
+    def overdue_s(self, entry: ModelEntry) -> float:
+        """Return from when on all that becomes free is its own; infinite if nobody overtook it."""
         if entry.overtaken_since_s is None:
             return math.inf
         return entry.overtaken_since_s + self._max_overtake_s
