@@ -73,7 +73,8 @@ def entries() -> list[Entry]:
     """Return the entry points of all installed plugins, in the order of their names."""
     found = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
     # Whoever asks a distribution for its name has its whole description read, each time.
-    about = {id(each.dist): each.dist.metadata for each in found if each.dist}
+    distributions = {id(each.dist): each.dist for each in found if each.dist}
+    about = {key: dist.metadata for key, dist in distributions.items()}
     entries = []
     for each in found:
         metadata = about.get(id(each.dist))
