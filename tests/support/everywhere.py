@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What holds for all tests, those of plugins too: each ``conftest.py`` imports it."""
+"""What holds for all tests, those of plugins too: each ``conftest.py`` takes all of it."""
 
 import itertools
 from collections.abc import Iterator
