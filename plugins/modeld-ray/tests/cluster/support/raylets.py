@@ -50,12 +50,13 @@ class Cluster:
         keys.chmod(0o600)
         # All that the cluster begins inherits it, so that what is left of it is found.
         os.environ["MODELD_TEST_CLUSTER"] = str(self._folder)
+        # Else Ray writes this cluster's address down where everybody's `ray` looks for one.
+        os.environ["RAY_TMPDIR"] = str(self._folder)
         self._raylets = Raylets(
             initialize_head=True,
             head_node_args={
                 "num_cpus": 2,
                 "resources": {"door": 1},
-                "temp_dir": str(self._folder / "r"),
                 **_NODE,
             },
         )
