@@ -70,21 +70,34 @@ class Hosts:
         """Return what one host says to a verb of its service.
 
         Raises:
-            HostLostError: it is gone.
+            HostLostError: it is gone, or silent.
             ModeldError: the call could not be made.
         """
-        response = self._options(wish, "ask").remote(verb, *args, wish=wish, **kwargs)
-        async with _Call(self._running, response):
+        responses = self._options(wish, "ask", stream=True).remote(verb, *args, wish=wish, **kwargs)
+        outcome: Outcome | None = None
+        async with _Call(self._running, responses):
             try:
-                outcome: Outcome = await response
+                while True:
+                    async with asyncio.timeout(self._silence_timeout_s):
+                        outcome = await anext(responses) or outcome
+            except StopAsyncIteration:
+                pass
             except Exception as exc:
                 raise self._translated(exc) from exc
+        if outcome is None:
+            raise HostLostError("the host has said nothing", retry_after_s=RETRY_S)
         return outcome
 
     async def ask_all(self, verb: str, *args: Any, **kwargs: Any) -> Sequence[Outcome]:
-        """Return what all hosts say to a verb that may take its time; none where all are gone."""
-        wish = Wish(model="")
-        return await self._all("ask", None, verb, *args, wish=wish, **kwargs)
+        """Return what all hosts say to a verb that may take its time; none where all are gone.
+
+        One that hangs is waited for until it goes on or Ray has replaced it.
+        """
+        return await self._all("ask_at_once", None, verb, *args, **kwargs)
+
+    async def ready(self, model: str | None) -> Sequence[Outcome]:
+        """Return whether the hosts are ready, of those that say so in time."""
+        return await self._all("ask_at_once", self._report_timeout_s, "ready", model)
 
     async def reports(self, cursors: Mapping[str, Cursor]) -> Sequence[HostReport]:
         """Return how the hosts are, of those that say so in time."""

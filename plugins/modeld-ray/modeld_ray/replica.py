@@ -17,7 +17,7 @@ from ray.serve.config import RequestRouterConfig
 
 from modeld.requests import GenerateRequest
 from modeld_ray.crossing import Cursor, HostReport, Outcome
-from modeld_ray.deploying.configuration import settings_on
+from modeld_ray.deploying.configuration import settings_to_begin_with
 from modeld_ray.deploying.serve_config import scaling
 from modeld_ray.host import Host
 from modeld_ray.routing.placement import Wish
@@ -31,9 +31,9 @@ class HostReplica:
 
     async def __init__(self, settings: Mapping[str, Any]) -> None:  # type: ignore[misc]  # Ray awaits it
         labels = ray.get_runtime_context().get_node_labels()
-        found = await asyncio.to_thread(settings_on, settings, labels)
+        found, read = await asyncio.to_thread(settings_to_begin_with, settings, labels)
         name = serve.get_replica_context().replica_id.unique_id
-        self._host = Host(name, ray.util.get_node_ip_address(), found)
+        self._host = Host(name, ray.util.get_node_ip_address(), found, read=read)
         await self._host.start()
 
     async def generate(
@@ -48,7 +48,20 @@ class HostReplica:
             async for message in messages:
                 yield message
 
-    async def ask(self, verb: str, *args: Any, wish: Wish, **kwargs: Any) -> Outcome:  # noqa: ARG002
+    async def ask(
+        self,
+        verb: str,
+        *args: Any,
+        wish: Wish,  # noqa: ARG002
+        **kwargs: Any,
+    ) -> AsyncGenerator[Outcome | None, None]:
+        """Yield what a verb of the service returns, or its error; before it signs of life."""
+        outcomes = self._host.respond(verb, *args, **kwargs)
+        async with aclosing(outcomes):
+            async for outcome in outcomes:
+                yield outcome
+
+    async def ask_at_once(self, verb: str, *args: Any, **kwargs: Any) -> Outcome:
         """Return what a verb of the service returns, or its error."""
         return await self._host.ask(verb, *args, **kwargs)
 
@@ -95,7 +108,7 @@ def host_deployment(settings: RaySettings) -> serve.Deployment:
         max_ongoing_requests=4096,
         graceful_shutdown_timeout_s=settings.drain_s,
         health_check_period_s=2,
-        health_check_timeout_s=10,
+        health_check_timeout_s=6,
         logging_config={"enable_access_log": False},  # modeld has its own
         request_router_config=RequestRouterConfig(
             request_router_class="modeld_ray.router:HostRouter",

@@ -8,7 +8,7 @@ import json
 
 import httpx
 import pytest
-from raylets import HOSTS, MODEL, Cluster, lines_of
+from raylets import BUDGET_MB, HOSTS, MODEL, Cluster, lines_of
 
 CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 8}
 TURNS = 3
@@ -94,11 +94,44 @@ def test_everything_that_is_told_says_of_which_host(cluster: Cluster):
     )
 
 
+def test_responses_say_how_they_came_about_and_on_which_host(cluster: Cluster):
+    bodies = {
+        "/infer": {"model": MODEL, "prompt": "Once", "max_tokens": 2},
+        "/v1/chat/completions": CHAT,
+        "/api/chat": {"model": MODEL, "messages": CHAT["messages"], "stream": False},
+        "/v1/messages": CHAT,
+        "/tokenize": {"model": MODEL, "content": "Once"},
+    }
+    found = {path: cluster.post(path, body).headers for path, body in bodies.items()}
+    assert found["/infer"]["x-modeld-placement"] == "loads"
+    assert float(found["/infer"]["x-modeld-load-s"]) > 0
+    for headers in found.values():
+        assert headers["x-modeld-host"] in cluster.hosts()
+        assert float(headers["x-modeld-queue-wait-s"]) >= float(headers["x-modeld-load-s"]) >= 0
+
+
+def test_settings_are_reloaded_everywhere_or_nowhere(cluster: Cluster):
+    cluster.write_settings(max_queue_depth=7)
+    found = cluster.post("/admin/reload", {})
+    assert found.json()["changed"] == ["max_queue_depth"]
+    cluster.post("/infer", {"model": MODEL, "prompt": "Once", "max_tokens": 1})
+    assert [each["max_queue_depth"] for each in cluster.status()["instances"]] == [7]
+    cluster.write_settings(nonsense=1)
+    refused = cluster.post("/admin/reload", {})
+    assert refused.json()["reason"] == "invalid_settings"
+    assert "nonsense" in refused.json()["error"]
+    assert [each["max_queue_depth"] for each in cluster.status()["instances"]] == [7]
+    for name in ("nonsense", "max_queue_depth"):
+        del cluster.settings[name]
+    cluster.write_settings()
+    assert cluster.post("/admin/reload", {}).is_success
+
+
 def test_the_command_shows_the_hosts(cluster: Cluster):
     first, *lines = cluster.command("status").splitlines()
     assert first == "modeld is RUNNING on the cluster"
     assert {line.split()[0] for line in lines} == set(cluster.hosts())
-    assert all("running, 0 MiB of 900 MiB, no model" in line for line in lines)
+    assert all(f"running, 0 MiB of {BUDGET_MB} MiB, no model" in line for line in lines)
 
 
 def test_a_client_that_leaves_frees_its_slot(cluster: Cluster):

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from modeld_ray.deploying.serve_config import VARIABLES
+
 # Before Ray is imported: each process reads its switches then, and children get them from here.
+# The one proxy of these tests sends requests to all ingresses, as that of each node does where its
+# own ingress is lost.
 os.environ.update(
-    RAY_USAGE_STATS_ENABLED="0",
-    RAY_AUTH_MODE="disabled",
-    RAY_SERVE_USE_GRPC_BY_DEFAULT="1",
-    RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS="1",
+    VARIABLES, RAY_AUTH_MODE="disabled", RAY_SERVE_PROXY_PREFER_LOCAL_NODE_ROUTING="0"
 )
 
 import httpx
@@ -32,10 +33,12 @@ KEY = "key-of-the-tests"
 LIMIT_S = 90.0
 STORE_BYTES = 100 << 20
 HOSTS = 2
+INGRESSES = 2
+BUDGET_MB = 1500
 
 
 class Cluster:
-    """A head without models, and two nodes with room for one host each."""
+    """A head and a node with room for an ingress each, and two with room for one host each."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -60,23 +63,32 @@ class Cluster:
                 **_NODE,
             },
         )
+        self.add_door()
         for _ in range(HOSTS):
             self.add_node()
         ray.init(address=self._raylets.address, log_to_driver=False, namespace="serve")
         serve.start(
             http_options={"host": "127.0.0.1", "port": self.port}, proxy_location="HeadOnly"
         )
-        settings = {
+        self.settings: dict[str, Any] = {
             "models_dir": str(ROOT / "models"),
-            "memory_budget_mb": 900,
+            "memory_budget_mb": BUDGET_MB,
             "share_machine": True,
             "warm_workers": 0,
             "api_key_file": str(keys),
             "readiness": "accepting",
             "models": {MODEL: {"slots": 4, "threads": 1}},
-            "ray": {"hosts": HOSTS, "slot_resource": "slot", "ingress_resource": "door"},
+            "ray": {
+                "hosts": HOSTS,
+                "most_hosts": HOSTS + 1,
+                "requests_per_host": 20,
+                "add_after_s": 1,
+                "ingresses": INGRESSES,
+                "slot_resource": "slot",
+                "ingress_resource": "door",
+            },
         }
-        self._config.write_text(json.dumps(settings))
+        self.write_settings()
         self.command("up", "--config", str(self._config))
         self.wait_for(lambda: len(self.hosts()) == HOSTS, "two hosts")
         return self
@@ -94,6 +106,11 @@ class Cluster:
         done = subprocess.run(words, capture_output=True, text=True, timeout=LIMIT_S, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
         return done.stdout
+
+    def write_settings(self, **others: Any) -> None:
+        """Write the file that all hosts and ingresses read again where they are told to."""
+        self.settings.update(others)
+        self._config.write_text(json.dumps(self.settings))
 
     def client(self) -> httpx.AsyncClient:
         """Return a client that has the key."""
@@ -160,6 +177,21 @@ class Cluster:
     def add_node(self) -> None:
         """Start a node with room for one host."""
         self._nodes.append(self._raylets.add_node(num_cpus=1, resources={"slot": 1}, **_NODE))
+
+    def ingress_pids(self) -> list[int]:
+        """Return the processes of the ingresses."""
+        raylets = {_raylet_of(each) for each in (self._raylets.head_node, self._door)}
+        title = b"ServeReplica:modeld:ingress"
+        found = [int(name) for name, _, words in _processes() if title in words]
+        return [pid for pid in found if _state(pid) not in {"", "Z"} and _parent(pid) in raylets]
+
+    def kill_door(self) -> None:
+        """Kill the node of one of the ingresses, which is not that of the proxy."""
+        self._raylets.remove_node(self._door, allow_graceful=False)
+
+    def add_door(self) -> None:
+        """Start a node with room for one ingress."""
+        self._door = self._raylets.add_node(num_cpus=1, resources={"door": 1}, **_NODE)
 
     def wait_for(self, holds: Callable[[], object], what: str) -> None:
         """Return when it holds.
