@@ -41,7 +41,6 @@ log = logging.getLogger("modeld.ray")
 FIRST_LOOK_S: Final = 10.0
 """So long a start waits for the first host; without one it serves errors until one is up."""
 
-
 _FOLLOWS: Final[ContextVar[bool]] = ContextVar("follows", default=False)
 """Whether a reload is one that the hosts have made already."""
 

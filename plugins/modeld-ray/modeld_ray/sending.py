@@ -45,6 +45,7 @@ class Sending:
         attempts = self._attempts(wish.model)
         while True:
             host, begun = "", False
+            placed: Placed | None = None
             try:
                 async with aclosing(
                     self._hosts.generate(request, self._now(wish, attempts))
@@ -54,9 +55,14 @@ class Sending:
                             if isinstance(message, Taken):
                                 host = message.host
                                 self._chats.note(wish.key, host)
-                                continue
-                            begun = True
-                            yield message  # type: ignore[misc]  # errors are raised by then
+                            elif isinstance(message, Placed):
+                                placed = message  # held back: no token has come, so it may move on
+                            else:
+                                begun = True
+                                if placed is not None:
+                                    yield placed
+                                    placed = None
+                                yield message  # type: ignore[misc]  # errors are raised by then
                 self._quarantine.note_served(wish.model)
             except ModeldError as exc:
                 attempts.note(exc, host, begun=begun)

@@ -96,6 +96,26 @@ def test_a_request_goes_on_elsewhere_when_its_host_is_lost_before_the_first_toke
     run(main)
 
 
+def test_a_request_that_has_its_slot_and_no_token_goes_on_elsewhere_too(monkeypatch):
+    monkeypatch.setattr("modeld_ray.host.SIGN_OF_LIFE_S", 0.001)
+
+    async def main() -> None:
+        gate = asyncio.Event()
+        hosts = [fake(gate, Token(text="a"), DONE) for _ in range(2)]
+        for each in hosts:
+            each.placed = Placed(placement=PlanOutcome.RESIDENT, queue_wait_s=0.0)
+        async with running(*hosts) as (service, near):
+            near.dies_after = dict.fromkeys("ab", 2)  # it has said that the request has its slot
+            near.on_death = gate.set
+            async with aclosing(service.generate_placed(REQUEST)) as chunks:
+                found = [chunk async for chunk in chunks]
+            assert found[0] == replace(hosts[0].placed, host=near.sent[-1])
+            assert found[1:] == [Token(text="a"), DONE]
+            assert len(near.hosts) == 1
+
+    run(main)
+
+
 def test_a_second_host_that_is_lost_by_one_request_is_the_last():
     async def main() -> None:
         async with running(fake(), fake(), fake()) as (service, near):

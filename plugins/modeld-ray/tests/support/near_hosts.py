@@ -44,12 +44,16 @@ class NearHosts:
         self.placement = Placement()
         self.dies_after: dict[str, int] = {}
         self.sent: list[str] = []
+        self.on_death: Callable[[], None] | None = None
         self.silent: set[str] = set()
         self.is_closed = False
 
     def kill(self, name: str) -> None:
         del self.hosts[name]
         self.placement.remove(name)
+        if self.on_death is not None:
+            self.dies_after.clear()
+            self.on_death()
 
     async def generate(
         self, request: GenerateRequest, wish: Wish

@@ -24,6 +24,7 @@ os.environ.update(
 
 import httpx
 import ray
+from modeld_ray.routing.placement import Wish
 from ray import serve
 from ray.cluster_utils import Cluster as Raylets
 
@@ -55,6 +56,9 @@ class Cluster:
         os.environ["MODELD_TEST_CLUSTER"] = str(self._folder)
         # Else Ray writes this cluster's address down where everybody's `ray` looks for one.
         os.environ["RAY_TMPDIR"] = str(self._folder)
+        # Every host finds the model that takes no processor, which figures are measured with.
+        paced = str(Path(__file__).parent / "paced")
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [paced, os.getenv("PYTHONPATH")]))
         self._raylets = Raylets(
             initialize_head=True,
             head_node_args={
@@ -153,6 +157,16 @@ class Cluster:
     def handle(self) -> Any:
         """Return a handle to the hosts."""
         return serve.get_deployment_handle("host", "modeld")
+
+    def load_on_all(self, model: str) -> None:
+        """Load a model on every host, and return when all ingresses know of it."""
+        for host in self.hosts():
+            handle = self.handle().options(
+                method_name="ask", multiplexed_model_id=host, stream=True
+            )
+            *_, outcome = handle.remote("load", model, wish=Wish(model=model, only=host))
+            assert outcome.error is None
+        self.wait_for(lambda: len(self.status()["instances"]) >= HOSTS, "the model on all hosts")
 
     def pid_of(self, host: str) -> int:
         """Return the process of a host that has a model loaded: the parent of its worker."""
