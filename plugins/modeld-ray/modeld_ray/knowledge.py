@@ -100,6 +100,15 @@ class Knowledge:
         found = self._names.find(name)
         return self._models[found[0]] if len(found) == 1 else None
 
+    def had(self, name: str) -> bool:
+        """Return whether a host that does not answer now had a model of this name."""
+        gone = {
+            spec.id: spec
+            for host in self._specs.keys() - self._present
+            for spec in self._specs[host]
+        }
+        return bool(gone) and bool(ModelNames(tuple(gone.values())).find(name))
+
     def status(self, uptime_s: float, state: ServiceState) -> ServiceStatus:
         """Return one status for the whole cluster."""
         here = [report for host, (_, report) in self._reports.items() if host in self._answered]

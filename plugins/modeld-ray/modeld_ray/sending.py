@@ -124,6 +124,10 @@ class Sending:
     def _wish_for(self, name: str) -> Wish:
         spec = self._knowledge.model(name) if name else self._only_model()
         if spec is None:
+            if self._knowledge.had(name):
+                raise NoHostError(
+                    f"no host that has the model {name!r} is up", retry_after_s=RETRY_S
+                )
             return Wish(model=name)  # a host says what is wrong with it
         return Wish(model=spec.id, need_bytes=spec.need_bytes or 0, among=spec.hosts)
 

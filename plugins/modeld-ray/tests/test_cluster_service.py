@@ -389,6 +389,24 @@ def test_a_host_that_did_not_answer_last_is_passed_over():
     run(main)
 
 
+def test_a_model_whose_only_host_is_lost_is_not_unknown(monkeypatch):
+    """Its file is on that host's machine, which may come back."""
+    monkeypatch.setattr("modeld_ray.knowledge.LATE_S", 0.0)
+
+    async def main() -> None:
+        other = ModelSpec(id="y.gguf", name="y", path="/models/y.gguf")
+        async with running(fake(), fake(models=(SPEC, other))) as (service, near):
+            near.kill("b")
+            await service.status()
+            with pytest.raises(NoHostError, match=r"no host that has the model 'y'") as caught:
+                await said(service, GenerateRequest(model="y", prompt="p"))
+            assert caught.value.retry_after_s
+            with pytest.raises(ModelNotFoundError):
+                await service.load("z")
+
+    run(main)
+
+
 def test_a_pin_and_its_end_are_told_to_hosts_that_start_later():
     async def main() -> None:
         one, two = fake(), fake()
