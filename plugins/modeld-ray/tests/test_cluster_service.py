@@ -373,7 +373,7 @@ def test_who_serves_a_request_and_what_it_waited_for_is_told_first():
     run(main)
 
 
-def test_a_host_that_did_not_answer_last_is_passed_over():
+def test_a_host_that_said_nothing_last_is_passed_over():
     async def main() -> None:
         async with running(fake(), fake()) as (service, near):
             await said(service)
