@@ -61,19 +61,30 @@ class HostReplica:
             async for outcome in outcomes:
                 yield outcome
 
-    async def ask_at_once(self, verb: str, *args: Any, **kwargs: Any) -> Outcome:
+    async def ask_at_once(
+        self,
+        verb: str,
+        *args: Any,
+        wish: Wish | None = None,  # noqa: ARG002
+        **kwargs: Any,
+    ) -> Outcome:
         """Return what a verb of the service returns, or its error."""
         return await self._host.ask(verb, *args, **kwargs)
 
-    async def report(self, cursors: Mapping[str, Cursor]) -> HostReport:
+    async def report(
+        self,
+        cursors: Mapping[str, Cursor],
+        *,
+        wish: Wish | None = None,  # noqa: ARG002
+    ) -> HostReport:
         """Return how this host is."""
         return await self._host.report(cursors)
 
-    async def metrics(self) -> tuple[str, str, str]:
+    async def metrics(self, *, wish: Wish | None = None) -> tuple[str, str, str]:  # noqa: ARG002
         """Return this host's name, its node and its metrics."""
         return await self._host.metrics()
 
-    async def plugins(self) -> Outcome:
+    async def plugins(self, *, wish: Wish | None = None) -> Outcome:  # noqa: ARG002
         """Return the plugins of this host."""
         return await self._host.plugins()
 
