@@ -16,9 +16,10 @@ from ray import serve
 from ray.serve.config import RequestRouterConfig
 
 from modeld.requests import GenerateRequest
-from modeld_ray.crossing import Cursor, HostReport, Outcome
+from modeld_ray.crossing import Crossed, Cursor, HostReport, Outcome
 from modeld_ray.deploying.configuration import settings_to_begin_with
 from modeld_ray.deploying.serve_config import scaling
+from modeld_ray.errors import RETRY_S, HostLostError
 from modeld_ray.host import Host
 from modeld_ray.routing.placement import Wish
 from modeld_ray.settings import RaySettings
@@ -27,7 +28,7 @@ ROUTING_STATS_S: Final = 1.0
 
 
 class HostReplica:
-    """Ray's side of a :class:`Host`. ``wish`` is for the router alone, which has read it."""
+    """Ray's side of a :class:`Host`. ``wish`` is for the router, which has read it."""
 
     async def __init__(self, settings: Mapping[str, Any]) -> None:  # type: ignore[misc]  # Ray awaits it
         labels = ray.get_runtime_context().get_node_labels()
@@ -52,10 +53,14 @@ class HostReplica:
         self,
         verb: str,
         *args: Any,
-        wish: Wish,  # noqa: ARG002
+        wish: Wish,
         **kwargs: Any,
     ) -> AsyncGenerator[Outcome | None, None]:
         """Yield what a verb of the service returns, or its error; before it signs of life."""
+        if wish.only not in ("", self._host.name):
+            error = HostLostError(f"host {wish.only} is gone", retry_after_s=RETRY_S)
+            yield Outcome(host=self._host.name, error=Crossed.of(error))
+            return
         outcomes = self._host.respond(verb, *args, **kwargs)
         async with aclosing(outcomes):
             async for outcome in outcomes:
