@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
@@ -42,7 +41,7 @@ from modeld.plugins.faults import PluginFaults
 from modeld.plugins.guard import PluginFault, described, shown
 from modeld.plugins.guarded_policy import GuardedPolicy
 from modeld.plugins.hooks import PluginHooks
-from modeld.plugins.installed_plugin import InstalledPlugin, entries, entries_of_others
+from modeld.plugins.installed_plugin import Entry, InstalledPlugin, entries
 from modeld.plugins.lifespans import Beside, PluginLifespans
 from modeld.plugins.tables import check_distinct, unused
 from modeld.sampling import SamplingParameter, merged, parameters_of
@@ -97,9 +96,9 @@ class PluginHost:
         """
         host = cls(settings)
         for entry in entries():
-            host._add(entry.name, entry.load, entry)
+            host._add(entry)
         for name, plugin in (extra or {}).items():
-            host._add(name, functools.partial(_same, plugin), None)
+            host._add(Entry(name, "", "", functools.partial(_same, plugin)))
         check_distinct(host._plugins.values())
         host.check_policy(settings)
         host.sampling = host._sampling()
@@ -121,8 +120,9 @@ class PluginHost:
             ConfigurationError: two plugins have one name.
         """
         host = cls(settings)
-        for entry in entries_of_others():
-            host._add(entry.name, entry.load, entry, hooks=(COMMANDS_HOOK,))
+        for entry in entries():
+            if not entry.is_own:
+                host._add(entry, (COMMANDS_HOOK,))
         return host
 
     @classmethod
@@ -136,9 +136,10 @@ class PluginHost:
             ConfigurationError: as :meth:`discover` raises it for these plugins.
         """
         host = cls(settings, is_logged=False)
-        for entry in entries_of_others():
-            # Nothing else: an observer, say, may start a thread as soon as it is asked for.
-            host._add(entry.name, entry.load, entry, hooks=("modeld_register_backends",))
+        for entry in entries():
+            if not entry.is_own:
+                # Nothing else: an observer, say, may start a thread as soon as it is asked for.
+                host._add(entry, ("modeld_register_backends",))
         return host._sampling()
 
     def statuses(self, of_sources: Mapping[str, Sequence[str]] = {}) -> tuple[PluginStatus, ...]:
@@ -269,17 +270,10 @@ class PluginHost:
         names = [name for kind, name in self._owners if kind == "middleware"]
         return list(zip(names, self.middleware, strict=True))
 
-    def _add(
-        self,
-        name: str,
-        load: Callable[[], object],
-        entry: EntryPoint | None,
-        hooks: Sequence[str] = DISCOVERY_HOOKS,
-    ) -> None:
-        dist = entry.dist if entry is not None else None
-        distribution, version = (dist.name, dist.version) if dist else ("", "")
+    def _add(self, entry: Entry, hooks: Sequence[str] = DISCOVERY_HOOKS) -> None:
+        name, distribution = entry.name, entry.distribution
         plugin = InstalledPlugin(
-            name, distribution, version, self._hooks, is_logged=self._is_logged
+            name, distribution, entry.version, self._hooks, is_logged=self._is_logged
         )
         if name in self._plugins:
             other = self._plugins[name].distribution
@@ -291,7 +285,7 @@ class PluginHost:
         if name in self.settings.block_plugins:
             plugin.block()
         else:
-            self._claim(plugin, plugin.brought(load, hooks))
+            self._claim(plugin, plugin.brought(entry.load, hooks))
 
     def _claim(self, plugin: InstalledPlugin, found: Sequence[Contribution]) -> None:
         """Take over what a plugin brings, but for commands whose names are taken."""
