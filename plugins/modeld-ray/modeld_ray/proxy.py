@@ -81,7 +81,7 @@ class _Body:
         return message
 
     def again(self) -> Receive:
-        kept = iter(self._kept)
+        kept = iter(tuple(self._kept))
 
         async def receive() -> Message:
             return next(kept, None) or await self.receive()
