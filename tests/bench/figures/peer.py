@@ -63,7 +63,7 @@ def first_token(contest: Contest) -> list[Row]:
 
 def shared_prefix(contest: Contest) -> list[Row]:
     """Clients that come together with a long common beginning, which is a new one each time."""
-    count, length = SHARED_CLIENTS, contest.sized(SHARED_TOKENS, 300)
+    count, length = SHARED_CLIENTS, contest.sized(SHARED_TOKENS, 200)
     wanted = contest.sized(SHARED_GENERATED_TOKENS, 8)
     with contest.arena(context=count * 768, slots=count) as (running, load):
 
