@@ -11,7 +11,7 @@ from tests.bench import contest
 from tests.bench.__main__ import NOT_SHORT, figures
 from tests.bench.contest import Contest, to_and_fro
 from tests.bench.figures.answers import FORMS, Form
-from tests.bench.plots import picture
+from tests.bench.page import BEGIN, END, PICTURES, picture, section
 from tests.bench.rows import Goal, Ratio, Row, against_base, compared, documents
 from tests.bench.servers import HERE, Checkout
 
@@ -147,17 +147,38 @@ def test_another_checkout_stands_beside_this_one(tmp_path: Path) -> None:
     assert not base.has("tests/bench/growth_app.py")
 
 
-def test_the_picture_has_a_curve_for_each_server_in_each_panel() -> None:
+THROUGHPUT = PICTURES["bench-throughput.svg"]
+
+
+def test_a_picture_has_a_curve_for_each_server_but_the_base_in_each_panel_with_rows() -> None:
     rows = [
-        row(f"throughput/{clients}/{what}")
-        for clients in (1, 4)
-        for what in ("rate", "gap between tokens")
+        row(f"{figure}/{clients}/rate") for clients in (1, 4) for figure in ("throughput", "alike")
     ]
-    drawn = ET.fromstring(picture([*documents(rows), {"text": "other"}]))
+    drawn = ET.fromstring(picture([*documents(rows), {"text": "other"}], *THROUGHPUT))
     lines = [each for each in drawn.iter() if each.tag.endswith("polyline")]
-    assert len(lines) == 2 * len(RATES)
+    assert len(lines) == 2 * len({"modeld", "split"})
 
 
 def test_a_picture_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="no rows of `throughput`"):
-        picture(documents([row()]))
+    with pytest.raises(ValueError, match="there are no rows for 'Throughput"):
+        picture(documents([row()]), *THROUGHPUT)
+
+
+def test_the_table_has_what_was_measured_beside_its_goal() -> None:
+    goal = Goal(least=2.5, against=("split",))
+    rows = documents([row("x/rate", goal=goal), row("x/first token"), "as text"])
+    about = {"command": "make it", "date": "today", "machine": "two cores", "load": "load 9"}
+    lines = section([{**about, "rows": rows}]).splitlines()
+    assert "`make it` on today: two cores, load 9." in lines
+    (found,) = [line for line in lines if line.startswith("| ")][1:]
+    assert found == (
+        "| 16 clients | 20.00 tokens/s | split 10.00 | 2.00 (1.00 to 3.00) | at least 2.5 times"
+        " | missed |"
+    )
+
+
+def test_the_page_has_the_marks_between_which_rows_are_written_and_both_pictures() -> None:
+    assert PAGE.index(BEGIN) < PAGE.index(END)
+    for name in PICTURES:
+        assert f"](../assets/{name})" in PAGE
+        assert (HERE.root / "docs/assets" / name).exists()

@@ -12,9 +12,7 @@ import argparse
 import json
 import os
 import platform
-import shlex
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -144,7 +142,7 @@ def _measured(
     measures: dict[str, Callable[[], Rows]], given: argparse.Namespace
 ) -> list[Row | str]:
     """Measure, print and write down one figure after the other, and return all rows."""
-    about = _machine(given.threads)
+    about = _machine(given)
     print(*about.values(), sep=", ", flush=True)
     rows: list[Row | str] = []
     began_s = time.monotonic()
@@ -162,13 +160,17 @@ def _measured(
     return rows
 
 
-def _machine(threads: int) -> dict[str, str]:
+def _machine(given: argparse.Namespace) -> dict[str, str]:
     """Return what a reader must know of a run before they believe its numbers."""
+    options = ["--short"] * given.short + ["--no-peer"] * given.no_peer
+    options += [] if given.repeats is None else [f"--repeats {given.repeats}"]
+    options += [f"--threads {given.threads}", *given.names]
+    base = "" if given.base is None else f" BENCH_BASE={given.base.name[:12]}"
     return {
-        "command": f"python -m tests.bench {shlex.join(sys.argv[1:])}".strip(),
+        "command": f'make bench BENCH_ARGS="{" ".join(options)}"{base}',
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores,"
-        f" Python {platform.python_version()}, {threads} threads to compute with",
+        f" Python {platform.python_version()}, {given.threads} threads to compute with",
         "load": f"load {os.getloadavg()[0]:.1f} before",
     }
 

@@ -10,6 +10,10 @@ from typing import Any, Final
 MOST_JOINED: Final = 16 << 10
 """Longest part that is copied to be joined with others, in bytes."""
 
+MOST_PARTS: Final = 3
+"""How many parts are joined: a head, a part of a body, and the end. More would delay a stream whose
+parts come without a pause, and hide from it that its client is behind."""
+
 
 class JoinedWrites:
     """A transport in front of another one, which can hold back what is written.
@@ -54,6 +58,8 @@ class JoinedWrites:
         if not self._held:
             self._loop.call_soon(self._flush)
         self._held.append(data)
+        if len(self._held) == MOST_PARTS:
+            self._flush()
 
     def _flush(self) -> None:
         self.write = self._transport.write

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tests.bench.contest import PEERS, Contest
-from tests.bench.figures.throughput import CONTEXT
+from tests.bench.figures.throughput import CONTEXT, counted
 from tests.bench.load import Load, whole_s
 from tests.bench.rows import Goal, Row
 from tests.bench.servers import Server
@@ -97,7 +97,7 @@ def _rows(
 
     rates = contest.in_turn(running, fresh, once)
     name, goal = f"json/{form.name}/{clients}", Goal(least=form.least, against=PEERS)
-    what = f"{clients} clients, JSON whose keys are {form.share}"
+    what = f"{counted(clients)}, JSON whose keys are {form.share}"
     unit, below = "characters/s", "  server CPU per character"
     return [
         Row(

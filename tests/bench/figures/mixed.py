@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.bench.contest import Contest
-from tests.bench.figures.throughput import CLIENTS, CONTEXT, SHORT_TOKENS, Meter, rate_row
+from tests.bench.figures.throughput import CLIENTS, CONTEXT, SHORT_TOKENS, Meter, counted, rate_row
 from tests.bench.rows import Row
 from tests.bench.servers import Server
 
@@ -69,7 +69,7 @@ def chat_mix(contest: Contest) -> list[Row]:
 
             rates = contest.in_turn(running, fresh, once)
             rows.append(
-                rate_row(f"chat-mix/{clients}", f"{clients} clients, chat-like", rates, least=1.05)
+                rate_row(f"chat-mix/{clients}", f"{counted(clients)}, chat-like", rates, least=1.05)
             )
             rows += meter.rows(f"chat-mix/{clients}")
     return rows

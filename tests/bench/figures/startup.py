@@ -10,7 +10,13 @@ import psutil
 
 from tests.bench.contest import Contest, to_and_fro
 from tests.bench.rows import Goal, Measured, Row
-from tests.bench.servers import Checkout, free_port, get
+from tests.bench.servers import (
+    Checkout,
+    free_port,
+    get,
+    running,
+    wait_until_ready_to_swap,
+)
 
 
 def _ms(checkout: Checkout, *arguments: str) -> float:
@@ -33,24 +39,15 @@ def _idle_rss_mb(checkout: Checkout) -> tuple[float, float]:
     """Resident memory of an idle server without a model, and of its one warm worker, in MiB."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
-        command = checkout.command("modeld", "serve", "--log-level", "off", *checkout.sharing)
-        command += ["--addr", f"127.0.0.1:{port}", "--models-dir", folder]
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, cwd=checkout.root
-        ) as process:
-            try:
-                assert process.stdout is not None
-                process.stdout.readline()
-                for path in ("/status", "/models", "/metrics"):
-                    get(port, path)
-                time.sleep(3)  # the warm worker imports its runtime meanwhile
-                server = psutil.Process(process.pid)
-                warm_workers = sum(
-                    child.memory_info().rss for child in server.children(recursive=True)
-                )
-                return server.memory_info().rss / 2**20, warm_workers / 2**20
-            finally:
-                process.terminate()
+        command = checkout.command("modeld.cli.main", "serve", "--log-level", "off")
+        command += [*checkout.sharing, "--addr", f"127.0.0.1:{port}", "--models-dir", folder]
+        with running(command, port, "/healthz", checkout.root) as pid:
+            for path in ("/status", "/models", "/metrics"):
+                get(port, path)
+            wait_until_ready_to_swap(port, pid)
+            server = psutil.Process(pid)
+            warm_workers = sum(each.memory_info().rss for each in server.children(recursive=True))
+            return server.memory_info().rss / 2**20, warm_workers / 2**20
 
 
 def measure(contest: Contest) -> list[Row]:

@@ -90,7 +90,7 @@ def _free_text(contest: Contest, figure: str, kind: str, prompt: Callable[[], st
                 return [prompt() for _ in range(clients)]
 
             rates = contest.in_turn(running, fresh, once)
-            what = f"{clients} clients, {kind}"
+            what = f"{counted(clients)}, {kind}"
             rows.append(rate_row(f"{figure}/{clients}", what, rates, least=1.0))
             rows += meter.rows(f"{figure}/{clients}")
     return rows
@@ -108,6 +108,11 @@ def rate_row(name: str, what: str, rates: dict[str, list[float]], *, least: floa
         goal=goal,
         more=True,
     )
+
+
+def counted(clients: int) -> str:
+    """Return how many clients there are, in words of a row."""
+    return "1 client" if clients == 1 else f"{clients} clients"
 
 
 def _gap_s(outcomes: list[Outcome]) -> float:

@@ -98,6 +98,16 @@ def test_a_long_part_is_sent_as_it_is_after_what_came_before_it() -> None:
     asyncio.run(check())
 
 
+def test_a_stream_without_a_pause_is_held_back_no_longer_than_its_first_parts() -> None:
+    async def check() -> None:
+        joined, done = await begin()
+        for part in (b"head,", b"1,", b"2,", b"3,", b"4,"):
+            joined.write(part)
+        assert done == [b"head,1,2,", b"3,", b"4,"]
+
+    asyncio.run(check())
+
+
 def test_all_else_is_the_transports_own() -> None:
     async def check() -> None:
         joined, _ = await begin()
