@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from driver import Driver, ask
+from driver import Driver, Generation, ask
 
 pytestmark = pytest.mark.model
 
@@ -46,13 +46,21 @@ INSTRUCTED = "Answer in one sentence, in plain words, and say no more than you k
 def test_a_prompt_has_the_same_generation_whatever_was_asked_before_it(
     model: str, start: Start, request: pytest.FixtureRequest
 ) -> None:
+    """In the probabilities too, as those of two tokens may lie closer than rounding moves them."""
     path = request.getfixturevalue(model)
     fresh, caching = start(path, context=2048, cache_tokens=0), start(path, context=2048)
-    found = []
+    cached = []
     for prompt in (*STORIES, *[INSTRUCTED + story for story in STORIES]):
-        expected = fresh.read(ask(prompt, max_tokens=24))
+        asked = ask(prompt, max_tokens=6, logprobs=1)
+        expected = fresh.read(asked)
         assert expected.cached == 0
         for _ in range(2):  # after another one, and after itself
-            found.append(caching.read(ask(prompt, max_tokens=24)))
-            assert found[-1].text == expected.text
-    assert sum(one.cached > 0 for one in found) >= len(found) - 3
+            found = caching.read(asked)
+            assert found.text == expected.text
+            assert logprobs(found) == pytest.approx(logprobs(expected), abs=1e-4)
+            cached.append(found.cached)
+    assert sum(count > 0 for count in cached) >= len(cached) - 3
+
+
+def logprobs(generation: Generation) -> list[float]:
+    return [each.chosen.logprob for each in generation.logprobs]
