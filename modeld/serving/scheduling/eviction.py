@@ -9,7 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from modeld.device_bytes import NOTHING, DeviceBytes
 from modeld.interfaces import EvictionPolicy
 from modeld.serving.scheduling.entry_index import EntryIndex
-from modeld.serving.scheduling.evictable import Evictable, held, held_by, is_help, without_needless
+from modeld.serving.scheduling.evictable import (
+    Evictable,
+    by_priority,
+    held,
+    held_by,
+    is_help,
+    without_needless,
+)
 from modeld.serving.state import phases
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
@@ -24,7 +31,8 @@ class EvictionPlanner:
     Idle models are victims once they have been loaded for ``min_residence_s``: nobody runs on them
     and nobody waits for them. Busy ones are victims of whoever is next, when their term is over:
     they have served for ``max_overtake_s`` divided by the number of models that wait for memory.
-    They finish what runs. Pinned models are nobody's victims. ``policy`` is believed: what it
+    They finish what runs. Pinned models are nobody's victims. Of the others those of a lower
+    ``priority`` go first, and among equals ``policy`` chooses. It is believed: what it
     chooses are candidates, and enough (:class:`~modeld.plugins.guarded_policy.GuardedPolicy`).
     """
 
@@ -167,7 +175,7 @@ class EvictionPlanner:
                 is_next = term_ends_s >= other.residence.ready_s + self.min_residence_s
                 if is_next and not other.entry.queue.is_empty:
                     break  # the terms of all others end later
-        times.append(self._overdue_s(entry))
+        times.append(self.overdue_s(entry))
         return min((time_s for time_s in times if time_s > now_s), default=math.inf)
 
     def has_idle(self) -> bool:
@@ -176,7 +184,7 @@ class EvictionPlanner:
 
     def is_overdue(self, entry: ModelEntry, now_s: float) -> bool:
         """Return whether it was overtaken for so long that all that becomes free is its own."""
-        return now_s >= self._overdue_s(entry)
+        return now_s >= self.overdue_s(entry)
 
     def vacates_s(self, entry: ModelEntry) -> float:
         """Return when what is ready of a model may be claimed; infinite where nobody can say."""
@@ -272,7 +280,8 @@ class EvictionPlanner:
             return resident_until_s if overdue else math.inf
         return max(resident_until_s, residence.term_since_s + self.term_s)
 
-    def _overdue_s(self, entry: ModelEntry) -> float:
+    def overdue_s(self, entry: ModelEntry) -> float:
+        """Return from when on all that becomes free is its own; infinite if nobody overtook it."""
         if entry.overtaken_since_s is None:
             return math.inf
         return entry.overtaken_since_s + self._max_overtake_s
@@ -316,15 +325,28 @@ class EvictionPlanner:
             if not victims:
                 return []
             chosen += victims
-        return chosen if not needed.gpus else without_needless(chosen, needed)
+        is_mixed = bool(needed.gpus) or len({each.entry.priority for each in chosen}) > 1
+        return without_needless(chosen, needed) if is_mixed else chosen
 
     def _asked(
         self, evictable: Sequence[Evictable], device: str, missing: float, now_s: float
     ) -> list[Evictable]:
-        """Ask the policy for so many bytes of one device."""
-        candidates = [each.candidate(device, now_s) for each in evictable]
-        names = {each.model for each in self._policy.choose(candidates, int(missing))}
-        return [each for each in evictable if each.entry.spec.id in names]
+        """Return victims for so many bytes of one device, those of the lowest priority first.
+
+        The policy chooses among those that are equal in that, where all of them are not needed.
+        """
+        chosen: list[Evictable] = []
+        for equals in by_priority(evictable):
+            size = held_by(equals).on(device)
+            if size < missing:
+                chosen += equals
+                missing -= size
+                continue
+            candidates = [each.candidate(device, now_s) for each in equals]
+            names = {each.model for each in self._policy.choose(candidates, int(missing))}
+            victims = [each for each in equals if each.entry.spec.id in names]
+            return chosen + victims if victims else []
+        return []
 
     def _claim(self, entry: ModelEntry, victims: Sequence[Evictable]) -> bool:
         for victim in victims:
