@@ -24,8 +24,9 @@ from modeld.plugins.faults import NoteFault, only_logged
 from modeld.requests import KeepAliveSeconds
 from modeld.serving.lifecycle import Lifecycle
 from modeld.serving.loader import Loader
+from modeld.serving.placements import Placements
 from modeld.serving.scheduling import refusals
-from modeld.serving.scheduling.rehearsal import placement, rehearse
+from modeld.serving.scheduling.rehearsal import rehearse
 from modeld.serving.scheduling.scheduler import ModelScheduler
 from modeld.serving.session_store import SessionStore
 from modeld.serving.state.memory_need import MemoryNeed
@@ -91,6 +92,7 @@ class Pool:
             decide=self._decide,
             note=note,
         )
+        self._placements = Placements()
         self._wake: asyncio.TimerHandle | None = None
         self._refusal: ModeldError | None = None
         self._changed = asyncio.Event()
@@ -175,9 +177,11 @@ class Pool:
         try:
             was_absent = not entry.instances
             self._decide()
-            placed = placement(entry, ticket, was_absent=was_absent)
-            return placed, await self._granted(entry, ticket, max_wait_s)
+            self._placements.note(entry, ticket, was_absent=was_absent)
+            running = await self._granted(entry, ticket, max_wait_s)
+            return self._placements.take(ticket), running
         except BaseException as exc:
+            self._placements.forget(ticket)
             if isinstance(exc, ModeldError):
                 self._forecast(entry, exc)
             self._abandon(entry, ticket)
@@ -330,6 +334,7 @@ class Pool:
         now_s = self._clock()
         # Nothing here awaits, so no decision is made while another is carried out.
         decision = self.scheduler.decide(now_s)
+        self._placements.settle()
         self._lifecycle.carry_out(decision)
         # The newest decision knows all times that matter. With the older timers kept, each would
         # set the next, and there would be more of them with every request.

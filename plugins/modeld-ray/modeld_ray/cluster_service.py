@@ -144,9 +144,12 @@ class ClusterService(ModelService):
         await self._look()
         return self._knowledge.models
 
-    async def load(self, model: str, *, keep_alive_s: KeepAliveSeconds | None = None) -> None:
+    async def load(
+        self, model: str, *, keep_alive_s: KeepAliveSeconds | None = None, fit: bool = True
+    ) -> None:
         """Bring a model into memory on the host that requests for it go to."""
-        await self._ask("load", model, wish=self._wish_for(model), keep_alive_s=keep_alive_s)
+        wish = self._wish_for(model)
+        await self._ask("load", model, wish=wish, keep_alive_s=keep_alive_s, fit=fit)
 
     async def unload(self, model: str) -> None:
         """Take a model out of memory on all hosts."""
