@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What comes back: the chunks of a generation, and the responses to unary requests."""
+"""Responses: the chunks of a generation, and what unary requests return."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class FinishReason(StrEnum):
 
     @property
     def is_cut(self) -> bool:
-        """Whether the model had more to say."""
+        """Return whether the model had more to say."""
         return self in (FinishReason.LENGTH, FinishReason.CONTENT_FILTER)
 
 

@@ -112,7 +112,7 @@ class ClusterRun:
             while arrival.arrived_s >= report_s:
                 self._report(report_s)
                 report_s += REPORT_S
-            self._place(arrival)
+            self._send(arrival)
         yield from self._lines()
 
     def _report(self, now_s: float) -> None:
@@ -125,7 +125,7 @@ class ClusterRun:
         self.counted.updates += len(views) * len(self._ingresses)
         self.counted.stats_bytes = sum(len(pickle.dumps(view.stats())) for view in views[:20]) // 20
 
-    def _place(self, arrival: Arrival) -> None:
+    def _send(self, arrival: Arrival) -> None:
         placement = self._chance.choice(self._ingresses)
         wish = Wish(
             model=arrival.model,

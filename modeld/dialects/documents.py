@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What the documents say of a route: its parameters, its responses, what may go wrong."""
+"""The documentation of a route: its parameters, its responses and its errors."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Runs plugin code so that whatever it does is a fault of that plugin and of nothing else."""
+"""Runs plugins' code so that whatever goes wrong is recorded as that plugin's fault."""
 
 from __future__ import annotations
 

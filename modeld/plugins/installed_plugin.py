@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""One plugin that was found: how it is imported and asked, and what became of it."""
+"""One plugin that was found: how it is imported and called, and its state."""
 
 from __future__ import annotations
 

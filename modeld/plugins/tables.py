@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The tables of settings of the installed plugins, found without anything else that they bring."""
+"""Finds the settings tables of installed plugins without loading anything else of them."""
 
 from __future__ import annotations
 

@@ -166,10 +166,12 @@ class ClusterService(ModelService):
                     if (error := named(outcome)) is not None:
                         raise error
 
-    async def load(self, model: str, *, keep_alive_s: KeepAliveSeconds | None = None) -> None:
+    async def load(
+        self, model: str, *, keep_alive_s: KeepAliveSeconds | None = None, fit: bool = True
+    ) -> None:
         """Bring a model into memory on the host that requests for it go to."""
         with self._serving():
-            await self._sending.ask("load", model, keep_alive_s=keep_alive_s)
+            await self._sending.ask("load", model, keep_alive_s=keep_alive_s, fit=fit)
 
     async def unload(self, model: str) -> None:
         """Take a model out of memory on all hosts."""

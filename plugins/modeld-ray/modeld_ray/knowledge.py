@@ -33,7 +33,7 @@ class Knowledge:
 
     @property
     def hosts(self) -> frozenset[str]:
-        """The hosts that have said something, not long ago."""
+        """Return the hosts that have said something, not long ago."""
         return self._present
 
     @property
@@ -43,7 +43,7 @@ class Knowledge:
 
     @property
     def models(self) -> Sequence[ModelSpec]:
-        """All models, each once, with the hosts that have it."""
+        """Return all models, each once, with the hosts that have it."""
         return tuple(self._models.values())
 
     def cursors(self) -> Mapping[str, Cursor]:

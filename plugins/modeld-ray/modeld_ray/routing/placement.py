@@ -44,12 +44,12 @@ class ModelView:
 
     @property
     def load(self) -> float:
-        """Requests per slot."""
+        """Return the number of requests per slot."""
         return (self.running + self.queued) / max(1, self.slots)
 
     @property
     def is_full(self) -> bool:
-        """Whether one more request would be refused."""
+        """Return whether one more request would be refused."""
         return self.queued >= self.most_queued > 0
 
 
@@ -135,7 +135,7 @@ class Placement:
 
     @property
     def hosts(self) -> Collection[str]:
-        """All hosts that there are."""
+        """Return all hosts that there are."""
         return self._views.keys()
 
     def update(self, view: HostView) -> None:
