@@ -111,8 +111,9 @@ def test_responses_say_how_they_came_about_and_on_which_host(cluster: Cluster):
     # It waits where its host has started since, and has to measure the model first.
     assert found["/infer"]["x-modeld-placement"] in {"loads", "waits"}
     assert float(found["/infer"]["x-modeld-load-s"]) > 0
+    hosts = cluster.hosts()
     for headers in found.values():
-        assert headers["x-modeld-host"] in cluster.hosts()
+        assert headers["x-modeld-host"] in hosts
         assert float(headers["x-modeld-queue-wait-s"]) >= float(headers["x-modeld-load-s"]) >= 0
 
 
