@@ -12,6 +12,7 @@ from typing import Final
 
 import httpx
 
+from modeld.retry_after import retry_after_s
 from modeld_bench.apis.api import Api
 from modeld_bench.apis.reception import Reception
 from modeld_bench.outcome import Failed, Outcome
