@@ -110,7 +110,7 @@ class ModelSpec(Value, frozen=True, kw_only=True):
 
     @property
     def version(self) -> tuple[object, ...]:
-        """What a load goes by: the file, and what the source says of how it is served."""
+        """Return what a load goes by: the file, and what the source says of how it is served."""
         return self.stamp, self.shard_stamps, self.path, self.options, self.offers
 
 

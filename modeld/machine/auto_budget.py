@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""How much main memory models may have where nobody has set it: what other programs leave."""
+"""The memory budget ``auto``: what other programs leave of main memory."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The models of a service as a program uses them: one verb for each thing to ask for."""
+"""The models of a service for a program: one method for each kind of request."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The entries of the models in use: finds the one that a request means, makes, renews, drops it."""
+"""The entries of the models in use: finds, makes, renews and drops them."""
 
 from __future__ import annotations
 
@@ -244,7 +244,7 @@ class EntriesInUse:
 
     @property
     def _chosen(self) -> str:
-        """The default model that the settings choose, by their key or by the preset's name."""
+        """Return the default model of the settings, by their key or by the preset's name."""
         preset = DEFAULT_PRESET if DEFAULT_PRESET in self._settings.presets else ""
         return self._settings.default_model or preset
 

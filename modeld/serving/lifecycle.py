@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Does with models what was decided: measures, loads, watches and closes them, and tells of it."""
+"""Carries out decisions: measures, loads, watches and closes models, and reports it."""
 
 from __future__ import annotations
 

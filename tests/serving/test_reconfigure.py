@@ -119,13 +119,13 @@ def test_what_is_listed_of_a_model_is_what_its_options_make_of_it_now(monkeypatc
 def test_a_request_that_came_before_gets_the_options_that_count_when_it_is_served() -> None:
     async def main() -> None:
         async with a_counter(a_shelf(), models={"a": {"slots": 1}}) as counter:
-            asked, may_answer = threading.Event(), threading.Event()
+            asked, may_go_on = threading.Event(), threading.Event()
             estimate = counter.backend.estimate
 
             def slow(spec: ModelSpec, options: Options) -> MemoryEstimate:
                 asked.set()
                 if options.slots == 1:
-                    may_answer.wait(10)
+                    may_go_on.wait(10)
                 return estimate(spec, options)
 
             counter.backend.estimate = slow  # type: ignore[method-assign]
@@ -134,7 +134,7 @@ def test_a_request_that_came_before_gets_the_options_that_count_when_it_is_serve
             await reconfigure(counter, models={"a": {"slots": 2}})
             late = counter.asking("late")
             await late
-            may_answer.set()
+            may_go_on.set()
             assert Token(text="early") in await early
             assert [engine.slots for engine in counter.backend.engines] == [2]
 

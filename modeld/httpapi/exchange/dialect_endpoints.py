@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Serves the routes of dialects: what a dialect says is data, all the rest is here."""
+"""Serves the routes of dialects: a dialect is data, and this is the code that serves it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What one row of the route table says: it is served by it and documented from it."""
+"""One row of the route table, from which a route is served and documented."""
 
 from __future__ import annotations
 

@@ -8,8 +8,9 @@ from modeld.errors import ModeldError
 from modeld.serving.scheduling import refusals
 from modeld.serving.scheduling.decision import Decision, Load
 from modeld.serving.scheduling.entry_index import EntryIndex
-from modeld.serving.scheduling.evictable import held
-from modeld.serving.scheduling.eviction import EvictionPlanner
+from modeld.serving.scheduling.eviction.evictable import held, pinned
+from modeld.serving.scheduling.eviction.planner import EvictionPlanner
+from modeld.serving.scheduling.eviction.terms import Terms
 from modeld.serving.scheduling.growth import Growth
 from modeld.serving.scheduling.waiting_order import WaitingOrder
 from modeld.serving.state.budget import Ledger
@@ -24,12 +25,15 @@ class LoadPlanner:
         self,
         index: EntryIndex,
         ledger: Ledger,
+        terms: Terms,
+        *,
         eviction: EvictionPlanner,
         growth: Growth,
         waiting: WaitingOrder,
     ) -> None:
         self._index = index
         self._ledger = ledger
+        self._terms = terms
         self._eviction = eviction
         self._growth = growth
         self._waiting = waiting
@@ -78,9 +82,9 @@ class LoadPlanner:
                 free = free.beyond(_beside_victims(entry))
             elif is_next:
                 is_next = False
-                decision.ask_again(self._eviction.next_chance_s(entry, now_s))
+                decision.ask_again(self._terms.next_chance_s(entry, now_s))
                 may_claim = self._eviction.has_idle()
-                if self._eviction.is_overdue(entry, now_s):
+                if self._terms.is_overdue(entry, now_s):
                     # All that is and becomes free of what it lacks is kept for it: small loads may
                     # not nibble. Of what it has enough of, others go on with the rest.
                     barred = entry.need.size.beyond(free + held(entry.victims))
@@ -115,13 +119,13 @@ class LoadPlanner:
 
     def _refusal_beside_pinned(self, entry: ModelEntry) -> ModeldError | None:
         """Return why there is not enough beside the pinned models, as far as that is so."""
-        pinned = self._eviction.pinned(entry.need.size)
-        needed = entry.need.size + pinned
+        in_the_way = pinned(self._index.pinned, entry.need.size)
+        needed = entry.need.size + in_the_way
         if self._ledger.can_hold_now(needed):
             return None
         if self._ledger.can_ever_hold(needed):
-            return refusals.too_little_left(entry, self._ledger, pinned)
-        return refusals.pinned_in_the_way(entry, self._ledger, pinned)
+            return refusals.too_little_left(entry, self._ledger, in_the_way)
+        return refusals.pinned_in_the_way(entry, self._ledger, in_the_way)
 
     def _refused(self, entry: ModelEntry, now_s: float) -> bool | None:
         """Tell those who can never have it; ``None`` where somebody still waits, else as `fail`."""

@@ -7,7 +7,7 @@ import math
 from typing import NamedTuple
 
 from modeld.serving.scheduling.entry_index import EntryIndex
-from modeld.serving.scheduling.eviction import EvictionPlanner
+from modeld.serving.scheduling.eviction.terms import Terms
 from modeld.serving.state.model_entry import ModelEntry
 
 
@@ -32,9 +32,9 @@ class WaitingOrder:
     find idle ones.
     """
 
-    def __init__(self, index: EntryIndex, eviction: EvictionPlanner) -> None:
+    def __init__(self, index: EntryIndex, terms: Terms) -> None:
         self._index = index
-        self._eviction = eviction
+        self._terms = terms
 
     def order(self, now_s: float) -> list[ModelEntry]:
         """Return who waits for memory, the next one first.
@@ -64,7 +64,7 @@ class WaitingOrder:
         """Return when the order changes by time alone: somebody has been overtaken for too long."""
         highest = self._highest
         lower = (each for each in self._index.wanting if each.priority < highest)
-        times = map(self._eviction.overdue_s, lower)
+        times = map(self._terms.overdue_s, lower)
         return min((time_s for time_s in times if time_s > now_s), default=math.inf)
 
     @property
@@ -72,6 +72,6 @@ class WaitingOrder:
         return max((entry.priority for entry in self._index.wanting), default=0)
 
     def _rank(self, entry: ModelEntry, highest: int, now_s: float) -> Rank:
-        is_overdue = entry.priority < highest and self._eviction.is_overdue(entry, now_s)
+        is_overdue = entry.priority < highest and self._terms.is_overdue(entry, now_s)
         level = highest if is_overdue else entry.priority
         return Rank(-level, entry.start_tag, entry.waits_since_s)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""JSON to values: the one module that trusts nothing."""
+"""Decodes JSON strictly into values; nothing about a body is trusted."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""A body in which nothing is said brings its model into memory, or takes it out."""
+"""Requests that say nothing: they load their model, or unload it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What may be evicted, what it holds, and of what help that is. Pure."""
+"""Instances that may be evicted, what they hold, and whether that helps. Pure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,24 @@ from modeld.interfaces import Candidate
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.residence import Residence
+from modeld.status import MAIN
 
 
 def held(instances: Iterable[Instance]) -> DeviceBytes:
     """Return what these instances hold together."""
     return sum((instance.held for instance in instances), NOTHING)
+
+
+def pinned(instances: Iterable[Instance], size: DeviceBytes) -> DeviceBytes:
+    """Return what models hold that are evicted for no other, of what ``size`` is of.
+
+    What they hold of another GPU is in nobody's way.
+    """
+    all_pinned = held(instances)
+    if not all_pinned.gpus:
+        return all_pinned
+    gpus = {name: all_pinned.on(name) for name in size.devices if name != MAIN}
+    return DeviceBytes(all_pinned.main, gpus)
 
 
 def is_help(instance: Instance, short: DeviceBytes) -> bool:
