@@ -12,6 +12,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -123,8 +124,14 @@ class SessionStore:
         """
         files = list(self._kept.values())
         self._kept.clear()
+        close = partial(self._close, files)
+        if self._files.take_memory and files:
+            closing = self._beside(close)  # as in _drop: the event loop has no time for that
+            if isinstance(closing, Future):
+                await asyncio.wrap_future(closing)
+            return
         try:
-            await self._files.done(partial(self._close, files))
+            await self._files.done(close)
         except OSError as exc:
             log.warning("the session files are not closed yet: %s", exc)
 

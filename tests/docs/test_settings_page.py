@@ -43,11 +43,8 @@ def kind(hint: Any) -> str:
     if origin is tuple:
         noun, _, rest = kind(arguments[0]).partition(" ")
         return f"list of {noun}s {rest}".strip()
-    if type(None) in arguments:
-        (needed,) = set(arguments) - {type(None)}
-        return kind(needed)
     if origin in {Union, UnionType}:
-        return " or ".join(map(kind, arguments))
+        return " or ".join(kind(each) for each in arguments if each is not type(None))
     words = {bool: "`true` or `false`", int: "whole number", float: "number", str: "text"}
     return words.get(hint, "table")
 

@@ -504,3 +504,22 @@ async def test_a_disk_that_hangs_keeps_no_server_from_its_end(
     assert "not closed yet" in caplog.text
     slow.may_close.set()
     file.close()
+
+
+def test_files_in_memory_are_closed_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    closers: list[int] = []
+
+    async def main() -> None:
+        store = SessionStore(MemoryFiles(), 1 << 20)
+        file = await store.take(ModelSpec(id="a", name="a", path="/a"))
+        assert file is not None
+        os.pwrite(int(file.path.rpartition("/")[2]), b"x" * 8192, 0)
+        await store.give_back(file)
+        assert store.held_bytes
+        close = file.close
+        monkeypatch.setattr(file, "close", lambda: (closers.append(threading.get_ident()), close()))
+        await store.aclose()
+
+    asyncio.run(main())
+    assert len(closers) == 1
+    assert closers[0] != threading.get_ident()

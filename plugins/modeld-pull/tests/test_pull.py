@@ -372,6 +372,23 @@ async def unmeasured(request: web.Request, content: bytes) -> web.StreamResponse
     return response
 
 
+def test_a_pull_from_a_url_that_goes_on_knows_how_much_there_is_before_it_asks(
+    tmp_path: Path,
+) -> None:
+    async def main() -> None:
+        async with puller(tmp_path) as it:
+            pull_of = at_url(f"{it.hub.cdn}/cdn/{MODEL}", GGUF)
+            it.hub.cdn_faults = [cut_after(100_000)]
+            with pytest.raises(PullFailedError, match="broke off"):
+                await it.pull(pull_of, retries=0)
+            it.told.clear()
+            await it.pull(pull_of)
+            asked = next(n for n, each in enumerate(it.told) if each.status == "downloading")
+            assert it.told[asked].total_bytes == len(GGUF)
+
+    asyncio.run(main())
+
+
 def test_a_url_whose_length_nobody_says_is_brought_too(tmp_path: Path) -> None:
     async def main() -> None:
         async with puller(tmp_path) as it:

@@ -128,7 +128,7 @@ def test_an_unknown_option_like_no_other_names_all_that_there_are() -> None:
 
     assert message.endswith(
         "has no such option; it has aliases, backend, context, fit, max_idle_s, pin, preload,"
-        " sampling, slots, threads"
+        " priority, sampling, slots, threads, warm_up"
     )
 
 

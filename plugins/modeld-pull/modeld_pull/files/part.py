@@ -27,21 +27,27 @@ _LONGEST_STATE: Final = 4096
 
 
 class _State(Value, frozen=True, kw_only=True):
-    """What is known of the bytes in a part: what they should become, and their source's ETag."""
+    """What is known of the bytes in a part: what they should become, and their source's ETag.
+
+    ``whole_bytes`` is how many the source said there would be, ``None`` where it did not.
+    """
 
     digest: str
     etag: str = ""
+    whole_bytes: int | None = None
 
 
 class Part:
     """The part of the file ``name``; one process has it at a time. :func:`opened_part` makes one.
 
     The digest of what it has is always known: it is computed while bytes are written.
+    ``whole_bytes`` is what its source said of the size of the whole; the digest decides.
     """
 
     def __init__(self, folder: Folder, name: str, descriptor: int, digest: Digest) -> None:
         self.size_bytes = 0
         self.etag = ""
+        self.whole_bytes: int | None = None
         self.head = b""
         self._folder = folder
         self._name = name
@@ -58,7 +64,7 @@ class Part:
         if state is None or state.digest != str(self._digest):
             self.restart()
             return
-        self.etag = state.etag
+        self.etag, self.whole_bytes = state.etag, state.whole_bytes
         os.lseek(self._descriptor, 0, os.SEEK_SET)
         while block := os.read(self._descriptor, _BLOCK_BYTES):
             self._take(block)
@@ -71,14 +77,16 @@ class Part:
             os.ftruncate(self._descriptor, 0)
             os.lseek(self._descriptor, 0, os.SEEK_SET)
         self.size_bytes, self.etag, self.head = 0, "", b""
+        self.whole_bytes = None
         self._hasher = self._digest.hasher()
 
-    def begin(self, etag: str) -> None:
+    def begin(self, etag: str, whole_bytes: int | None = None) -> None:
         """Note what the bytes that come now belong to, for a pull that goes on with them."""
-        if self.size_bytes and etag == self.etag:
+        if self.size_bytes and (etag, whole_bytes) == (self.etag, self.whole_bytes):
             return
-        self.etag = etag
-        state = msgspec.json.encode(_State(digest=str(self._digest), etag=etag))
+        self.etag, self.whole_bytes = etag, whole_bytes
+        known = _State(digest=str(self._digest), etag=etag, whole_bytes=whole_bytes)
+        state = msgspec.json.encode(known)
         descriptor = self._folder.open(self._name + STATE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
             with self._folder.faults(self._name + STATE):

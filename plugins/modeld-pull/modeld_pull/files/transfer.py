@@ -88,6 +88,9 @@ class Transfer:
             await part.resume(self._meter.at)
             if not self._is_a_beginning(part):
                 part.restart()
+            if self._size_bytes is None and part.whole_bytes is not None:
+                # For who waits, until the source says it again: of a URL nobody else knows it.
+                self._meter.begin(part.whole_bytes)
             resumed = part.size_bytes > 0
             if not part.is_right():
                 await self._fill(part)
@@ -171,7 +174,7 @@ class Transfer:
         missing = 1 if self._size_bytes is None else self._size_bytes - part.size_bytes
         self._folder.check_space(missing, self._keep_free_bytes)
         etag = response.headers.get("ETag", "")
-        part.begin("" if etag.startswith("W/") else etag)
+        part.begin("" if etag.startswith("W/") else etag, self._size_bytes)
 
     def _check_total(self, part: Part, total: int | None, host: str | None) -> None:
         """Refuse a file of another size, before what was kept is given up for it.
