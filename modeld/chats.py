@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What may be wrong about a chat and its tools beyond the types of their members.
+"""Checks of a chat and its tools that go beyond the types of their members.
 
 What is wrong is told in words that go on after the name of the member.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The commands of the program ``modeld``: the built-in ones, and what a plugin brings one by."""
+"""The commands of the program ``modeld``: the built-in ones, and the type of a plugin's command."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What a generation may have to conform to, as far as that is known before a worker looks into it.
+"""Checks of constraints that need no worker: their sizes and what is wrong on sight.
 
 What is wrong is told in words that go on after its name.
 """

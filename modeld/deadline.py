@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The time that a request has for all of it, whichever door it came through."""
+"""The time limit of a whole request, the same for HTTP and for Python."""
 
 from __future__ import annotations
 

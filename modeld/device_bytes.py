@@ -85,7 +85,11 @@ class DeviceBytes:
         main, rest = max(0, self.main - free.main), max(0, self.rest - free.rest)
         if not self.gpus:
             return DeviceBytes(main, None, rest)
-        gpus = {name: max(0, size - free.on(name)) for name, size in self.gpus.items() if size > 0}
+        # Named also where it is 0: without its name, a GPU of which nothing is free has the rest.
+        gpus = {
+            name: max(0, size - free.on(name)) if size > 0 else 0
+            for name, size in self.gpus.items()
+        }
         return DeviceBytes(main, gpus, rest)
 
     def within(self, most: DeviceBytes) -> int:

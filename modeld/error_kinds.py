@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What a plugin's own kind of error may say of itself: its code and its HTTP status."""
+"""Checks of the kinds of errors that plugins define: their codes and their HTTP statuses."""
 
 from __future__ import annotations
 

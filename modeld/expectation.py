@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What a value should have been and what it was, in words for whoever has written it."""
+"""Words for errors about values: what was expected, and what was given."""
 
 from __future__ import annotations
 

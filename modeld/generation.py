@@ -63,22 +63,22 @@ class Whole:
 
     @property
     def is_too_long(self) -> bool:
-        """Whether it is longer than what is gathered."""
+        """Return whether it is longer than what is gathered."""
         return self._characters > self._most
 
     @property
     def content(self) -> str | None:
-        """The text."""
+        """Return the text."""
         return None if self.is_too_long else self._content.getvalue()
 
     @property
     def reasoning(self) -> str | None:
-        """What the model thought before."""
+        """Return what the model thought before."""
         return None if self.is_too_long else self._reasoning.getvalue()
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...] | None:
-        """The calls in their order."""
+        """Return the calls in their order."""
         if self.is_too_long:
             return None
         return tuple(
@@ -128,7 +128,7 @@ class Generation(Value, frozen=True, kw_only=True):
 
     @property
     def message(self) -> Message:
-        """The same as the model's own turn, for a chat that goes on."""
+        """Return the same as the model's own turn, for a chat that goes on."""
         return Message(
             role="assistant",
             content=self.content,

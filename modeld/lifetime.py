@@ -32,7 +32,7 @@ class Lifetime:
 
     @property
     def service(self) -> ModelService:
-        """The service itself."""
+        """Return the service itself."""
         return self._service
 
     async def start(self) -> None:

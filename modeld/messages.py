@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""A chat: its turns, what they are made of, and the tools that a model may call in it."""
+"""Chats: their messages, the parts of messages, and the tools that a model may call."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Message(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def text(self) -> str:
-        """All texts of the content together, one to a line."""
+        """Return all texts of the content together, one to a line."""
         if isinstance(self.content, str):
             return self.content
         return "\n".join(part.text for part in self.content if isinstance(part, TextPart))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What models may be called: ids and aliases, and shorter names where these mean one model only.
+"""Rules for names of models: ids, aliases, and shorter names that mean one model only.
 
 Beside its id a model has the names ``STEM``, which is its id without ``.gguf``, and, where the stem
 ends with the quantisation, ``BASE`` and ``BASE:QUANT``: ``Qwen3-4B-Q4_K_M.gguf`` is also

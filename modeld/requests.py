@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What a model can be asked for: text, or something that is responded to in one piece.
+"""Requests to a model: generations, and requests with a single response.
 
 A unary request has one response and is never streamed. Like all values these are plain data that
 can be sent to another process or machine.

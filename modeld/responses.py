@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What comes back: the chunks of a generation, and the responses to unary requests."""
+"""Responses: the chunks of a generation, and what unary requests return."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class FinishReason(StrEnum):
 
     @property
     def is_cut(self) -> bool:
-        """Whether the model had more to say."""
+        """Return whether the model had more to say."""
         return self in (FinishReason.LENGTH, FinishReason.CONTENT_FILTER)
 
 
@@ -116,13 +116,15 @@ class Placed(Mark, frozen=True, kw_only=True, tag="placed", array_like=True):
 
     ``placement`` is where it stood as it came, in the words of a plan. It has waited
     ``queue_wait_s`` for its slot, and ``load_s`` of that for the model's load. ``fit`` is by which
-    step the model was made to fit; empty where it is as configured.
+    step the model was made to fit; empty where it is as configured. ``host`` is who serves it in a
+    cluster.
     """
 
     placement: PlanOutcome
     queue_wait_s: float
     load_s: float = 0.0
     fit: str = ""
+    host: str = ""
 
 
 class Done(Mark, frozen=True, kw_only=True, tag="done", array_like=True):

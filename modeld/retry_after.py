@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""How long another server asks to be left alone."""
+"""Reads how long another server asks to be left alone (``Retry-After``)."""
 
 from __future__ import annotations
 

@@ -56,17 +56,17 @@ class SamplingParameter(Value, frozen=True, kw_only=True):
 
     @property
     def flag(self) -> str:
-        """The option of ``modeld run``."""
+        """Return the option of ``modeld run``."""
         return "--" + self.name.replace("_", "-")
 
     @property
     def expected(self) -> str:
-        """What its values are, like ``a number from 0 to 5``."""
+        """Return what its values are, like ``a number from 0 to 5``."""
         return in_words(self.kind)
 
     @property
     def written_kind(self) -> inspect.Type:
-        """The type that people write: with the number that says "not set"."""
+        """Return the type that people write: with the number that says "not set"."""
         kind = self.kind
         if self.unset is None or not isinstance(kind, inspect.IntType):
             return kind

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Where things lie, and how what is done is said."""
+"""Paths in the checkout, and the messages of scripts."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Finds code that nobody uses: vulture, as pyproject.toml sets it, less the fields of tables.
+"""Finds unused code: vulture, as pyproject.toml configures it, less the fields of tables.
 
 A field that a class declares (``name: type``) is read by whoever reads the whole: a client, a file,
 the command line. So it is no dead code for not being named in the code.

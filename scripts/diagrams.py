@@ -151,10 +151,10 @@ WHERE: Final = (
     "modeld/serving/models/registry.py",
     "modeld/serving/state/model_queue.py",
     "modeld/serving/scheduling/scheduler.py, hosting/",
-    "modeld/serving/pool.py",
+    "modeld/serving/leasing.py",
     "the worker, through modeld/hosting/",
     "modeld/httpapi/exchange/",
-    "modeld/serving/pool.py",
+    "modeld/serving/leasing.py",
 )
 """Who does the work of each stage."""
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Checks what no other tool looks at: what may stand in the files of this repository.
+"""Checks the files of this repository for what no other tool looks at.
 
 ``python scripts/hygiene.py`` looks at every file that git tracks or would track, prints what is
 wrong, one line each, and ends with 1 if anything is.

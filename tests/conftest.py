@@ -9,23 +9,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support import measurement
-from tests.support.everywhere import (
-    loggers_stay,
-    measured_processes,
-    no_worker_stays,
-    own_budget,
-    own_runtime_folder,
-    unmeasured_processes,
-)
-
-__all__ = [
-    "loggers_stay",
-    "measured_processes",
-    "no_worker_stays",
-    "own_budget",
-    "own_runtime_folder",
-    "unmeasured_processes",
-]
+from tests.support.everywhere import *
 
 # The scripts have tests too; they are no package, and import each other as they are started.
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))

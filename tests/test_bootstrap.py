@@ -191,9 +191,9 @@ def test_without_a_new_enough_python_the_error_says_what_to_install(tmp_path):
     assert "pyenv install" in done.stderr
 
 
-def fake_python(path: Path, answer: str) -> None:
+def fake_python(path: Path, script: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{answer}\n")
+    path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
 
 

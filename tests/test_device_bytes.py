@@ -92,3 +92,11 @@ def test_what_is_within_a_limit_is_counted_on_each_device() -> None:
     most = DeviceBytes(100, {"gpu0": 40, "gpu1": -1}, math.inf)
     assert DeviceBytes(1, {"gpu0": 50, "gpu1": 3, "gpu7": 9}).within(most) == 1 + 40 + 9
     assert DeviceBytes(300).within(most) == 100
+
+
+@pytest.mark.parametrize("left", [0, -5, 3])
+def test_what_is_left_of_a_gpu_without_free_bytes_is_nothing_and_not_any_amount(left: int) -> None:
+    free = DeviceBytes(10, {"gpu0": left}, rest=math.inf)
+    set_aside = DeviceBytes(1, {"gpu0": 3})
+    assert not DeviceBytes(1, {"gpu0": 1}).fits_within(free.beyond(set_aside))
+    assert DeviceBytes(1, {"gpu1": 1}).fits_within(free.beyond(set_aside))

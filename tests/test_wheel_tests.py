@@ -36,9 +36,9 @@ def wheel_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     wheels = importlib.import_module("bootstrapping.wheels")
     found = importlib.import_module("bootstrapping.wheel_tests")
     checkout = tmp_path / "checkout"
-    for place in (checkout, tmp_path / "venv" / "site-packages"):
-        (place / "modeld").mkdir(parents=True)
-        (place / "modeld" / "__init__.py").write_text("def work():\n    return 1\n")
+    for folder in (checkout, tmp_path / "venv" / "site-packages"):
+        (folder / "modeld").mkdir(parents=True)
+        (folder / "modeld" / "__init__.py").write_text("def work():\n    return 1\n")
     (checkout / "pyproject.toml").write_text(PROJECT)
     (checkout / "tests").mkdir()
     for script in (found, importlib.import_module("checkout"), wheels):

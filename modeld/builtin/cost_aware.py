@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The eviction policy ``cost-aware``: what is cheapest to miss, for its bytes, goes first."""
+"""The eviction policy ``cost-aware``: evicts what costs least to lose, per byte."""
 
 from __future__ import annotations
 

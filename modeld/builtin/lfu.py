@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The eviction policy ``lfu``: what was asked for least often goes first."""
+"""The eviction policy ``lfu``: evicts the model with the fewest requests first."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The eviction policy ``lru``: what was used longest ago goes first."""
+"""The eviction policy ``lru``: evicts the model that was used longest ago first."""
 
 from __future__ import annotations
 

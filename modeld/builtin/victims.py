@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Sets of victims: enough bytes, and nobody who need not go. What the built-in policies share."""
+"""Selects victims for the built-in policies: enough bytes, and none without need."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Standard input, output and error as every command can rely on them.
+"""Standard input, output and error in a form that every command can rely on.
 
 What a terminal's encoding lacks is written as an escape. An output that takes no more is an error
 with a name of its own, and standard error that takes no more is nobody's error: where should it

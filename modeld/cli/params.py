@@ -104,7 +104,7 @@ class SettingOption(click.Option):
 
     @property
     def section(self) -> str:
-        """Where the option stands in the help."""
+        """Return where the option stands in the help."""
         return _section_of().get(self.row.key, f"Settings of the plugin {self.row.plugin}")
 
 

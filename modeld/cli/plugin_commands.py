@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The commands that plugins bring, looked up only where no built-in command is asked for."""
+"""Looks up the commands of plugins, only where no built-in command is asked for."""
 
 from __future__ import annotations
 

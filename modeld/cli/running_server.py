@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What a server that runs says of its plugins and plans."""
+"""Asks a running server for its plugins and its plans."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What a generation must conform to and what it shares, for wires that have no words for it."""
+"""Fields for constraints and cache salts, for wires that have no names of their own for them."""
 
 from __future__ import annotations
 

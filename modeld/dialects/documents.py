@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What the documents say of a route: its parameters, its responses, what may go wrong."""
+"""The documentation of a route: its parameters, its responses and its errors."""
 
 from __future__ import annotations
 
@@ -107,6 +107,11 @@ PLACED: tuple[Header, ...] = (
     Header(
         name="X-Modeld-Fit",
         description="by which step its model was made to fit; absent where it is as configured",
+        required=False,
+    ),
+    Header(
+        name="X-Modeld-Host",
+        description="which host of a cluster has served it; absent on one machine",
         required=False,
     ),
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What encoders write JSON with that stays on one line, at the place where dialects look for it."""
+"""Writers of JSON on one line, under the name by which dialects import them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""How probable tokens were, in the form that several wires have for it."""
+"""The form in which several wires write the probabilities of tokens."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""How the next token is to be chosen, as a request for text says it: fields made from the table."""
+"""The sampling fields of request bodies, made from the table of parameters."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The texts that end a generation, for the bodies of all wires."""
+"""The fields for stop texts, for the bodies of all wires."""
 
 from __future__ import annotations
 

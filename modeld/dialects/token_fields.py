@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The ids of tokens, as the bodies of requests have them."""
+"""The fields for token ids, for the bodies of requests."""
 
 from __future__ import annotations
 

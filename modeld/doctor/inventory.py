@@ -38,7 +38,7 @@ class Loadable:
 
     @property
     def need_bytes(self) -> int:
-        """What it needs on all devices together."""
+        """Return what it needs on all devices together."""
         return self.need.total_bytes
 
 
@@ -60,7 +60,7 @@ class Inventory:
 
     @property
     def by_size(self) -> Sequence[Loadable]:
-        """The models that can be loaded, the smallest first."""
+        """Return the models that can be loaded, the smallest first."""
         return sorted(self.loadable.values(), key=lambda each: (each.need_bytes, each.spec.id))
 
 

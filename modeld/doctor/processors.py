@@ -31,7 +31,7 @@ class Processors(NamedTuple):
 
     @property
     def usable(self) -> float:
-        """How many cores' work can be done at once."""
+        """Return how many cores' work can be done at once."""
         return self.physical if self.quota is None else min(self.physical, self.quota)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Findings in their groups, and how checks are run so that none of them can stop the rest."""
+"""Groups findings, and runs each check so that none can stop the others."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The doctor itself: all checks in their order, and how sources and backends are called."""
+"""Runs all checks in their order, and calls sources and backends for them."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class DoctorOptions:
 
     @property
     def settings(self) -> Settings:
-        """The settings as the server would have them."""
+        """Return the settings as the server would have them."""
         return self.resolved.settings
 
 

@@ -57,12 +57,12 @@ class Cursor:
 
     @property
     def position(self) -> int:
-        """How many bytes of the file lie behind."""
+        """Return how many bytes of the file lie behind."""
         return self._start + self._at
 
     @property
     def remaining(self) -> int:
-        """How many bytes of the file lie ahead."""
+        """Return how many bytes of the file lie ahead."""
         return self.size_bytes - self.position
 
     def take(self, count: int) -> bytes:

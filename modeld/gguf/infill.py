@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Tells by a header whether a vocabulary has the tokens for filling in the middle.
+"""Tells from a header whether a vocabulary has the tokens for filling in the middle.
 
 These stand before the text at the beginning, before the text at the end, and before what is filled
 in. A header names them by their ids; in one that does not, llama.cpp knows them by their texts.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Tells language models from all else that comes in GGUF files, by what their headers say."""
+"""Tells language models from other GGUF files by their headers."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Threads for work that may hang: nobody waits for them, neither in a queue nor at the end."""
+"""Threads for calls that may hang: nobody waits for them, not even at exit."""
 
 from __future__ import annotations
 

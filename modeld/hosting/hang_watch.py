@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Looks at a watchdog from time to time, and tells of a hang."""
+"""Checks a watchdog periodically, and reports a hang."""
 
 from __future__ import annotations
 

@@ -38,12 +38,12 @@ class Hosting(ABC):
 
     @property
     def warm_workers(self) -> int:
-        """How many workers wait for a load."""
+        """Return how many workers wait for a load."""
         return 0
 
     @property
     def pids(self) -> Sequence[int]:
-        """The processes that models are in, or are loaded in."""
+        """Return the processes that models are in, or are loaded in."""
         return ()
 
     def engine_host(self, on_progress: ReportProgress) -> LoadingHost:
@@ -81,12 +81,12 @@ class ProcessHosting(Hosting):
 
     @property
     def warm_workers(self) -> int:
-        """How many workers wait for a load."""
+        """Return how many workers wait for a load."""
         return len(self._warm_workers)
 
     @property
     def pids(self) -> Sequence[int]:
-        """The workers that were taken for a load and have not exited."""
+        """Return the workers that were taken for a load and have not exited."""
         return [worker.pid for worker in self._taken]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What an engine's runtime wrote last, for the log of a server that runs at its default level."""
+"""The last lines of an engine's runtime, for the log of a server at its default level."""
 
 from __future__ import annotations
 

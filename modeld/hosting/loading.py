@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What a backend gets to load a model with: a worker that opens an engine or calls a function."""
+"""The host that backends load models with: a worker opens an engine or calls a function."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Tells silence from a pause of this process's own. Pure: the time is an argument, monotonic."""
+"""Tells a silent worker from a pause of this process itself. Pure: time is an argument."""
 
 from __future__ import annotations
 

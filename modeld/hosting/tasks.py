@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Tasks that outlive the call that started them, owned by something that can be closed."""
+"""Tasks that outlive the call that starts them, with an owner that can be closed."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Watchdog:
 
     @property
     def needed(self) -> bool:
-        """Whether there is anything to watch."""
+        """Return whether there is anything to watch."""
         return bool(self._running or self._cancelling)
 
     def started(self, request_id: int, now_s: float) -> None:

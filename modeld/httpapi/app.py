@@ -129,7 +129,7 @@ class ModeldApp:
 
     @property
     def base_paths(self) -> Mapping[str, str]:
-        """What programs for an API have in their base URL behind the server's address, by dialect.
+        """Return the path of each dialect's base URL, behind the server's address.
 
         It is empty for an API that is at the root; dialects without such programs are left out.
         """

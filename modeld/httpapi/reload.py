@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Reads the settings again, and has a running application go on with what it can take over."""
+"""Reads the settings again, and applies what a running application can take over."""
 
 from __future__ import annotations
 

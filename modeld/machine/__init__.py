@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What this machine has, read from its files: the server decides by it, and doctor shows it."""
+"""What this machine has, as its files say: the basis of the server's decisions and of doctor."""

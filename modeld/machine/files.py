@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The machine as its files, limits and clock tell of it. Tests read another one."""
+"""The machine as seen through its files, limits and clock. Tests bring another one."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The memory of NVIDIA's GPUs, where the package ``nvidia-ml-py`` is there to ask the driver."""
+"""Reads the memory of NVIDIA's GPUs, where the package ``nvidia-ml-py`` is installed."""
 
 from __future__ import annotations
 

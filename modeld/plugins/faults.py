@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What plugins have done wrong since the start, each fault in the name of its plugin."""
+"""Records the faults of plugins since the start, by plugin."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Runs plugin code so that whatever it does is a fault of that plugin and of nothing else."""
+"""Runs plugins' code so that whatever goes wrong is recorded as that plugin's fault."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import logging
 import operator
 import queue
 import re
-import threading
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Generic, SupportsIndex, TypeVar, cast
 
 from modeld.errors import ModeldError
+from modeld.plugins.guard_thread import idle_thread
 
 GIVE_UP_S: Final = 1.0
 """How long a cancelled call may take to end before it is left behind."""
@@ -42,18 +42,12 @@ def guarded(what: str, function: Callable[[], T], limit_s: float) -> T:
         PluginFault: it raised (``SystemExit`` too); ``what`` names it.
         HungFault: it took too long.
     """
-    outcome: queue.SimpleQueue[tuple[T, None] | tuple[None, BaseException]] = queue.SimpleQueue()
-
-    def run() -> None:
-        try:
-            outcome.put((function(), None))
-        except BaseException as exc:  # noqa: BLE001  (a plugin's SystemExit is its fault, not ours)
-            outcome.put((None, exc))
-
-    threading.Thread(target=run, name=f"modeld-plugin-{what}", daemon=True).start()
+    thread = idle_thread()
+    outcome = thread.begin(what, function)
     try:
         result, error = outcome.get(timeout=limit_s)
     except queue.Empty:
+        thread.leave_behind()
         raise HungFault(f"{what} took longer than {limit_s:g} s") from None
     if isinstance(error, PluginFault):
         raise error

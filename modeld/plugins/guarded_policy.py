@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""An eviction policy behind a wall: where it is wrong, another one decides, and that is said."""
+"""Checks what an eviction policy chooses; where that is wrong, another policy decides."""
 
 from __future__ import annotations
 

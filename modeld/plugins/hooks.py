@@ -29,12 +29,12 @@ class PluginHooks:
 
     @property
     def settings(self) -> Settings:
-        """The settings that hooks are told."""
+        """Return the settings that hooks are told."""
         return self._settings
 
     @property
     def relay(self) -> pluggy.HookRelay:
-        """All plugins' hooks, to be called without a time limit."""
+        """Return all plugins' hooks, to be called without a time limit."""
         return self._manager.hook
 
     def within(self, what: str, function: Callable[[], T]) -> T:

@@ -11,12 +11,10 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import EntryPoint
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from modeld.commands import Command
 from modeld.errors import ConfigurationError
 from modeld.events import Event
 from modeld.expectation import nearest
@@ -25,27 +23,20 @@ from modeld.interfaces import (
     Backend,
     EvictionPolicy,
     ModelService,
-    Observer,
-    OutputFormatter,
     PluginKind,
     PublicRoute,
-    RegistrySource,
 )
 from modeld.plugins.backend_choice import choose_backend
-from modeld.plugins.contributions import (
-    COMMANDS_HOOK,
-    DISCOVERY_HOOKS,
-    Contribution,
-    why_taken,
-)
+from modeld.plugins.brought import Brought
+from modeld.plugins.contributions import COMMANDS_HOOK, DISCOVERY_HOOKS
 from modeld.plugins.faults import PluginFaults
 from modeld.plugins.guard import PluginFault, described, shown
-from modeld.plugins.guarded_policy import GuardedPolicy
 from modeld.plugins.hooks import PluginHooks
-from modeld.plugins.installed_plugin import InstalledPlugin, entries, entries_of_others
+from modeld.plugins.installed_plugin import Entry, InstalledPlugin, entries
 from modeld.plugins.lifespans import Beside, PluginLifespans
+from modeld.plugins.policy_choice import check_policy, choose_policy
 from modeld.plugins.tables import check_distinct, unused
-from modeld.sampling import SamplingParameter, merged, parameters_of
+from modeld.sampling import SamplingParameter
 from modeld.settings import PluginSettings, Settings
 from modeld.values import ModelSpec, PluginStatus
 
@@ -54,9 +45,6 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from modeld.dialects import Dialect
-
-FALLBACK_POLICY: Final = "lru"
-"""What decides where the policy of the settings is wrong."""
 
 log = logging.getLogger("modeld.plugins")
 
@@ -71,18 +59,15 @@ class PluginHost:
     def __init__(self, settings: Settings, *, is_logged: bool = True) -> None:
         self.settings = settings
         self._is_logged = is_logged
-        self.backends: dict[str, Backend] = {}
-        self.sources: dict[str, RegistrySource] = {}
-        self.eviction_policies: dict[str, EvictionPolicy] = {}
-        self.formatters: dict[str, OutputFormatter] = {}
-        self.observers: dict[str, Observer] = {}
-        self.middleware: list[Middleware] = []
-        self.commands: dict[str, Command] = {}
+        self._brought = brought = Brought()
+        self.backends, self.sources = brought.backends, brought.sources
+        self.eviction_policies = brought.eviction_policies
+        self.formatters, self.observers = brought.formatters, brought.observers
+        self.middleware, self.commands = brought.middleware, brought.commands
         self.sampling: tuple[SamplingParameter, ...] = ()
         self._plugins: dict[str, InstalledPlugin] = {}
-        self._owners: dict[tuple[str, str], str] = {}
         self._is_taken = False
-        self.faults = PluginFaults(self._owners)
+        self.faults = PluginFaults(brought.owners)
         self._hooks = PluginHooks(settings)
         self._lifespans = PluginLifespans(settings.plugin_timeout_s)
 
@@ -97,12 +82,12 @@ class PluginHost:
         """
         host = cls(settings)
         for entry in entries():
-            host._add(entry.name, entry.load, entry)
+            host._add(entry)
         for name, plugin in (extra or {}).items():
-            host._add(name, functools.partial(_same, plugin), None)
+            host._add(Entry(name, "", "", functools.partial(_same, plugin)))
         check_distinct(host._plugins.values())
-        host.check_policy(settings)
-        host.sampling = host._sampling()
+        check_policy(host.eviction_policies, settings)
+        host.sampling = host._brought.sampling()
         for name in settings.block_plugins:
             if name not in host._plugins:
                 hint = nearest(name, list(host._plugins))
@@ -121,8 +106,9 @@ class PluginHost:
             ConfigurationError: two plugins have one name.
         """
         host = cls(settings)
-        for entry in entries_of_others():
-            host._add(entry.name, entry.load, entry, hooks=(COMMANDS_HOOK,))
+        for entry in entries():
+            if not entry.is_own:
+                host._add(entry, (COMMANDS_HOOK,))
         return host
 
     @classmethod
@@ -136,10 +122,11 @@ class PluginHost:
             ConfigurationError: as :meth:`discover` raises it for these plugins.
         """
         host = cls(settings, is_logged=False)
-        for entry in entries_of_others():
-            # Nothing else: an observer, say, may start a thread as soon as it is asked for.
-            host._add(entry.name, entry.load, entry, hooks=("modeld_register_backends",))
-        return host._sampling()
+        for entry in entries():
+            if not entry.is_own:
+                # Nothing else: an observer, say, may start a thread as soon as it is asked for.
+                host._add(entry, ("modeld_register_backends",))
+        return host._brought.sampling()
 
     def statuses(self, of_sources: Mapping[str, Sequence[str]] = {}) -> tuple[PluginStatus, ...]:
         """Return all plugins found, broken and blocked ones too, in the order of their names.
@@ -148,21 +135,16 @@ class PluginHost:
         """
         notes: dict[str, list[str]] = {}
         for source, words in of_sources.items():
-            notes.setdefault(self._owners.get(("source", source), ""), []).extend(words)
+            notes.setdefault(self._brought.owners.get(("source", source), ""), []).extend(words)
         found = (each.status(notes.get(each.name, ())) for each in self._plugins.values())
         return tuple(replace(each, faults=self.faults.of(each.name)) for each in found)
 
     def policy(self) -> EvictionPolicy:
         """Return the eviction policy that the settings name; where it is wrong, ``lru`` decides."""
-        policies = self.eviction_policies
         name = self.settings.eviction_policy
-        owner = self._plugins.get(self._owners.get(("eviction policy", name), ""))
-        return GuardedPolicy(
-            policies[name],
-            policies.get(FALLBACK_POLICY),
-            self.faults.note,
-            is_trusted=owner is not None and owner.distribution == PROJECT,
-        )
+        owner = self._plugins.get(self._brought.owners.get(("eviction policy", name), ""))
+        is_trusted = owner is not None and owner.distribution == PROJECT
+        return choose_policy(self.eviction_policies, name, self.faults.note, is_trusted=is_trusted)
 
     def settings_classes(self) -> Mapping[type[PluginSettings], str]:
         """Return the classes of the plugins' settings with the plugins' names."""
@@ -175,7 +157,7 @@ class PluginHost:
         Raises:
             ConfigurationError: no plugin brings the policy that they name; nothing has changed.
         """
-        self.check_policy(settings)
+        check_policy(self.eviction_policies, settings)
         self.settings = settings
 
     def routes(self, service: ModelService) -> list[BaseRoute | PublicRoute]:
@@ -183,7 +165,7 @@ class PluginHost:
         routes: list[BaseRoute | PublicRoute] = []
         for plugin in self._plugins.values():
             found = plugin.brought_routes(service)
-            self._claim(plugin, found)
+            self._brought.claim(plugin, found)
             routes += [route for _, _, route in found]
         return routes
 
@@ -203,7 +185,7 @@ class PluginHost:
         dialects: list[Dialect] = []
         for plugin in self._plugins.values():
             found = plugin.brought_dialects(self.sampling)
-            self._claim(plugin, found)
+            self._brought.claim(plugin, found)
             dialects += [dialect for _, _, dialect in found]
         return dialects
 
@@ -262,24 +244,16 @@ class PluginHost:
 
     def owner_of(self, kind: PluginKind, name: str) -> str:
         """Return the name of the plugin that has brought something."""
-        return self._owners[kind, name]
+        return self._brought.owners[kind, name]
 
     def layers(self) -> list[tuple[str, Middleware]]:
         """Return the middleware with its names, the outermost first."""
-        names = [name for kind, name in self._owners if kind == "middleware"]
-        return list(zip(names, self.middleware, strict=True))
+        return self._brought.layers()
 
-    def _add(
-        self,
-        name: str,
-        load: Callable[[], object],
-        entry: EntryPoint | None,
-        hooks: Sequence[str] = DISCOVERY_HOOKS,
-    ) -> None:
-        dist = entry.dist if entry is not None else None
-        distribution, version = (dist.name, dist.version) if dist else ("", "")
+    def _add(self, entry: Entry, hooks: Sequence[str] = DISCOVERY_HOOKS) -> None:
+        name, distribution = entry.name, entry.distribution
         plugin = InstalledPlugin(
-            name, distribution, version, self._hooks, is_logged=self._is_logged
+            name, distribution, entry.version, self._hooks, is_logged=self._is_logged
         )
         if name in self._plugins:
             other = self._plugins[name].distribution
@@ -291,71 +265,7 @@ class PluginHost:
         if name in self.settings.block_plugins:
             plugin.block()
         else:
-            self._claim(plugin, plugin.brought(load, hooks))
-
-    def _claim(self, plugin: InstalledPlugin, found: Sequence[Contribution]) -> None:
-        """Take over what a plugin brings, but for commands whose names are taken."""
-        for kind, name, thing in found:
-            owner = self._owners.get((kind, name))
-            if kind == "command" and (why := why_taken(name, owner)):
-                plugin.leave_out(f"its command {name!r} is left out: {why}")
-                continue
-            if owner is not None:
-                raise ConfigurationError(_clash(kind, name, owner, plugin.name))
-            self._owners[kind, name] = plugin.name
-            plugin.provides.append(f"{kind} {name}")
-            self._store(kind, name, thing)
-
-    def _store(self, kind: PluginKind, name: str, thing: Any) -> None:
-        match kind:
-            case "backend":
-                self.backends[name] = thing
-            case "source":
-                self.sources[name] = thing
-            case "eviction policy":
-                self.eviction_policies[name] = thing
-            case "formatter":
-                self.formatters[name] = thing
-            case "observer":
-                self.observers[name] = thing
-            case "middleware":
-                self.middleware.append(thing)
-            case "command":
-                self.commands[name] = thing
-            case "route" | "dialect":
-                pass
-
-    def _sampling(self) -> tuple[SamplingParameter, ...]:
-        """Return what the backends know of sampling beyond what all do, one row for each name."""
-        tables = (parameters_of(b.sampling_type, name) for name, b in self.backends.items())
-        try:
-            return merged(tables)
-        except ValueError as exc:
-            raise ConfigurationError(f"{exc}; leave one out with --block-plugins") from exc
-
-    def check_policy(self, settings: Settings) -> None:
-        """Raise a ConfigurationError where no plugin brings the policy that settings name."""
-        wanted = settings.eviction_policy
-        known = list(self.eviction_policies)
-        if wanted not in known:
-            raise ConfigurationError(
-                f"eviction_policy: no installed plugin brings {wanted!r};"
-                f" there is {', '.join(known) or 'none'}{nearest(wanted, known)}",
-                field="eviction_policy",
-            )
-
-
-def _clash(kind: PluginKind, name: str, first: str, second: str) -> str:
-    """Return what is wrong where a name of a kind is taken already, and what to do."""
-    if first == second:
-        return (
-            f"the plugin {first!r} brings more than one {kind} named {name!r};"
-            f" leave it out with --block-plugins {first}"
-        )
-    return (
-        f"two plugins bring a {kind} named {name!r}: {first!r} and {second!r};"
-        f" leave one out with --block-plugins {second}"
-    )
+            self._brought.claim(plugin, plugin.brought(entry.load, hooks))
 
 
 def _same(plugin: object) -> object:

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""One plugin that was found: how it is imported and asked, and what became of it."""
+"""One plugin that was found: how it is imported and called, and its state."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from importlib.metadata import EntryPoint, entry_points
-from typing import Final, Literal
+from importlib.metadata import entry_points
+from typing import Final, Literal, NamedTuple
 
 from modeld.hookspecs import PROJECT
 from modeld.interfaces import ModelService
@@ -50,20 +50,37 @@ WITHOUT_SETTINGS: Final = frozenset(
 """Plugins of modeld's own that are not imported where nothing but settings is asked for."""
 
 
-def entries() -> list[EntryPoint]:
+class Entry(NamedTuple):
+    """A plugin's entry point, and the distribution that has it; both of its texts may be empty."""
+
+    name: str
+    distribution: str
+    version: str
+    load: Callable[[], object]
+
+    @property
+    def is_own(self) -> bool:
+        """Return whether modeld itself brings it."""
+        return self.distribution == PROJECT
+
+    @property
+    def may_have_settings(self) -> bool:
+        """Return false for those of modeld itself that are known to have none."""
+        return not self.is_own or self.name not in WITHOUT_SETTINGS
+
+
+def entries() -> list[Entry]:
     """Return the entry points of all installed plugins, in the order of their names."""
-    return sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
-
-
-def entries_of_others() -> list[EntryPoint]:
-    """Return all but those of modeld itself."""
-    return [entry for entry in entries() if entry.dist is None or entry.dist.name != PROJECT]
-
-
-def entries_with_settings() -> list[EntryPoint]:
-    """Return all but those of modeld itself that are known to have no settings."""
-    others = entries_of_others()
-    return [each for each in entries() if each in others or each.name not in WITHOUT_SETTINGS]
+    found = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+    # Whoever asks a distribution for its name has its whole description read, each time.
+    distributions = {id(each.dist): each.dist for each in found if each.dist}
+    about = {key: dist.metadata for key, dist in distributions.items()}
+    entries = []
+    for each in found:
+        metadata = about.get(id(each.dist))
+        named = (metadata["Name"], metadata["Version"]) if metadata else ("", "")
+        entries.append(Entry(each.name, *named, each.load))
+    return entries
 
 
 class InstalledPlugin:

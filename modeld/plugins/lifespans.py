@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What plugins have open while a service runs, from before the first request to the end."""
+"""What plugins keep open while a service runs, from before the first request to the end."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The tables of settings of the installed plugins, found without anything else that they bring."""
+"""Finds the settings tables of installed plugins without loading anything else of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from modeld.errors import ConfigurationError
 from modeld.plugins.hooks import PluginHooks
-from modeld.plugins.installed_plugin import InstalledPlugin, entries, entries_with_settings
+from modeld.plugins.installed_plugin import InstalledPlugin, entries
 from modeld.settings import PluginTables, Settings, resolve
 
 
@@ -22,7 +22,10 @@ def find_tables(settings: Settings) -> PluginTables:
     """
     hooks = PluginHooks(settings)
     found = {}
-    for entry in entries_with_settings():
+    installed = entries()
+    for entry in installed:
+        if not entry.may_have_settings:
+            continue
         found[entry.name] = plugin = InstalledPlugin(entry.name, "", "", hooks, is_logged=False)
         if entry.name in settings.block_plugins:
             plugin.block()
@@ -35,7 +38,7 @@ def find_tables(settings: Settings) -> PluginTables:
         left_out={name: _why(each) for name, each in found.items() if name not in in_use},
         without=tuple(
             entry.name
-            for entry in entries()
+            for entry in installed
             if entry.name not in found or (entry.name in in_use and found[entry.name].table is None)
         ),
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Makes requests of what a program says by keyword.
+"""Makes requests from the keyword arguments of a program.
 
 Only the form is changed here: a text becomes a list of one, plain dictionaries stay what they are.
 What is right is said by the tables that the wire goes by (:mod:`modeld.validation`), and a keyword

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Waits for what another thread brings, so that Ctrl-C ends each of them.
+"""Waits for results of another thread in a way that Ctrl-C can interrupt.
 
 A signal that comes just before Python begins to wait for a lock is noticed only when that wait
 ends. So no wait here is longer than :data:`LOOK_S`; it is begun again instead.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""A backend's own engine behind a wall: whatever it does stays its fault and its model's."""
+"""Wraps a backend's own engine, so that its faults stay with it and its model."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The entries of the models in use: finds the one that a request means, makes, renews, drops it."""
+"""The entries of the models in use: finds, makes, renews and drops them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from modeld.serving.entry_maker import LIMIT_S, EntryMaker, in_time
 from modeld.serving.models.capabilities import capabilities
 from modeld.serving.models.estimate import estimate
 from modeld.serving.models.fit_trials import CLEAR_SHARE, FitTrial, trials_of
-from modeld.serving.models.options import options_of
+from modeld.serving.models.options import is_loaded_alike, options_of
 from modeld.serving.models.registry import Registry
 from modeld.serving.pins import Pins
 from modeld.serving.pool import Pool
@@ -244,7 +244,7 @@ class EntriesInUse:
 
     @property
     def _chosen(self) -> str:
-        """The default model that the settings choose, by their key or by the preset's name."""
+        """Return the default model of the settings, by their key or by the preset's name."""
         preset = DEFAULT_PRESET if DEFAULT_PRESET in self._settings.presets else ""
         return self._settings.default_model or preset
 
@@ -260,9 +260,13 @@ class EntriesInUse:
         elif entry.spec.version != made.spec.version:
             entry.renew(made)
             self._pool.drain(entry, EvictionReason.FILE_CHANGED)
-        elif entry.options != made.options or entry.backend is not made.backend:
+        elif entry.backend is not made.backend or not is_loaded_alike(entry.options, made.options):
             entry.renew(made)
             self._pool.drain(entry, EvictionReason.SETTINGS_CHANGED)
+        else:
+            entry.options, entry.max_idle_s = made.options, made.max_idle_s
+            self._pool.scheduler.touch(entry)
+            self._pool.reconsider()
         self._stale.discard(made.spec.id)
         return entry
 

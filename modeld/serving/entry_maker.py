@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Makes the entries of models beside the event loop, because their options may name files."""
+"""Makes entries on a thread beside the event loop, because their options may name files."""
 
 from __future__ import annotations
 

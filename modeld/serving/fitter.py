@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Finds out what a model needs, and where it can never fit, with how much less it does."""
+"""Measures what a model needs, and finds the fit steps with which it fits."""
 
 from __future__ import annotations
 

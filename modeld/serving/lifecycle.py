@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Does with models what was decided: measures, loads, watches and closes them, and tells of it."""
+"""Carries out decisions: measures, loads, watches and closes models, and reports it."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class Lifecycle:
     async def _load(self, entry: ModelEntry, instance: Instance) -> None:
         model = entry.spec.id
         try:
-            engine = await self._loader.load(entry, instance)
+            engine, warm_up_s = await self._loader.load(entry, instance)
         except asyncio.CancelledError:
             self._scheduler.gone(entry, instance, self._clock())
             self._scheduler.refuse(entry, DrainingError("the server is shutting down"))
@@ -163,6 +163,7 @@ class Lifecycle:
                 slots=entry.queue.slots,
                 fit="" if instance.fitting is None else instance.fitting.step,
                 gives_up="" if instance.fitting is None else instance.fitting.gives_up,
+                warm_up_s=warm_up_s,
             )
         )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""A generation of a backend's own engine, in a task that can be left behind."""
+"""Runs a generation of a backend's own engine in a task that can be abandoned."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What is measured of one request while it is served."""
+"""Measures one request while it is served."""
 
 from __future__ import annotations
 

@@ -5,64 +5,42 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Sequence
 from functools import partial
-from typing import Final, TypeVar, cast
+from typing import cast
 
-from msgspec.structs import replace
-
-from modeld.capabilities import check, joined
 from modeld.errors import (
     DrainingError,
-    InternalError,
-    ModeldError,
 )
 from modeld.hosting.daemon_threads import in_daemon_thread
-from modeld.hosting.host import hosting
+from modeld.hosting.host import Hosting, hosting
 from modeld.hosting.tasks import TaskSet
 from modeld.interfaces import ModelService
 from modeld.machine.files import Machine
 from modeld.plugins.host import PluginHost
 from modeld.requests import (
     AnyUnaryRequest,
-    ApplyTemplateRequest,
-    DetokenizeRequest,
     GenerateRequest,
     KeepAliveSeconds,
-    TokenizeRequest,
 )
-from modeld.responses import AnyUnaryResponse, Chunk, Done, Placed, TakePiece
+from modeld.responses import AnyUnaryResponse, Chunk, Placed, TakePiece
 from modeld.serving.entries_in_use import EntriesInUse
-from modeld.serving.loader import advice, blamed
 from modeld.serving.memory.budget_lock import BudgetLock
 from modeld.serving.memory.machine_budget import MachineBudget
 from modeld.serving.models.capabilities import described
 from modeld.serving.models.file_watch import FileWatch, OnDisk
 from modeld.serving.models.registry import Registry
-from modeld.serving.models.sampling_defaults import SamplingDefaults
 from modeld.serving.models.source_watch import SourceWatch
-from modeld.serving.pool import Lease, Pool
+from modeld.serving.pool import Pool
 from modeld.serving.preload import Preload
-from modeld.serving.request_meter import Meter
+from modeld.serving.request_serving import RequestServing
 from modeld.serving.scheduling.scheduler import ModelScheduler
 from modeld.serving.session_store import store_of
 from modeld.serving.settings_check import SettingsCheck
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.settings import Settings
 from modeld.status import ModelPlan, Readiness, ServiceState, ServiceStatus
-from modeld.validation import (
-    check_served,
-    checked_own_sampling,
-    checked_request,
-    checked_unary_request,
-)
 from modeld.values import ModelSpec, PluginStatus
-
-UNCOMPUTED: Final = (TokenizeRequest, DetokenizeRequest, ApplyTemplateRequest)
-"""Requests for which the model computes nothing; they tell nothing of how long others take."""
-
-R = TypeVar("R", GenerateRequest, AnyUnaryRequest)
 
 
 class LocalService(ModelService):
@@ -79,44 +57,26 @@ class LocalService(ModelService):
         self._state = ServiceState.STARTING
         self._start = asyncio.Lock()
         self._closing: asyncio.Task[None] | None = None
-        self._serves = 0
-        self._all_served = asyncio.Event()
         self._started_s = time.monotonic()
         machine = machine or Machine()
         self._budget = MachineBudget(settings, machine, plugins.backends.values())
         self._budget_lock = BudgetLock(settings, machine)
         self._has_entered = False
-        self._scheduler = ModelScheduler(
-            self._budget.ledger,
-            plugins.policy(),
-            min_residence_s=settings.min_residence_s,
-            max_overtake_s=settings.max_overtake_s,
-        )
+        self._scheduler = self._make_scheduler()
         self._sessions = store_of(settings)
         ledger = self._scheduler.ledger
         ledger.on_taken = lambda model: self._sessions.make_way(model, ledger.main.free_bytes)
         self._tasks = TaskSet()
         hosted = hosting(settings, tuple(plugins.backends.values()), plugins.faults.note)
-        self._pool = Pool(
-            self._scheduler,
-            hosted,
-            load_timeout_s=settings.load_timeout_s,
-            notify=plugins.notify,
-            sessions=self._sessions,
-            note=plugins.faults.note,
-        )
-        self._registry = Registry(
-            plugins.sources.values(),
-            timeout_s=settings.source_timeout_s,
-            described=self._described,
-            note=plugins.faults.note,
-            settings=settings,
-        )
+        self._pool = self._make_pool(hosted)
+        self._registry = self._make_registry()
         self._entries = EntriesInUse(
             settings, plugins, self._registry, self._pool, self._budget.ledger.capacity
         )
         self._check = SettingsCheck(plugins, self._registry, self._budget.ledger)
-        self._sampling = SamplingDefaults(settings)
+        self._requests = RequestServing(
+            settings, plugins, self._entries, self._pool, self._check_running
+        )
         self._preload = Preload(settings, self._entries, self._pool)
         self._registry.on_scanned = self._entries.drop_vanished
         self._files = FileWatch(self._loaded_files, self._registry.refresh)
@@ -126,6 +86,33 @@ class LocalService(ModelService):
             self._scheduler.entries,
             self._pool.limit,
             lambda: self._sessions.memory_bytes,
+        )
+
+    def _make_scheduler(self) -> ModelScheduler:
+        return ModelScheduler(
+            self._budget.ledger,
+            self._plugins.policy(),
+            min_residence_s=self._settings.min_residence_s,
+            max_overtake_s=self._settings.max_overtake_s,
+        )
+
+    def _make_pool(self, hosted: Hosting) -> Pool:
+        return Pool(
+            self._scheduler,
+            hosted,
+            load_timeout_s=self._settings.load_timeout_s,
+            notify=self._plugins.notify,
+            sessions=self._sessions,
+            note=self._plugins.faults.note,
+        )
+
+    def _make_registry(self) -> Registry:
+        return Registry(
+            self._plugins.sources.values(),
+            timeout_s=self._settings.source_timeout_s,
+            described=self._described,
+            note=self._plugins.faults.note,
+            settings=self._settings,
         )
 
     async def start(self) -> None:
@@ -166,16 +153,8 @@ class LocalService(ModelService):
             self._state = ServiceState.DRAINING
             ends_s = time.monotonic() + timeout_s
             await self._pool.finish(timeout_s)
-            await self._deliver(ends_s)
+            await self._requests.delivered(ends_s - time.monotonic())
         await self.aclose()
-
-    async def _deliver(self, ends_s: float) -> None:
-        """Wait for clients to take what their engines are done with."""
-        self._all_served.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, ends_s - time.monotonic())):
-                if self._serves:
-                    await self._all_served.wait()
 
     async def aclose(self) -> None:
         """End everything. Requests that still run get an error as their last line."""
@@ -203,40 +182,19 @@ class LocalService(ModelService):
     def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
         """Wait for the model and a slot, then yield what the engine produces."""
         # Nothing is placed in it. A generator around the other would cost each token a call.
-        return cast(AsyncGenerator[Chunk, None], self._generated(request, _leave_all, tells=False))
+        return cast(
+            AsyncGenerator[Chunk, None], self._requests.generated(request, _leave_all, tells=False)
+        )
 
     def generate_placed(self, request: GenerateRequest) -> AsyncGenerator[Placed | Chunk, None]:
         """Do the same, and first tell how the request came to its slot."""
-        return self._generated(request, _leave_all, tells=True)
+        return self._requests.generated(request, _leave_all, tells=True)
 
     def generate_to(
         self, request: GenerateRequest, take: TakePiece
     ) -> AsyncGenerator[Placed | Chunk, None]:
         """Do that, and offer each piece to ``take`` before it is yielded."""
-        return self._generated(request, take, tells=True)
-
-    async def _generated(
-        self, request: GenerateRequest, take: TakePiece, *, tells: bool
-    ) -> AsyncGenerator[Placed | Chunk, None]:
-        request = checked_request(request)
-        async with (
-            self._serving(request) as (lease, meter, taken),
-            aclosing(
-                lease.engine.stream_to(
-                    taken,
-                    lambda end: lease.give_back(well=isinstance(end, Done)),
-                    meter.noting(take),
-                )
-            ) as chunks,
-        ):
-            if tells:
-                yield meter.placed
-            async for chunk in chunks:
-                if isinstance(chunk, Done):
-                    yield meter.done(chunk)
-                else:
-                    meter.piece(chunk)
-                    yield chunk
+        return self._requests.generated(request, take, tells=True)
 
     async def submit(self, request: AnyUnaryRequest) -> AnyUnaryResponse:
         """Wait for the model and a slot, then return the engine's response."""
@@ -244,73 +202,7 @@ class LocalService(ModelService):
 
     async def submit_placed(self, request: AnyUnaryRequest) -> tuple[Placed, AnyUnaryResponse]:
         """Do the same, and tell how the request came to its slot."""
-        request = checked_unary_request(request)
-        async with self._serving(request) as (lease, meter, taken):
-            return meter.placed, meter.responded(await lease.engine.submit(taken))
-
-    @asynccontextmanager
-    async def _serving(self, request: R) -> AsyncIterator[tuple[Lease, Meter, R]]:
-        """Keep the model and a slot until the block ends, and tell observers of it.
-
-        The request comes back as the model's engine takes it.
-        """
-        meter = Meter(request.request_id)
-        # The end is told in every case, a cancelled task included: observers count what has begun
-        # and not ended as running.
-        try:
-            entry, spec = await self._entries.find(request.model, self._check_running)
-            checked, generation = self._checked(request, entry, spec), entry.generation
-            async with self._pool.lease(
-                entry,
-                max_wait_s=self._settings.max_wait_s,
-                in_forecast=not isinstance(request, UNCOMPUTED),
-                keep_alive_s=request.keep_alive_s,
-                takes_fitted=request.fit,
-            ) as lease:
-                fit = "" if lease.fitting is None else lease.fitting.step
-                started = meter.started(
-                    entry.spec.id,
-                    entry.tally,
-                    load_s=lease.load_s,
-                    placement=lease.placement,
-                    fit=fit,
-                )
-                self._plugins.notify(started)
-                if entry.generation != generation:  # other settings have come while it waited
-                    checked = self._checked(request, entry, spec)
-                with self._served(), blamed(entry, self._plugins.faults.note):
-                    yield lease, meter, joined(checked, entry.capabilities)
-        except Exception as exc:
-            meter.outcome = exc.code if isinstance(exc, ModeldError) else InternalError.code
-            raise
-        finally:
-            self._plugins.notify(meter.ended(self._entries.label(request.model)))
-
-    def _checked(self, request: R, entry: ModelEntry, spec: ModelSpec) -> R:
-        """Return a request with the model's defaults, once it is certain that the model serves it.
-
-        Raises:
-            ModeldError: it asks for what the model does not serve.
-        """
-        check(request, entry.capabilities, partial(advice, entry, self._plugins.faults.note))
-        if isinstance(request, GenerateRequest):
-            check_served(request.sampling, entry.backend.unserved_sampling)
-            sampling = self._sampling.applied(request.sampling, spec)
-            checked_own_sampling(sampling, entry.backend.sampling_type)
-            if sampling is not request.sampling:  # most requests have nothing to take over
-                request = replace(request, sampling=sampling)
-        return request
-
-    @contextmanager
-    def _served(self) -> Iterator[None]:
-        """Count a request from when it has the model until its client has taken the response."""
-        self._serves += 1
-        try:
-            yield
-        finally:
-            self._serves -= 1
-            if not self._serves:
-                self._all_served.set()
+        return await self._requests.submitted(request)
 
     async def models(self) -> Sequence[ModelSpec]:
         """Return all known models."""
@@ -341,7 +233,7 @@ class LocalService(ModelService):
             min_residence_s=settings.min_residence_s,
             max_overtake_s=settings.max_overtake_s,
         )
-        self._sampling = SamplingDefaults(settings)
+        self._requests.reconfigure(settings)
         await self._registry.reconfigure(settings)
         await self._entries.reconfigure(settings)
         await in_daemon_thread(partial(self._check.tell, settings))
@@ -354,7 +246,9 @@ class LocalService(ModelService):
             most=self._budget.ledger.ever,
         )
 
-    async def load(self, model: str, *, keep_alive_s: KeepAliveSeconds | None = None) -> None:
+    async def load(
+        self, model: str, *, keep_alive_s: KeepAliveSeconds | None = None, fit: bool = True
+    ) -> None:
         """Bring a model into memory, queued as any request is."""
         entry = await self._entry(model)
         async with self._pool.lease(
@@ -362,6 +256,7 @@ class LocalService(ModelService):
             max_wait_s=self._settings.max_wait_s,
             needs_slot=False,
             keep_alive_s=keep_alive_s,
+            takes_fitted=fit,
         ):
             pass
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What models that have left memory have left behind, for when they come back.
+"""Keeps the sessions of models that have left memory until they are loaded again.
 
 An engine keeps what ended requests have computed in a file that its worker opens by a path. Here
 are the files of models that are not in memory: within a quota, the least recently used out first.

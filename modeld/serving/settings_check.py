@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Compares what the settings say of models with the models that were found."""
+"""Checks what the settings say of models against the models that were found."""
 
 from __future__ import annotations
 

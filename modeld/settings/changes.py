@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What other settings mean to a server that runs: what it can take over, and what not."""
+"""Which changes of the settings a running server can take over, and which it cannot."""
 
 from __future__ import annotations
 

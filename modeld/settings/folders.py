@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Several folders in one text, with commas between them."""
+"""Parses several folders from one text with commas between them."""
 
 from __future__ import annotations
 

@@ -67,50 +67,50 @@ class Setting(Value, frozen=True, kw_only=True):
 
     @property
     def flag(self) -> str:
-        """The command-line flag."""
+        """Return the command-line flag."""
         return self.flags[0]
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """The flags of all names."""
+        """Return the flags of all names."""
         return tuple(map(flag_of, self._names_anywhere))
 
     @property
     def variable(self) -> str:
-        """The environment variable."""
+        """Return the environment variable."""
         return self.variables[0]
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """The variables of all names."""
+        """Return the variables of all names."""
         return tuple(map(variable_of, self._names_anywhere))
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names, the current one first."""
+        """Return all names, the current one first."""
         return (self.name, self.former) if self.former else (self.name,)
 
     @property
     def unit_bytes(self) -> int:
-        """What a size is counted in; 0 for what is no size."""
+        """Return what a size is counted in; 0 for what is no size."""
         if self.type is not int:
             return 0
         return next((size for end, size in _UNITS.items() if self.name.endswith(end)), 0)
 
     @property
     def is_list_of_texts(self) -> bool:
-        """Whether a flag or a variable has its values with commas between them."""
+        """Return whether a flag or a variable has its values with commas between them."""
         is_list = get_origin(self.type) in {tuple, list}
         return is_list and _bare(get_args(self.type)[0]) is str
 
     @property
     def is_json(self) -> bool:
-        """Whether a flag or a variable has its value as JSON."""
+        """Return whether a flag or a variable has its value as JSON."""
         return not (self.choices or self.type in _SCALARS or self.is_list_of_texts)
 
     @property
     def expected(self) -> str:
-        """What its values are, with an example where that helps."""
+        """Return what its values are, with an example where that helps."""
         example = default_text(self)
         if self.unit_bytes:
             noun = "a whole number of bytes" if self.unit_bytes == 1 else "a whole number of MiB"
@@ -128,7 +128,7 @@ class Setting(Value, frozen=True, kw_only=True):
 
     @property
     def _names_anywhere(self) -> tuple[str, ...]:
-        """The names with that of the plugin before them."""
+        """Return the names with that of the plugin before them."""
         before = f"{self.plugin}_".replace("-", "_") if self.plugin else ""
         return tuple(before + name for name in self.names)
 

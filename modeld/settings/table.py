@@ -134,7 +134,8 @@ class Settings(Value, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=0)] | Literal["auto"] | Mapping[str, Annotated[int, Meta(ge=0)]],
         Meta(
             description="memory for all loaded models together on each GPU, in MiB, or a table of"
-            " it by the GPU's number; auto: what other programs left at the start; 0: unlimited"
+            " it by the GPU's number; auto: what other programs leave, watched all the time; 0:"
+            " unlimited"
         ),
     ] = "auto"
     share_machine: Annotated[
@@ -264,17 +265,17 @@ class Settings(Value, frozen=True, kw_only=True):
 
     @property
     def model_folders(self) -> tuple[str, ...]:
-        """The folders of ``models_dir``, each once."""
+        """Return the folders of ``models_dir``, each once."""
         return split(self.models_dir)
 
     @property
     def is_budget_auto(self) -> bool:
-        """Whether the machine says what the memory budget is."""
+        """Return whether the machine says what the memory budget is."""
         return self.memory_budget_mb == "auto"
 
     @property
     def budget_bytes(self) -> int | None:
-        """The memory budget in bytes as it is set, ``None`` for unlimited and for ``auto``."""
+        """Return the memory budget in bytes, ``None`` for unlimited and for ``auto``."""
         given = self.memory_budget_mb
         return given << 20 if isinstance(given, int) and given else None
 
@@ -290,7 +291,7 @@ class Settings(Value, frozen=True, kw_only=True):
 
     @property
     def margin_bytes(self) -> int:
-        """The part of the budget that stays free, in bytes."""
+        """Return the part of the budget that stays free, in bytes."""
         return self.memory_margin_mb << 20
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Every policy with every budget, on the same requests."""
+"""Simulates every policy with every budget on the same requests."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class Simulation:
 
     @property
     def scheduler(self) -> ModelScheduler:
-        """What decides, with all that it knows now."""
+        """Return what decides, with all that it knows now."""
         return self._scheduler
 
     def arrive(self, arrival: Arrival) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What is counted of one run, and what it comes to."""
+"""Counts what happens in one simulated run, and makes figures of it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Workloads that are made up: four kinds of demand, the same for the same seed.
+"""Generates workloads of four kinds; the same seed gives the same one.
 
 Requests arrive whatever becomes of those before them (an open loop), so that every policy is given
 the same ones. Model ``k`` of ``n`` has the weight 1 / k (Zipf's law with the exponent 1, which is

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What the scheduler is given in place of a backend, an engine and the future of a request."""
+"""Stand-ins for a backend, an engine and the future of a request, for the scheduler."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Shows what a block leaves behind: threads, and on Linux descriptors, processes and memory."""
+"""Detects what a block leaves behind: threads, and on Linux descriptors, processes and memory."""
 
 from __future__ import annotations
 

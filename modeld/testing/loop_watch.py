@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Notes for how long an event loop could do nothing else."""
+"""Measures for how long an event loop was blocked."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Chat templates of many models: taken out of llama.cpp's source, which tests with them too."""
+"""Chat templates of many models, taken out of llama.cpp's source."""
 
 from __future__ import annotations
 

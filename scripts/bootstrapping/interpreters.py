@@ -27,7 +27,7 @@ def _is(path: str, version: str) -> bool:
     and Debian's Python lacks ensurepip until python3-venv is installed.
     """
     try:
-        answer = subprocess.run(
+        finished = subprocess.run(
             [path, "-c", _PROBE],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -37,7 +37,7 @@ def _is(path: str, version: str) -> bool:
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return answer.returncode == 0 and answer.stdout.decode().strip() == version
+    return finished.returncode == 0 and finished.stdout.decode().strip() == version
 
 
 def find(version: str) -> "str | None":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Wheels of llama.cpp: built once for this CPU and kept outside of the checkout."""
+"""Wheels of llama.cpp: built once for this CPU, and kept outside the checkout."""
 
 from __future__ import annotations
 

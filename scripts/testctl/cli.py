@@ -176,9 +176,9 @@ def poll_url(tools: Tools, url: str, status: int, timeout_s: float, interval_s: 
     if not polling.is_address(url):
         raise click.BadParameter(f"{url!r} is no http:// or https:// address", param_hint="URL")
     poll = polling.Poll(url=url, status=status, timeout_s=timeout_s, interval_s=interval_s)
-    answer = polling.wait(poll, ask=tools.ask)
-    click.echo(f"poll-url: {answer.told(poll)}", err=not answer.reached)
-    return ExitCode.PASSED if answer.reached else ExitCode.FAILED
+    outcome = polling.wait(poll, ask=tools.ask)
+    click.echo(f"poll-url: {outcome.told(poll)}", err=not outcome.reached)
+    return ExitCode.PASSED if outcome.reached else ExitCode.FAILED
 
 
 def _command(tools: Tools, command: Sequence[str]) -> Callable[[], str]:

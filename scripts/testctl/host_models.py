@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The models of this machine, and the rule that makes tests in the browser live or mocked."""
+"""The models of this machine, and the rule by which browser tests are live or mocked."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class HostModels:
 def find(chosen: str | None, environ: Mapping[str, str]) -> HostModels:
     """The models in the folder that was chosen, or that the variable names, or the usual one."""
     folder = Path(chosen or environ.get(VARIABLE) or DEFAULT).expanduser().absolute()
-    files = [file for file in folder.glob("*.gguf") if file.is_file() and _answers(file)]
+    files = [file for file in folder.glob("*.gguf") if file.is_file() and _generates(file)]
     files.sort(key=lambda file: (file.stat().st_size, file.name))
     return HostModels(folder=folder, files=tuple(files))
 
 
-def _answers(file: Path) -> bool:
+def _generates(file: Path) -> bool:
     # A projector belongs to another model, and the second part of a model to the first.
     part = file.stem.rpartition("-of-")[0].rpartition("-")[2]
     return not file.name.startswith("mmproj") and (not part.isdecimal() or int(part) == 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What became of the suites, and how it is told."""
+"""The outcomes of the suites, and how they are reported."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import httpx
 
-ANSWER_TIMEOUT_S = 10.0
-"""How long one answer may take, at most; less where less is left."""
+RESPONSE_TIMEOUT_S = 10.0
+"""How long one response may take, at most; less where less is left."""
 
 Ask = Callable[[str, float], str | int]
 """Asks a URL, within so many seconds: the status, or what went wrong."""
@@ -27,7 +27,7 @@ class Poll:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class Outcome:
     """How the waiting ended: with the status that was wanted, or with the last thing heard."""
 
     reached: bool
@@ -56,12 +56,12 @@ def is_address(url: str) -> bool:
 
 
 def ask(url: str, timeout_s: float) -> str | int:
-    """Send one GET; redirects are answers too."""
+    """Send one GET; redirects are responses too."""
     try:
         with httpx.stream("GET", url, timeout=timeout_s, trust_env=False) as response:
             return response.status_code
     except httpx.TimeoutException:
-        return f"no answer within {timeout_s:.1f} s"
+        return f"no response within {timeout_s:.1f} s"
     except httpx.HTTPError as error:
         return str(error) or type(error).__name__
 
@@ -73,7 +73,7 @@ def wait(
     now_s: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
     gone: Callable[[], str | None] = lambda: None,
-) -> Answer:
+) -> Outcome:
     """Ask until the URL answers with the status, or the time is over.
 
     ``gone`` may say why nothing will ever answer; that ends the waiting at once.
@@ -83,11 +83,11 @@ def wait(
     while True:
         left_s = poll.timeout_s - (now_s() - began_s)
         nobody = gone()
-        heard = nobody or ask(poll.url, max(0.001, min(left_s, ANSWER_TIMEOUT_S)))
+        heard = nobody or ask(poll.url, max(0.001, min(left_s, RESPONSE_TIMEOUT_S)))
         attempts += 1
         waited_s = now_s() - began_s
         reached = heard == poll.status
         over = waited_s + poll.interval_s > poll.timeout_s
         if reached or over or nobody:
-            return Answer(reached=reached, heard=heard, attempts=attempts, waited_s=waited_s)
+            return Outcome(reached=reached, heard=heard, attempts=attempts, waited_s=waited_s)
         sleep(poll.interval_s)

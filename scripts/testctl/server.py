@@ -79,9 +79,9 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> str:
             raise ServerError(f"the server named no address within {START_S:g} s")
         time.sleep(0.05)
     poll = Poll(url=f"{found.group()}/healthz", timeout_s=START_S)
-    answer = wait(poll, gone=lambda: _gone(process))
-    if not answer.reached:
-        raise ServerError(answer.told(poll))
+    outcome = wait(poll, gone=lambda: _gone(process))
+    if not outcome.reached:
+        raise ServerError(outcome.told(poll))
     return found.group()
 
 

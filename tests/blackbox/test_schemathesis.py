@@ -2,7 +2,7 @@
 """The OpenAPI document against a running server: what it allows, what it forbids, what it promises.
 
 Schemathesis makes requests from docs/reference/openapi.json, valid ones and broken ones, and holds
-each answer to the document. MODELD_SCHEMATHESIS_EXAMPLES says how many it makes for an operation,
+each response to the document. MODELD_SCHEMATHESIS_EXAMPLES says how many it makes for an operation,
 beside the fixed ones at the edges of what is allowed.
 """
 
@@ -80,9 +80,9 @@ def nothing_fails_inside(_context: CheckContext, response: Response, case: Case)
 def narrowed(described: dict[str, Any]) -> dict[str, Any]:
     """The document with the server's models for names, and with nothing allowed that is not said.
 
-    A random name would be refused before anything of the request is looked at. Answers may get new
-    members without breaking a client; here each member has to be in the document. The schema of a
-    stream is that of one line, and Schemathesis checks a body as a whole.
+    A random name would be refused before anything of the request is looked at. Responses may get
+    new members without breaking a client; here each member has to be in the document. The schema of
+    a stream is that of one line, and Schemathesis checks a body as a whole.
     """
     described = copy.deepcopy(described)
     schemas = described["components"]["schemas"]

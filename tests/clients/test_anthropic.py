@@ -61,7 +61,7 @@ def test_a_message_in_one_piece(client: Anthropic) -> None:
     assert message._request_id == message.id.removeprefix("msg_")
 
 
-def test_a_message_can_be_sent_back_as_it_came(client: Anthropic) -> None:
+def test_a_message_can_be_sent_again_as_it_came(client: Anthropic) -> None:
     said = client.messages.create(**LEAST)
     again = [
         TURN,

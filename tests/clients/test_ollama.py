@@ -63,7 +63,7 @@ def test_a_chat_in_one_piece(client: Client) -> None:
     assert abs(total - prompt - generation) < 1000
 
 
-def test_a_message_can_be_sent_back_as_it_came(client: Client) -> None:
+def test_a_message_can_be_sent_again_as_it_came(client: Client) -> None:
     said = client.chat(model=MODEL, messages=[TURN], options=SHORT)
     more = client.chat(
         model=MODEL,

@@ -60,7 +60,7 @@ def test_a_chat_in_one_piece(client: OpenAI) -> None:
     assert usage.prompt_tokens_details is not None
 
 
-def test_a_message_can_be_sent_back_as_it_came(client: OpenAI) -> None:
+def test_a_message_can_be_sent_again_as_it_came(client: OpenAI) -> None:
     said = client.chat.completions.create(model=MODEL, messages=[TURN], max_tokens=8)
     more = client.chat.completions.create(
         model=MODEL,
@@ -120,7 +120,7 @@ def test_a_response_is_parsed_into_a_model(client: OpenAI) -> None:
     assert isinstance(said.choices[0].message.parsed, Person)
 
 
-def test_a_message_that_was_parsed_can_be_sent_back_as_it_came(client: OpenAI) -> None:
+def test_a_message_that_was_parsed_can_be_sent_again_as_it_came(client: OpenAI) -> None:
     said = client.chat.completions.parse(
         model=MODEL, messages=[TURN], response_format=Person, max_tokens=60, temperature=0
     ).choices[0]
@@ -230,7 +230,7 @@ def test_a_call_is_streamed_in_parts(client: OpenAI) -> None:
     assert isinstance(json.loads(text)["city"], str)
 
 
-def test_a_call_that_the_streaming_helper_gathered_can_be_sent_back(client: OpenAI) -> None:
+def test_a_call_that_the_streaming_helper_gathered_can_be_sent_again(client: OpenAI) -> None:
     with client.chat.completions.stream(
         model=MODEL,
         messages=[TURN],

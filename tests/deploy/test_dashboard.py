@@ -29,9 +29,9 @@ def test_ids_and_titles_are_unique() -> None:
 
 
 def cells(panel: dict[str, Any]) -> set[tuple[int, int]]:
-    place = panel["gridPos"]
-    columns = range(place["x"], place["x"] + place["w"])
-    return set(itertools.product(columns, range(place["y"], place["y"] + place["h"])))
+    position = panel["gridPos"]
+    columns = range(position["x"], position["x"] + position["w"])
+    return set(itertools.product(columns, range(position["y"], position["y"] + position["h"])))
 
 
 def test_no_panel_lies_over_another_or_beyond_the_edge() -> None:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from modeld.httpapi.server.capacity import wanted_files
-from modeld.httpapi.server.server import CLOSE_S
+from modeld.httpapi.server.run import CLOSE_S
 from modeld.settings import Settings, resolve
 from tests.support.deploy.programs import run
 from tests.support.deploy.running import started

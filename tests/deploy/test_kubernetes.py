@@ -11,7 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from modeld.httpapi.server.server import CLOSE_S
+from modeld.httpapi.server.run import CLOSE_S
 from modeld.settings import Settings, resolve
 
 KUBERNETES = Path(__file__).parents[2] / "deploy" / "kubernetes"

@@ -80,11 +80,11 @@ def streaming(client: httpx.Client, url: str, **script: object) -> Iterator[Iter
 def first_token_s(client: httpx.Client, url: str, gate: Path) -> float:
     """Return the time to the first token of a generation whose second token is still to come."""
     began_s = time.perf_counter()
-    with streaming(client, url, tokens=3, gate=str(gate), gate_at=1) as answer:
-        assert json.loads(next(answer)) == {"token": "t0 "}
+    with streaming(client, url, tokens=3, gate=str(gate), gate_at=1) as response:
+        assert json.loads(next(response)) == {"token": "t0 "}
         took_s = time.perf_counter() - began_s
         gate.touch()
-        assert json.loads([*answer][-1])["done"]
+        assert json.loads([*response][-1])["done"]
     gate.unlink()
     return took_s
 
@@ -147,9 +147,9 @@ def test_a_name_that_nginx_does_not_serve_gets_no_response(proxy: Proxy) -> None
 def test_a_request_id_of_nginx_is_in_the_response(proxy: Proxy) -> None:
     headers = {"X-Request-ID": "from-the-client"}
     with proxy.client() as client:
-        answer = client.get("/models", headers=headers, extensions=extensions())
-    assert answer.status_code == 200
-    assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["x-request-id"])
+        response = client.get("/models", headers=headers, extensions=extensions())
+    assert response.status_code == 200
+    assert re.fullmatch(r"[0-9a-f]{32}", response.headers["x-request-id"])
 
 
 @pytest.mark.debian
@@ -157,8 +157,8 @@ def test_a_body_that_is_too_large_is_refused_by_nginx(proxy: Proxy) -> None:
     body = json.dumps({"prompt": "x" * Settings().max_body_bytes})
     headers = {"Content-Type": "application/json"}
     with proxy.client() as client:
-        answer = client.post("/infer", content=body, headers=headers, extensions=extensions())
-    assert answer.status_code == 413
+        response = client.post("/infer", content=body, headers=headers, extensions=extensions())
+    assert response.status_code == 413
 
 
 @pytest.mark.debian
@@ -167,9 +167,9 @@ def test_the_server_is_there_below_a_prefix(proxy: Proxy) -> None:
     with proxy.client(name) as client:
         models = client.get("/llm/models", extensions=extensions(name))
         body = {"prompt": json.dumps({"tokens": 2})}
-        answer = client.post("/llm/infer", json=body, extensions=extensions(name))
+        response = client.post("/llm/infer", json=body, extensions=extensions(name))
     assert models.json()["models"]
-    assert json.loads(answer.text.splitlines()[-1])["content"] == "t0 t1 "
+    assert json.loads(response.text.splitlines()[-1])["content"] == "t0 t1 "
 
 
 @pytest.mark.debian

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from modeld.httpapi.server.server import CLOSE_S, KEEP_ALIVE_S
+from modeld.httpapi.server.run import CLOSE_S
+from modeld.httpapi.server.server import KEEP_ALIVE_S
 from modeld.settings import Settings
 from tests.deploy.test_metric_names import ALERTS, DASHBOARD
 from tests.support.deploy.programs import program, run

@@ -17,7 +17,8 @@ import pytest
 
 from modeld.cli.main import COMMANDS
 from modeld.httpapi.server.capacity import wanted_files
-from modeld.httpapi.server.server import CLOSE_S, FAILED, INTERNAL_ERROR, NOT_STARTED
+from modeld.httpapi.server.run import CLOSE_S, FAILED
+from modeld.httpapi.server.server import INTERNAL_ERROR, NOT_STARTED
 from modeld.settings import Settings, resolve
 from tests.support.deploy.programs import program, run
 from tests.support.deploy.running import started, taking_over

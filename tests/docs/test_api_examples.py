@@ -2,7 +2,7 @@
 """Every example of the API page is run: a command, then status and media type, then the response.
 
 The server's models are the rig's, under the names that the page uses. So the texts differ from the
-page's, which were made by real models; status, media type and the shape of each answer must not.
+page's, which were made by real models; status, media type and the shape of each response must not.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ EXAMPLE = re.compile(
 
 
 class Example(NamedTuple):
-    """A command of the page and what it says about its answer; ``body`` may be left out."""
+    """A command of the page and what it says about its response; ``body`` may be left out."""
 
     command: str
     status: int

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from functools import cache
 from pathlib import Path
 
@@ -13,28 +14,16 @@ from tests.support.docs import words
 from tests.support.docs.pages import ROOT, rows, section
 
 PAGE = "reference/glossary.md"
-ROOMS = (
-    "modeld",
-    "plugins/modeld-anthropic",
-    "plugins/modeld-bench",
-    "plugins/modeld-dashboard",
-    "plugins/modeld-llama-cpp/modeld_llama_cpp",
-    "plugins/modeld-llama-cpp/README.md",
-    "plugins/modeld-ollama",
-    "plugins/modeld-openai",
-    "plugins/modeld-pull",
-    "plugins/modeld-ray",
-    "plugins/modeld-upstream",
-    "plugins/modeld-openvino/modeld_openvino",
-    "plugins/modeld-openvino/README.md",
-    "README.md",
-    "docs",
-    "examples",
-    "tests/support/worker_rig",
-)
+DOCUMENT = "docs/reference/openapi.json"
+SUFFIXES = frozenset({".py", ".js", ".md", ".yaml", ".yml", ".sh", ".toml"})
 FOREIGN = ("node_modules", "swagger", "vendor")
-APART = ("docs/reference/glossary.md",)
-"""The page that lists the words."""
+LISTS = {
+    "CHANGELOG.md": "the names that users knew",
+    "docs/reference/glossary.md": "the page that lists the words",
+    "tests/docs/test_glossary.py": "says them to show that they are found",
+    "tests/support/docs/words.py": "says how they are written",
+}
+"""Files in which the words stand, and why."""
 
 SOURCE = '''
 def reply_to(answers: list[Line]) -> None:  # those that wait in
@@ -50,18 +39,18 @@ def retired() -> list[str]:
 
 
 def paths() -> list[Path]:
-    """Return the files of the rooms that people write."""
-    found: list[Path] = []
-    for room in ROOMS:
-        path = ROOT / room
-        assert path.exists(), room
-        found += [path] if path.is_file() else path.rglob("*")
+    """Return the files that people write, and the document that is made of what they write."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout.splitlines()  # fmt: skip
     return [
-        path
-        for path in found
-        if path.suffix in {".py", ".js", ".md"}
-        and not set(FOREIGN) & set(path.parts)
-        and path.relative_to(ROOT).as_posix() not in APART
+        ROOT / name
+        for name in listed
+        if (Path(name).suffix in SUFFIXES or name == DOCUMENT)
+        and not set(FOREIGN) & set(Path(name).parts)
+        and name not in LISTS
+        and (ROOT / name).exists()
     ]
 
 
@@ -78,7 +67,14 @@ def test_a_retired_word_is_not_used(word: str) -> None:
 
 
 def test_all_kinds_of_files_are_read() -> None:
-    for part in ("modeld/values.py", "docs/index.md", "README.md", "static/logic/generation.js"):
+    parts = ("modeld/values.py", "docs/index.md", "README.md", "static/logic/generation.js")
+    for part in (
+        *parts,
+        DOCUMENT,
+        "tests/conftest.py",
+        "scripts/hygiene.py",
+        "prometheus/alerts.yaml",
+    ):
         assert [path for path in texts() if path.endswith(part)]
 
 
@@ -100,6 +96,12 @@ def test_a_word_is_found_in_the_names_of_python(word: str, uses: list[str]) -> N
 @pytest.mark.parametrize("word", ["wait in line", "an answer", "a question"])
 def test_a_word_is_found_in_comments_and_docstrings(word: str) -> None:
     assert any(" " in use for use in words.uses_of(word, words.of_python(SOURCE)))
+
+
+def test_the_name_of_a_test_is_read_as_a_sentence() -> None:
+    text = words.of_python("def test_a_server_answers_in_place_of_another(): ...")
+    assert not words.uses_of("an answer", text) + words.uses_of("_place_", text)
+    assert words.uses_of("an answer", words.of_python("def test_it_has_an_answer(): ..."))
 
 
 @pytest.mark.parametrize("word", retired())

@@ -177,7 +177,7 @@ def test_the_limits_on_requests_are_the_defaults() -> None:
     units = {"KiB": 1 << 10, "MiB": MIB, "s": 1, "": 1}
     limits = rows(section("explanation/security.md", "What a request may be"))
     checked = 0
-    for _what, value, setting, _answer in limits[1:]:
+    for _what, value, setting, _response in limits[1:]:
         if name := setting.strip("`"):
             number, _, unit = value.partition(" ")
             default = getattr(DEFAULTS, name)

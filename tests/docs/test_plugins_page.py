@@ -20,7 +20,7 @@ from tests.support.docs.pages import blocks, headings, read, rows, section
 HOOKS_PAGE = "reference/hooks.md"
 INTERFACES_PAGE = "reference/interfaces.md"
 HOOKS = [name for name in vars(hookspecs) if name.startswith("modeld_")]
-QUESTIONS = [
+POINTS = [
     "When is it called?",
     "What does it return?",
     "What if two bring the same?",
@@ -94,11 +94,11 @@ def test_a_hook_is_shown_with_its_exact_signature_first(hook: str) -> None:
 
 
 @pytest.mark.parametrize("hook", HOOKS)
-def test_a_hook_has_the_four_answers(hook: str) -> None:
-    header, *answers = rows(section(HOOKS_PAGE, hook))
-    assert header == ("question", "answer")
-    assert [question for question, _ in answers] == QUESTIONS
-    assert all(answer for _, answer in answers)
+def test_a_hook_says_the_four_points(hook: str) -> None:
+    header, *points = rows(section(HOOKS_PAGE, hook))
+    assert header == ("point", "what holds")
+    assert [point for point, _ in points] == POINTS
+    assert all(said for _, said in points)
 
 
 @pytest.mark.parametrize("hook", HOOKS)

@@ -43,7 +43,7 @@ DYNAMIC = {
 """Addresses in the theme's script, and the class without which it never asks them. The last one is
 for browsers from before 2020 that have no ResizeObserver."""
 
-PLACES = ("unpkg.", "jsdelivr.", "cdnjs.", "googleapis.", "gstatic.", "github.com/repos", "api.")
+HOSTS = ("unpkg.", "jsdelivr.", "cdnjs.", "googleapis.", "gstatic.", "github.com/repos", "api.")
 
 
 class Element(NamedTuple):
@@ -165,16 +165,16 @@ def test_scripts_know_no_addresses_that_they_would_ask(site: Path, elements: lis
     """In the scripts that run (search's own are loaded by name from the site)."""
     (bundle,) = site.glob("assets/javascripts/bundle.*.js")
     text = re.sub(r"/\*.*?\*/", "", bundle.read_text(), flags=re.DOTALL)
-    places = {each for each in re.findall(r"https?://[\w./@-]+", text) if is_asked(each)}
-    for place in places:
-        assert any(place.startswith(known) for known in DYNAMIC), place
+    addresses = {each for each in re.findall(r"https?://[\w./@-]+", text) if is_asked(each)}
+    for address in addresses:
+        assert any(address.startswith(known) for known in DYNAMIC), address
     classes = {name for each in elements for name in each.attributes.get("class", "").split()}
     assert not classes & set(filter(None, DYNAMIC.values()))
 
 
 def is_asked(address: str) -> bool:
     """Return whether scripts fetch from it, unlike from those of licences and manuals."""
-    return any(place in address for place in PLACES)
+    return any(host in address for host in HOSTS)
 
 
 def test_the_search_has_an_index_of_every_page(site: Path) -> None:

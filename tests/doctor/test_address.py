@@ -24,7 +24,7 @@ PROBLEM = b'{"error": "there is nothing here", "code": 404, "reason": "not_found
 def server(health: bytes, problem: bytes) -> Iterator[int]:
     """Yield something that answers HTTP on a port."""
 
-    class Answers(BaseHTTPRequestHandler):
+    class Empty(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
@@ -38,7 +38,7 @@ def server(health: bytes, problem: bytes) -> Iterator[int]:
         def log_message(self, *_: object) -> None:
             """Nothing."""
 
-    with HTTPServer(("127.0.0.1", 0), Answers) as http:
+    with HTTPServer(("127.0.0.1", 0), Empty) as http:
         thread = threading.Thread(target=http.serve_forever)
         thread.start()
         yield http.server_port

@@ -10,7 +10,7 @@ from modeld.errors import ConfigurationError
 from tests.support.doctor.another_machine import bad, by_subject, only
 from tests.support.plugins.some_plugins import Brings, Thing, discover
 
-KEY = "a-key-that-nobody-guesses-42"
+KEY = "a-key-that-nobody-knows-42"
 
 
 def test_working_plugins_are_listed_with_the_policy():

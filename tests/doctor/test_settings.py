@@ -19,7 +19,7 @@ from modeld.plugins.host import PluginHost
 from modeld.settings import Settings, resolve
 from tests.support.doctor.another_machine import bad, only
 
-KEY = "a-key-that-nobody-guesses-42"
+KEY = "a-key-that-nobody-knows-42"
 
 
 def test_settings_that_are_not_the_defaults_are_named_with_their_origins():

@@ -242,8 +242,8 @@ def test_a_hundred_requests_share_the_slots_and_each_is_served_once(
         async with a_world(kind) as world:
             entry = world.entry("a", slots=3, journal=str(journal))
             requests = [plan(tokens=2, nonce=f"n{number}") for number in range(100)]
-            answers = await asyncio.gather(*(world.ask(entry, each) for each in requests))
-            assert set(answers) == {tokens(2)}
+            generations = await asyncio.gather(*(world.ask(entry, each) for each in requests))
+            assert set(generations) == {tokens(2)}
 
     run(main())
     lines = journal.read_text().splitlines()

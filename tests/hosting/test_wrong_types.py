@@ -40,7 +40,7 @@ async def a_service(folder: Path, kind: str) -> AsyncIterator[LocalService]:
         await service.aclose()
 
 
-async def answer(service: LocalService, request: GenerateRequest) -> str:
+async def generated(service: LocalService, request: GenerateRequest) -> str:
     text = ""
     async with aclosing(service.generate(request)) as chunks:
         async for chunk in chunks:
@@ -49,7 +49,7 @@ async def answer(service: LocalService, request: GenerateRequest) -> str:
 
 
 async def send(service: LocalService, value: Any) -> object:
-    return await (answer if isinstance(value, GenerateRequest) else LocalService.submit)(
+    return await (generated if isinstance(value, GenerateRequest) else LocalService.submit)(
         service, value
     )
 
@@ -62,7 +62,9 @@ def test_every_member_of_every_request_may_be_wrong_and_the_stream_beside_it_goe
 
     async def main() -> None:
         async with a_service(tmp_path, kind) as service:
-            stream = asyncio.create_task(answer(service, plan(tokens=9, gate=str(gate), gate_at=2)))
+            stream = asyncio.create_task(
+                generated(service, plan(tokens=9, gate=str(gate), gate_at=2))
+            )
             await service.load(MODEL)
             before = (await service.status()).instances[0]
             for value, field in all_wrong():
@@ -71,7 +73,7 @@ def test_every_member_of_every_request_may_be_wrong_and_the_stream_beside_it_goe
                 blamed = str(caught.value.field)  # or what is inside of it, or around it
                 assert blamed in {field, field.split("[")[0]} or blamed.startswith(f"{field}[")
             assert not stream.done()
-            assert await answer(service, plan(tokens=3)) == tokens(3)
+            assert await generated(service, plan(tokens=3)) == tokens(3)
             gate.touch()
             assert await stream == tokens(9)
             after = (await service.status()).instances[0]

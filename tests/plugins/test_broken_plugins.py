@@ -87,12 +87,12 @@ class TestBrokenPlugins:
         setattr(backend, member, value)
         assert why in why_broken(Brings(backend))
 
-    @pytest.mark.parametrize("answer", [7, "text", object(), True])
-    def test_what_is_no_list_is_refused(self, answer: object) -> None:
+    @pytest.mark.parametrize("returned", [7, "text", object(), True])
+    def test_what_is_no_list_is_refused(self, returned: object) -> None:
         class Plugin:
             @hookimpl
             def modeld_register_observers(self) -> Any:
-                return answer
+                return returned
 
         assert "modeld_register_observers returned" in why_broken(Plugin())
 

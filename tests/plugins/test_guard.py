@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-only
 import asyncio
+import contextvars
 import math
+import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from modeld.errors import LoadFailedError
+from modeld.plugins import guard_thread
 from modeld.plugins.guard import (
     HungFault,
     PluginCall,
@@ -31,6 +35,50 @@ def test_plugin_code_runs_on_a_thread_of_its_own() -> None:
     ours = threading.get_ident()
 
     assert guarded("import", threading.get_ident, 10.0) != ours
+
+
+def test_one_thread_is_enough_for_calls_that_follow_each_other() -> None:
+    assert len({guarded("import", threading.current_thread, 10.0) for _ in range(20)}) == 1
+
+
+def test_what_a_plugin_sets_for_its_context_is_not_seen_by_the_next() -> None:
+    variable = contextvars.ContextVar("variable", default="unset")
+
+    guarded("import", lambda: variable.set("by another"), 10.0)
+
+    assert guarded("import", variable.get, 10.0) == "unset"
+
+
+def test_calls_from_many_threads_have_one_each() -> None:
+    begun = threading.Barrier(5)
+
+    def call(_number: int) -> threading.Thread:
+        return guarded("import", lambda: (begun.wait(10), threading.current_thread())[1], 10.0)
+
+    with ThreadPoolExecutor(5) as callers:
+        assert len(set(callers.map(call, range(5)))) == 5
+
+
+def test_an_idle_thread_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard_thread, "IDLE_S", 0.01)
+    monkeypatch.setattr(guard_thread, "_idle", [])
+
+    thread = guarded("import", threading.current_thread, 10.0)
+    thread.join(10)
+
+    assert not thread.is_alive()
+    assert guarded("import", threading.current_thread, 10.0) is not thread
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_process_takes_no_thread_that_it_does_not_have() -> None:
+    guarded("import", int, 10.0)
+
+    child = os.fork()
+    if child == 0:
+        os._exit(guarded("import", lambda: 7, 5.0))
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
 @pytest.mark.parametrize(
@@ -62,10 +110,19 @@ def test_a_fault_stays_what_it_is() -> None:
 def test_what_takes_too_long_is_left_behind() -> None:
     gate = threading.Event()
 
-    with pytest.raises(HungFault, match=r"import took longer than 0\.05 s"):
-        guarded("import", gate.wait, 0.05)
+    left: list[threading.Thread] = []
 
+    def hang() -> None:
+        left.append(threading.current_thread())
+        gate.wait()
+
+    with pytest.raises(HungFault, match=r"import took longer than 0\.05 s"):
+        guarded("import", hang, 0.05)
+
+    assert guarded("import", threading.current_thread, 10.0) is not left[0]
     gate.set()
+    left[0].join(10)
+    assert not left[0].is_alive()
 
 
 def test_an_expectation_names_the_thing_and_what_was_wanted() -> None:

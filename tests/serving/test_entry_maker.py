@@ -25,14 +25,14 @@ class Disk:
     """Answers once it may, and notes who was asked for and on which thread."""
 
     def __init__(self) -> None:
-        self.may_answer = threading.Event()
+        self.may_go_on = threading.Event()
         self.asked: list[str] = []
         self.threads: set[int] = set()
 
     def look(self, what: str) -> None:
         self.asked.append(what)
         self.threads.add(threading.get_ident())
-        self.may_answer.wait()
+        self.may_go_on.wait()
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def a_disk(counter: Counter, model: str = "a") -> Iterator[Disk]:
     try:
         yield disk
     finally:
-        disk.may_answer.set()
+        disk.may_go_on.set()
 
 
 def test_a_disk_that_does_not_answer_holds_up_its_own_model_alone_and_one_thread() -> None:
@@ -61,9 +61,9 @@ def test_a_disk_that_does_not_answer_holds_up_its_own_model_alone_and_one_thread
                 await until(lambda: disk.asked)
                 assert isinstance((await counter.ask("hi", model="b"))[-1], Done)
                 asking.pop().cancel()
-                disk.may_answer.set()
-                for answer in asking:
-                    assert isinstance((await answer)[-1], Done)
+                disk.may_go_on.set()
+                for request in asking:
+                    assert isinstance((await request)[-1], Done)
                 assert disk.asked == ["a"]
                 assert threading.get_ident() not in disk.threads
                 assert [spec.id for spec in counter.backend.loaded] == ["b", "a"]
@@ -100,7 +100,7 @@ def test_a_file_that_changes_meanwhile_is_the_one_that_is_loaded(tmp_path: Path)
                 (tmp_path / "a").write_bytes(b"three")
                 new = counter.asking("hi")
                 await until(lambda: len(disk.asked) == 2)
-                disk.may_answer.set()
+                disk.may_go_on.set()
                 assert isinstance((await old)[-1], Done)
                 assert isinstance((await new)[-1], Done)
             assert [spec.size_bytes for spec in counter.backend.loaded] == [5]
@@ -117,16 +117,16 @@ def test_what_fails_is_told_to_all_who_wait_and_is_no_fault_where_all_have_left(
             with a_disk(counter) as disk:
                 asking = [counter.asking("hi") for _ in range(2)]
                 await until(lambda: disk.asked)
-                disk.may_answer.set()
-                for answer in asking:
+                disk.may_go_on.set()
+                for request in asking:
                     with pytest.raises(InvalidRequestError, match="too odd"):
-                        await answer
-                disk.may_answer.clear()
+                        await request
+                disk.may_go_on.clear()
                 left = counter.asking("hi")
                 await until(lambda: len(disk.asked) == 2)
                 left.cancel()
                 await asyncio.wait([left])
-                disk.may_answer.set()
+                disk.may_go_on.set()
                 await until(lambda: not counter.service._entries._maker._making)
 
     asyncio.run(main())
@@ -148,19 +148,19 @@ def test_the_end_waits_for_no_disk(caplog: pytest.LogCaptureFixture) -> None:
         asyncio.run(main(left_behind))
     for thread in set(threading.enumerate()) - of_others:
         if thread.name == "modeld-daemon":
-            thread.join()  # it finds nobody who wants its answer
+            thread.join()  # it finds nobody who wants its result
     assert caplog.text == ""
 
 
 class Named(Options, frozen=True):
-    """Options that name a file, whose disk is hung up until ``may_answer``."""
+    """Options that name a file, whose disk is hung up until ``may_go_on``."""
 
-    may_answer: ClassVar[threading.Event] = threading.Event()
+    may_go_on: ClassVar[threading.Event] = threading.Event()
     threads: ClassVar[set[int]] = set()
 
     def __post_init__(self) -> None:
         self.threads.add(threading.get_ident())
-        self.may_answer.wait()
+        self.may_go_on.wait()
 
 
 def test_a_disk_that_does_not_answer_does_not_forbid_the_start(
@@ -176,7 +176,7 @@ def test_a_disk_that_does_not_answer_does_not_forbid_the_start(
             assert (await counter.service.ready()).reason == "loading"
             assert threading.get_ident() not in Named.threads
         finally:
-            Named.may_answer.set()
+            Named.may_go_on.set()
             await counter.service.aclose()
 
     with caplog.at_level(logging.ERROR):

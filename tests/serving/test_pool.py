@@ -13,7 +13,7 @@ from modeld.plugins.faults import only_logged
 from modeld.plugins.guarded_policy import GuardedPolicy
 from modeld.status import EvictionReason, InstanceState
 from modeld.testing.doubles.virtual_time import now_s, run_virtually, settle
-from tests.serving.scheduling.test_policy_faults import Whim
+from tests.serving.scheduling.eviction.test_policy_faults import Whim
 from tests.support.serving.desk import state_of
 from tests.support.serving.fakes import MIB, FakeEngine
 from tests.support.serving.stage import a_stage

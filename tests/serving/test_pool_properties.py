@@ -42,7 +42,7 @@ pytestmark = pytest.mark.usefixtures("unmeasured")
 MODELS = {"a": 100, "b": 150, "c": 60, "d": 400}
 BUDGET_MB = 260
 GPUS_MB = {"gpu0": 130, "gpu1": 90}
-PLACES = {
+ON_GPUS = {
     "a": {"gpu0": 70},
     "b": {"gpu0": 60, "gpu1": 40},
     "c": {"gpu1": 60},
@@ -107,7 +107,7 @@ class World:
                 self.backend,
                 model,
                 size_mb=size_mb,
-                on_gpus=self.place(model),
+                on_gpus=self.on_gpus_of(model),
                 slots=2,
                 depth=2,
                 measurable=measurable,
@@ -115,9 +115,9 @@ class World:
             )
         return known
 
-    def place(self, model: str) -> dict[str, int]:
+    def on_gpus_of(self, model: str) -> dict[str, int]:
         """Return what a model has on GPUs, in MiB."""
-        return PLACES[model] if self.gpus_mb else {}
+        return ON_GPUS[model] if self.gpus_mb else {}
 
     def somewhere(self) -> dict[str, int]:
         """Return what has turned out to be on GPUs, in bytes."""
@@ -280,7 +280,7 @@ class World:
             self.backend,
             entry.spec.id,
             size_mb=size_mb,
-            on_gpus=self.place(entry.spec.id),
+            on_gpus=self.on_gpus_of(entry.spec.id),
             slots=2,
             depth=2,
             max_idle_s=entry.max_idle_s,

@@ -119,13 +119,13 @@ def test_what_is_listed_of_a_model_is_what_its_options_make_of_it_now(monkeypatc
 def test_a_request_that_came_before_gets_the_options_that_count_when_it_is_served() -> None:
     async def main() -> None:
         async with a_counter(a_shelf(), models={"a": {"slots": 1}}) as counter:
-            asked, may_answer = threading.Event(), threading.Event()
+            asked, may_go_on = threading.Event(), threading.Event()
             estimate = counter.backend.estimate
 
             def slow(spec: ModelSpec, options: Options) -> MemoryEstimate:
                 asked.set()
                 if options.slots == 1:
-                    may_answer.wait(10)
+                    may_go_on.wait(10)
                 return estimate(spec, options)
 
             counter.backend.estimate = slow  # type: ignore[method-assign]
@@ -134,7 +134,7 @@ def test_a_request_that_came_before_gets_the_options_that_count_when_it_is_serve
             await reconfigure(counter, models={"a": {"slots": 2}})
             late = counter.asking("late")
             await late
-            may_answer.set()
+            may_go_on.set()
             assert Token(text="early") in await early
             assert [engine.slots for engine in counter.backend.engines] == [2]
 
@@ -217,6 +217,21 @@ def test_a_shorter_time_to_be_idle_counts_for_what_is_idle_already() -> None:
             await reconfigure(counter, max_idle_s=0.01)
             await until(lambda: counter.notebook.of(ModelEvicted))
             assert counter.notebook.of(ModelEvicted)[0].reason is EvictionReason.IDLE
+
+    asyncio.run(main())
+
+
+def test_another_priority_counts_at_once_and_leaves_the_model_in_memory() -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf(), models={"a": {"priority": 1}}) as counter:
+            await counter.ask("hello")
+            await reconfigure(counter, models={"a": {"priority": -5, "max_idle_s": 60}})
+            (entry,) = counter.service._scheduler.entries.values()
+            assert (entry.priority, entry.max_idle_s) == (-5, 60)
+            status = await counter.service.status()
+            assert [each.priority for each in status.instances] == [-5]
+            await counter.ask("hello")
+            assert len(counter.backend.loaded) == 1
 
     asyncio.run(main())
 

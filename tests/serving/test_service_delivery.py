@@ -107,7 +107,7 @@ def test_a_drain_waits_for_no_source_that_a_request_waits_for(
     async def main() -> None:
         shelf = a_shelf()
         async with a_counter(shelf) as counter:
-            shelf.may_answer.clear()
+            shelf.may_go_on.clear()
             unknown = asyncio.create_task(counter.ask("hi", "z"))
             await until(lambda: shelf.asked == 2)
 
@@ -116,6 +116,6 @@ def test_a_drain_waits_for_no_source_that_a_request_waits_for(
 
             with pytest.raises(DrainingError):
                 await unknown
-            shelf.may_answer.set()
+            shelf.may_go_on.set()
 
     asyncio.run(main())

@@ -96,12 +96,12 @@ def test_starts_at_once_are_one_start() -> None:
 def test_a_service_that_is_closed_while_it_looks_for_models_stays_closed() -> None:
     async def main() -> None:
         shelf = a_shelf()
-        shelf.may_answer.clear()
+        shelf.may_go_on.clear()
         counter = Counter(shelf)
         start = asyncio.create_task(counter.service.start())
         await until(lambda: shelf.asked)
         await counter.service.aclose()
-        shelf.may_answer.set()
+        shelf.may_go_on.set()
         await asyncio.wait([start])
         assert (await counter.service.status()).state is ServiceState.CLOSED
 
@@ -176,7 +176,7 @@ def test_a_request_that_waits_for_the_sources_is_told_that_the_server_closes() -
     async def main() -> None:
         shelf = a_shelf()
         async with a_counter(shelf) as counter:
-            shelf.may_answer.clear()
+            shelf.may_go_on.clear()
             refresh = asyncio.create_task(counter.service.refresh())
             await asyncio.sleep(0)
             await counter.service.aclose()
@@ -200,7 +200,7 @@ def test_a_broken_source_is_in_the_status() -> None:
 def test_a_source_that_does_not_answer_holds_up_no_start_and_probes_say_it() -> None:
     async def main() -> None:
         late = Shelf(a_spec("c"), name="late")
-        late.may_answer.clear()
+        late.may_go_on.clear()
         async with a_counter(a_shelf(), late, source_timeout_s=0.1) as counter:
             service = counter.service
             assert (await service.status()).state is ServiceState.RUNNING
@@ -210,7 +210,7 @@ def test_a_source_that_does_not_answer_holds_up_no_start_and_probes_say_it() -> 
             assert (await service.ready("c")).reason == "source_late"
             await counter.ask("hi")
             assert (await service.ready()).ready
-            late.may_answer.set()
+            late.may_go_on.set()
             async with asyncio.timeout(PATIENCE_S):
                 while (await service.ready("c")).reason == "source_late":  # noqa: ASYNC110
                     await asyncio.sleep(0)

@@ -31,30 +31,30 @@ class LocalIndex:
 
     def serve(self, name: str, versions: Iterable[str]) -> dict[str, str]:
         """Add a package; return the hash of each version."""
-        place = self.folder / normalized(name)
-        place.mkdir(parents=True, exist_ok=True)
-        hashes = {version: self._wheel(place, name, version) for version in versions}
-        self._list(place)
+        project = self.folder / normalized(name)
+        project.mkdir(parents=True, exist_ok=True)
+        hashes = {version: self._wheel(project, name, version) for version in versions}
+        self._list(project)
         return hashes
 
     def serve_source(self, source: Path) -> str:
         """Add the source distribution in a folder; return its hash."""
-        place = self.folder / normalized(source.name.rpartition("-")[0])
-        place.mkdir(parents=True, exist_ok=True)
-        path = place / f"{source.name}.tar.gz"
+        project = self.folder / normalized(source.name.rpartition("-")[0])
+        project.mkdir(parents=True, exist_ok=True)
+        path = project / f"{source.name}.tar.gz"
         with tarfile.open(path, "w:gz") as archive:
             archive.add(source, arcname=source.name)
-        self._list(place)
+        self._list(project)
         return hashlib.sha256(path.read_bytes()).hexdigest()
 
-    def _list(self, place: Path) -> None:
-        names = sorted(path.name for path in place.iterdir() if path.suffix in {".whl", ".gz"})
+    def _list(self, project: Path) -> None:
+        names = sorted(path.name for path in project.iterdir() if path.suffix in {".whl", ".gz"})
         links = (f'<a href="{name}">{name}</a>' for name in names)
-        (place / "index.html").write_text("<!DOCTYPE html>" + "\n".join(links))
+        (project / "index.html").write_text("<!DOCTYPE html>" + "\n".join(links))
 
-    def _wheel(self, place: Path, name: str, version: str) -> str:
+    def _wheel(self, project: Path, name: str, version: str) -> str:
         stem = f"{normalized(name).replace('-', '_')}-{version}"
-        path = place / f"{stem}-py3-none-any.whl"
+        path = project / f"{stem}-py3-none-any.whl"
         info = f"{stem}.dist-info"
         needs = "".join(f"Requires-Dist: {line}\n" for line in _requirements(name))
         metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}"

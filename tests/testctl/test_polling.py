@@ -29,9 +29,9 @@ class Clock:
         self.now += seconds
 
 
-def waited(answers, poll=POLL, **options):
+def waited(responses, poll=POLL, **options):
     clock = Clock()
-    given = iter(answers)
+    given = iter(responses)
     asked_s: list[float] = []
 
     def ask(_url, timeout_s):
@@ -42,33 +42,33 @@ def waited(answers, poll=POLL, **options):
 
 
 def test_the_first_right_status_ends_the_waiting():
-    answer, asked_s = waited(["refused", 503, 200, 200])
-    assert answer.reached
-    assert (answer.attempts, answer.waited_s) == (3, 0.5)
+    outcome, asked_s = waited(["refused", 503, 200, 200])
+    assert outcome.reached
+    assert (outcome.attempts, outcome.waited_s) == (3, 0.5)
     assert asked_s == [1.0, 0.75, 0.5]
 
 
 def test_it_waits_as_long_as_it_was_told_and_no_longer():
-    answer, _ = waited([503] * 99)
-    assert not answer.reached
-    assert (answer.attempts, answer.waited_s) == (5, 1.0)
+    outcome, _ = waited([503] * 99)
+    assert not outcome.reached
+    assert (outcome.attempts, outcome.waited_s) == (5, 1.0)
 
 
 def test_another_status_can_be_what_is_waited_for():
-    answer, _ = waited([200, 503], Poll(url="http://127.0.0.1:1/", status=503))
-    assert answer.attempts == 2
+    outcome, _ = waited([200, 503], Poll(url="http://127.0.0.1:1/", status=503))
+    assert outcome.attempts == 2
 
 
 def test_a_server_that_is_gone_is_not_waited_for():
-    answer, asked_s = waited([], gone=lambda: "it ended")
-    assert not answer.reached
+    outcome, asked_s = waited([], gone=lambda: "it ended")
+    assert not outcome.reached
     assert not asked_s
-    assert "the last: it ended" in answer.told(POLL)
+    assert "the last: it ended" in outcome.told(POLL)
 
 
 def test_without_time_it_asks_once():
-    answer, _ = waited([200], Poll(url="http://127.0.0.1:1/", timeout_s=0))
-    assert answer.reached
+    outcome, _ = waited([200], Poll(url="http://127.0.0.1:1/", timeout_s=0))
+    assert outcome.reached
 
 
 @pytest.mark.parametrize("url", ["localhost:80", "ftp://a/", "http://", "http://a b:x/", ""])
@@ -100,7 +100,7 @@ def port():
             thread.join()
 
 
-def test_a_redirect_is_an_answer_and_is_not_followed(port):
+def test_a_redirect_is_a_response_and_is_not_followed(port):
     assert ask(f"http://127.0.0.1:{port}/", 5) == 302
 
 
@@ -128,4 +128,4 @@ def test_the_command_exits_with_1_when_nobody_listens():
 def test_a_server_that_accepts_and_says_nothing_is_left_in_time():
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
-        assert ask(url, 0.1) == "no answer within 0.1 s"
+        assert ask(url, 0.1) == "no response within 0.1 s"

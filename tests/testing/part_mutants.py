@@ -293,7 +293,7 @@ class SinceTheEpoch(LeastRecentlyUsed):
 
 
 @fails("test_what_it_is_given_stays_as_it_is")
-class SortsInPlace(LeastRecentlyUsed):
+class SortsItsArgument(LeastRecentlyUsed):
     def choose(self, candidates: Sequence[Candidate], needed_bytes: int) -> Sequence[Candidate]:
         assert isinstance(candidates, list)
         candidates.sort(key=lambda each: each.model)

@@ -38,7 +38,7 @@ class FoundFile(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The file's name without its folders."""
+        """Return the file's name without its folders."""
         return self.relative.rpartition("/")[2]
 
 

@@ -39,7 +39,7 @@ class FileGroup(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name of the first file without its folders."""
+        """Return the name of the first file without its folders."""
         return self.relative.rpartition("/")[2]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The headers of GGUF files, read once for each version of a file, also from one start to the next.
+"""Reads the header of each version of a GGUF file once, and remembers it across restarts.
 
 A vocabulary takes 25 ms to pass over, so the files of a large folder take seconds to read.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""``modeld doctor``: finds what is wrong with this machine and these settings, and says the fix."""
+"""``modeld doctor``: finds problems of this machine and its settings, and names the fix."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""``modeld models``: what there is to serve, and why some files are not."""
+"""``modeld models``: lists the models that can be served, and why some files cannot be."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from modeld.serving.memory.machine_budget import MachineBudget
 from modeld.serving.models.capabilities import described
 from modeld.serving.models.explanation import Effective, explained
 from modeld.serving.models.registry import Registry
+from modeld.serving.state.budget import Ledger
 from modeld.sizes import size_text
 from modeld.terminal import rows_as_text, visible
 from modeld.values import ModelSpec
@@ -94,12 +95,7 @@ def command(*, verbose: bool, as_json: bool, explain: str | None, **given: Any) 
         effective = explained(known, settings, plugins, most=budget.ledger.ever)
         click.echo(_explained_as_json(effective) if as_json else _explained_as_table(effective))
         return 0
-    capacity = budget.ledger.main.capacity
-    specs = (
-        registry.specs()
-        if budget.ledger.gpus
-        else [_with_size(spec, capacity) for spec in registry.specs()]
-    )
+    specs = _with_sizes(registry.specs(), budget.ledger)
     if as_json:
         click.echo(_as_json(specs))
     elif specs:
@@ -107,6 +103,13 @@ def command(*, verbose: bool, as_json: bool, explain: str | None, **given: Any) 
     elif not registry.errors:
         click.echo(f"no models in {visible(settings.models_dir)}", err=True)
     return 1 if registry.errors else 0
+
+
+def _with_sizes(specs: Sequence[ModelSpec], ledger: Ledger) -> Sequence[ModelSpec]:
+    """Return the models, with a problem for those that the server would not load for their size."""
+    if ledger.gpus:
+        return specs
+    return [_with_size(spec, ledger.main.capacity) for spec in specs]
 
 
 def _with_size(spec: ModelSpec, capacity: Capacity) -> ModelSpec:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""``modeld plan``: what requests for some models would bring about."""
+"""``modeld plan``: tells what requests for some models would bring about."""
 
 from __future__ import annotations
 

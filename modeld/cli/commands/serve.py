@@ -66,7 +66,8 @@ def _serve(settings: Settings, read: Callable[[], Settings]) -> int:
     """Serve until the end, and return the exit code; ``read`` returns the settings of a reload."""
     # The web stack takes longer to import than everything else; help and completion need none.
     from modeld.httpapi.app import create_app  # noqa: PLC0415
-    from modeld.httpapi.server.server import parse_addr, serve  # noqa: PLC0415
+    from modeld.httpapi.server.address import parse_addr  # noqa: PLC0415
+    from modeld.httpapi.server.server import serve  # noqa: PLC0415
 
     trusted = trusted_hosts(str(parse_addr(settings.addr)), settings)
     plugins = PluginHost.discover(settings)

@@ -65,7 +65,7 @@ class Flows:
 
     @property
     def may_step(self) -> bool:
-        """Whether there is a request for which the engine may go on."""
+        """Return whether there is a request for which the engine may go on."""
         return not self._blocking and len(self._under_way) > len(self._paused)
 
     def begin(self, request_id: int) -> None:

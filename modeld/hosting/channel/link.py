@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The way to a worker, whatever it is."""
+"""The connection to a worker, whether that is a process or a thread."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Where what an engine has produced waits for the task that takes it."""
+"""Holds what an engine has produced until the task that waits for it takes it."""
 
 from __future__ import annotations
 

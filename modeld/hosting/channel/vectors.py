@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Embeddings on their way out of a worker: packed, because there may be millions of numbers."""
+"""Packs embeddings for their way out of a worker; there may be millions of numbers."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What a worker's process begins with: its arguments, its environment, a channel and a log."""
+"""What a worker's process is started with: arguments, environment, a channel and a log."""
 
 from __future__ import annotations
 

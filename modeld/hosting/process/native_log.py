@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What a worker writes to its standard error, taken in without ever blocking it."""
+"""Reads what a worker writes to its standard error, without ever blocking the worker."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What a worker is sent for: to load an engine, or to call a function. The worker's side."""
+"""The two errands of a worker: to load an engine, or to call a function. The worker's side."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What the child process runs: one model or one function, one channel to the parent.
+"""The main program of a worker process: one model or one function, one channel.
 
 The main thread runs the engine; a second thread reads commands, so that a cancellation can
 interrupt a step. When the parent goes away the channel ends, and so does the worker.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What every request has to pass at its route: the checks that come before any work."""
+"""The checks that every request passes at its route before any work is done."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class GatedRoute(BaseRoute):
 
     @property
     def methods(self) -> frozenset[str]:
-        """What the route says that it takes; nothing where it does not say."""
+        """Return what the route says that it takes; nothing where it does not say."""
         return frozenset(getattr(self.route, "methods", None) or ())
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:

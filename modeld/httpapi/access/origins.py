@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Refuses requests that a web page elsewhere has made a visitor's browser send."""
+"""Refuses requests that a page of another origin makes with a visitor's browser."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Which dialect an address belongs to, also where no route is reached."""
+"""Finds the dialect that an address belongs to, also where no route matches."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Responses that a client need not get again: 304 says that what it has is so still."""
+"""Conditional responses: 304 where what the client has is current."""
 
 from __future__ import annotations
 

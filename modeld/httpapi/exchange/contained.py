@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Plugins' code on the way of a request: whatever it raises is that request's error and no more."""
+"""Calls plugins' code during a request: an exception becomes that request's error only."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Plugins' encoders: what they return is bytes, and what they raise is one response's error."""
+"""Wraps plugins' encoders: checks that they return bytes, and contains their exceptions."""
 
 from __future__ import annotations
 

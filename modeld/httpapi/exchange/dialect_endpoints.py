@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Serves the routes of dialects: what a dialect says is data, all the rest is here."""
+"""Serves the routes of dialects: a dialect is data, and this is the code that serves it."""
 
 from __future__ import annotations
 
@@ -234,7 +234,9 @@ async def _move(wanted: Load | Unload, call: Call, receive: Receive, send: Send)
     async with within(wanted.timeout_s):
         match wanted:
             case Load():
-                load = call.service.load(call.model, keep_alive_s=wanted.keep_alive_s)
+                load = call.service.load(
+                    call.model, keep_alive_s=wanted.keep_alive_s, fit=wanted.fit
+                )
                 await run_guarded(load, watch_client(receive))
             case Unload():
                 await call.service.unload(call.model)

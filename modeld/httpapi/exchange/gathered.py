@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""A generation that is sent in one piece."""
+"""Sends a generation in one piece."""
 
 from __future__ import annotations
 

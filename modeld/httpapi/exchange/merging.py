@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The chunks of several generations that run at once, as they come."""
+"""Merges the chunks of several concurrent generations in the order of their arrival."""
 
 from __future__ import annotations
 

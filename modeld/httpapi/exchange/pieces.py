@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The pieces of one stream, as bytes on their way to the connection, with or without a task."""
+"""Brings the pieces of one stream to the connection as bytes, with or without a task."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What may go wrong, as the OpenAPI document shows it: statuses, reasons, an example of each."""
+"""The errors in the OpenAPI document: statuses, reasons, and an example of each."""
 
 from __future__ import annotations
 

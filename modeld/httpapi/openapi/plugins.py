@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The routes of plugins, as far as they can be described without knowing them.
+"""Describes plugins' routes, as far as that is possible without knowing them.
 
 A route's method and path are known. The first line of its endpoint's docstring is the summary, the
 lines after it the description. What stands after a line of ``---`` is YAML: members of an OpenAPI

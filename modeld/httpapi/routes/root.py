@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The root of the server, where a page for people may stand beside a word for programs."""
+"""The root of the server: a page for people, or a text for programs."""
 
 from __future__ import annotations
 

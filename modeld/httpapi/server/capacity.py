@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""How many connections a server takes: as many as its limit on open files leaves room for."""
+"""How many connections a server accepts, by its limit on open files."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""One connection under uvicorn: whether it is taken, the times its client has, and its end.
+"""One connection under uvicorn: its admission, its deadlines and its end.
 
 A head or a body that does not arrive in time is answered with 408, a reader that takes nothing is
 dropped, and whatever is refused gets a response that its client has time to read. Once a request
@@ -48,7 +48,7 @@ class Connection(HttpToolsProtocol):
 
     @property
     def is_beyond(self) -> bool:
-        """Whether the server was full when this connection came."""
+        """Return whether the server was full when this connection came."""
         return self in self.reserve
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Tells observers how late the event loop comes to what is due, which all streams then are."""
+"""Reports to observers how late the event loop is, and with it every stream."""
 
 from __future__ import annotations
 

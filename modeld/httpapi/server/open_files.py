@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The limit on open files: raised as far as it goes, and what happens where it is reached."""
+"""Raises the limit on open files, and handles the case that it is reached."""
 
 from __future__ import annotations
 

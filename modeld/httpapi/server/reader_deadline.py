@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Drops a connection whose client has stopped to take its response."""
+"""Drops a connection whose client has stopped reading its response."""
 
 from __future__ import annotations
 

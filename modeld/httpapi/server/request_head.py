@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What the head of a request must look like, and the response to one that does not."""
+"""Checks the head of a request, and responds to a malformed one."""
 
 from __future__ import annotations
 

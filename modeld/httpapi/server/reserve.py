@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The connections beyond the limit: few, for a short time, and only probes are answered on them."""
+"""Connections beyond the limit: few and short, and only probes are served on them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Tells systemd how the server is doing; does nothing where nobody listens."""
+"""Tells systemd the state of the server; does nothing without systemd."""
 
 from __future__ import annotations
 

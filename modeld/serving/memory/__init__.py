@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The budget of one server beside other programs: what it is, what moves it, who else has one."""
+"""The memory budget of one server: its size, what changes it, and other servers beside it."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What servers on one machine tell each other of the memory that they have promised to models.
+"""Shares between the servers of one machine how much memory each has promised to models.
 
 Weights that are mapped from a file count as available, however much another server needs them: the
 system would take them back, and each of its tokens would wait for the disk. So each server says in

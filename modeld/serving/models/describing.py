@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Has the models of an index described by their backends, which may hang."""
+"""Has backends describe the models of an index; a backend may hang."""
 
 from __future__ import annotations
 

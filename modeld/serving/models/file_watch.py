@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Notices that the file of a model in memory has vanished, though nobody asks for the model."""
+"""Notices that the file of a loaded model has vanished, without waiting for a request."""
 
 from __future__ import annotations
 

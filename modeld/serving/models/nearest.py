@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Which known name is most like one that nobody has."""
+"""Finds the known name that is most like an unknown one."""
 
 from __future__ import annotations
 

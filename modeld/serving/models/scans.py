@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""One scan at a time: who asks while one is under way shares the next."""
+"""Runs one scan at a time; whoever asks during a scan shares the next one."""
 
 from __future__ import annotations
 

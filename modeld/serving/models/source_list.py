@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What a source lists, checked: all of it is shown to clients and sent to workers."""
+"""Checks what a source lists, because clients see it and workers are sent it."""
 
 from __future__ import annotations
 

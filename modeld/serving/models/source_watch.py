@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Has a source asked again when something changes where it finds its models."""
+"""Scans a source again when the files change that it finds its models in."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What each source has said last, and which of them have not answered yet."""
+"""The latest result of each source, and which sources have not responded yet."""
 
 from __future__ import annotations
 

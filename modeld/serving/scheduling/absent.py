@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What is remembered of models that are out of memory: a bounded number of them, and totals."""
+"""Remembers a bounded number of models that are out of memory, and the totals of all."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What a model that is to leave memory may still serve while long work keeps it there anyway.
+"""What a model that is to leave memory may still serve while long requests keep it there.
 
 As in EASY backfilling: what is let in must be forecast to end no later than what runs already. A
 request that has run for long is forecast to run as long again as it has; one that is let in, to

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What was decided, as plain data between who decides and who does it."""
+"""A decision of the scheduler, as plain data for the pool to carry out."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""When a request would be served, from what is known. Pure; what ``Retry-After`` says.
+"""Predicts when a request would be served, for ``Retry-After``. Pure.
 
 Requests are taken to last as long as they did on average, loads as long as the last one of the
 model, or as its bytes say. Whatever has outlasted that is taken to last as long again as it has.
@@ -13,8 +13,9 @@ from typing import Final, assert_never
 
 from modeld.serving.scheduling.backfill import opens_s
 from modeld.serving.scheduling.entry_index import EntryIndex
-from modeld.serving.scheduling.evictable import is_help
-from modeld.serving.scheduling.eviction import EvictionPlanner
+from modeld.serving.scheduling.eviction.evictable import is_help, pinned
+from modeld.serving.scheduling.eviction.terms import Terms
+from modeld.serving.scheduling.waiting_order import WaitingOrder
 from modeld.serving.state.budget import Ledger
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
@@ -41,10 +42,13 @@ def remaining_s(expected_s: float, elapsed_s: float) -> float:
 class Forecast:
     """Looks ahead in the queue of a model and in the order of those that wait for memory."""
 
-    def __init__(self, index: EntryIndex, ledger: Ledger, eviction: EvictionPlanner) -> None:
+    def __init__(
+        self, index: EntryIndex, ledger: Ledger, terms: Terms, waiting: WaitingOrder
+    ) -> None:
         self._index = index
         self._ledger = ledger
-        self._eviction = eviction
+        self._terms = terms
+        self._waiting = waiting
         self._seconds_per_byte: float | None = None
 
     def learn(self, seconds: float, size_bytes: int) -> None:
@@ -86,8 +90,8 @@ class Forecast:
         others = [each for each in self._index.wanting if each is not entry]
         if not others:
             return 0.0
-        term_s = left_s = self._eviction.longest_term_s
-        from_s = self._eviction.vacates_s(entry)
+        term_s = left_s = self._terms.longest_term_s
+        from_s = self._terms.vacates_s(entry)
         if from_s < math.inf:
             left_s = max(0.0, from_s - now_s)
         if served_s <= left_s:
@@ -124,11 +128,12 @@ class Forecast:
     def _memory_s(self, entry: ModelEntry, now_s: float) -> float:
         """Return in how many seconds the load has its bytes, the cool-down included."""
         cooling_s = entry.cooldown.remaining_s(now_s)
-        if not self._ledger.can_hold_now(entry.need.size + self._eviction.pinned(entry.need.size)):
+        size = entry.need.size
+        if not self._ledger.can_hold_now(size + pinned(self._index.pinned, size)):
             return math.inf
         others = [each for each in self._index.wanting if each is not entry]
         # Bytes that are free while others wait for memory are promised to those that came before.
-        short = entry.need.size.beyond(self._ledger.free)
+        short = size.beyond(self._ledger.free)
         if not others and not short:
             return cooling_s
         vacant_s = sorted(
@@ -138,9 +143,7 @@ class Forecast:
         )
         if not vacant_s:
             return cooling_s
-        # Who does not wait for memory now would come behind all that do.
-        rank = entry.waits_rank if entry.wants_load else (math.inf, math.inf)
-        ahead = [each for each in others if each.has_claim or each.waits_rank < rank]
+        ahead = self._waiting.ahead(entry, now_s)
         rounds, index = divmod(len(ahead), len(vacant_s))
         each_s = math.fsum(map(self._tenure_s, ahead)) / max(1, len(ahead))
         return max(cooling_s, vacant_s[index] + rounds * each_s)
@@ -153,8 +156,8 @@ class Forecast:
         """Return how long a model will serve before it is evicted: what waits, or its term."""
         queue = entry.queue
         if len(queue.waiting) > queue.slots:
-            return self._eviction.longest_term_s + queue.mean_s
-        return max(self._eviction.min_residence_s, queue.mean_s)
+            return self._terms.longest_term_s + queue.mean_s
+        return max(self._terms.min_residence_s, queue.mean_s)
 
     def _vacant_s(self, entry: ModelEntry, instance: Instance, now_s: float) -> float:
         """Return in how many seconds what is in memory has left it, as far as one can say."""
@@ -167,11 +170,11 @@ class Forecast:
                 return work_s
             case Ready(residence):
                 if not entry.queue.waiting:
-                    resident_until_s = residence.ready_s + self._eviction.min_residence_s
+                    resident_until_s = residence.ready_s + self._terms.min_residence_s
                     return max(work_s, resident_until_s - now_s)
-                from_s = self._eviction.vacates_s(entry)
+                from_s = self._terms.vacates_s(entry)
                 if from_s == math.inf:
-                    from_s = now_s + self._eviction.longest_term_s
+                    from_s = now_s + self._terms.longest_term_s
                 return max(0.0, from_s - now_s) + work_s
             case _:
                 assert_never(instance.phase)

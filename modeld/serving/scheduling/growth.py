@@ -7,8 +7,8 @@ from modeld.device_bytes import NOTHING, DeviceBytes
 from modeld.errors import ModeldError
 from modeld.serving.scheduling import refusals
 from modeld.serving.scheduling.entry_index import EntryIndex
-from modeld.serving.scheduling.evictable import held
-from modeld.serving.scheduling.eviction import EvictionPlanner
+from modeld.serving.scheduling.eviction.evictable import held
+from modeld.serving.scheduling.eviction.planner import EvictionPlanner
 from modeld.serving.scheduling.forecast import Forecast
 from modeld.serving.state.budget import Ledger
 from modeld.serving.state.instance import Instance

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What always holds between two decisions. Tests ask after every step."""
+"""What always holds between two decisions; tests check it after every step."""
 
 from __future__ import annotations
 

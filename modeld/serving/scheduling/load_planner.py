@@ -8,9 +8,11 @@ from modeld.errors import ModeldError
 from modeld.serving.scheduling import refusals
 from modeld.serving.scheduling.decision import Decision, Load
 from modeld.serving.scheduling.entry_index import EntryIndex
-from modeld.serving.scheduling.evictable import held
-from modeld.serving.scheduling.eviction import EvictionPlanner
+from modeld.serving.scheduling.eviction.evictable import held, pinned
+from modeld.serving.scheduling.eviction.planner import EvictionPlanner
+from modeld.serving.scheduling.eviction.terms import Terms
 from modeld.serving.scheduling.growth import Growth
+from modeld.serving.scheduling.waiting_order import WaitingOrder
 from modeld.serving.state.budget import Ledger
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
@@ -20,12 +22,21 @@ class LoadPlanner:
     """Starts what fits, and has others evicted for what does not."""
 
     def __init__(
-        self, index: EntryIndex, ledger: Ledger, eviction: EvictionPlanner, growth: Growth
+        self,
+        index: EntryIndex,
+        ledger: Ledger,
+        terms: Terms,
+        *,
+        eviction: EvictionPlanner,
+        growth: Growth,
+        waiting: WaitingOrder,
     ) -> None:
         self._index = index
         self._ledger = ledger
+        self._terms = terms
         self._eviction = eviction
         self._growth = growth
+        self._waiting = waiting
         self._virtual_time = 0  # the start tag of the model that was loaded last
 
     def enter(self, entry: ModelEntry) -> None:
@@ -37,7 +48,7 @@ class LoadPlanner:
         entry.start_tag = max(entry.start_tag, self._virtual_time)
 
     def start(self, now_s: float, decision: Decision) -> bool:
-        """Start what fits, in the order of :meth:`_order`, and claim memory for the rest.
+        """Start what fits, in their order, and claim memory for the rest.
 
         Returns whether models take requests again that were to go for one of them.
         """
@@ -48,7 +59,8 @@ class LoadPlanner:
         is_next = may_claim = True
         barred = NOTHING  # what one lacks that is overdue
         returned = False
-        for entry in self._order():
+        decision.ask_again(self._waiting.changes_s(now_s))
+        for entry in self._waiting.order(now_s):
             cooling_s = entry.cooldown.remaining_s(now_s)
             if cooling_s > 0:
                 decision.ask_again(now_s + cooling_s)
@@ -70,9 +82,9 @@ class LoadPlanner:
                 free = free.beyond(_beside_victims(entry))
             elif is_next:
                 is_next = False
-                decision.ask_again(self._eviction.next_chance_s(entry, now_s))
+                decision.ask_again(self._terms.next_chance_s(entry, now_s))
                 may_claim = self._eviction.has_idle()
-                if self._eviction.is_overdue(entry, now_s):
+                if self._terms.is_overdue(entry, now_s):
                     # All that is and becomes free of what it lacks is kept for it: small loads may
                     # not nibble. Of what it has enough of, others go on with the rest.
                     barred = entry.need.size.beyond(free + held(entry.victims))
@@ -105,23 +117,15 @@ class LoadPlanner:
         entry.need.look_again(self._ledger.ever)
         return entry.need.is_open(free, now_s)
 
-    def _order(self) -> list[ModelEntry]:
-        """Return who waits for memory, the next one first.
-
-        What was evicted for a model is that model's: one that waits longer gets no part of it, nor
-        of the free bytes that it counts on.
-        """
-        return sorted(self._index.wanting, key=lambda entry: (entry.claim_rank, entry.waits_rank))
-
     def _refusal_beside_pinned(self, entry: ModelEntry) -> ModeldError | None:
         """Return why there is not enough beside the pinned models, as far as that is so."""
-        pinned = self._eviction.pinned(entry.need.size)
-        needed = entry.need.size + pinned
+        in_the_way = pinned(self._index.pinned, entry.need.size)
+        needed = entry.need.size + in_the_way
         if self._ledger.can_hold_now(needed):
             return None
         if self._ledger.can_ever_hold(needed):
-            return refusals.too_little_left(entry, self._ledger, pinned)
-        return refusals.pinned_in_the_way(entry, self._ledger, pinned)
+            return refusals.too_little_left(entry, self._ledger, in_the_way)
+        return refusals.pinned_in_the_way(entry, self._ledger, in_the_way)
 
     def _refused(self, entry: ModelEntry, now_s: float) -> bool | None:
         """Tell those who can never have it; ``None`` where somebody still waits, else as `fail`."""

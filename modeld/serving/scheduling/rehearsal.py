@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Tries out on a copy of the scheduler what a request would bring about.
+"""Finds out on a copy of the scheduler what a request would bring about.
 
 A second set of rules that only looks would say something else than what then happens, sooner or
 later. So the scheduler itself decides, on a copy of what it knows, and nobody carries it out.

@@ -6,10 +6,10 @@ calls a verb when something has happened, then :meth:`ModelScheduler.decide`, th
 decided.
 
 The order of things: requests for one model go first come, first served. Models that must be loaded
-are served fairly: who has been loaded fewer times is next, then who has waited longer for memory. A
-loaded model goes on serving while others wait (a swap for each request would serve nobody), but not
-for longer than its term: the ``max_overtake_s`` that one may be overtaken, shared by all that wait.
-Then it is evicted. What it works on then, it finishes; see
+are served by their priority, and fairly among equals: who has been loaded fewer times is next, then
+who has waited longer for memory. A loaded model goes on serving while others wait (a swap for each
+request would serve nobody), but not for longer than its term: the ``max_overtake_s`` that one may
+be overtaken, shared by all that wait. Then it is evicted. What it works on then, it finishes; see
 :mod:`modeld.serving.scheduling.backfill` for what it may take on meanwhile.
 """
 
@@ -19,21 +19,23 @@ from collections.abc import Mapping
 from copy import copy, deepcopy
 from typing import Any, assert_never
 
-from modeld.errors import ModeldError, QueueFullError, WorkerCrashedError
+from modeld.errors import ModeldError, QueueFullError
 from modeld.interfaces import Engine, EvictionPolicy
-from modeld.plugins.guard import shown
 from modeld.serving.scheduling import refusals
 from modeld.serving.scheduling.absent import Absent, Totals
-from modeld.serving.scheduling.backfill import opens_s
-from modeld.serving.scheduling.decision import Close, Death, Decision
+from modeld.serving.scheduling.deaths import notice_deaths
+from modeld.serving.scheduling.decision import Close, Decision
 from modeld.serving.scheduling.entry_index import EntryIndex
-from modeld.serving.scheduling.eviction import EvictionPlanner
-from modeld.serving.scheduling.expiry import Expiry
+from modeld.serving.scheduling.eviction.expiry import Expiry
+from modeld.serving.scheduling.eviction.planner import EvictionPlanner
+from modeld.serving.scheduling.eviction.pressure import Pressure
+from modeld.serving.scheduling.eviction.terms import Terms
 from modeld.serving.scheduling.forecast import Forecast
+from modeld.serving.scheduling.grants import Grants
 from modeld.serving.scheduling.growth import Growth
 from modeld.serving.scheduling.invariants import check
 from modeld.serving.scheduling.load_planner import LoadPlanner
-from modeld.serving.scheduling.pressure import Pressure
+from modeld.serving.scheduling.waiting_order import WaitingOrder
 from modeld.serving.state.budget import Ledger
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
@@ -47,7 +49,6 @@ from modeld.serving.state.phases import (
     Withdrawn,
     owner_of,
 )
-from modeld.serving.state.residence import Residence
 from modeld.serving.state.ticket import Ticket, running_on
 from modeld.status import EvictionReason
 from modeld.values import ModelSpec
@@ -67,29 +68,31 @@ class ModelScheduler:
         self.ledger = ledger
         self.policy = policy
         self.entries: dict[str, ModelEntry] = {}
-        self.index = EntryIndex()
+        self.index = index = EntryIndex()
         self._absent = Absent(self.entries)
-        self._eviction = EvictionPlanner(
-            self.entries,
-            self.index,
-            policy,
-            min_residence_s=min_residence_s,
-            max_overtake_s=max_overtake_s,
+        self._terms = Terms(index, min_residence_s=min_residence_s, max_overtake_s=max_overtake_s)
+        self._eviction = EvictionPlanner(self.entries, index, self._terms, policy)
+        self._expiry = Expiry(index)
+        waiting = WaitingOrder(index, self._terms)
+        self._forecast = Forecast(index, ledger, self._terms, waiting)
+        self._grants = Grants(index, self._terms)
+        self._growth = Growth(index, ledger, self._eviction, self._forecast)
+        self._pressure = Pressure(index, ledger, self._eviction)
+        self._loads = LoadPlanner(
+            index,
+            ledger,
+            self._terms,
+            eviction=self._eviction,
+            growth=self._growth,
+            waiting=waiting,
         )
-        self._expiry = Expiry(self.index)
-        self._forecast = Forecast(self.index, ledger, self._eviction)
-        self._growth = Growth(self.index, ledger, self._eviction, self._forecast)
-        self._pressure = Pressure(self.index, ledger, self._eviction)
-        self._loads = LoadPlanner(self.index, ledger, self._eviction, self._growth)
 
     def reconfigure(
         self, policy: EvictionPolicy, *, min_residence_s: float, max_overtake_s: float
     ) -> None:
         """Go on with another policy and other times; the next decision looks at all models."""
-        self.policy = policy
-        self._eviction.reconfigure(
-            policy, min_residence_s=min_residence_s, max_overtake_s=max_overtake_s
-        )
+        self.policy = self._eviction.policy = policy
+        self._terms.reconfigure(min_residence_s=min_residence_s, max_overtake_s=max_overtake_s)
         for entry in self.entries.values():
             self.index.touch(entry)
 
@@ -196,15 +199,16 @@ class ModelScheduler:
         for last, so that what a load has claimed goes with the same decision.
         """
         decision = Decision()
-        self._notice_deaths(now_s, decision)
+        notice_deaths(self.index, now_s, decision)
         self._release_unwanted()
         self._expiry.expire(now_s)
         self._growth.settle(now_s)
-        self._eviction.note_contention(now_s)
-        self._grant(now_s, decision)
+        self._terms.note_contention(now_s)
+        self._grants.give(now_s, decision)
         self._pressure.relieve(now_s)
         while self.index.wanting and self._loads.start(now_s, decision):
-            self._grant(now_s, decision)  # what was claimed for them in vain takes requests again
+            # What was claimed for them in vain takes requests again.
+            self._grants.give(now_s, decision)
             self._pressure.relieve(now_s)
         self._expiry.ask(now_s, decision)
         self._close_drained(decision)
@@ -254,31 +258,6 @@ class ModelScheduler:
         self.index.touched.clear()
         self._absent.forget(now_s)
 
-    def _notice_deaths(self, now_s: float, decision: Decision) -> None:
-        """Take engines that have died out of service; who waits waits for the next."""
-        for entry in self.index.touched:
-            for instance in entry.instances:
-                match instance.phase:
-                    case Loaded() | Ready() | Draining() | Discarded():
-                        residence = instance.phase.residence
-                        failure = _failure(residence.engine)
-                        if failure is not None:
-                            instance.die()
-                            self._note_death(entry, residence, failure, now_s)
-                            decision.deaths.append(Death(entry, residence.engine, failure))
-                    case Loading() | Withdrawn() | Closing():
-                        pass  # a load tells of its end itself, and a close is the end anyway
-                    case _:
-                        assert_never(instance.phase)
-
-    def _note_death(
-        self, entry: ModelEntry, residence: Residence, failure: WorkerCrashedError, now_s: float
-    ) -> None:
-        entry.last_error = failure.message
-        entry.failure_code = failure.code
-        entry.queue.forget_running(residence)
-        entry.cooldown.crashed(now_s)
-
     def _release_unwanted(self) -> None:
         """Drop the claims of models that nobody waits for.
 
@@ -292,37 +271,6 @@ class ModelScheduler:
                 self._eviction.release(entry)
             self.index.sort(entry)
 
-    def _grant(self, now_s: float, decision: Decision) -> None:
-        """Give free slots to those who wait, where something has changed or time has passed."""
-        # A draining model may open by time alone, untouched; see the module backfill.
-        for entry in [*self.index.touched, *self.index.leaving.values()]:
-            for instance in entry.instances:
-                if entry.queue.waiting:
-                    self._grant_on(entry, instance, now_s, decision)
-
-    def _grant_on(
-        self, entry: ModelEntry, instance: Instance, now_s: float, decision: Decision
-    ) -> None:
-        match instance.phase:
-            case Ready(residence):
-                stays = True
-            case Draining(residence):
-                stays = False
-                opens = opens_s(entry, instance)
-                if opens > now_s:
-                    decision.ask_again(opens)
-                    return
-            case Loading() | Withdrawn() | Loaded() | Discarded() | Closing():
-                return
-            case _:
-                assert_never(instance.phase)
-        while (ticket := entry.queue.grant(residence, now_s, stays=stays)) is not None:
-            residence.begin_use(now_s, ticket.keep_alive_s)
-            if ticket.needs_slot:
-                self._eviction.note_grant(entry, instance, residence, now_s)
-        # It was sorted before: a load would find it among the idle ones, and it is in use.
-        self.index.sort_idle(entry, instance)
-
     def _close_drained(self, decision: Decision) -> None:
         for instance, entry in self.index.leaving.items():
             match instance.phase:
@@ -334,11 +282,3 @@ class ModelScheduler:
                     pass
                 case _:
                     assert_never(instance.phase)
-
-
-def _failure(engine: Engine) -> WorkerCrashedError | None:
-    """Return how an engine has died; one that cannot say it is as good as dead."""
-    try:
-        return engine.failure()
-    except Exception as exc:  # noqa: BLE001  (a plugin's fault must not stop the server)
-        return WorkerCrashedError(f"the engine's failure() raised {shown(exc)}")

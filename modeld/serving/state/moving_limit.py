@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""A limit that follows what was seen of the machine, without trembling as that does. Pure."""
+"""A limit that follows measurements of the machine without their fluctuations. Pure."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What a model declares is served, and what it does not declare is refused by name."""
+"""Checks that declared capabilities are served, and that others are refused by name."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Ends of whole engines."""
+"""Checks of how engines close."""
 
 from __future__ import annotations
 

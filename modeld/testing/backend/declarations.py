@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What a backend says before anything is loaded."""
+"""Checks of what a backend says before anything is loaded."""
 
 from __future__ import annotations
 

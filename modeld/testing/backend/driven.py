@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""A step engine on a thread of this process, where nothing that it does wrong is passed over."""
+"""Drives a step engine on a thread of this process, and passes over nothing it does wrong."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What an engine makes of requests for text."""
+"""Checks of what an engine makes of requests for text."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Clients that leave, and requests that fail."""
+"""Checks of clients that leave, and of requests that fail."""
 
 from __future__ import annotations
 

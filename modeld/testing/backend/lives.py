@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""That nothing is left of a model once it has been in memory."""
+"""Checks that nothing is left of a model once it has been in memory."""
 
 from __future__ import annotations
 

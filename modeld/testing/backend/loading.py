@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""How a model comes into memory, and that it leaves it again."""
+"""Checks that a model comes into memory, and that it leaves it again."""
 
 from __future__ import annotations
 

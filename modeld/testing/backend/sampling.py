@@ -1,32 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What an engine makes of the parameters of sampling, common ones and its own."""
+"""Checks of the parameters of sampling, the common ones and the backend's own."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from msgspec import inspect
 
 from modeld import Engine, Sampling
 from modeld.errors import ModeldError
-from modeld.sampling import COMMON, SamplingParameter, parameters_of
+from modeld.sampling import COMMON, SamplingParameter, is_pairs, parameters_of
 from modeld.testing.backend.generating import ENDS
 from modeld.testing.backend.subject import BackendSubject, collect
 from modeld.testing.contract import DisclaimedError, assert_that, check
-
-SAMPLES: Final[dict[str, Any]] = {
-    "temperature": 0.7,
-    "top_p": 0.9,
-    "top_k": 10,
-    "min_p": 0.05,
-    "repeat_penalty": 1.1,
-    "presence_penalty": 0.1,
-    "frequency_penalty": 0.1,
-    "logit_bias": ((1, 1.0),),
-    "ignore_eos": True,
-    "seed": 7,
-}
-"""A value for each member of ``Sampling`` that is not its default."""
 
 
 class SamplingChecks(BackendSubject):
@@ -55,7 +41,7 @@ class SamplingChecks(BackendSubject):
         async with self.loaded() as engine:
             for row in COMMON:
                 if self.serves(row.name):
-                    await self._try(engine, row.name, Sampling(**{row.name: SAMPLES[row.name]}))
+                    await self._try(engine, row.name, Sampling(**{row.name: sample_of(row)}))
 
     @check(ENDS)
     async def test_its_own_sampling_is_served_or_refused_by_name(self) -> None:
@@ -83,14 +69,16 @@ class SamplingChecks(BackendSubject):
 
 
 def sample_of(row: SamplingParameter) -> Any:
-    """Return a value that a backend's own sampling parameter takes."""
+    """Return a value that a sampling parameter takes, not at the ends of its range."""
     match row.kind:
         case inspect.IntType() as kind:
-            return kind.ge if kind.ge is not None else (kind.gt or 0) + 1
+            least = kind.ge if kind.ge is not None else (kind.gt or 0) + 1
+            return least + 1 if kind.le is None or least < kind.le else least
         case inspect.FloatType() as kind:
             low = kind.ge if kind.ge is not None else kind.gt or 0.0
             high = kind.le if kind.le is not None else kind.lt or low + 1.0
-            return (low + high) / 2
+            # Not the middle: that of -2 to 2 is 0, which says nothing.
+            return (low + 3 * high) / 4
         case inspect.BoolType():
             return True
         case inspect.LiteralType() as kind:
@@ -98,4 +86,4 @@ def sample_of(row: SamplingParameter) -> Any:
         case inspect.StrType() as kind:
             return "a" * (kind.min_length or 1)
         case _:
-            return ("a",)
+            return ((1, 1.0),) if is_pairs(row.kind) else ("a",)

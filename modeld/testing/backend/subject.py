@@ -46,12 +46,12 @@ class Generation:
 
     @property
     def texts(self) -> list[str]:
-        """The texts of the tokens."""
+        """Return the texts of the tokens."""
         return [piece.text for piece in self.pieces if isinstance(piece, Token)]
 
     @property
     def text(self) -> str:
-        """The whole text."""
+        """Return the whole text."""
         return "".join(self.texts)
 
 
@@ -96,7 +96,7 @@ class BackendSubject(Contract):
 
     @property
     def spec(self) -> ModelSpec:
-        """The model, as a source would describe it."""
+        """Return the model, as a source would describe it."""
         if self.model is None:
             raise UntestedError(
                 "there is no model to load: name one (`model`, or --model on the command line)"
@@ -114,12 +114,12 @@ class BackendSubject(Contract):
 
     @property
     def typed_options(self) -> Options:
-        """The options of the model as the backend's type."""
+        """Return the options of the model as the backend's type."""
         return msgspec.convert(dict(self.options), self.backend.options_type)
 
     @property
     def declared(self) -> Collection[Capability]:
-        """What the backend says that the model can be asked for."""
+        """Return what the backend says that the model can be asked for."""
         return self.backend.capabilities(self.spec, self.typed_options)
 
     @asynccontextmanager

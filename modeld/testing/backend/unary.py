@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Requests with one response: vectors, rankings, tokens and prompts."""
+"""Checks of unary requests: vectors, rankings, tokens and prompts."""
 
 from __future__ import annotations
 

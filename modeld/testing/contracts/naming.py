@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Names of what plugins bring."""
+"""Checks of the names that plugins give to what they bring."""
 
 from __future__ import annotations
 

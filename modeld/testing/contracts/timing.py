@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""How long calls take."""
+"""Checks of how long calls take."""
 
 from __future__ import annotations
 

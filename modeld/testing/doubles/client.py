@@ -32,7 +32,7 @@ class Received:
 
     @property
     def body(self) -> bytes:
-        """The body, as far as it came."""
+        """Return the body, as far as it came."""
         return b"".join(self.pieces)
 
     def json(self) -> Any:

@@ -31,7 +31,7 @@ class Answered:
 
     @property
     def tokens(self) -> int:
-        """Tokens of the generation; pieces of text where the server does not count them."""
+        """Return the tokens of the generation, or pieces of text where the server counts none."""
         counted = self.usage.completion_tokens
         return len(self.arrivals_s) if counted is None else counted
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What modeld finds by entry point: the pages under ``/ui`` and the feed that they read."""
+"""The entry point of the plugin: the pages under ``/ui``, and the feed that they read."""
 
 from __future__ import annotations
 

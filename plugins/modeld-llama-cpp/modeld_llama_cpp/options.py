@@ -215,7 +215,7 @@ class LlamaOptions(Options, frozen=True, kw_only=True):
 
     @property
     def step_tokens(self) -> int:
-        """The most tokens in one step. Every slot has at least one of them."""
+        """Return the most tokens in one step. Every slot has at least one of them."""
         return max(self.batch or self.ubatch, self.slots)
 
 

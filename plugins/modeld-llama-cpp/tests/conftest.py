@@ -22,23 +22,7 @@ from modeld_llama_cpp.sampling.sampler import Samplers
 from modeld_llama_cpp.tokens.vocabulary import Vocabulary
 from sampler_rig import CONTEXT_LENGTH, SamplerFor
 
-from tests.support.everywhere import (
-    loggers_stay,
-    measured_processes,
-    no_worker_stays,
-    own_budget,
-    own_runtime_folder,
-    unmeasured_processes,
-)
-
-__all__ = [
-    "loggers_stay",
-    "measured_processes",
-    "no_worker_stays",
-    "own_budget",
-    "own_runtime_folder",
-    "unmeasured_processes",
-]
+from tests.support.everywhere import *
 
 # A busy machine makes any example slow; the time limit of a whole test is pytest's.
 settings.register_profile("modeld", deadline=None)

@@ -45,26 +45,26 @@ def driver(request: pytest.FixtureRequest, start: Start) -> Driver:
 def test_answers_of_all_forms_conform_side_by_side(driver: Driver) -> None:
     for seed in range(2):
         sampling = Sampling(seed=seed, temperature=1.5)
-        answers = driver.run(
+        generations = driver.run(
             *(
                 ask("Tell me about Anna.", max_tokens=150, sampling=sampling, **fields)
                 for fields, _ in FORMS.values()
             )
         )
-        for answer, (_, conforms) in zip(answers, FORMS.values(), strict=True):
-            assert answer.reason is FinishReason.STOP
+        for generation, (_, conforms) in zip(generations, FORMS.values(), strict=True):
+            assert generation.reason is FinishReason.STOP
             if conforms is None:
-                jsonschema.validate(json.loads(answer.text), SCHEMA)
+                jsonschema.validate(json.loads(generation.text), SCHEMA)
             else:
-                assert re.fullmatch(conforms, answer.text), answer.text
+                assert re.fullmatch(conforms, generation.text), generation.text
 
 
 def test_what_is_spelt_without_a_choice_is_what_the_tokenizer_makes_of_it(driver: Driver) -> None:
     text = '{"favourite colour": "dark green", "größe": 12}'
-    answer = driver.read(ask("x", choice=(text,)))
-    assert answer.text == text
+    generation = driver.read(ask("x", choice=(text,)))
+    assert generation.text == text
     spelt = driver.engine._vocabulary.tokenize(text.encode(), add_special=False)
-    assert answer.end.usage.completion_tokens == len(spelt)
+    assert generation.end.usage.completion_tokens == len(spelt)
 
 
 def test_a_stop_text_and_a_limit_hold_inside(driver: Driver) -> None:

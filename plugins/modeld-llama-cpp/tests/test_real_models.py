@@ -84,7 +84,7 @@ def test_greedy_generations_are_the_same_with_and_without_a_shared_prefix(
     smollm2: Path, start: Start
 ) -> None:
     tale = TALE[: len(TALE) // 2]
-    prompts = [f"{tale} {question}" for question in ("Who was there?", "Why?", "And then?")]
+    prompts = [f"{tale} {ending}" for ending in ("Who was there?", "Why?", "And then?")]
     plain = start(smollm2, cache_tokens=0)
     alone = [plain.read(ask(one, max_tokens=16, cache_prompt=False)) for one in prompts]
     assert [generation.cached for generation in alone] == [0, 0, 0]

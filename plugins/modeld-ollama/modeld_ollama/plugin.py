@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What modeld finds by entry point: the dialect, which is imported when a server is made."""
+"""The entry point of the plugin: the dialect, which is imported when a server is made."""
 
 from __future__ import annotations
 

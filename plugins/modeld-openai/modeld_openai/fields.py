@@ -72,12 +72,12 @@ class GenerationBody(TextBody):
 
     @property
     def choices(self) -> int:
-        """How many generations each prompt has."""
+        """Return how many generations each prompt has."""
         return self.n or 1
 
     @property
     def wants_usage(self) -> bool:
-        """Whether a stream has a chunk with what it cost."""
+        """Return whether a stream has a chunk with what it cost."""
         return self.stream_options is not None and self.stream_options.include_usage is True
 
     def check_stream(self) -> None:

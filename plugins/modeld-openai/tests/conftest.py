@@ -9,20 +9,4 @@ from pathlib import Path
 # So that tests find the modules of support/.
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
-from tests.support.everywhere import (
-    loggers_stay,
-    measured_processes,
-    no_worker_stays,
-    own_budget,
-    own_runtime_folder,
-    unmeasured_processes,
-)
-
-__all__ = [
-    "loggers_stay",
-    "measured_processes",
-    "no_worker_stays",
-    "own_budget",
-    "own_runtime_folder",
-    "unmeasured_processes",
-]
+from tests.support.everywhere import *

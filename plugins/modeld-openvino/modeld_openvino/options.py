@@ -58,7 +58,7 @@ class OpenVinoOptions(Options, frozen=True, kw_only=True):
 
     @property
     def block_tokens(self) -> int:
-        """How many tokens a block of the KV cache holds on the device."""
+        """Return how many tokens a block of the KV cache holds on the device."""
         return BLOCK_TOKENS[self.device[:3]]
 
     def has_device(self, devices: Collection[str]) -> bool:

@@ -15,23 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent / "support"))
 import random_gguf
 from openvino_driver import Driver, opened
 
-from tests.support.everywhere import (
-    loggers_stay,
-    measured_processes,
-    no_worker_stays,
-    own_budget,
-    own_runtime_folder,
-    unmeasured_processes,
-)
-
-__all__ = [
-    "loggers_stay",
-    "measured_processes",
-    "no_worker_stays",
-    "own_budget",
-    "own_runtime_folder",
-    "unmeasured_processes",
-]
+from tests.support.everywhere import *
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What tells whether bytes are the right ones."""
+"""Digests by which the bytes of a download are verified."""
 
 from __future__ import annotations
 

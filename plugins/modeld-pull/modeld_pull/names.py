@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Names that come from outside: which of them may become files, and what they say."""
+"""Checks of names from outside: which of them may become files, and what they say."""
 
 from __future__ import annotations
 

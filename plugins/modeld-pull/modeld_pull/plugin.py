@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What modeld finds by entry point: settings, the command, the routes and what runs behind them."""
+"""The entry point of the plugin: its settings, its command and its routes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""How far a pull is."""
+"""The progress of a pull."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""One pull, from what somebody has written to the files in their places."""
+"""One pull, from the reference that somebody has written to verified files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Surroundings:
 
     @property
     def root(self) -> Path:
-        """The models folder."""
+        """Return the models folder."""
         return Path(self.models_dir).expanduser().absolute()
 
 

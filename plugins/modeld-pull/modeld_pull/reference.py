@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What is to be pulled, as somebody has written it."""
+"""Parses what is to be pulled, as somebody has written it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class UrlReference(Value, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """The file's name, the last part of the address."""
+        """Return the file's name, the last part of the address."""
         return unquote(urlsplit(self.url).path.rpartition("/")[2])
 
     def __str__(self) -> str:

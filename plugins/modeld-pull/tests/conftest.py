@@ -12,25 +12,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 from tests.cli.conftest import own_log, quiet_environment
-from tests.support.everywhere import (
-    loggers_stay,
-    measured_processes,
-    no_worker_stays,
-    own_budget,
-    own_runtime_folder,
-    unmeasured_processes,
-)
+from tests.support.everywhere import *
 
-__all__ = [
-    "loggers_stay",
-    "measured_processes",
-    "no_worker_stays",
-    "own_budget",
-    "own_log",
-    "own_runtime_folder",
-    "quiet_environment",
-    "unmeasured_processes",
-]
+__all__ = ["own_log", "quiet_environment"]
 
 
 @pytest.fixture(autouse=True)

@@ -47,7 +47,7 @@ class Wanted:
 
     @property
     def declared_bytes(self) -> int | None:
-        """What the operator says that the model holds, if anything; it may be nothing."""
+        """Return what the operator says that the model holds, if anything; it may be nothing."""
         memory_mb = self.options.memory_mb
         return None if memory_mb is None else memory_mb << 20
 

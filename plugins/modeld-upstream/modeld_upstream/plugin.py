@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What modeld finds by entry point: settings, the source, and a backend for each kind of server."""
+"""The entry point of the plugin: its settings, its source and its backends."""
 
 from __future__ import annotations
 

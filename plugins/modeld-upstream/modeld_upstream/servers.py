@@ -72,25 +72,25 @@ class UpstreamServer(PluginSettings, frozen=True, kw_only=True):
 
     @property
     def kind_of_server(self) -> Kind:
-        """What is known of its kind."""
+        """Return what is known of its kind."""
         return KINDS[self.kind]
 
     @property
     def serves(self) -> frozenset[Capability]:
-        """What its models can be asked for: as it says, or else as its kind does."""
+        """Return what its models can be asked for: as it says, or else as its kind does."""
         if self.capabilities is None:
             return self.kind_of_server.capabilities
         return frozenset(self.capabilities)
 
     @property
     def options(self) -> dict[str, int]:
-        """The options that all its models have, where the settings do not say otherwise."""
+        """Return the options that all its models have, where the settings do not say otherwise."""
         said = {"slots": self.slots, "context": self.context, "memory_mb": self.memory_mb}
         return {name: value for name, value in said.items() if value is not None}
 
     @property
     def health_path(self) -> str:
-        """Where it says whether it is ready; two slashes begin a path below the root."""
+        """Return where it says whether it is ready; two slashes begin a path below the root."""
         if self.health:
             return f"/{self.health}"
         root_health = self.kind_of_server.root_health

@@ -37,7 +37,7 @@ COMPUTED, STAYS = "computed again", "never evicted"
 
 
 @dataclass(frozen=True)
-class Turns:
+class ReturningChat:
     """What one repeat has measured of one server."""
 
     first_s: float
@@ -54,7 +54,7 @@ def _rows(contest: Contest, name: str) -> list[Row | str]:
     with _servers(contest, name) as running, clients() as load:
         # What evicts nobody swaps nothing.
         swapping = [each for each in running if each.name != STAYS]
-        chats: dict[str, list[Turns]] = {each.name: [] for each in running}
+        chats: dict[str, list[ReturningChat]] = {each.name: [] for each in running}
         swaps: dict[str, list[float]] = {each.name: [] for each in swapping}
         for turn in contest.turns():
             turns = contest.words(contest.sized(CHAT_TOKENS, 800)), contest.words(NEW_WORDS)
@@ -95,14 +95,14 @@ def _servers(contest: Contest, name: str) -> Iterator[list[Server]]:
         yield [stack.enter_context(each) for each in made]
 
 
-def _turns(server: Server, load: Load, begins: str, goes_on: str) -> Turns:
+def _turns(server: Server, load: Load, begins: str, goes_on: str) -> ReturningChat:
     """Have two turns of a chat, and another model in memory between them where it takes that."""
     (first,) = load.play("together", server, [_body(server, begins, CHAT)])
     _swap_s(server, load, OTHER)
     wait_until_ready_to_swap(server.port, server.pid)
     prompt = f"{begins}{first.last['content']} {goes_on}"
     (second,) = load.play("together", server, [_body(server, prompt, CHAT)])
-    return Turns(second.first_s, second.last["content"])
+    return ReturningChat(second.first_s, second.last["content"])
 
 
 def _swap_s(server: Server, load: Load, model: str) -> float:

@@ -15,7 +15,7 @@ from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from pydantic import BaseModel
 
 MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
-QUESTION = "What is the capital of France?"
+PROMPT = "What is the capital of France?"
 
 
 class Person(BaseModel):
@@ -53,7 +53,7 @@ def llm(server: str, request: pytest.FixtureRequest) -> ChatOpenAI:
 
 
 def test_invoke(llm: ChatOpenAI) -> None:
-    message = llm.invoke([SystemMessage("You are brief."), HumanMessage(QUESTION)])
+    message = llm.invoke([SystemMessage("You are brief."), HumanMessage(PROMPT)])
     assert message.text
     assert message.usage_metadata is not None
     assert message.usage_metadata["output_tokens"] <= 60
@@ -61,9 +61,9 @@ def test_invoke(llm: ChatOpenAI) -> None:
 
 
 def test_a_stream_has_the_same_text(llm: ChatOpenAI) -> None:
-    first, *others = llm.stream(QUESTION)
+    first, *others = llm.stream(PROMPT)
     whole = sum(others, first)
-    assert whole.text == llm.invoke(QUESTION).text
+    assert whole.text == llm.invoke(PROMPT).text
     assert whole.usage_metadata is not None
 
 
@@ -129,7 +129,7 @@ def test_the_server_keeps_a_chat(server: str) -> None:
 
 def test_an_unknown_model_is_not_found(llm: ChatOpenAI) -> None:
     with pytest.raises(openai.NotFoundError, match="there is no model 'none'"):
-        llm.invoke(QUESTION, model="none")
+        llm.invoke(PROMPT, model="none")
 
 
 def test_a_prompt_that_is_too_long_is_known_as_such(llm: ChatOpenAI) -> None:

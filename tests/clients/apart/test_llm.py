@@ -52,9 +52,9 @@ def test_the_model_is_listed(llm: Callable[..., str]) -> None:
 
 
 def test_a_prompt_streams_and_gives_the_same_text_in_one_piece(llm: Callable[..., str]) -> None:
-    question = prompt("What is the capital of France?")
-    assert llm(*question).strip()
-    assert llm(*question) == llm(*question, "--no-stream")
+    command = prompt("What is the capital of France?")
+    assert llm(*command).strip()
+    assert llm(*command) == llm(*command, "--no-stream")
 
 
 def test_a_chat_goes_on(llm: Callable[..., str]) -> None:

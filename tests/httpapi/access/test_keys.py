@@ -166,9 +166,9 @@ def test_a_file_without_a_key_stops_the_start(tmp_path: Path, content: bytes) ->
 
 
 def test_a_file_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
-    for place in (tmp_path, tmp_path / "missing"):
+    for path in (tmp_path, tmp_path / "missing"):
         with pytest.raises(ConfigurationError, match="cannot be read") as refusal:
-            Keys.from_file(str(place))
+            Keys.from_file(str(path))
         assert refusal.value.field == "api_key_file"
 
 

@@ -27,7 +27,7 @@ def raising(exc: Exception) -> Route:
     return Route("/fail", fail)
 
 
-def answer_to(exc: Exception) -> httpx.Response:
+def response_to(exc: Exception) -> httpx.Response:
     return ask(make_app(FakeService(), routes=[raising(exc)]), "GET", "/fail")
 
 
@@ -145,7 +145,7 @@ def test_a_wrong_method_is_answered_with_the_right_ones(
 def test_an_http_exception_of_a_plugin_gets_the_shape_of_all_errors(
     status: int, detail: str | None, reason: str, text: str
 ) -> None:
-    response = answer_to(HTTPException(status, detail, {"X-Own": "kept"}))
+    response = response_to(HTTPException(status, detail, {"X-Own": "kept"}))
     assert response.status_code == status
     assert response.json()["code"] == status
     assert response.json()["reason"] == reason
@@ -154,6 +154,6 @@ def test_an_http_exception_of_a_plugin_gets_the_shape_of_all_errors(
 
 
 def test_a_fault_of_a_plugins_route_is_an_inner_fault() -> None:
-    response = answer_to(ValueError(SECRET))
+    response = response_to(ValueError(SECRET))
     assert response.status_code == 500
     assert SECRET not in response.text

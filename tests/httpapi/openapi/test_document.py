@@ -61,9 +61,9 @@ def operations(document: dict[str, Any]) -> dict[str, Any]:
 
 def responses(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield each response of each operation, with its path."""
-    for place, row in operations(document).items():
+    for where, row in operations(document).items():
         for status, response in row["responses"].items():
-            yield f"{place} {status}", resolved(document, response)
+            yield f"{where} {status}", resolved(document, response)
 
 
 def values(document: dict[str, Any], media_type: str, text: Any) -> list[Any]:
@@ -151,15 +151,15 @@ def test_every_field_of_a_request_says_what_it_is(document: dict[str, Any]) -> N
 
 
 def test_every_response_has_an_example_and_it_is_valid(document: dict[str, Any]) -> None:
-    for place, response in responses(document):
-        if place.startswith("head "):
+    for where, response in responses(document):
+        if where.startswith("head "):
             continue
         for media_type, media in response.get("content", {}).items():
             given = [
                 resolved(document, each)["value"] for each in media.get("examples", {}).values()
             ]
             given += [media["example"]] if "example" in media else []
-            assert given, f"{place} {media_type}"
+            assert given, f"{where} {media_type}"
             schema = {**media["schema"], "components": closed(document)["components"]}
             for example in given:
                 for value in values(document, media_type, example):
@@ -189,8 +189,8 @@ def test_every_body_has_an_example_and_it_is_valid(document: dict[str, Any]) -> 
 
 
 def test_every_response_has_the_headers_that_all_have(document: dict[str, Any]) -> None:
-    for place, response in responses(document):
-        assert {"X-Request-ID", "X-Content-Type-Options"} <= set(response["headers"]), place
+    for where, response in responses(document):
+        assert {"X-Request-ID", "X-Content-Type-Options"} <= set(response["headers"]), where
 
 
 def test_every_reason_of_an_error_is_shown(document: dict[str, Any]) -> None:

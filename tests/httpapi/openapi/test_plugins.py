@@ -125,8 +125,8 @@ def test_yaml_in_a_docstring_says_the_rest() -> None:
         pytest.param("operationId: 5", id="a number for a name"),
         pytest.param("tags: 7", id="a number for tags"),
         pytest.param("parameters: {a: b}", id="a mapping of parameters"),
-        pytest.param("responses: [1]", id="a list of answers"),
-        pytest.param("responses: {200: hello}", id="a text for an answer"),
+        pytest.param("responses: [1]", id="a list of responses"),
+        pytest.param("responses: {200: hello}", id="a text for a response"),
         pytest.param("responses: {200: {headers: [1]}}", id="a list of headers"),
     ],
 )

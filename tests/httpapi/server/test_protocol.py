@@ -99,17 +99,17 @@ class Rig:
             case "/stream":
                 await self.stream(receive, send)
             case "/deaf":
-                await self.answer(send, b"not listening")
+                await self.respond(send, b"not listening")
             case "/late":
                 await self.gate.acquire()
                 await self.echo(receive, send)
             case "/big":
-                await self.answer(send, b"x" * (32 << 20))
+                await self.respond(send, b"x" * (32 << 20))
             case "/wait":
                 async with asyncio.TaskGroup() as group:
                     watch = group.create_task(self.watch(receive))
                     await self.gate.acquire()
-                    await self.answer(send, b"waited")
+                    await self.respond(send, b"waited")
                     watch.cancel()
             case "/flood":
                 await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -130,7 +130,7 @@ class Rig:
             body += message["body"]
             more = message["more_body"]
         self.bodies.append(body)
-        await self.answer(send, b"%d bytes" % len(body))
+        await self.respond(send, b"%d bytes" % len(body))
 
     async def watch(self, receive: Any) -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -147,7 +147,7 @@ class Rig:
                     await self.gate.acquire()
             watch.cancel()
 
-    async def answer(self, send: Any, body: bytes) -> None:
+    async def respond(self, send: Any, body: bytes) -> None:
         length = [(b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": length})
         await send({"type": "http.response.body", "body": body})

@@ -224,7 +224,7 @@ def test_a_source_that_takes_too_long_is_waited_for_once_and_heard_when_it_answe
 ) -> None:
     async def main() -> None:
         slow, quick = Shelf(a_spec("b"), name="slow"), Shelf(a_spec("a"), name="quick")
-        slow.may_answer.clear()
+        slow.may_go_on.clear()
         registry = Registry([slow, quick], timeout_s=0.2)
         await registry.refresh()
         assert ids(registry) == ["a"]
@@ -239,7 +239,7 @@ def test_a_source_that_takes_too_long_is_waited_for_once_and_heard_when_it_answe
         assert ids(registry) == ["a", "c"]
         assert slow.asked == 1
 
-        slow.may_answer.set()
+        slow.may_go_on.set()
         await until(lambda: "b" in ids(registry))
         assert registry.errors == {}
         await registry.refresh()
@@ -345,17 +345,17 @@ def test_what_a_source_must_not_say_is_its_fault_alone(
 def test_a_source_may_block_and_raise_what_it_likes(kind: type[BaseException]) -> None:
     class Rude(Shelf):
         async def list_models(self) -> Sequence[ModelSpec]:
-            self.may_answer.wait()
+            self.may_go_on.wait()
             raise kind("enough")
 
     async def main() -> None:
         rude, good = Rude(name="rude"), Shelf(a_spec("a"), name="good")
-        rude.may_answer.clear()
+        rude.may_go_on.clear()
         registry = Registry([rude, good])
         refresh = asyncio.create_task(registry.refresh())
         for _ in range(5):
             await asyncio.sleep(0)  # the event loop turns while the source blocks
-        rude.may_answer.set()
+        rude.may_go_on.set()
         await refresh
         assert ids(registry) == ["a"]
         assert list(registry.errors) == ["rude"]
@@ -367,7 +367,7 @@ def test_a_source_may_block_and_raise_what_it_likes(kind: type[BaseException]) -
 def test_the_end_waits_for_no_source(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         slow = Shelf(name="slow")
-        slow.may_answer.clear()
+        slow.may_go_on.clear()
         registry = Registry([slow])
         refresh = asyncio.create_task(registry.refresh())
         await until(lambda: slow.asked > 0)
@@ -375,7 +375,7 @@ def test_the_end_waits_for_no_source(monkeypatch: pytest.MonkeyPatch) -> None:
             await registry.aclose()
         with pytest.raises(DrainingError):
             await refresh
-        slow.may_answer.set()
+        slow.may_go_on.set()
 
     asyncio.run(main())
 
@@ -492,20 +492,20 @@ def test_a_file_that_changes_while_its_source_is_silent_is_not_used_as_it_was(
     tmp_path: Path,
 ) -> None:
     class SilentFiles(Files):
-        may_answer = threading.Event()
+        may_go_on = threading.Event()
 
         async def list_models(self) -> Sequence[ModelSpec]:
-            self.may_answer.wait()
+            self.may_go_on.wait()
             return await super().list_models()
 
     async def main() -> None:
         (tmp_path / "a").write_bytes(b"one")
         files = SilentFiles(tmp_path)
-        files.may_answer.set()
+        files.may_go_on.set()
         registry = Registry([files], timeout_s=0.05)
         while not registry.specs():
             await registry.refresh()
-        files.may_answer.clear()
+        files.may_go_on.clear()
         await registry.refresh()
         assert (await registry.find("a")).size_bytes == 3
 
@@ -514,7 +514,7 @@ def test_a_file_that_changes_while_its_source_is_silent_is_not_used_as_it_was(
             await registry.find("a")
         assert refused.value.retry_after_s is not None
 
-        files.may_answer.set()
+        files.may_go_on.set()
         await until(lambda: not registry.errors)
         assert (await registry.find("a")).size_bytes == 5
         await registry.aclose()
@@ -549,11 +549,11 @@ def test_the_first_of_two_models_with_one_id_is_taken(caplog: pytest.LogCaptureF
 def test_refreshes_share_the_scan_under_way() -> None:
     async def main() -> None:
         shelf = Shelf()
-        shelf.may_answer.clear()
+        shelf.may_go_on.clear()
         registry = Registry([shelf])
         refreshes = [asyncio.create_task(registry.refresh()) for _ in range(5)]
         await asyncio.sleep(0)
-        shelf.may_answer.set()
+        shelf.may_go_on.set()
         await asyncio.gather(*refreshes)
         assert shelf.asked == 1
 
@@ -563,7 +563,7 @@ def test_refreshes_share_the_scan_under_way() -> None:
 def test_a_refresh_sees_what_came_during_the_scan_under_way() -> None:
     async def main() -> None:
         shelf = Copied(a_spec("a"))
-        shelf.may_answer.clear()
+        shelf.may_go_on.clear()
         registry = Registry([shelf])
         first = asyncio.create_task(registry.refresh())
         await until(lambda: shelf.asked == 1)
@@ -571,7 +571,7 @@ def test_a_refresh_sees_what_came_during_the_scan_under_way() -> None:
         joined = asyncio.create_task(registry.find("a"))
         later = [asyncio.create_task(registry.refresh()) for _ in range(3)]
         await asyncio.sleep(0)
-        shelf.may_answer.set()
+        shelf.may_go_on.set()
         await first
         await joined
         await asyncio.gather(*later)
@@ -583,14 +583,14 @@ def test_a_refresh_sees_what_came_during_the_scan_under_way() -> None:
 def test_a_refresh_sees_what_came_while_one_source_was_asked() -> None:
     async def main() -> None:
         shelf = Copied()
-        shelf.may_answer.clear()
+        shelf.may_go_on.clear()
         registry = Registry([shelf])
         watching = asyncio.create_task(registry.ask({"shelf"}))
         await until(lambda: shelf.asked == 1)
         shelf.specs.append(a_spec("a"))
         refresh = asyncio.create_task(registry.refresh())
         await asyncio.sleep(0)
-        shelf.may_answer.set()
+        shelf.may_go_on.set()
         await asyncio.gather(watching, refresh)
         assert (ids(registry), shelf.asked) == (["a"], 2)
 
@@ -605,11 +605,11 @@ def test_one_source_is_asked_anew_and_no_other() -> None:
         one.specs.append(a_spec("a"))
         await registry.ask({"one"})
         assert (ids(registry), one.asked, other.asked) == (["a"], 2, 1)
-        one.may_answer.clear()
+        one.may_go_on.clear()
         under_way = asyncio.create_task(registry.ask({"one"}))
         await until(lambda: one.asked == 3)
         anew = asyncio.create_task(registry.ask({"one"}))
-        one.may_answer.set()
+        one.may_go_on.set()
         await asyncio.gather(under_way, anew)
         assert one.asked == 4, "what was under way may have passed by the change"
 
@@ -619,14 +619,14 @@ def test_one_source_is_asked_anew_and_no_other() -> None:
 def test_who_gives_up_a_refresh_stops_it_for_nobody_else() -> None:
     async def main() -> None:
         shelf = Shelf(a_spec("a"))
-        shelf.may_answer.clear()
+        shelf.may_go_on.clear()
         registry = Registry([shelf])
         impatient = asyncio.create_task(registry.refresh())
         patient = asyncio.create_task(registry.refresh())
         await asyncio.sleep(0)
         impatient.cancel()
         await asyncio.wait([impatient])
-        shelf.may_answer.set()
+        shelf.may_go_on.set()
         await patient
         assert impatient.cancelled()
         assert ids(registry) == ["a"]
@@ -639,7 +639,7 @@ def test_closing_ends_a_scan_under_way() -> None:
         shelf = Shelf()
         registry = Registry([shelf])
         await registry.aclose()
-        shelf.may_answer.clear()
+        shelf.may_go_on.clear()
         refresh = asyncio.create_task(registry.refresh())
         await asyncio.sleep(0)
         await registry.aclose()
@@ -655,7 +655,7 @@ def test_who_waits_for_a_scan_that_is_ended_learns_that_the_server_closes() -> N
     async def main() -> None:
         shelf = Shelf()
         registry = Registry([shelf], Clock())
-        shelf.may_answer.clear()
+        shelf.may_go_on.clear()
         find = asyncio.create_task(registry.find("a"))
         await asyncio.sleep(0)
         await registry.aclose()

@@ -201,13 +201,13 @@ def test_only_a_file_that_is_certainly_gone_has_the_sources_asked(tmp_path: Path
 
 def test_a_disk_that_hangs_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither other disks nor the end: the thread is left behind, and it is one."""
-    may_answer = threading.Event()
+    may_go_on = threading.Event()
     looks: list[str] = []
 
     def is_gone(path: str) -> bool:
         looks.append(path)
         if path == "/hangs":
-            may_answer.wait()
+            may_go_on.wait()
         return True
 
     async def main() -> None:
@@ -223,6 +223,6 @@ def test_a_disk_that_hangs_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> 
         await asyncio.wait([task])
 
     asyncio.run(main())
-    may_answer.set()
+    may_go_on.set()
     assert looks.count("/hangs") == 1
     assert looks.count("/answers") > 2

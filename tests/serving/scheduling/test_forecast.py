@@ -196,7 +196,7 @@ def refused(desk: Desk, entry: ModelEntry) -> float:
 
 
 @pytest.mark.parametrize(
-    ("situation", "place_s"),
+    ("situation", "wait_s"),
     [
         (two_wait_for_two_slots, MEAN_S),
         (a_slot_taken_a_second_ago, MEAN_S - 1),
@@ -204,12 +204,12 @@ def refused(desk: Desk, entry: ModelEntry) -> float:
     ],
 )
 def test_a_full_queue_says_when_it_takes_one_more(
-    new_desk: NewDesk, situation: Callable[[Desk], ModelEntry], place_s: float
+    new_desk: NewDesk, situation: Callable[[Desk], ModelEntry], wait_s: float
 ) -> None:
     """Not when all are through who wait: the position that matters is free with the next end."""
     desk = new_desk(budget_mb=300)
 
-    assert refused(desk, situation(desk)) == pytest.approx(place_s, abs=0.01)
+    assert refused(desk, situation(desk)) == pytest.approx(wait_s, abs=0.01)
 
 
 def test_a_full_queue_in_front_of_an_absent_model_waits_for_the_load_and_a_request(

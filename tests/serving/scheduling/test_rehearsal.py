@@ -197,28 +197,28 @@ def test_a_rehearsal_changes_nothing(new_desk: NewDesk, seed: int, has_gpus: boo
 
 
 GPUS_MB = {"gpu0": 150, "gpu1": 120}
-PLACES = [{"gpu0": 100}, {"gpu0": 60, "gpu1": 60}, {}, {"gpu1": 110}, {"gpu1": 130}]
+ON_GPUS = [{"gpu0": 100}, {"gpu0": 60, "gpu1": 60}, {}, {"gpu1": 110}, {"gpu1": 130}]
 
 
 def a_walk(new_desk: NewDesk, seed: int, *, has_gpus: bool) -> Walk:
     gpus_mb = GPUS_MB if has_gpus else {}
     budget = {"budget_mb": BUDGET_MB, "min_residence_s": 1.0, "max_overtake_s": 3.0}
-    return Walk(new_desk(gpus_mb=gpus_mb, **budget), seed, PLACES if has_gpus else [{}])
+    return Walk(new_desk(gpus_mb=gpus_mb, **budget), seed, ON_GPUS if has_gpus else [{}])
 
 
 class Walk:
     """What happens to a few models, by chance."""
 
-    def __init__(self, desk: Desk, seed: int, places: Sequence[Mapping[str, int]]) -> None:
+    def __init__(self, desk: Desk, seed: int, on_gpus: Sequence[Mapping[str, int]]) -> None:
         self.desk = desk
-        self._places = dict(zip(SIZES_MB, itertools.cycle(places), strict=False))
+        self._on_gpus = dict(zip(SIZES_MB, itertools.cycle(on_gpus), strict=False))
         self.random = random.Random(seed)
         self._tickets: list[tuple[ModelEntry, Ticket]] = []
 
     def entry(self, model: str) -> ModelEntry:
         known = self.desk.scheduler.entries.get(model)
         return known or self.desk.entry(
-            model, SIZES_MB[model], on_gpus=self._places[model], slots=2, depth=3
+            model, SIZES_MB[model], on_gpus=self._on_gpus[model], slots=2, depth=3
         )
 
     def step(self) -> None:

@@ -83,7 +83,7 @@ def nginx(upstream: str, folder: Path) -> Iterator[Served]:
     with subprocess.Popen(command, text=True) as process:
         try:
             front = Served(process, f"http://127.0.0.1:{port}", log)
-            eventually(lambda: _answers(front))
+            eventually(lambda: _responds(front))
             yield front
         finally:
             process.terminate()
@@ -96,7 +96,7 @@ def free_port() -> int:
         return port
 
 
-def _answers(front: Served) -> bool:
+def _responds(front: Served) -> bool:
     assert front.process.poll() is None, f"nginx has ended: {front.log()}"
     try:
         return front.get("/healthz").status_code == 200

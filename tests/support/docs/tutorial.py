@@ -69,8 +69,8 @@ def steps(page: str) -> list[Step]:
 class Reader:
     """Follows a page in a folder of their own, with a home of their own and a free port."""
 
-    def __init__(self, place: Path, environ: Mapping[str, str], model: Path | None = None) -> None:
-        self.folder, home = place / "work", place / "home"
+    def __init__(self, folder: Path, environ: Mapping[str, str], model: Path | None = None) -> None:
+        self.folder, home = folder / "work", folder / "home"
         self.folder.mkdir()
         home.mkdir()
         if model is not None:  # as in a clone after `make run`
@@ -240,11 +240,11 @@ def with_pip(tmp_path: Path) -> dict[str, str]:
 
 @contextmanager
 def following(
-    place: Path, environ: Mapping[str, str], model: Path | None = None
+    folder: Path, environ: Mapping[str, str], model: Path | None = None
 ) -> Iterator[Reader]:
     """Yield a reader; what they started ends with them."""
     for program in ("bash", "curl"):
         assert shutil.which(program), f"the tutorials need {program}; install it"
-    with Reader(place, environ, model) as reader:
+    with Reader(folder, environ, model) as reader:
         yield reader
         reader.stop()

@@ -10,7 +10,8 @@ A word is written in one of five ways, which say where it is looked for:
 - ``_place_`` in names, as one of their parts;
 - ``Room`` in names, as the whole of one.
 
-Names are those of the code, and what prose has in backticks.
+Names are those of the code, and what prose has in backticks. The name of a test is a sentence, and
+so prose.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ _QUOTED = re.compile(r"`+([^`\n]+)`+")
 _LAYOUT = (tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
 _STRINGS = (tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", None))  # from Python 3.12 on
 _MARGIN = re.compile(r"\n\s*(?:\*|//) ")
+_TEST = "test_"
 _BORDERS = re.compile(r"_+|(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -55,7 +57,9 @@ def of_python(source: str) -> Text:
         elif token.type not in _LAYOUT:
             prose.append(comment)
             comment = ""
-        if token.type == tokenize.NAME:
+        if token.type == tokenize.NAME and token.string.startswith(_TEST):
+            prose.append(token.string.replace("_", " "))
+        elif token.type == tokenize.NAME:
             names.add(token.string)
         elif token.type in _STRINGS:
             prose.append(token.string)

@@ -156,18 +156,18 @@ async def ask(
 ) -> list[dict[str, Any]]:
     """Return one request, entered into the ledger."""
     ledger.sent += 1
-    answer: list[dict[str, Any]] = []
+    heard: list[dict[str, Any]] = []
     try:
         async for line in lines(client, url, body):
-            answer.append(line)  # noqa: PERF401  (what came before a failure counts too)
+            heard.append(line)  # noqa: PERF401  (what came before a failure counts too)
     except httpx.HTTPError:
         ledger.outcomes["lost"] += 1
-        return answer
-    last = answer[-1] if answer else {}
+        return heard
+    last = heard[-1] if heard else {}
     if last.get("done"):
         ledger.outcomes["completed"] += 1
     elif "reason" in last:
-        ledger.outcomes["refused" if len(answer) == 1 else "failed"] += 1
+        ledger.outcomes["refused" if len(heard) == 1 else "failed"] += 1
     else:
         ledger.outcomes["lost"] += 1
-    return answer
+    return heard

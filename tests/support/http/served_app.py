@@ -92,14 +92,14 @@ class ScriptedApp:
                 time.sleep(3600)  # noqa: ASYNC251  (that is the fault)
             case "/finish":
                 self.finish.set()
-                await self.answer(send, b"finishing")
+                await self.respond(send, b"finishing")
             case "/files":
                 soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-                await self.answer(send, b"%d" % soft)
+                await self.respond(send, b"%d" % soft)
             case "/frozen":
-                await self.answer(send, b"%d" % gc.get_freeze_count())
+                await self.respond(send, b"%d" % gc.get_freeze_count())
             case _:
-                await self.answer(send, b"draining" if self.draining.is_set() else b"serving")
+                await self.respond(send, b"draining" if self.draining.is_set() else b"serving")
 
     async def stream(self, send: Any) -> None:
         self.finished.clear()
@@ -111,7 +111,7 @@ class ScriptedApp:
         await send({"type": "http.response.body", "body": b"finished\n"})
         self.finished.set()
 
-    async def answer(self, send: Any, body: bytes) -> None:
+    async def respond(self, send: Any, body: bytes) -> None:
         length = [(b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": length})
         await send({"type": "http.response.body", "body": body})

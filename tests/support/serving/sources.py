@@ -11,19 +11,19 @@ from modeld.values import FileStamp
 
 
 class Shelf(RegistrySource):
-    """Lists ``specs``, or fails with ``error``; while ``may_answer`` is clear it says nothing."""
+    """Lists ``specs``, or fails with ``error``; while ``may_go_on`` is clear it says nothing."""
 
     def __init__(self, *specs: ModelSpec, name: str = "shelf") -> None:
         self.name = name
         self.specs = list(specs)
         self.error: Exception | None = None
         self.asked = 0
-        self.may_answer = threading.Event()
-        self.may_answer.set()
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
 
     async def list_models(self) -> Sequence[ModelSpec]:
         self.asked += 1
-        self.may_answer.wait()
+        self.may_go_on.wait()
         if self.error is not None:
             raise self.error
         return self.specs

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""``modeld check``: the contracts on an installed plugin."""
+"""``modeld check``: runs the contracts on an installed plugin."""
 
 from modeld.cli.commands.check.command import command
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Checks of a backend in a process of their own: a runtime may take that down, and nothing else."""
+"""Runs checks of a backend in a child process, so that a crash of its runtime ends only that."""
 
 from __future__ import annotations
 

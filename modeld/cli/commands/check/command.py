@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""``modeld check``: whether an installed plugin keeps to the contracts of what it brings."""
+"""``modeld check``: tests an installed plugin against the contracts of what it brings."""
 
 from __future__ import annotations
 

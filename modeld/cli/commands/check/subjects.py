@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What a plugin brings, each thing with its contract."""
+"""The objects that a plugin brings, each with the contract that checks it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Subject:
 
     @property
     def runs_code_of_runtimes(self) -> bool:
-        """Whether what it runs may be native code, which can end the process."""
+        """Return whether what it runs may be native code, which can end the process."""
         return isinstance(self.contract, BackendContract) and self.contract.model is not None
 
 

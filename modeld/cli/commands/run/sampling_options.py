@@ -47,7 +47,7 @@ class SamplingOption(click.Option):
 
     @property
     def section(self) -> str:
-        """Where the option stands in the help: its backends have sections of their own."""
+        """Return where the option stands in the help: its backends have sections of their own."""
         backends = ", ".join(self.row.backends)
         return f"Sampling by {backends}" if backends else "Sampling"
 

@@ -45,7 +45,7 @@ class Formatters:
 
     @property
     def media_types(self) -> tuple[str, ...]:
-        """What can be written, without repetition, the default first."""
+        """Return what can be written, without repetition, the default first."""
         return tuple(dict.fromkeys(f.media_type for f in self._formatters))
 
     def choose(self, accept: str, *, stream: bool) -> OutputFormatter:

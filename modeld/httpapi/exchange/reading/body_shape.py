@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""How much a JSON body says, counted in its bytes before any of it becomes a value.
+"""Measures how much a JSON body contains from its bytes, before any of it is decoded.
 
 Whoever decodes a body holds up all other requests meanwhile, on whatever thread: the decoder keeps
 the interpreter's lock. So what would take longer than a few milliseconds is refused.

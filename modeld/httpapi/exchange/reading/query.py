@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The parameters of a request's query: those that its route takes, each once."""
+"""Reads the query parameters that a route takes, each at most once."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Finds objects of a JSON body that have two members of one name.
+"""Finds objects of a JSON body in which one name stands twice.
 
 A decoder takes the last of them, so what the client wrote first would be ignored without a word.
 To read each body with a decoder that tells would double the time, so members are counted: if the

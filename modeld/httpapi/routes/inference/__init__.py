@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The routes that have a model work, in the form of modeld itself."""
+"""The routes for generations and unary requests, in modeld's own wire format."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The body of ``POST /infer``: what it may say, and the request for the service that it means."""
+"""The body of ``POST /infer``, and the request to the service that it becomes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The native wire: a dialect like all others, whose formats are plugins."""
+"""The native wire as a dialect like all others; its formats are plugins."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from modeld.errors import ModeldError
 from modeld.httpapi.exchange.problems import ErrorBody, native_error
 from modeld.httpapi.exchange.reading.accept import Formatters
 from modeld.httpapi.routes.inference.infer import infer_route
-from modeld.httpapi.routes.inference.unary import unary_routes
+from modeld.httpapi.routes.inference.unary import UNARY_ROUTES
 from modeld.sampling import SamplingParameter
 
 
@@ -28,7 +28,7 @@ class Native(Dialect):
 
     def routes(self) -> Sequence[DialectRoute]:
         """Return the route for text and those for everything else."""
-        return (infer_route(self._formatters, self._parameters), *unary_routes())
+        return (infer_route(self._formatters, self._parameters), *UNARY_ROUTES)
 
     def error(self, error: ModeldError, status: int, request_id: str) -> WholeResponse:  # noqa: ARG002
         """Return an error as modeld's own document."""

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
 
 from modeld.dialects import Call, UnaryRoute, WholeResponse, listing
 from modeld.dialects.documents import WORK_ERRORS, Content, ResponseDoc
-from modeld.errors import TemplateError
+from modeld.errors import ModeldError, TemplateError
 from modeld.httpapi.routes.inference.unary_bodies import (
     ApplyTemplateBody,
     DetokenizeBody,
@@ -32,6 +32,8 @@ from modeld.httpapi.routes.inference.unary_response import (
     text_or_bytes,
 )
 from modeld.requests import AnyUnaryRequest
+
+B = TypeVar("B", bound=UnaryBody)
 
 _MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _RERANKER = "bge-reranker-v2-m3-q4_k_m.gguf"
@@ -74,9 +76,31 @@ _IDS_PER_TURN = 16_384
 _PIECES_PER_TURN = 2048
 
 
-def unary_routes() -> tuple[UnaryRoute[Any], ...]:
-    """Return ``/embed``, ``/rerank``, ``/tokenize``, ``/detokenize`` and ``/apply-template``."""
-    return (_embed(), _rerank(), _tokenize(), _detokenize(), _apply_template())
+def _route(
+    path: str,
+    summary: str,
+    body: type[B],
+    *,
+    body_examples: Mapping[str, Any],
+    respond: Callable[[B, Call, Sequence[Any]], Awaitable[WholeResponse]],
+    response: type[BaseModel],
+    example: Mapping[str, object],
+    raises: tuple[type[ModeldError], ...] = WORK_ERRORS,
+) -> UnaryRoute[B]:
+    content = Content(media_type="application/json", model=response, example=example)
+    return UnaryRoute(
+        path=path,
+        name=path.strip("/").replace("-", "_"),
+        tag="embeddings and tokens",
+        summary=summary,
+        description=_DESCRIPTION,
+        body=body,
+        body_examples=body_examples,
+        requests=_requests,
+        respond=respond,
+        responses=(ResponseDoc(status=200, description="The response", contents=(content,)),),
+        raises=raises,
+    )
 
 
 async def _embedded(body: EmbedBody, call: Call, responses: Sequence[Any]) -> WholeResponse:
@@ -141,94 +165,59 @@ def _requests(body: UnaryBody, call: Call) -> tuple[AnyUnaryRequest]:
     return (body.to_request(call.request_id),)
 
 
-def _embed() -> UnaryRoute[EmbedBody]:
-    return UnaryRoute(
-        path="/embed",
-        name="embed",
-        tag="embeddings and tokens",
-        summary="Turn texts into vectors",
-        description=_DESCRIPTION,
-        body=EmbedBody,
+def _checked(vector: Sequence[float]) -> Sequence[float]:
+    check_finite(vector)
+    return vector
+
+
+UNARY_ROUTES: Final[tuple[UnaryRoute[Any], ...]] = (
+    _route(
+        "/embed",
+        "Turn texts into vectors",
+        EmbedBody,
         body_examples={"one": {"input": "a cat"}, "several": {"input": ["a cat", "a dog"]}},
-        requests=_requests,
         respond=_embedded,
-        responses=_json_response(EmbedResponseBody, _VECTORS),
-        raises=WORK_ERRORS,
-    )
-
-
-def _rerank() -> UnaryRoute[RerankBody]:
-    return UnaryRoute(
-        path="/rerank",
-        name="rerank",
-        tag="embeddings and tokens",
-        summary="Order documents by how relevant they are for a query",
-        description=_DESCRIPTION,
-        body=RerankBody,
+        response=EmbedResponseBody,
+        example=_VECTORS,
+    ),
+    _route(
+        "/rerank",
+        "Order documents by how relevant they are for a query",
+        RerankBody,
         body_examples={"pets": _RERANK},
-        requests=_requests,
         respond=_ranked,
-        responses=_json_response(RerankResponseBody, _RANKING),
-        raises=WORK_ERRORS,
-    )
-
-
-def _tokenize() -> UnaryRoute[TokenizeBody]:
-    return UnaryRoute(
-        path="/tokenize",
-        name="tokenize",
-        tag="embeddings and tokens",
-        summary="Turn text into tokens",
-        description=_DESCRIPTION,
-        body=TokenizeBody,
+        response=RerankResponseBody,
+        example=_RANKING,
+    ),
+    _route(
+        "/tokenize",
+        "Turn text into tokens",
+        TokenizeBody,
         body_examples={
             "ids": {"content": "A llama 🦙"},
             "pieces": {"content": "a 🦙", "with_pieces": True},
         },
-        requests=_requests,
         respond=_tokenized,
-        responses=_json_response(TokenizeResponseBody, {"tokens": _PIECES}),
-        raises=WORK_ERRORS,
-    )
-
-
-def _detokenize() -> UnaryRoute[DetokenizeBody]:
-    return UnaryRoute(
-        path="/detokenize",
-        name="detokenize",
-        tag="embeddings and tokens",
-        summary="Turn tokens into text",
-        description=_DESCRIPTION,
-        body=DetokenizeBody,
+        response=TokenizeResponseBody,
+        example={"tokens": _PIECES},
+    ),
+    _route(
+        "/detokenize",
+        "Turn tokens into text",
+        DetokenizeBody,
         body_examples={"tokens": {"tokens": [49, 116, 81]}},
-        requests=_requests,
         respond=_detokenized,
-        responses=_json_response(DetokenizeResponseBody, {"content": "A\ufffda"}),
-        raises=WORK_ERRORS,
-    )
-
-
-def _apply_template() -> UnaryRoute[ApplyTemplateBody]:
-    return UnaryRoute(
-        path="/apply-template",
-        name="apply_template",
-        tag="embeddings and tokens",
-        summary="Turn a chat into a prompt by the model's chat template",
-        description=_DESCRIPTION,
-        body=ApplyTemplateBody,
+        response=DetokenizeResponseBody,
+        example={"content": "A\ufffda"},
+    ),
+    _route(
+        "/apply-template",
+        "Turn a chat into a prompt by the model's chat template",
+        ApplyTemplateBody,
         body_examples={"chat": {"messages": [{"role": "user", "content": "Hello!"}]}},
-        requests=_requests,
         respond=_templated,
-        responses=_json_response(ApplyTemplateResponseBody, {"prompt": _PROMPT}),
+        response=ApplyTemplateResponseBody,
+        example={"prompt": _PROMPT},
         raises=(TemplateError, *WORK_ERRORS),
-    )
-
-
-def _json_response(model: type[BaseModel], example: Mapping[str, object]) -> tuple[ResponseDoc]:
-    content = Content(media_type="application/json", model=model, example=example)
-    return (ResponseDoc(status=200, description="The response", contents=(content,)),)
-
-
-def _checked(vector: Sequence[float]) -> Sequence[float]:
-    check_finite(vector)
-    return vector
+    ),
+)

@@ -201,7 +201,7 @@ class MessagesBody(ConstraintFields, SamplingFields, ConversationBody):
 
     @property
     def shows_thinking(self) -> bool:
-        """Whether the response has what the model thought in plain text."""
+        """Return whether the response has what the model thought in plain text."""
         thinking = self.thinking
         return not isinstance(thinking, ThinkingOn | ThinkingAdaptive) or (
             thinking.display != "omitted"

@@ -61,7 +61,7 @@ class Api(ABC):
     @property
     @abstractmethod
     def path(self) -> str:
-        """The path that requests for text go to."""
+        """Return the path that requests for text go to."""
 
     @abstractmethod
     def body(self, prompt: str) -> bytes:

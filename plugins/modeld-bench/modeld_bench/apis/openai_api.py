@@ -53,7 +53,7 @@ class OpenAIApi(Api):
 
     @property
     def path(self) -> str:
-        """The path: completions go on with a text, chat completions answer a message."""
+        """Return the path: completions go on with a text, chat completions answer a message."""
         return "/v1/chat/completions" if self.wish.chat else "/v1/completions"
 
     def body(self, prompt: str) -> bytes:

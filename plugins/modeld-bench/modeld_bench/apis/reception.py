@@ -30,7 +30,7 @@ class Reception:
 
     @property
     def failed(self) -> bool:
-        """Whether nothing more of this stream is worth reading."""
+        """Return whether nothing more of this stream is worth reading."""
         return self._failure is not None
 
     def feed(self, data: bytes, now_s: float) -> None:

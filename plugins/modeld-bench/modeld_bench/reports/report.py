@@ -33,7 +33,7 @@ class Report:
 
     @property
     def failed(self) -> bool:
-        """Whether some request failed."""
+        """Return whether some request failed."""
         return any(level.failed for level in self.levels)
 
     def as_json(self) -> bytes:

@@ -19,7 +19,8 @@ from modeld.requests import ApplyTemplateRequest
 from modeld_llama_cpp.chat import named_template, variables
 from modeld_llama_cpp.chat.chat_values import Turn, shaped, tools_of, turns_of, with_tools_in_system
 from modeld_llama_cpp.chat.formats.chat_format import ChatFormat
-from modeld_llama_cpp.chat.formats.detection import GENERIC, format_of
+from modeld_llama_cpp.chat.formats.detection import format_of
+from modeld_llama_cpp.chat.formats.families import GENERIC
 from modeld_llama_cpp.chat.formats.family import MarkedFamily
 from modeld_llama_cpp.chat.hidden_texts import (
     CONTINUED,

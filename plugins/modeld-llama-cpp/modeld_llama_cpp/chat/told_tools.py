@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Tells a model of tools in words, where its chat template knows of none.
+"""Describes tools to a model in its prompt, where its chat template knows of none.
 
 The form is the one that most models have seen: calls are JSON objects inside of ``<tool_call>``,
 and results stand inside of ``<tool_response>`` in a turn of the user. What a template does know is

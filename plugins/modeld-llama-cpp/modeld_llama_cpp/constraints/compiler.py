@@ -15,7 +15,7 @@ import msgspec
 
 from modeld.constraints import MAX_CHOICE_BYTES, MAX_GRAMMAR_BYTES, MAX_SCHEMA_BYTES
 from modeld.errors import InvalidRequestError
-from modeld_llama_cpp.chat.formats.constraint_compiler import KIND
+from modeld_llama_cpp.chat.formats.chat_format import TOOLS_KIND
 from modeld_llama_cpp.constraints.grammars.gbnf import read_gbnf
 from modeld_llama_cpp.constraints.grammars.lark_check import check_lark
 from modeld_llama_cpp.constraints.grammars.lark_writer import write_lark
@@ -128,5 +128,5 @@ _COMPILERS = {
     "regex": _regex,
     "lark": _lark,
     "choice": _choice,
-    KIND: _tools,
+    TOOLS_KIND: _tools,
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What llguidance may spend, and what it finds wrong with a grammar."""
+"""The limits of llguidance's work, and what it finds wrong with a grammar."""
 
 from __future__ import annotations
 

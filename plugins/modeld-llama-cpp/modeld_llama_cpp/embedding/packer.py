@@ -38,7 +38,7 @@ class Part:
 
     @property
     def completes(self) -> bool:
-        """Whether the input is through after it."""
+        """Return whether the input is complete after it."""
         return self.stop == len(self.input.tokens)
 
 
@@ -79,7 +79,7 @@ class Packer:
 
     @property
     def busy(self) -> bool:
-        """Whether there is anything to compute."""
+        """Return whether there is anything to compute."""
         return bool(self._rotation or self._begun)
 
     def add(self, request_id: int, inputs: Sequence[Sequence[int]]) -> None:

@@ -30,7 +30,7 @@ class Buffer(NamedTuple):
 
     @property
     def gpu(self) -> str | None:
-        """The GPU whose own memory it is in, by modeld's name; ``None`` for main memory.
+        """Return the GPU whose own memory it is in, by modeld's name; ``None`` for main memory.
 
         Buffers of a GPU that are in main memory have other names (``CUDA_Host``), and Metal's are
         in memory that is shared.
@@ -39,7 +39,7 @@ class Buffer(NamedTuple):
 
     @property
     def is_mapped(self) -> bool:
-        """Whether it is the file itself."""
+        """Return whether it is the file itself."""
         return self.memory.endswith("_Mapped")
 
 

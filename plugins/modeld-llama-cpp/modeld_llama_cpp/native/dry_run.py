@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import llama_cpp
 import msgspec
@@ -34,14 +34,7 @@ def measure(spec: ModelSpec, options: Mapping[str, object]) -> JsonValue:
         laid_out = weights.lay_out(spec, checked, lines)
         beside_weights = buffers.beside_weights(lines, heap.used_bytes() - heap_before)
         try:
-            size_for = (
-                contexts.size_for_vectors
-                if context_size.makes_vectors(shape_of(spec), checked)
-                else contexts.size_for_text
-            )
-            size = size_for(laid_out, checked)
-            context = contexts.make(laid_out, spec, checked, size, lines)
-            llama_cpp.llama_free(context)
+            _lay_out_context(laid_out, spec, checked, lines)
             weights_bytes = llama_cpp.llama_model_size(laid_out)
         finally:
             llama_cpp.llama_model_free(laid_out)
@@ -62,3 +55,16 @@ def measure(spec: ModelSpec, options: Mapping[str, object]) -> JsonValue:
     )
     plain: JsonValue = msgspec.to_builtins(msgspec.structs.replace(made, on_gpus=on_gpus))
     return plain
+
+
+def _lay_out_context(
+    laid_out: int, spec: ModelSpec, options: LlamaOptions, lines: Sequence[native_log.LogLine]
+) -> None:
+    """Make the context that the model would have, and free it; its sizes are in ``lines`` then."""
+    size_for = (
+        contexts.size_for_vectors
+        if context_size.makes_vectors(shape_of(spec), options)
+        else contexts.size_for_text
+    )
+    context = contexts.make(laid_out, spec, options, size_for(laid_out, options), lines)
+    llama_cpp.llama_free(context)

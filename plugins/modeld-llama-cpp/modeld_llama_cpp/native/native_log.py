@@ -27,7 +27,7 @@ class LogLine(NamedTuple):
 
     @property
     def is_error(self) -> bool:
-        """Whether it reports an error."""
+        """Return whether it reports an error."""
         return self.level == _ERROR
 
 

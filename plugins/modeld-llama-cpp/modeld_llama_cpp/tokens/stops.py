@@ -41,12 +41,12 @@ class StopSearch:
 
     @property
     def written(self) -> str:
-        """The stop text as the request has it."""
+        """Return the stop text as the request has it."""
         return self._stop.text if self._stop.written is None else self._stop.written
 
     @property
     def held(self) -> int:
-        """The number of the last characters that may be the beginning of the stop text."""
+        """Return the number of the last characters that may be the beginning of the stop text."""
         return self._stop.shown(self._tail)
 
     def push(self, text: str) -> int | None:

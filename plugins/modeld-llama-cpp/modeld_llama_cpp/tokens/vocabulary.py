@@ -65,13 +65,13 @@ class Vocabulary:
 
     @property
     def beginning(self) -> list[int]:
-        """The token that comes before every text, if the model wants one."""
+        """Return the token that comes before every text, if the model wants one."""
         wanted = llama_cpp.llama_vocab_get_add_bos(self._vocab)
         return [llama_cpp.llama_vocab_bos(self._vocab)] if wanted else []
 
     @property
     def ending(self) -> list[int]:
-        """The token that comes after every text, if the model wants one."""
+        """Return the token that comes after every text, if the model wants one."""
         wanted = llama_cpp.llama_vocab_get_add_eos(self._vocab)
         eos = llama_cpp.llama_vocab_eos(self._vocab)
         token = eos if eos >= 0 else llama_cpp.llama_vocab_sep(self._vocab)
@@ -79,13 +79,13 @@ class Vocabulary:
 
     @property
     def separator(self) -> list[int]:
-        """The token that comes between two texts, if the model wants one."""
+        """Return the token that comes between two texts, if the model wants one."""
         wanted = llama_cpp.llama_vocab_get_add_sep(self._vocab)
         return [llama_cpp.llama_vocab_sep(self._vocab)] if wanted else []
 
     @property
     def infill(self) -> tuple[int, int, int] | None:
-        """The tokens before a prompt, before a suffix and before what is between, if it has all."""
+        """Return the tokens before a prompt, a suffix and what is between, if it has all."""
         marks = (
             llama_cpp.llama_vocab_fim_pre(self._vocab),
             llama_cpp.llama_vocab_fim_suf(self._vocab),
@@ -118,7 +118,7 @@ class Vocabulary:
 
     @cached_property
     def _around(self) -> tuple[list[int], list[int]]:
-        """The tokens that the tokenizer puts before and after a text, found by trying."""
+        """Return the tokens that the tokenizer puts before and after a text, found by trying."""
         bare, framed = (
             self._read(b"a", add_special=special, parse_special=False) for special in (False, True)
         )
@@ -128,7 +128,7 @@ class Vocabulary:
 
     @cached_property
     def special_tokens(self) -> SpecialTokens:
-        """The tokens that are no ordinary text. To read them takes long, once."""
+        """Return the tokens that are no ordinary text. To read them takes long, once."""
         return read_special_tokens(self._vocab)
 
     @cached_property

@@ -41,7 +41,7 @@ PARTS_OF_USERS = (
     "{% for m in messages %}{{ m.role }}={% if m.role == 'user' %}{{ m.content[0].text }}"
     "{% else %}{{ m.content + '' }}{% endif %};{% endfor %}"
 )
-PARTS_OF_ANSWERS = (
+PARTS_OF_ASSISTANTS = (
     "{% for m in messages %}{{ m.role }}={% if m.role == 'assistant' %}{{ m.content[0].text }}"
     "{% else %}{{ m.content + '' }}{% endif %};{% endfor %}"
 )
@@ -82,7 +82,7 @@ def test_a_template_that_takes_both_gets_texts() -> None:
     assert render(BOTH, CHAT[1:2]) == "user=text hello;"
 
 
-@pytest.mark.parametrize("source", [PARTS_OF_USERS, PARTS_OF_ANSWERS])
+@pytest.mark.parametrize("source", [PARTS_OF_USERS, PARTS_OF_ASSISTANTS])
 def test_each_role_gets_its_own_form(source: str) -> None:
     assert render(source, CHAT[:3]) == WHOLE[: WHOLE.index("critic")]
 

@@ -32,8 +32,8 @@ CPU_ONLY = Build(
 class Host:
     """Answers calls from a table; an exception in it is raised."""
 
-    def __init__(self, **answers: object) -> None:
-        self._answers = answers
+    def __init__(self, **responses: object) -> None:
+        self._responses = responses
         self.fractions: list[float] = []
         self.called: list[str] = []
 
@@ -42,10 +42,10 @@ class Host:
 
     async def call(self, function: str, spec: ModelSpec, options: Options) -> JsonValue:
         self.called.append(function)
-        answer = self._answers[function.partition(":")[2]]
-        if isinstance(answer, Exception):
-            raise answer
-        return msgspec.to_builtins(answer)
+        response = self._responses[function.partition(":")[2]]
+        if isinstance(response, Exception):
+            raise response
+        return msgspec.to_builtins(response)
 
     def progress(self, fraction: float) -> None:
         self.fractions.append(fraction)
@@ -67,9 +67,9 @@ def found(
     built: Build | Exception = CPU_ONLY,
     options: LlamaOptions | None = None,
     spec: ModelSpec | None = None,
-    **answers: object,
+    **responses: object,
 ) -> dict[str, Finding]:
-    host = Host(read=built, **answers)
+    host = Host(read=built, **responses)
     diagnosed = findings.diagnose(spec, options or LlamaOptions(), host, root)
     return {finding.subject: finding for finding in asyncio.run(diagnosed)}
 

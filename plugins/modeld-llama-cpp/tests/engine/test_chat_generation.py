@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Generations of chats in which reasoning, calls of tools and the answer are told apart."""
+"""Generations of chats in which reasoning, calls of tools and text are told apart."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def thinking(tmp_path: Path, start: Start) -> Driver:
 # Reasoning
 
 
-def test_what_a_model_thinks_is_no_part_of_its_answer(thinking: Driver) -> None:
+def test_what_a_model_thinks_is_no_part_of_its_text(thinking: Driver) -> None:
     generation = thinking.read(chat("x", reasoning=Reasoning(budget_tokens=3)))
     assert generation.reasoning == "abc"
     assert generation.text == "abcdefghijklmnopqrstuvwxyz"
@@ -137,7 +137,7 @@ def test_a_special_token_of_the_family_is_text_of_a_prompt_without_a_chat(
     assert (generation.reasoning, generation.text) == ("", "yz")
 
 
-def test_a_constraint_is_about_the_answer_and_not_about_what_is_thought(thinking: Driver) -> None:
+def test_a_constraint_is_about_the_text_and_not_about_what_is_thought(thinking: Driver) -> None:
     for logprobs in (None, 0):
         reasoning = Reasoning(budget_tokens=3)
         generation = thinking.read(
@@ -360,7 +360,7 @@ def test_a_generation_goes_on_with_the_last_message(scripted: Path, start: Start
     assert driver.read(request).text == "wxyz"
 
 
-# gpt-oss, in whose texts something must stand before an answer
+# gpt-oss, in whose texts something must stand before the text
 
 
 HARMONY = (
@@ -369,7 +369,7 @@ HARMONY = (
 )
 
 
-def test_an_answer_of_gpt_oss_that_is_constrained_comes_on_its_channel(
+def test_a_generation_of_gpt_oss_that_is_constrained_comes_on_its_channel(
     tmp_path: Path, start: Start
 ) -> None:
     # Elsewhere `<|end|>` ends a generation, as far as llama.cpp knows.

@@ -111,7 +111,7 @@ def test_a_file_that_cannot_be_read_is_begun_anew(path: Path, entries: object, s
 
 
 def test_entries_that_cannot_be_are_left_out(path: Path) -> None:
-    places = {
+    positions = {
         "sound": (2 * GRAIN, GRAIN + 5),
         "larger than a file may be": (4 * GRAIN, 1 << 40),
         "of nothing": (4 * GRAIN, 0),
@@ -127,7 +127,7 @@ def test_entries_that_cannot_be_are_left_out(path: Path) -> None:
         "before it": (GRAIN, GRAIN),
         "after it": (4 * GRAIN, 9),
     }
-    forge(path, [[[1], name, offset, size, 0] for name, (offset, size) in places.items()])
+    forge(path, [[[1], name, offset, size, 0] for name, (offset, size) in positions.items()])
     with a_file(path, 6 * GRAIN) as file:
         found = file.take_over()
         assert [each.salt for each in found] == ["sound", "before it", "after it"]

@@ -10,12 +10,12 @@ from modeld_llama_cpp.native.abort import AbortFlag
 
 def test_the_native_function_says_what_the_flag_is() -> None:
     flag = AbortFlag()
-    answers = []
+    returned = []
     for put in (flag.set, flag.clear, flag.set):
         put()
         assert flag._function is not None
-        answers.append(flag._function(flag._address))
-    assert answers == [True, False, True]
+        returned.append(flag._function(flag._address))
+    assert returned == [True, False, True]
 
 
 def test_a_platform_with_an_unknown_convention_gets_no_callback() -> None:

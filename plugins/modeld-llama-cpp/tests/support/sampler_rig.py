@@ -86,8 +86,8 @@ def names(chains: Chains, **fields: object) -> list[str]:
     """Return what llama.cpp calls the samplers of a chain."""
     chain = chains.make(Choice(**fields))
     found = [
-        llama_cpp.llama_sampler_name(llama_cpp.llama_sampler_chain_get(chain, place)).decode()
-        for place in range(llama_cpp.llama_sampler_chain_n(chain))
+        llama_cpp.llama_sampler_name(llama_cpp.llama_sampler_chain_get(chain, index)).decode()
+        for index in range(llama_cpp.llama_sampler_chain_n(chain))
     ]
     llama_cpp.llama_sampler_free(chain)
     return found

@@ -29,7 +29,7 @@ def expected(vocabulary: Vocabulary, token: int) -> bytes:
     return b"\xff" + written if written else b""
 
 
-def test_a_token_is_the_text_that_an_answer_shows(wide_model: int) -> None:
+def test_a_token_is_the_text_that_a_generation_shows(wide_model: int) -> None:
     vocabulary = Vocabulary(wide_model)
     table = read_table(vocabulary.address)
     assert entries(table) == [expected(vocabulary, token) for token in range(vocabulary.size)]

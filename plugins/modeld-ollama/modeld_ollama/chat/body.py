@@ -23,7 +23,7 @@ class OllamaChatBody(GenerationBody):
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is to be generated."""
+        """Return whether nothing is to be generated."""
         return not self.messages
 
     def request(self, named: Named, call: Call) -> GenerateRequest:

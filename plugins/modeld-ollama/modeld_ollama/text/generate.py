@@ -48,7 +48,7 @@ class OllamaGenerateBody(GenerationBody):
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is to be generated."""
+        """Return whether nothing is to be generated."""
         return not self.prompt and not self.suffix
 
     def request(self, named: Named, call: Call) -> GenerateRequest:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""A body in which nothing is said brings its model into memory, or takes it out."""
+"""Requests that say nothing: they load their model, or unload it."""
 
 from __future__ import annotations
 
@@ -32,5 +32,6 @@ def moved(body: OllamaBody, named: Named, parts: dict[str, Any]) -> Load | Unloa
         model=named.id,
         respond=respond,
         keep_alive_s=body.keep_alive,
+        fit=body.fit is not False,
         timeout_s=body.timeout_s,
     )

@@ -6,26 +6,25 @@ The tags of alternatives begin with ``~``, so that errors name a field without t
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Discriminator, Field, Tag
 
 from modeld.dialects.body import Strict, only_kinds, refused, wrong
-from modeld.messages import AudioPart, ImagePart, Message, Part, TextPart, ToolCall
+from modeld.messages import Message, Part, TextPart, ToolCall
+from modeld_openai.parts import (
+    MAX_PARTS,
+    AudioContent,
+    by_type,
+    content_of,
+    image_of,
+    kind_of_content,
+    sound_of,
+)
 
 MAX_MESSAGES = 1024
-MAX_PARTS = 1024
 MAX_CALLS = 128
-
-_DATA_URL: Final = re.compile(
-    r"data:(?P<media_type>[\w.+/-]{0,128});base64,(?P<data>.*)", re.DOTALL
-)
-AUDIO_TYPES: Final = {"wav": "audio/wav", "mp3": "audio/mpeg"}
-"""The media types of the formats that sounds have."""
 
 
 class ImageUrl(Strict):
@@ -33,13 +32,6 @@ class ImageUrl(Strict):
 
     url: str = Field(description="`data:image/…;base64,…`; nothing is fetched from elsewhere")
     detail: Literal["auto"] | None = Field(None, description="only auto: the model decides")
-
-
-class InputAudio(Strict):
-    """A sound."""
-
-    data: str = Field(description="the bytes of the file, as base64")
-    format: Literal["wav", "mp3"]
 
 
 class TextContent(Strict):
@@ -56,32 +48,16 @@ class ImageContent(Strict):
     image_url: ImageUrl
 
 
-class AudioContent(Strict):
-    """A sound."""
-
-    type: Literal["input_audio"]
-    input_audio: InputAudio
-
-
 _KINDS: Final = {"text": "~text", "image_url": "~image", "input_audio": "~audio"}
-
-
-def _kind_of_part(given: Any) -> str:
-    kind = given.get("type") if isinstance(given, dict) else None
-    return _KINDS.get(kind, "~text") if isinstance(kind, str) else "~text"
 
 
 ContentPart = Annotated[
     Annotated[TextContent, Tag("~text")]
     | Annotated[ImageContent, Tag("~image")]
     | Annotated[AudioContent, Tag("~audio")],
-    Discriminator(_kind_of_part),
+    by_type(_KINDS, "~text"),
     only_kinds(_KINDS, f"is not served; there is {', '.join(_KINDS)}"),
 ]
-
-
-def _kind_of_content(given: Any) -> str:
-    return "~parts" if isinstance(given, list) else "~text"
 
 
 Content = Annotated[
@@ -89,7 +65,7 @@ Content = Annotated[
     | Annotated[
         Annotated[list[ContentPart], Field(max_length=MAX_PARTS, fail_fast=True)], Tag("~parts")
     ],
-    Discriminator(_kind_of_content),
+    Discriminator(kind_of_content),
 ]
 
 
@@ -181,7 +157,7 @@ def _message(where: str, turn: ChatTurn) -> Message:
     _check_role(where, turn)
     return Message(
         role="system" if turn.role == "developer" else turn.role,
-        content=_content(f"{where}.content", turn.content),
+        content=content_of(f"{where}.content", turn.content, _part),
         name=turn.name or "",
         reasoning=turn.reasoning_content or turn.reasoning or "",
         tool_calls=tuple(
@@ -206,14 +182,6 @@ def _check_role(where: str, turn: ChatTurn) -> None:
         raise wrong(f"{where}.tool_call_id", words)
 
 
-def _content(where: str, content: str | list[Any] | None) -> str | tuple[Part, ...]:
-    if not isinstance(content, list):
-        return content or ""
-    if len(content) == 1 and isinstance(content[0], TextContent):
-        return content[0].text
-    return tuple(_part(f"{where}[{index}]", part) for index, part in enumerate(content))
-
-
 def _part(where: str, part: TextContent | ImageContent | AudioContent) -> Part:
     match part:
         case TextContent():
@@ -221,33 +189,4 @@ def _part(where: str, part: TextContent | ImageContent | AudioContent) -> Part:
         case ImageContent():
             return image_of(f"{where}.image_url.url", part.image_url.url)
         case AudioContent():
-            audio = part.input_audio
-            data = bytes_of(f"{where}.input_audio.data", audio.data)
-            return AudioPart(data=data, media_type=AUDIO_TYPES[audio.format])
-
-
-def image_of(where: str, url: str) -> ImagePart:
-    """Return the image in an address.
-
-    Raises:
-        InvalidRequestError: it is elsewhere, or cannot be read.
-    """
-    found = _DATA_URL.fullmatch(url)
-    if found is None:
-        raise wrong(where, "must be a data: URL with base64; nothing is fetched from elsewhere")
-    return ImagePart(data=bytes_of(where, found["data"]), media_type=found["media_type"])
-
-
-def bytes_of(where: str, data: str) -> bytes:
-    """Return the bytes of a file that comes as base64.
-
-    Raises:
-        InvalidRequestError: it is none, or has no bytes.
-    """
-    try:
-        decoded = base64.b64decode(data, validate=True)
-    except (binascii.Error, ValueError) as exc:
-        raise wrong(where, f"is no base64: {exc}") from exc
-    if not decoded:
-        raise wrong(where, "has no bytes")
-    return decoded
+            return sound_of(where, part)

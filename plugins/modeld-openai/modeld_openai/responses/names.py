@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What ``/v1/responses`` calls members of requests that the service calls otherwise."""
+"""Members of requests that ``/v1/responses`` and the service call differently."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class StoredResponse:
 
     @property
     def context(self) -> tuple[bytes, ...]:
-        """All items that the next response goes on from."""
+        """Return all items that the next response goes on from."""
         return (*self.inputs, *map(bytes, msgspec.json.decode(self.document, type=_Output).output))
 
     @property

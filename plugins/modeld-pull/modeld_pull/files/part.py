@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""A file that is not whole yet: it stands beside its place, under a name that no source lists."""
+"""A file that is not whole yet: it stands beside its path, under a name that no source lists."""
 
 from __future__ import annotations
 

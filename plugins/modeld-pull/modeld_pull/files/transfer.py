@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Brings one file: from where the last try has ended, verified, and in its place at once."""
+"""Brings one file: resumes it, verifies it, and moves it to its path in one step."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What a source means by a status that is no success."""
+"""Which errors the HTTP statuses of a source mean."""
 
 from __future__ import annotations
 

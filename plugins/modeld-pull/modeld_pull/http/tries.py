@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""When a source is asked again that could not be reached, broke off or was overloaded."""
+"""When to ask a source again that could not be reached, broke off or was overloaded."""
 
 from __future__ import annotations
 

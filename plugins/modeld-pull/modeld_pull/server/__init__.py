@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Pulls of a server's clients."""
+"""Pulls that clients of a server ask for."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Responses that follow a pull: as a stream of its progress, or once it is over."""
+"""Responses that follow a pull: a stream of its progress, or one response at its end."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Looks now and then whether a server that has a model still responds."""
+"""Checks periodically whether a server that has a model still responds."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class ServerProcess(asyncio.SubprocessProtocol):
 
     @property
     def pid(self) -> int:
-        """The number of the guard, which is that of the session too."""
+        """Return the number of the guard, which is that of the session too."""
         assert self._transport is not None
         return self._transport.get_pid()
 

@@ -57,7 +57,7 @@ class Generation:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the server has said why the generation is over."""
+        """Return whether the server has said why the generation is over."""
         return self._reason is not None
 
     def pieces(self, event: bytes) -> list[Piece]:

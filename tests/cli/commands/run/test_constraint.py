@@ -83,11 +83,11 @@ def test_a_file_that_cannot_be_used_is_wrong_usage(content, grammar_fault, schem
 
 
 def test_a_file_that_is_not_there_is_wrong_usage(tmp_path):
-    for place in (tmp_path / "none", tmp_path):
+    for path in (tmp_path / "none", tmp_path):
         with pytest.raises(click.UsageError, match=r"--grammar-file: .* cannot be read"):
-            constrained(REQUEST, {"grammar_file": str(place)})
+            constrained(REQUEST, {"grammar_file": str(path)})
         with pytest.raises(click.UsageError, match=r"--json-schema: .* cannot be read"):
-            constrained(REQUEST, {"json_schema": str(place)})
+            constrained(REQUEST, {"json_schema": str(path)})
 
 
 @pytest.mark.parametrize(

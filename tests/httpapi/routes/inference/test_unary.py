@@ -214,7 +214,7 @@ def test_what_is_left_out_has_the_values_defaults() -> None:
 @pytest.mark.parametrize(
     ("error", "status"),
     [
-        (NotSupportedError("the model has no answer to it"), 400),
+        (NotSupportedError("the model has no response to it"), 400),
         (TemplateError("there is none"), 400),
         (ModelNotFoundError("no model 'x'", field="model"), 404),
         (PromptTooLongError("9 tokens are more than 8", field="input"), 422),

@@ -9,12 +9,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from modeld.messages import Tool, ToolChoice
 
 PROMPT_END_CHARS = 200
 """How much of a prompt's end tells what the template has begun in the model's name."""
+
+TOOLS_KIND: Final = "tools"
+"""The kind of the constraint that forces calls: Lark with ``%json`` and tokens in it.
+
+Requests must not have either in a grammar of theirs: such a schema would not be kept to exactly.
+Here each schema went through the same rules as a request's own.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""The one door to the compiler of constraints, which is loaded only where calls are forced."""
+"""The one way of chat formats to the constraint compiler, which is loaded on demand."""
 
 from __future__ import annotations
 
@@ -9,13 +9,6 @@ from typing import Any
 from modeld.errors import InvalidRequestError
 from modeld.messages import Tool
 from modeld_llama_cpp.chat.formats.calls.tool_arguments import Schema
-
-KIND = "tools"
-"""The kind of constraint that a source made here has: Lark with ``%json`` and tokens in it.
-
-Requests must not have either in a grammar of theirs: such a schema would not be kept to exactly.
-Here each schema went through the same rules as a request's own.
-"""
 
 
 def checked_schema(schema: Schema, tool: Tool) -> dict[str, Any]:

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from modeld.messages import Tool, ToolChoice
 from modeld_llama_cpp.chat.formats.call_grammar import CallGrammar, chosen
 from modeld_llama_cpp.chat.formats.calls.call_form import CallForm
-from modeld_llama_cpp.chat.formats.chat_format import ChatFormat, OutputParser
-from modeld_llama_cpp.chat.formats.constraint_compiler import KIND
+from modeld_llama_cpp.chat.formats.chat_format import TOOLS_KIND, ChatFormat, OutputParser
 from modeld_llama_cpp.chat.formats.marked_parser import MarkedParser
 from modeld_llama_cpp.chat.formats.output import NewId, Output, long_id
 
@@ -35,12 +34,12 @@ class MarkedFamily(ChatFormat):
 
     @property
     def think_end(self) -> str:  # type: ignore[override]
-        """The mark that ends reasoning, if the family has any."""
+        """Return the mark that ends reasoning, if the family has any."""
         return self.think[1]
 
     @property
     def keeps_special(self) -> frozenset[str]:  # type: ignore[override]
-        """The special tokens whose text a parser must see."""
+        """Return the special tokens whose text a parser must see."""
         marks = [mark for form in self.forms for mark in (*form.openers, *form.closers)]
         return frozenset(filter(None, (*self.think, *marks, *self.passed_over)))
 
@@ -71,12 +70,12 @@ class MarkedFamily(ChatFormat):
         opener = next((mark for mark in self.forms[0].openers if said.endswith(mark)), "")
         if choice.mode == "required":
             calls = grammar.calls(self.forms[0], called, parallel=parallel, opener=opener)
-            return KIND, grammar.source(f"{thought}{calls}")
+            return TOOLS_KIND, grammar.source(f"{thought}{calls}")
         if not thought and self.think[0] and grammar.is_token(self.think[0]):
             begin, end = map(grammar.text, self.think)
             thought = f"({begin} TEXT {end})? "
         free = self._free(grammar, called, parallel=parallel, opened=bool(opener))
-        return KIND, grammar.source(f"{thought}{free}")
+        return TOOLS_KIND, grammar.source(f"{thought}{free}")
 
     def _free(
         self, grammar: CallGrammar, tools: Sequence[Tool], *, parallel: bool, opened: bool

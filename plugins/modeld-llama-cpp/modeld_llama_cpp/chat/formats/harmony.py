@@ -11,8 +11,7 @@ from modeld.messages import Tool, ToolChoice
 from modeld_llama_cpp.chat.formats.call_grammar import CallGrammar, chosen
 from modeld_llama_cpp.chat.formats.calls.call_form import Json
 from modeld_llama_cpp.chat.formats.calls.tool_arguments import schema_of
-from modeld_llama_cpp.chat.formats.chat_format import ChatFormat, OutputParser
-from modeld_llama_cpp.chat.formats.constraint_compiler import KIND
+from modeld_llama_cpp.chat.formats.chat_format import TOOLS_KIND, ChatFormat, OutputParser
 from modeld_llama_cpp.chat.formats.marked_parser import GeneratedParser, pass_on
 from modeld_llama_cpp.chat.formats.output import NewId, Output, long_id
 from modeld_llama_cpp.chat.formats.reader import BrokenCallError, Reading
@@ -137,7 +136,7 @@ class HarmonyFormat(ChatFormat):
         ways = [self._call(grammar, tool) for tool in called]
         if choice.mode == "auto":
             ways.append(f"{grammar.text(f'{CHANNEL}final{MESSAGE}')} TEXT")
-        return KIND, grammar.source(f"{before} ({' | '.join(ways)})")
+        return TOOLS_KIND, grammar.source(f"{before} ({' | '.join(ways)})")
 
     @staticmethod
     def _call(grammar: CallGrammar, tool: Tool) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""A text that comes in pieces, read by generators that yield where they need more of it."""
+"""Reads a text that arrives in pieces, by generators that yield where they need more of it."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class Reader:
 
     @property
     def rest(self) -> str:
-        """What is there and not yet read."""
+        """Return what is there and not yet read."""
         return self._text[self._at :]
 
     @property
     def position(self) -> int:
-        """How much of the whole text is read."""
+        """Return how much of the whole text is read."""
         return self._before + self._at
 
     def since(self, position: int) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""With which bytes texts of trees begin, and may go on where one is complete."""
+"""Computes which bytes the texts of a tree begin with, and which may follow a complete one."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Cuts a grammar into terminals so that reading them greedily loses nothing.
+"""Splits a grammar into terminals so that reading them greedily loses nothing.
 
 The lexer of llguidance goes on with a terminal as long as it can. This is right if what may come
 after a terminal is never what the lexer would rather go on with; where it might be, the longer

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Which terminals of a grammar may come first, and which after each other."""
+"""Computes which terminals of a grammar may come first, and which after each other."""
 
 from __future__ import annotations
 

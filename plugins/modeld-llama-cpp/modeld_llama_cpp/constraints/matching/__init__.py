@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Compiled constraints, the vocabularies that they are about, and what follows a generation."""
+"""Compiled constraints, the tokenizers for them, and the matchers that follow a generation."""

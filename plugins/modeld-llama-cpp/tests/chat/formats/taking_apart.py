@@ -14,7 +14,7 @@ from modeld_llama_cpp.chat.formats.chat_format import (
     ReasoningDelta,
     TextDelta,
 )
-from modeld_llama_cpp.chat.formats.detection import GENERIC, PROBES
+from modeld_llama_cpp.chat.formats.families import GENERIC, PROBES
 
 from modeld.messages import Tool
 

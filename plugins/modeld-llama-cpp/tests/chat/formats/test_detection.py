@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import pytest
-from modeld_llama_cpp.chat.formats.detection import GENERIC, PROBES, Probe, format_of
+from modeld_llama_cpp.chat.formats.detection import format_of
+from modeld_llama_cpp.chat.formats.families import GENERIC, PROBES, Probe
 from modeld_llama_cpp.chat.formats.family import MarkedFamily
 
 

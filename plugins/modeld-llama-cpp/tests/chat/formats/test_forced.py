@@ -11,8 +11,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from modeld_llama_cpp.chat.formats.chat_format import ChatFormat
-from modeld_llama_cpp.chat.formats.constraint_compiler import KIND
+from modeld_llama_cpp.chat.formats.chat_format import TOOLS_KIND, ChatFormat
 from modeld_llama_cpp.chat.formats.family import MarkedFamily
 from modeld_llama_cpp.chat.formats.harmony import HarmonyFormat
 from modeld_llama_cpp.constraints.compiler import compile_constraint
@@ -90,13 +89,13 @@ def source_of(family: ChatFormat, **changes: Any) -> str:
     given: dict[str, Any] = {"tools": TOOLS, "choice": REQUIRED, "prompt_end": ""}
     found = family.forced(**({"parallel": True} | given | changes))
     assert found is not None
-    assert found[0] == KIND
+    assert found[0] == TOOLS_KIND
     return found[1]
 
 
 def walker_for(family: ChatFormat, vocabulary: Bytes | None = None, **changes: Any) -> Walker:
     return Walker(
-        compile_constraint(KIND, source_of(family, **changes)).text,
+        compile_constraint(TOOLS_KIND, source_of(family, **changes)).text,
         vocabulary or Bytes.with_specials(),
     )
 
@@ -254,7 +253,7 @@ def test_texts_between_tags_have_no_quotes() -> None:
 
 def test_the_matcher_of_the_engine_follows_a_forced_call(constraints: Constraints) -> None:
     source = source_of(FAMILIES["hermes"], tools=(WEATHER,), parallel=False)
-    matcher = constraints.matcher_for(KIND, source)
+    matcher = constraints.matcher_for(TOOLS_KIND, source)
     call = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Bern"}}\n</tool_call>'
     for byte in call.encode():
         assert not matcher.can_end

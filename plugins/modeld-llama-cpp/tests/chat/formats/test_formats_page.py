@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from modeld_llama_cpp.chat.formats.calls.pythonic_calls import CODE_TOOLS
-from modeld_llama_cpp.chat.formats.detection import GENERIC, PROBES, Probe
+from modeld_llama_cpp.chat.formats.families import GENERIC, PROBES, Probe
 from modeld_llama_cpp.chat.formats.family import MarkedFamily
 from modeld_llama_cpp.chat.formats.harmony import CHANNEL, END, MESSAGE
 

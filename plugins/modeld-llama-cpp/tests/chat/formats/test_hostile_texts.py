@@ -35,8 +35,8 @@ def test_no_text_makes_a_parser_fail_and_cuts_change_nothing(
     prompt_end = data.draw(st.sampled_from(["", "<think>\n", ">>>", "<|start|>assistant"]))
     family = FAMILIES[name]
     whole = taken_apart(family, [text], prompt_end=prompt_end)
-    places = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=5)))
-    cut = [text[a:b] for a, b in zip([0, *places], [*places, len(text)], strict=True)]
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=5)))
+    cut = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
     found = taken_apart(family, cut, prompt_end=prompt_end)
     assert (found.said, found.thought, found.calls, found.order) == (
         whole.said,

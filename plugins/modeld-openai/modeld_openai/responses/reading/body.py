@@ -126,12 +126,12 @@ class ResponsesBody(TextBody):
 
     @property
     def is_stored(self) -> bool:
-        """Whether the response is kept."""
+        """Return whether the response is kept."""
         return self.store is not False
 
     @property
     def wants_logprobs(self) -> bool:
-        """Whether the response says how probable its tokens were."""
+        """Return whether the response says how probable its tokens were."""
         return bool(self.include)
 
     def messages(self, before: Sequence[Message]) -> tuple[Message, ...]:

@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, assert_never
 
-from modeld.messages import AudioPart, Message, Part, TextPart, ToolCall
-from modeld_openai.chat.messages import AUDIO_TYPES, bytes_of, image_of
+from modeld.messages import Message, Part, TextPart, ToolCall
+from modeld_openai.parts import AudioContent, content_of, image_of, sound_of
 from modeld_openai.responses.reading.input_items import (
     InputCall,
     InputImage,
     InputMessage,
     InputReasoning,
     InputResult,
-    InputSound,
     InputText,
     Item,
 )
@@ -58,18 +57,18 @@ class _Chat:
             case InputMessage(role="assistant"):
                 if self._content is not None or self._calls:
                     self._end()
-                self._content = _content(f"{where}.content", item.content)
+                self._content = content_of(f"{where}.content", item.content, _part)
             case InputMessage():
                 self._end()
                 role = "system" if item.role == "developer" else item.role
-                content = _content(f"{where}.content", item.content)
+                content = content_of(f"{where}.content", item.content, _part)
                 self._messages.append(Message(role=role, content=content))
             case InputCall():
                 call = ToolCall(id=item.call_id, name=item.name, arguments=item.arguments)
                 self._calls.append(call)
             case InputResult():
                 self._end()
-                content = _content(f"{where}.output", item.output)
+                content = content_of(f"{where}.output", item.output, _part)
                 self._messages.append(
                     Message(
                         role="tool",
@@ -101,25 +100,13 @@ class _Chat:
         self._reasoning, self._content, self._calls = [], None, []
 
 
-def _content(
-    where: str, content: str | Sequence[InputText | InputImage | InputSound]
-) -> str | tuple[Part, ...]:
-    if isinstance(content, str):
-        return content
-    if len(content) == 1 and isinstance(content[0], InputText):
-        return content[0].text
-    return tuple(_part(f"{where}[{index}]", part) for index, part in enumerate(content))
-
-
-def _part(where: str, part: InputText | InputImage | InputSound) -> Part:
+def _part(where: str, part: InputText | InputImage | AudioContent) -> Part:
     match part:
         case InputText():
             return TextPart(text=part.text)
         case InputImage():
             return image_of(f"{where}.image_url", part.image_url)
-        case InputSound():
-            audio = part.input_audio
-            data = bytes_of(f"{where}.input_audio.data", audio.data)
-            return AudioPart(data=data, media_type=AUDIO_TYPES[audio.format])
+        case AudioContent():
+            return sound_of(where, part)
         case _:
             assert_never(part)

@@ -11,11 +11,10 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Discriminator, Field, Tag
 
 from modeld.dialects.body import Strict, only_kinds, refused
-from modeld_openai.chat.messages import InputAudio
 from modeld_openai.chat.tools import ToolName
+from modeld_openai.parts import MAX_PARTS, AudioContent, by_type, kind_of_content
 
 MAX_ITEMS = 1024
-MAX_PARTS = 1024
 MAX_ID_CHARACTERS = 256
 
 ItemId = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARACTERS)]
@@ -48,13 +47,6 @@ class InputImage(Strict):
     file_id: Annotated[None, refused("is not served; send `image_url`")] = None
 
 
-class InputSound(Strict):
-    """A sound."""
-
-    type: Literal["input_audio"]
-    input_audio: InputAudio
-
-
 _PARTS: Final = {
     "input_text": "~text",
     "output_text": "~text",
@@ -69,22 +61,13 @@ _ITEMS: Final = {
 }
 
 
-def _kind_of_part(given: Any) -> str:
-    kind = given.get("type") if isinstance(given, dict) else getattr(given, "type", None)
-    return _PARTS.get(kind, "~text") if isinstance(kind, str) else "~text"
-
-
 InputPart = Annotated[
     Annotated[InputText, Tag("~text")]
     | Annotated[InputImage, Tag("~image")]
-    | Annotated[InputSound, Tag("~sound")],
-    Discriminator(_kind_of_part),
+    | Annotated[AudioContent, Tag("~sound")],
+    by_type(_PARTS, "~text"),
     only_kinds(_PARTS, f"is not served; there is {', '.join(_PARTS)}"),
 ]
-
-
-def _kind_of_content(given: Any) -> str:
-    return "~parts" if isinstance(given, list) else "~text"
 
 
 InputContent = Annotated[
@@ -92,7 +75,7 @@ InputContent = Annotated[
     | Annotated[
         Annotated[list[InputPart], Field(max_length=MAX_PARTS, fail_fast=True)], Tag("~parts")
     ],
-    Discriminator(_kind_of_content),
+    Discriminator(kind_of_content),
 ]
 
 
@@ -167,17 +150,12 @@ class InputReasoning(Strict):
 Item = InputMessage | InputCall | InputResult | InputReasoning
 
 
-def _kind_of_item(given: Any) -> str:
-    kind = given.get("type") if isinstance(given, dict) else None
-    return _ITEMS.get(kind, "~message") if isinstance(kind, str) else "~message"
-
-
 InputItem = Annotated[
     Annotated[InputMessage, Tag("~message")]
     | Annotated[InputCall, Tag("~call")]
     | Annotated[InputResult, Tag("~result")]
     | Annotated[InputReasoning, Tag("~reasoning")],
-    Discriminator(_kind_of_item),
+    by_type(_ITEMS, "~message"),
     only_kinds(_ITEMS, f"is not served; there is {', '.join(_ITEMS)}"),
 ]
 InputItems = Annotated[list[InputItem], Field(min_length=1, max_length=MAX_ITEMS, fail_fast=True)]

@@ -142,7 +142,7 @@ class StreamCall:
 
     @property
     def call(self) -> ToolCall:
-        """The call as it is by now."""
+        """Return the call as it is by now."""
         arguments = "".join(self._arguments)
         return ToolCall(id=self._call.id, name=self._call.name, arguments=arguments)
 

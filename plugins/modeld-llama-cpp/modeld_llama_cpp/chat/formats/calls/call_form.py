@@ -83,7 +83,7 @@ class CallForm(ABC):
     @property
     @abstractmethod
     def frame(self) -> Frame:
-        """What a grammar has written around calls."""
+        """Return what a grammar has written around calls."""
 
     @abstractmethod
     def written(self, tool: Tool) -> tuple[Part, ...]:

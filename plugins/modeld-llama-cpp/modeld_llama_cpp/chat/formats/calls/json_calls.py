@@ -135,7 +135,7 @@ class JsonCalls(CallForm):
 
     @property
     def frame(self) -> Frame:
-        """What a grammar has written around calls."""
+        """Return what a grammar has written around calls."""
         line = self._line
         if self._listed:
             return Frame(before=f"{self._opener}[", between=", ", after=f"]{self._closer}")

@@ -86,7 +86,7 @@ class NamedCalls(CallForm):
 
     @property
     def frame(self) -> Frame:
-        """What a grammar has written around calls."""
+        """Return what a grammar has written around calls."""
         marks = self._marks
         closing = "\n```" if marks.fence else ""
         return Frame(
@@ -139,7 +139,7 @@ class MistralCalls(CallForm):
 
     @property
     def frame(self) -> Frame:
-        """What a grammar has written around calls."""
+        """Return what a grammar has written around calls."""
         if self._named:
             return Frame(before="[TOOL_CALLS]", between="[TOOL_CALLS]", after="")
         return Frame(before="[TOOL_CALLS][", between=", ", after="]")
@@ -172,7 +172,7 @@ class AddressedCalls(CallForm):
 
     @property
     def frame(self) -> Frame:
-        """What a grammar has written around calls."""
+        """Return what a grammar has written around calls."""
         return Frame(before=">>>", between="\n>>>", after="")
 
     def written(self, tool: Tool) -> tuple[Part, ...]:

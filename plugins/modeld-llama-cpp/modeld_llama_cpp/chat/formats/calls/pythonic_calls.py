@@ -53,7 +53,7 @@ class PythonicCalls(CallForm):
 
     @property
     def frame(self) -> Frame:
-        """What a grammar has written around calls."""
+        """Return what a grammar has written around calls."""
         return Frame(before=f"{self._opener}[", between=", ", after=f"]{self._closer}")
 
     def written(self, tool: Tool) -> tuple[Part, ...]:
@@ -105,7 +105,7 @@ class CodeBlockCalls(CallForm):
 
     @property
     def frame(self) -> Frame:
-        """What a grammar has written around calls: Gemma 3's other form, which is JSON."""
+        """Return what a grammar has written around calls: Gemma 3's other form, which is JSON."""
         return self._json.frame
 
     def written(self, tool: Tool) -> tuple[Part, ...]:
@@ -157,7 +157,7 @@ class PythonTagCalls(CallForm):
 
     @property
     def frame(self) -> Frame:
-        """What a grammar has written around calls."""
+        """Return what a grammar has written around calls."""
         return self._json.frame
 
     def written(self, tool: Tool) -> tuple[Part, ...]:
@@ -186,7 +186,7 @@ class GemmaCalls(CallForm):
 
     @property
     def frame(self) -> Frame:
-        """What a grammar has written around calls."""
+        """Return what a grammar has written around calls."""
         return Frame(
             before="<|tool_call>", between="<tool_call|><|tool_call>", after="<tool_call|>"
         )

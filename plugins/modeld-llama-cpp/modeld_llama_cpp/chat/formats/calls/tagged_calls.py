@@ -148,7 +148,7 @@ class TaggedCalls(CallForm):
 
     @property
     def frame(self) -> Frame:
-        """What a grammar has written around calls."""
+        """Return what a grammar has written around calls."""
         line = "\n" if self._after else ""
         before, after = f"{self._opener}{line}", f"{line}{self._closer}"
         return Frame(before=before, between=f"{after}\n{before}", after=after)

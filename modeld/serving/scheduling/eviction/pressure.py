@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Models that go because other programs have taken the memory. Decides only, for the scheduler."""
+"""Evicts models because other programs have taken the memory. Decides only."""
 
 from __future__ import annotations
 
 from modeld.device_bytes import NOTHING
 from modeld.serving.scheduling.entry_index import EntryIndex
-from modeld.serving.scheduling.evictable import held
-from modeld.serving.scheduling.eviction import EvictionPlanner
+from modeld.serving.scheduling.eviction.evictable import held
+from modeld.serving.scheduling.eviction.planner import EvictionPlanner
 from modeld.serving.state.budget import Ledger
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""What may be evicted, what it holds, and of what help that is. Pure."""
+"""Instances that may be evicted, what they hold, and whether that helps. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from modeld.device_bytes import NOTHING, DeviceBytes
@@ -11,11 +11,24 @@ from modeld.interfaces import Candidate
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.residence import Residence
+from modeld.status import MAIN
 
 
 def held(instances: Iterable[Instance]) -> DeviceBytes:
     """Return what these instances hold together."""
     return sum((instance.held for instance in instances), NOTHING)
+
+
+def pinned(instances: Iterable[Instance], size: DeviceBytes) -> DeviceBytes:
+    """Return what models hold that are evicted for no other, of what ``size`` is of.
+
+    What they hold of another GPU is in nobody's way.
+    """
+    all_pinned = held(instances)
+    if not all_pinned.gpus:
+        return all_pinned
+    gpus = {name: all_pinned.on(name) for name in size.devices if name != MAIN}
+    return DeviceBytes(all_pinned.main, gpus)
 
 
 def is_help(instance: Instance, short: DeviceBytes) -> bool:
@@ -49,8 +62,19 @@ def held_by(evictable: Iterable[Evictable]) -> DeviceBytes:
     return held(each.instance for each in evictable)
 
 
+def by_priority(evictable: Iterable[Evictable]) -> Iterator[list[Evictable]]:
+    """Yield those of equal priority together, the lowest first, each as they came."""
+    groups: dict[int, list[Evictable]] = {}
+    for each in evictable:
+        groups.setdefault(each.entry.priority, []).append(each)
+    yield from (groups[priority] for priority in sorted(groups))
+
+
 def without_needless(chosen: Sequence[Evictable], needed: DeviceBytes) -> list[Evictable]:
-    """Return victims without those that others, chosen for another device, make needless."""
+    """Return victims without those that others make needless.
+
+    Those were chosen for another device, or are more important and go in any case.
+    """
     kept = list(chosen)
     for victim in chosen:
         others = [each for each in kept if each is not victim]
