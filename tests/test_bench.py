@@ -10,7 +10,7 @@ import pytest
 from tests.bench import contest
 from tests.bench.__main__ import NOT_SHORT, figures
 from tests.bench.contest import Contest, to_and_fro
-from tests.bench.figures.answers import FORMS, Form
+from tests.bench.figures.json_objects import FORMS, Form
 from tests.bench.page import BEGIN, END, PICTURES, picture, section
 from tests.bench.rows import Goal, Ratio, Row, against_base, compared, documents
 from tests.bench.servers import HERE, Checkout
