@@ -22,9 +22,9 @@ from modeld_llama_cpp.native.cores import usable_cores
 
 from tests.bench.contest import SHORT_TURNS, Contest
 from tests.bench.figures import (
-    answers,
     dialects,
     growth,
+    json_objects,
     mixed,
     peer,
     reading,
@@ -84,7 +84,7 @@ def figures(contest: Contest) -> dict[str, Callable[[], Rows]]:
         "throughput": throughput.throughput,
         "alike": throughput.alike,
         "chat-mix": mixed.chat_mix,
-        "json": answers.answers,
+        "json": json_objects.json_objects,
         "first-token": peer.first_token,
         "shared-prefix": peer.shared_prefix,
         "long-prompt": peer.long_prompt,

@@ -20,8 +20,9 @@ from tests.bench.rows import BASE, OURS
 from tests.bench.servers import HERE
 
 PAGE: Final = HERE.root / "docs/explanation/benchmarks.md"
-BEGIN: Final = "<!-- begin of the rows, written by python -m tests.bench.page -->\n"
-END: Final = "<!-- end of the rows -->\n"
+BEGIN: Final = "### As measured\n"
+END: Final = "\n## "
+"""The heading below which the rows stand, and what begins the part of the page after them."""
 
 PICTURES: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
     "bench-throughput.svg": (
@@ -109,13 +110,13 @@ def _cells(row: Document) -> list[str]:
 
 
 def section(documents: Sequence[Document]) -> str:
-    """Return what stands between the two marks of the page."""
+    """Return the part of the page that has the rows."""
     lines = [BEGIN]
     for number, one in enumerate(documents):
         lines += [""] if number else []
         lines += [f"`{one['command']}` on {one['date']}: {one['machine']}, {one['load']}.", ""]
         lines += table(one["rows"])
-    return "\n".join([*lines, "", END])
+    return "\n".join([*lines, ""])
 
 
 def main() -> None:
@@ -123,7 +124,7 @@ def main() -> None:
     page = PAGE.read_text()
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
-    PAGE.write_text(before + section(documents) + after)
+    PAGE.write_text(before + section(documents) + END + after)
     rows = [row for one in documents for row in one["rows"]]
     for name, (title, panels) in PICTURES.items():
         (HERE.root / "docs/assets" / name).write_text(picture(rows, title, panels))

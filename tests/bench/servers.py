@@ -75,7 +75,7 @@ class Checkout:
 
     def warm_workers(self, count: int) -> list[str]:
         """Return the flag that has so many workers wait, under the name that it has for it."""
-        return self.flag("--warm-workers", "--spare-workers", value=str(count))
+        return self.flag(*(each for each in self._flags if _counts_workers(each)), value=str(count))
 
     def budget(self, megabytes: int) -> list[str]:
         """Return the flag that sets the memory budget, under the name that it has for it."""
@@ -142,7 +142,15 @@ def wait_until_ready_to_swap(port: int, pid: int) -> None:
 
 def _warm_workers(port: int) -> object:
     status = json.loads(get(port, "/status"))
-    return status.get("warm_workers", status.get("spare_workers"))
+    return next(number for name, number in status.items() if _counts_workers(name))
+
+
+def _counts_workers(name: str) -> bool:
+    """Return whether a flag or a member of the status is about workers that wait.
+
+    They had another word before them in earlier revisions.
+    """
+    return name.endswith(("-workers", "_workers"))
 
 
 def _is_at_rest(pid: int) -> bool:

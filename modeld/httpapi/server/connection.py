@@ -53,8 +53,9 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
         """Take the connection, for a short time and for a probe where there are too many."""
+        super().connection_made(transport)
         self.joined = JoinedWrites(self.loop, transport)
-        super().connection_made(cast("asyncio.Transport", self.joined))
+        self.transport = cast("asyncio.Transport", self.joined)  # nobody may write past it
         self.held = bytearray()  # what comes while a response is owed
         # Later than the application's own limit, so that it has the time to say why.
         limit_s = 1.5 * self.settings.write_timeout_s

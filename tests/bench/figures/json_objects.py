@@ -68,7 +68,7 @@ FORMS: Final = (
 )
 
 
-def answers(contest: Contest) -> list[Row]:
+def json_objects(contest: Contest) -> list[Row]:
     """Return the rows of both forms for all numbers of clients."""
     with contest.arena(context=CONTEXT, slots=max(CLIENTS)) as (running, load):
         return [
