@@ -81,8 +81,8 @@ DRAIN_S = 2.0
 STOPPED_S = 5.0
 """By when a server with default settings has to be gone.
 
-It needs three alone; here other tests keep the machine busy. Whatever waited for the 5 s of a worker
-that hears nothing after the drain, or for the drain and then for something else, would need seven.
+It needs three alone; here other tests keep the machine busy. Whatever waited, after the drain, for
+the 5 s that a worker may take to close would need seven.
 """
 
 

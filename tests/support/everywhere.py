@@ -17,6 +17,7 @@ __all__ = [
     "no_worker_stays",
     "own_budget",
     "own_runtime_folder",
+    "unmeasured_examples",
     "unmeasured_processes",
 ]
 
@@ -51,4 +52,14 @@ def unmeasured_processes() -> Iterator[None]:
 def measured_processes(unmeasured_processes: None) -> Iterator[None]:
     """Where coverage is measured, it is in the processes too that tests of this module start."""
     with measurement.measured_processes():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def unmeasured_examples(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What hypothesis runs a hundred times is not counted: plain tests must reach those lines."""
+    if request.node.get_closest_marker("hypothesis") is None:
+        yield
+        return
+    with measurement.unmeasured():
         yield
