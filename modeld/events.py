@@ -36,7 +36,8 @@ class ModelLoaded(HostEvent, frozen=True, kw_only=True, tag=True):
     """A model is ready; it works on ``slots`` requests at once.
 
     ``fit`` is the last step by which it was made to fit, and ``gives_up`` says what that means;
-    both are empty where it is loaded as configured.
+    both are empty where it is loaded as configured. ``warm_up_s`` of the ``seconds`` it has
+    computed its warm-up, 0 where it had none.
     """
 
     model: str
@@ -46,6 +47,7 @@ class ModelLoaded(HostEvent, frozen=True, kw_only=True, tag=True):
     slots: int = 1
     fit: str = ""
     gives_up: str = ""
+    warm_up_s: float = 0.0
 
 
 class ModelLoadFailed(HostEvent, frozen=True, kw_only=True, tag=True):

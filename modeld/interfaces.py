@@ -128,6 +128,13 @@ class Backend(ABC):
     whose model they will load, so each of them gets what any backend names here.
     """
 
+    gains_by_warm_up: ClassVar[bool] = False
+    """Whether the first request after a load takes clearly longer than those that follow it.
+
+    Then a model computes a short prompt once it is loaded, unless a request waits for it or its
+    option ``warm_up`` says otherwise.
+    """
+
     keeps_sessions: ClassVar[bool] = False
     """Whether its step engines implement :meth:`StepEngine.open_sessions`."""
 

@@ -113,10 +113,13 @@ class ModelService(ABC):
         raise NotSupportedError("this service takes its settings at its start only")
 
     @abstractmethod
-    async def load(self, model: str, *, keep_alive_s: KeepAliveSeconds | None = None) -> None:
+    async def load(
+        self, model: str, *, keep_alive_s: KeepAliveSeconds | None = None, fit: bool = True
+    ) -> None:
         """Bring a model into memory and return when it is ready.
 
-        ``keep_alive_s`` is how long it stays there unused, as in a request.
+        ``keep_alive_s`` is how long it stays there unused, and ``fit`` whether it may be there with
+        less than it is configured for, as in a request.
         """
 
     @abstractmethod

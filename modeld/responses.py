@@ -116,13 +116,15 @@ class Placed(Mark, frozen=True, kw_only=True, tag="placed", array_like=True):
 
     ``placement`` is where it stood as it came, in the words of a plan. It has waited
     ``queue_wait_s`` for its slot, and ``load_s`` of that for the model's load. ``fit`` is by which
-    step the model was made to fit; empty where it is as configured.
+    step the model was made to fit; empty where it is as configured. ``host`` is who serves it in a
+    cluster.
     """
 
     placement: PlanOutcome
     queue_wait_s: float
     load_s: float = 0.0
     fit: str = ""
+    host: str = ""
 
 
 class Done(Mark, frozen=True, kw_only=True, tag="done", array_like=True):

@@ -57,7 +57,8 @@ class InstanceStatus(Value, frozen=True, kw_only=True):
     ``held_bytes`` is the larger of the estimate and what was measured after the load, on all
     devices together; ``held_on_gpus`` is how much of it is on which GPU (``gpu0`` …), and the rest
     is in main memory.
-    ``last_used_unix`` is in seconds; 0 means never. A ``pinned`` model makes room for no other.
+    ``priority`` is the option of this name: the lower ones leave memory first, and wait longer for
+    it. ``last_used_unix`` is in seconds; 0 means never. A ``pinned`` model makes room for no other.
     ``expires_in_s`` is in how many seconds it leaves memory if nobody uses it from now on; ``None``
     if it stays. ``reason`` is why a model that leaves does so, or the code of the error that one
     has failed with that is not tried for a while. ``fitting`` is what it goes without to fit.
@@ -75,6 +76,7 @@ class InstanceStatus(Value, frozen=True, kw_only=True):
     max_queue_depth: int
     slots: int
     pinned: bool = False
+    priority: int = 0
     expires_in_s: float | None = None
     pid: int | None = None
     loads_total: int = 0

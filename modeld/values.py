@@ -118,9 +118,11 @@ class Options(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What can be set for one model; a backend extends it with options of its own.
 
     ``slots`` is how many requests one loaded model works on at once; a load whose engine has fewer
-    fails. ``max_idle_s`` and ``fit`` are for one model what the settings of these names are for
-    all. ``backend`` names the one that loads the model; modeld goes by it, and a backend need not
-    look.
+    fails. ``warm_up`` is ``True`` or the text of a prompt for a warm-up after each load, ``None``
+    for one after those that no request waits for, where the backend gains by it. ``max_idle_s`` and
+    ``fit`` are for one model what the settings of these names are for all, and of a higher
+    ``priority`` it gets memory sooner and leaves it later. ``backend`` names the one that loads the
+    model. By all of these but ``slots`` modeld goes itself, and a backend need not look.
     """
 
     slots: Annotated[
@@ -144,6 +146,22 @@ class Options(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
             " as the setting unless set"
         ),
     ] = None
+    warm_up: Annotated[
+        bool | Annotated[str, msgspec.Meta(min_length=1, max_length=65536)] | None,
+        msgspec.Meta(
+            description="compute a short prompt, or this text, once the model is loaded, before it"
+            " takes requests; unless set, where no request waits and its backend gains by it"
+        ),
+    ] = None
+    priority: Annotated[
+        int,
+        msgspec.Meta(
+            ge=-100,
+            le=100,
+            description="which models get memory first where it is short: the higher number waits"
+            " less and leaves later",
+        ),
+    ] = 0
     backend: Annotated[
         str | None,
         msgspec.Meta(

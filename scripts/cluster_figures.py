@@ -117,8 +117,6 @@ class ClusterRun:
 
     def _report(self, now_s: float) -> None:
         views = [host.view(now_s) for host in self._hosts.values()]
-        if not self.counted.updates:
-            self.counted.stats_bytes = 0
         began_s = time.process_time()
         for placement in self._ingresses:
             for view in views:
@@ -180,6 +178,28 @@ class ClusterRun:
         )
 
 
+def decisions() -> Iterator[str]:
+    """Yield what a decision among a thousand hosts costs, as lines."""
+    chance, placement = random.Random(1), Placement()
+    calm, busy = ModelView(running=1, slots=4), ModelView(running=4, queued=4, slots=4)
+    for number in range(1000):
+        models = {f"model-{chance.randrange(10_000)}": calm for _ in range(10)}
+        models |= {"everywhere": busy} if number < 300 else {}
+        models |= {"somewhere": calm} if number < 3 else {}
+        free = chance.randrange(20) * GIB
+        placement.update(
+            HostView(id=f"{number}", budget_bytes=BUDGET, free_bytes=free, models=models)
+        )
+    for model in ("somewhere", "nowhere", "everywhere"):
+        wish, took_ms = Wish(model=model, need_bytes=8 * GIB, key="chat"), []
+        for _ in range(300):
+            began_s = time.process_time()
+            placement.rank(wish)
+            took_ms.append(1000 * (time.process_time() - began_s))
+        took_ms.sort()
+        yield f"{model}: least {took_ms[0]:.3f} ms, p99 {_at(took_ms, 0.99):.3f} ms"
+
+
 def _at(ordered: list[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
@@ -193,7 +213,11 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1000.0, help="requests a second")
     parser.add_argument("--ingresses", type=int, default=4)
     parser.add_argument("--no-affinity", action="store_true", help="send each to any host")
+    parser.add_argument("--decisions", action="store_true", help="only what a decision costs")
     options = parser.parse_args()
+    if options.decisions:
+        print("\n".join(decisions()))
+        return
     work = generated(
         "zipf",
         models=options.models,

@@ -8,16 +8,29 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.bench import contest
+from tests.bench.__main__ import NOT_SHORT, figures
 from tests.bench.contest import Contest, to_and_fro
-from tests.bench.plots import picture
-from tests.bench.rows import Ratio, Row, compared, documents
-from tests.bench.servers import Checkout
+from tests.bench.figures.json_texts import FORMS, Form
+from tests.bench.page import BEGIN, END, PICTURES, picture, section
+from tests.bench.rows import Goal, Ratio, Row, against_base, compared, documents
+from tests.bench.servers import HERE, Checkout
 
 RATES = {"modeld": [10.0, 30.0, 20.0], "base": [20.0, 20.0, 20.0], "split": [10.0, 10.0, 10.0]}
 
 
-def row(name: str = "rate", measured: dict[str, list[float]] = RATES, goal: str = "") -> Row:
-    return Row(name=name, what="16 clients", unit="tokens/s", measured=measured, goal=goal)
+PAGE = (HERE.root / "docs/explanation/benchmarks.md").read_text()
+
+
+def row(
+    name: str = "rate",
+    measured: dict[str, list[float]] = RATES,
+    goal: Goal | None = None,
+    *,
+    more: bool = True,
+) -> Row:
+    return Row(
+        name=name, what="16 clients", unit="tokens/s", measured=measured, goal=goal, more=more
+    )
 
 
 def a_contest(*, is_short: bool = False, base: Checkout | None = None) -> Contest:
@@ -32,10 +45,74 @@ def test_a_ratio_is_the_median_of_those_of_each_turn_with_its_spread() -> None:
 
 
 def test_a_row_says_every_subject_with_its_ratio_and_the_goal() -> None:
-    assert str(row(goal="at least 1.0")) == (
+    assert str(row(goal=Goal(least=1.0, against=("split",)))) == (
         "16 clients: modeld 20.00 tokens/s; base 20.00, ratio 1.00 (0.50 to 1.50);"
-        " split 10.00, ratio 2.00 (1.00 to 3.00) (goal at least 1.0)"
+        " split 10.00, ratio 2.00 (1.00 to 3.00) (goal at least 1 times)"
     )
+
+
+def test_of_several_peers_the_one_that_does_best_counts() -> None:
+    rates = {"modeld": [10.0], "split": [8.0], "unified": [20.0]}
+    goal = Goal(least=1.0, against=("split", "unified"))
+    assert row(measured=rates, goal=goal).reached() == 0.5
+    assert str(row(measured=rates, goal=goal)).endswith("(goal at least 1 times, missed)")
+    assert row(measured=rates, goal=goal, more=False).reached() == 1.25
+
+
+def test_a_goal_without_a_peer_is_of_the_median_alone() -> None:
+    assert row(goal=Goal(most=20.0)).document()["met"] is True
+    assert row(goal=Goal(most=19.0)).document()["met"] is False
+
+
+def test_a_goal_against_a_peer_that_was_not_there_is_neither_met_nor_missed() -> None:
+    assert (
+        row(measured={"modeld": [1.0]}, goal=Goal(most=1.0, against=("split",))).document()["met"]
+        is None
+    )
+
+
+def test_rows_that_have_got_worse_than_the_base_are_named_whichever_way_they_count() -> None:
+    pair = {"modeld": [90.0], "base": [100.0]}
+    said = against_base(
+        [
+            row("slower", pair),
+            row("cheaper", pair, more=False),
+            row("alone", {"modeld": [1.0]}),
+            "text",
+        ]
+    )
+    assert said == ["2 rows in pairs with the base, 1 below 0.97 of it", "  slower: 0.90"]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
+def test_keys_are_as_much_of_the_asked_objects_as_their_rows_say(form: Form) -> None:
+    longest = {name: _longest(of) for name, of in form.properties.items()}
+    keys = sum(len(f'"{name}":') for name in longest)
+    share = keys / len(json.dumps(longest, separators=(",", ":")))
+    assert share == pytest.approx({"sixth": 1 / 6, "half": 1 / 2}[form.name], abs=0.05)
+
+
+def _longest(of: dict[str, object]) -> object:
+    match of:
+        case {"enum": [*texts]}:
+            return max(texts, key=len)
+        case {"maxLength": int(length)}:
+            return "x" * length
+        case _:
+            return True
+
+
+def test_the_page_names_all_figures_and_those_that_the_short_form_leaves_out() -> None:
+    names = figures(a_contest())
+    assert [name for name in names if f"`{name}`" not in PAGE] == []
+    assert set(NOT_SHORT) < set(names)
+
+
+def test_a_checkout_is_asked_for_its_flags_under_the_names_that_it_has_for_them() -> None:
+    assert HERE.warm_workers(0) == ["--warm-workers", "0"]
+    assert HERE.budget(300) == ["--memory-budget-mb", "300"]
+    assert HERE.flag("--no-such-flag", "--share-machine") == ["--share-machine"]
+    assert HERE.flag("--no-such-flag", value="1") == []
 
 
 def test_what_was_not_measured_in_pairs_has_no_ratio() -> None:
@@ -67,20 +144,41 @@ def test_another_checkout_stands_beside_this_one(tmp_path: Path) -> None:
     base = Checkout("base", tmp_path, tmp_path / "python")
     names = [each.name for each in a_contest(base=base).checkouts]
     assert names == ["modeld", "base"]
-    assert base.sharing == []  # its settings have no such flag
+    assert not base.has("tests/bench/growth_app.py")
 
 
-def test_the_picture_has_a_curve_for_each_server_in_each_panel() -> None:
+THROUGHPUT = PICTURES["bench-throughput.svg"]
+
+
+def test_a_picture_has_a_curve_for_each_server_but_the_base_in_each_panel_with_rows() -> None:
     rows = [
-        row(f"throughput/{clients}/{what}")
-        for clients in (1, 4)
-        for what in ("rate", "gap between tokens")
+        row(f"{figure}/{clients}/rate") for clients in (1, 4) for figure in ("throughput", "alike")
     ]
-    drawn = ET.fromstring(picture([*documents(rows), {"text": "other"}]))
+    drawn = ET.fromstring(picture([*documents(rows), {"text": "other"}], *THROUGHPUT))
     lines = [each for each in drawn.iter() if each.tag.endswith("polyline")]
-    assert len(lines) == 2 * len(RATES)
+    assert len(lines) == 2 * len({"modeld", "split"})
 
 
 def test_a_picture_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="no rows of `throughput`"):
-        picture(documents([row()]))
+    with pytest.raises(ValueError, match="there are no rows for 'Throughput"):
+        picture(documents([row()]), *THROUGHPUT)
+
+
+def test_the_table_has_what_was_measured_beside_its_goal() -> None:
+    goal = Goal(least=2.5, against=("split",))
+    rows = documents([row("x/rate", goal=goal), row("x/first token"), "as text"])
+    about = {"command": "make it", "date": "today", "machine": "two cores", "load": "load 9"}
+    lines = section([{**about, "rows": rows}]).splitlines()
+    assert "`make it` on today: two cores, load 9." in lines
+    (found,) = [line for line in lines if line.startswith("| ")][1:]
+    assert found == (
+        "| 16 clients | 20.00 tokens/s | split 10.00 | 2.00 (1.00 to 3.00) | at least 2.5 times"
+        " | missed |"
+    )
+
+
+def test_the_page_has_the_marks_between_which_rows_are_written_and_both_pictures() -> None:
+    assert PAGE.index(BEGIN) < PAGE.index(END)
+    for name in PICTURES:
+        assert f"](../assets/{name})" in PAGE
+        assert (HERE.root / "docs/assets" / name).exists()

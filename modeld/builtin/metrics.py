@@ -217,6 +217,12 @@ class Metrics(Observer):
             LONG_S,
             ("model",),
         )
+        self._warm_up_seconds = self._histogram(
+            "modeld_model_warm_up_seconds",
+            "Time of a load in which the model has computed its warm-up.",
+            LONG_S,
+            ("model",),
+        )
         self._load_failures = self._counter(
             "modeld_model_load_failures_total",
             "Loads that failed, by the error's code.",
@@ -277,6 +283,8 @@ class Metrics(Observer):
         match event:
             case ModelLoaded():
                 self._load_seconds.labels(event.model).observe(event.seconds)
+                if event.warm_up_s:
+                    self._warm_up_seconds.labels(event.model).observe(event.warm_up_s)
             case ModelLoadFailed():
                 self._load_failures.labels(event.model, self._word(event.reason)).inc()
             case ModelEvicted():

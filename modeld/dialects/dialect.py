@@ -55,12 +55,14 @@ class Load:
     """What a body asks for in place of a request: that a model comes into memory.
 
     ``respond`` makes the response once it is there; ``keep_alive_s`` is how long it stays unused.
+    Without ``fit`` it fails where it could be had only with less than it is configured for.
     ``timeout_s`` bounds the whole request.
     """
 
     model: str
     respond: Callable[[Call], WholeResponse]
     keep_alive_s: KeepAliveSeconds | None = None
+    fit: bool = True
     timeout_s: float | None = None
 
 

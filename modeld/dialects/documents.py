@@ -109,6 +109,11 @@ PLACED: tuple[Header, ...] = (
         description="by which step its model was made to fit; absent where it is as configured",
         required=False,
     ),
+    Header(
+        name="X-Modeld-Host",
+        description="which host of a cluster has served it; absent on one machine",
+        required=False,
+    ),
 )
 """What responses have that a model has made, where the service can tell it."""
 

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final, NamedTuple
 
 from modeld.machine.files import Machine
-from modeld.machine.gpus import gpus
+from modeld.machine.gpus import Gpu, gpus
 from modeld.machine.memory import Capacity, Memory, kib, read_memory
 
 LEAST_MARGIN_BYTES: Final = 512 << 20
@@ -74,29 +74,32 @@ class GpuBudget(NamedTuple):
     auto: AutoBudget
 
 
-def read_gpu_budgets(machine: Machine) -> dict[str, GpuBudget]:
+def read_gpu_budgets(machine: Machine, held: Mapping[str, int] = {}) -> dict[str, GpuBudget]:
     """Return the budgets of the GPUs with memory of their own by name: ``gpu0`` is the first.
 
-    They are those of the start, and do not follow what other programs take later.
+    ``held`` is what the models hold of each, which is a part of what is used of it.
     """
     found = (gpu for gpu in gpus(machine) if gpu.size_bytes != 0)  # else main memory is theirs
-    return {f"gpu{number}": _gpu_budget(*gpu) for number, gpu in enumerate(found)}
+    named = ((f"gpu{number}", gpu) for number, gpu in enumerate(found))
+    return {name: _gpu_budget(gpu, held.get(name, 0)) for name, gpu in named}
 
 
-def _gpu_budget(name: str, size_bytes: int | None, used_bytes: int) -> GpuBudget:
+def _gpu_budget(gpu: Gpu, models_bytes: int) -> GpuBudget:
+    name, size_bytes, used_bytes = gpu
     if size_bytes is None:
         said = f"the memory of {name} is not known here"
         return GpuBudget(
             Capacity(None, said), AutoBudget(None, None, 0, f"auto: unlimited, {said}")
         )
     margin = margin_bytes(size_bytes)
+    others = max(0, used_bytes - models_bytes)
     size_mb = size_bytes >> 20
     auto = AutoBudget(
-        max(0, size_bytes - margin - used_bytes),
+        max(0, size_bytes - margin - others),
         size_bytes - margin,
         margin,
-        f"auto: {size_mb} MiB of GPU memory, less {used_bytes >> 20} MiB that others used at the"
-        f" start and a margin of {margin >> 20} MiB",
+        f"auto: {size_mb} MiB of GPU memory, less {others >> 20} MiB that others use and a margin"
+        f" of {margin >> 20} MiB",
     )
     return GpuBudget(Capacity(size_bytes, f"{size_mb} MiB of memory on that GPU"), auto)
 

@@ -130,10 +130,20 @@ class BlockingModels:
         return self._loop.call(self._models.refresh())
 
     def load(
-        self, model: str, *, keep_alive_s: Keep | None = None, timeout_s: float | None = None
+        self,
+        model: str,
+        *,
+        keep_alive_s: Keep | None = None,
+        fit: bool = True,
+        timeout_s: float | None = None,
     ) -> None:
-        """Bring a model into memory and return when it is ready."""
-        self._loop.call(self._models.load(model, keep_alive_s=keep_alive_s, timeout_s=timeout_s))
+        """Bring a model into memory and return when it is ready.
+
+        Without ``fit`` that fails where it can be had only with less than it is configured for.
+        """
+        self._loop.call(
+            self._models.load(model, keep_alive_s=keep_alive_s, fit=fit, timeout_s=timeout_s)
+        )
 
     def unload(self, model: str) -> None:
         """Let a model's running requests finish, free its memory, then return."""

@@ -184,12 +184,20 @@ class Models:
         return tuple(await self._service.refresh())
 
     async def load(
-        self, model: str, *, keep_alive_s: Keep | None = None, timeout_s: float | None = None
+        self,
+        model: str,
+        *,
+        keep_alive_s: Keep | None = None,
+        fit: bool = True,
+        timeout_s: float | None = None,
     ) -> None:
-        """Bring a model into memory and return when it is ready."""
+        """Bring a model into memory and return when it is ready.
+
+        Without ``fit`` that fails where it can be had only with less than it is configured for.
+        """
         await self._start()
         async with within(timeout_s):
-            await self._service.load(model, keep_alive_s=keep_alive_s)
+            await self._service.load(model, keep_alive_s=keep_alive_s, fit=fit)
 
     async def unload(self, model: str) -> None:
         """Let a model's running requests finish, free its memory, then return."""

@@ -26,7 +26,7 @@ from modeld.serving.entry_maker import LIMIT_S, EntryMaker, in_time
 from modeld.serving.models.capabilities import capabilities
 from modeld.serving.models.estimate import estimate
 from modeld.serving.models.fit_trials import CLEAR_SHARE, FitTrial, trials_of
-from modeld.serving.models.options import options_of
+from modeld.serving.models.options import is_loaded_alike, options_of
 from modeld.serving.models.registry import Registry
 from modeld.serving.pins import Pins
 from modeld.serving.pool import Pool
@@ -260,9 +260,13 @@ class EntriesInUse:
         elif entry.spec.version != made.spec.version:
             entry.renew(made)
             self._pool.drain(entry, EvictionReason.FILE_CHANGED)
-        elif entry.options != made.options or entry.backend is not made.backend:
+        elif entry.backend is not made.backend or not is_loaded_alike(entry.options, made.options):
             entry.renew(made)
             self._pool.drain(entry, EvictionReason.SETTINGS_CHANGED)
+        else:
+            entry.options, entry.max_idle_s = made.options, made.max_idle_s
+            self._pool.scheduler.touch(entry)
+            self._pool.reconsider()
         self._stale.discard(made.spec.id)
         return entry
 

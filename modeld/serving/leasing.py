@@ -11,8 +11,8 @@ from typing import Any, assert_never
 
 from modeld.errors import ModeldError, WorkerCrashedError
 from modeld.requests import KeepAliveSeconds
+from modeld.serving.placements import Placements
 from modeld.serving.scheduling import refusals
-from modeld.serving.scheduling.rehearsal import placement
 from modeld.serving.scheduling.scheduler import ModelScheduler
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.residence import Residence
@@ -48,6 +48,7 @@ class Lease:
 class Leasing:
     """Queues requests with the scheduler, and has it decide whenever one comes or goes.
 
+    ``placements`` has where each stood as it came; who decides settles those that are open.
     ``decide`` carries out what can go ahead now; ``check_open`` raises where nothing is taken in
     any more. ``clock`` is a monotonic one, ``wall_clock`` tells when a model was used last.
     """
@@ -55,6 +56,7 @@ class Leasing:
     def __init__(
         self,
         scheduler: ModelScheduler,
+        placements: Placements,
         *,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
@@ -62,6 +64,7 @@ class Leasing:
         check_open: Callable[[], None],
     ) -> None:
         self._scheduler = scheduler
+        self._placements = placements
         self._clock = clock
         self._wall_clock = wall_clock
         self._decide = decide
@@ -125,9 +128,11 @@ class Leasing:
         try:
             was_absent = not entry.instances
             self._decide()
-            placed = placement(entry, ticket, was_absent=was_absent)
-            return placed, await self._granted(entry, ticket, max_wait_s)
+            self._placements.note(entry, ticket, was_absent=was_absent)
+            running = await self._granted(entry, ticket, max_wait_s)
+            return self._placements.take(ticket), running
         except BaseException as exc:
+            self._placements.forget(ticket)
             if isinstance(exc, ModeldError):
                 self._forecast(entry, exc)
             self._abandon(entry, ticket)

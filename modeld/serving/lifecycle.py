@@ -138,7 +138,7 @@ class Lifecycle:
     async def _load(self, entry: ModelEntry, instance: Instance) -> None:
         model = entry.spec.id
         try:
-            engine = await self._loader.load(entry, instance)
+            engine, warm_up_s = await self._loader.load(entry, instance)
         except asyncio.CancelledError:
             self._scheduler.gone(entry, instance, self._clock())
             self._scheduler.refuse(entry, DrainingError("the server is shutting down"))
@@ -163,6 +163,7 @@ class Lifecycle:
                 slots=entry.queue.slots,
                 fit="" if instance.fitting is None else instance.fitting.step,
                 gives_up="" if instance.fitting is None else instance.fitting.gives_up,
+                warm_up_s=warm_up_s,
             )
         )
 

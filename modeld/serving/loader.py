@@ -26,6 +26,7 @@ from modeld.serving.session_files import MemoryFiles, SessionFile
 from modeld.serving.session_store import SessionStore
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
+from modeld.serving.warm_up import warm_up
 from modeld.values import Options
 
 KILLED_S = 0.5
@@ -58,8 +59,10 @@ class Loader:
         self._notify = notify
         self._note = note
 
-    async def load(self, entry: ModelEntry, instance: Instance) -> Engine:
-        """Run the backend's load for as long as it makes progress.
+    async def load(self, entry: ModelEntry, instance: Instance) -> tuple[Engine, float]:
+        """Run the backend's load for as long as it makes progress, and then the warm-up.
+
+        Returned are the engine and for how many seconds it has warmed up.
 
         Whatever happens, no worker is left of it but those of the engine that is returned.
 
@@ -76,7 +79,11 @@ class Loader:
             raise
         if file is not None:
             self._session_files[engine] = file
-        return engine
+        try:
+            return engine, await warm_up(entry, engine, self._timeout_s)
+        except BaseException:
+            await self.close(entry, engine)
+            raise
 
     async def _load(
         self, entry: ModelEntry, instance: Instance, file: SessionFile | None

@@ -22,6 +22,7 @@ from modeld.plugins.faults import NoteFault, only_logged
 from modeld.serving.leasing import Leasing
 from modeld.serving.lifecycle import Lifecycle
 from modeld.serving.loader import Loader
+from modeld.serving.placements import Placements
 from modeld.serving.scheduling.rehearsal import rehearse
 from modeld.serving.scheduling.scheduler import ModelScheduler
 from modeld.serving.session_store import SessionStore
@@ -63,8 +64,10 @@ class Pool:
             decide=self._decide,
             note=note,
         )
+        self._placements = Placements()
         self.lease = Leasing(
             scheduler,
+            self._placements,
             clock=clock,
             wall_clock=wall_clock,
             decide=self._decide,
@@ -187,6 +190,7 @@ class Pool:
         now_s = self._clock()
         # Nothing here awaits, so no decision is made while another is carried out.
         decision = self.scheduler.decide(now_s)
+        self._placements.settle()
         self._lifecycle.carry_out(decision)
         # The newest decision knows all times that matter. With the older timers kept, each would
         # set the next, and there would be more of them with every request.

@@ -246,7 +246,9 @@ class LocalService(ModelService):
             most=self._budget.ledger.ever,
         )
 
-    async def load(self, model: str, *, keep_alive_s: KeepAliveSeconds | None = None) -> None:
+    async def load(
+        self, model: str, *, keep_alive_s: KeepAliveSeconds | None = None, fit: bool = True
+    ) -> None:
         """Bring a model into memory, queued as any request is."""
         entry = await self._entry(model)
         async with self._pool.lease(
@@ -254,6 +256,7 @@ class LocalService(ModelService):
             max_wait_s=self._settings.max_wait_s,
             needs_slot=False,
             keep_alive_s=keep_alive_s,
+            takes_fitted=fit,
         ):
             pass
 

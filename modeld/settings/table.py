@@ -134,7 +134,8 @@ class Settings(Value, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=0)] | Literal["auto"] | Mapping[str, Annotated[int, Meta(ge=0)]],
         Meta(
             description="memory for all loaded models together on each GPU, in MiB, or a table of"
-            " it by the GPU's number; auto: what other programs left at the start; 0: unlimited"
+            " it by the GPU's number; auto: what other programs leave, watched all the time; 0:"
+            " unlimited"
         ),
     ] = "auto"
     share_machine: Annotated[

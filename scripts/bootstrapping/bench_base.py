@@ -30,7 +30,10 @@ def bring() -> Path | None:
             _git("worktree", "add", "--force", "--detach", str(folder), commit)
         say(f"the base is {revision} ({commit[:12]}) in {shown(folder)}")
         command = [sys.executable, str(folder / "scripts" / "bootstrap.py"), "dev"]
-        if subprocess.run(command, check=False).returncode:
+        # Its lock files are complete. Revisions that let pip resolve them all the same could be
+        # installed only as long as the index stood still.
+        own = {**os.environ, "PIP_NO_DEPS": "1"}
+        if subprocess.run(command, check=False, env=own).returncode:
             fail(f"{VARIABLE}: no environment can be made for {revision}; see above")
     return folder
 

@@ -20,9 +20,21 @@ from pathlib import Path
 
 from modeld_llama_cpp.native.cores import usable_cores
 
-from tests.bench import dialects, growth, mixed, peer, reading, returning, startup, streams, swap
 from tests.bench.contest import SHORT_TURNS, Contest
-from tests.bench.rows import BASE, Row, Rows, documents
+from tests.bench.figures import (
+    dialects,
+    growth,
+    json_texts,
+    mixed,
+    peer,
+    reading,
+    returning,
+    startup,
+    streams,
+    swap,
+    throughput,
+)
+from tests.bench.rows import BASE, Row, Rows, against_base, documents
 from tests.bench.servers import Checkout
 from tests.support.gguf.real_models import GEMMA3, SMOLLM2, models_folder
 
@@ -69,24 +81,30 @@ def _run(contest: Contest, script: str, *arguments: str) -> list[str]:
 def figures(contest: Contest) -> dict[str, Callable[[], Rows]]:
     """Return what can be measured, by name; each returns its rows."""
     measures: dict[str, Callable[[Contest], Rows]] = {
-        "startup": startup.measure,
-        "streams": streams.measure,
-        "dialects": dialects.measure,
-        "growth": growth.growth,
-        "connections": growth.connections,
-        "steps": steps,
-        "constraints": constraints,
-        "swap": swap.measure,
-        "throughput": peer.throughput,
+        "throughput": throughput.throughput,
+        "alike": throughput.alike,
         "chat-mix": mixed.chat_mix,
+        "json": json_texts.json_texts,
         "first-token": peer.first_token,
         "shared-prefix": peer.shared_prefix,
         "long-prompt": peer.long_prompt,
+        "swap": swap.measure,
+        "returning-chat": returning.returning_chat,
+        "streams": streams.measure,
+        "growth": growth.growth,
+        "connections": growth.connections,
+        "startup": startup.measure,
+        "dialects": dialects.measure,
+        "steps": steps,
+        "constraints": constraints,
         "second-turn": reading.second_turn,
         "cancel": reading.cancel,
-        "returning-chat": returning.returning_chat,
     }
     return {name: partial(measure, contest) for name, measure in measures.items()}
+
+
+NOT_SHORT = ("startup", "dialects", "steps", "constraints", "second-turn", "cancel")
+"""What the short form measures only where it is named: no goal of speed against others."""
 
 
 def main() -> None:
@@ -94,7 +112,7 @@ def main() -> None:
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="what to measure; all unless given"
     )
-    parser.add_argument("--repeats", type=int, help="measurements for each median (default 7)")
+    parser.add_argument("--repeats", type=int, help=f"turns for each median (default {TURNS})")
     parser.add_argument("--short", action="store_true", help="less of all, in some six minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there, too")
     parser.add_argument("--base", type=Path, metavar="FOLDER", help="a checkout to compare with")
@@ -114,19 +132,47 @@ def main() -> None:
     unknown = sorted(set(given.names) - set(measures))
     if unknown:
         parser.error(f"no such figure: {', '.join(unknown)}; there are {', '.join(measures)}")
-    machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores,"
-    machine += f" Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
-    print(machine, flush=True)
+    names = given.names or [each for each in measures if not (given.short and each in NOT_SHORT)]
+    rows = _measured({name: measures[name] for name in names}, given)
+    if given.base is not None:
+        print(*against_base(rows), sep="\n")
+
+
+def _measured(
+    measures: dict[str, Callable[[], Rows]], given: argparse.Namespace
+) -> list[Row | str]:
+    """Measure, print and write down one figure after the other, and return all rows."""
+    about = _machine(given)
+    print(*about.values(), sep=", ", flush=True)
     rows: list[Row | str] = []
-    for name in given.names or measures:
-        began_s = time.monotonic()
-        found = measures[name]()
+    began_s = time.monotonic()
+    for name, measure in measures.items():
+        before_s = time.monotonic()
+        found = measure()
         print(*found, sep="\n", flush=True)
-        print(f"  ({name}: {time.monotonic() - began_s:.0f} s)", flush=True)
+        print(f"  ({name}: {time.monotonic() - before_s:.0f} s)", flush=True)
         rows += found
         if given.json is not None:  # after each figure: who breaks a run off keeps what there is
-            document = {"machine": machine, "rows": documents(rows)}
+            document = {**about, "rows": documents(rows)}
             given.json.write_text(json.dumps(document, indent=1) + "\n")
+    load = f"load {os.getloadavg()[1]:.1f} over the last five minutes"
+    print(f"{time.monotonic() - began_s:.0f} s in all, {load}", flush=True)
+    return rows
+
+
+def _machine(given: argparse.Namespace) -> dict[str, str]:
+    """Return what a reader must know of a run before they believe its numbers."""
+    options = ["--short"] * given.short + ["--no-peer"] * given.no_peer
+    options += [] if given.repeats is None else [f"--repeats {given.repeats}"]
+    options += [f"--threads {given.threads}", *given.names]
+    base = "" if given.base is None else f" BENCH_BASE={given.base.name[:12]}"
+    return {
+        "command": f'make bench BENCH_ARGS="{" ".join(options)}"{base}',
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores,"
+        f" Python {platform.python_version()}, {given.threads} threads to compute with",
+        "load": f"load {os.getloadavg()[0]:.1f} before",
+    }
 
 
 def _checkout(root: Path) -> Checkout:

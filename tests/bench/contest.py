@@ -31,14 +31,16 @@ WORDS = (
 """Each is one token of SmolLM2's, with the space before it."""
 
 _CACHES = {"split": "--no-kv-unified", "unified": "--kv-unified"}
+PEERS = tuple(_CACHES)
+"""The names of llama-server's rows."""
 
 Given = TypeVar("Given")
 
 LEAST_TURNS = 2
 """So many there are however long they take: one ratio says nothing of its spread."""
 
-SHORT_TURNS = 3
-SHORT_S = 12.0
+SHORT_TURNS = 5
+SHORT_S = 6.0
 """After so long a figure of the short form begins no further turn."""
 
 
@@ -111,6 +113,11 @@ class Contest:
     def words(self, count: int) -> str:
         """Return a prompt of so many tokens that begins like no other."""
         return " ".join(self._random.choice(WORDS) for _ in range(count))
+
+    def alike(self) -> str:
+        """Return a prompt of some 16 tokens that begins as all of these do, and is a new one."""
+        number = self._random.randrange(100_000, 1_000_000)
+        return f"Tell me a story about number {number} and then say what it means."
 
 
 def to_and_fro(subjects: Sequence[Given], turn: int) -> Sequence[Given]:

@@ -80,11 +80,17 @@ class Client(asyncio.Protocol):
         if b" 200 " not in head.partition(b"\r\n")[0]:
             raise RuntimeError(f"{head.decode()}\n{rest.decode()}")
         body = _unchunked(rest) if b"chunked" in head.lower() else rest
-        events = [line for line in body.split(b"\n") if b"{" in line]
-        last = json.loads(events[-1].removeprefix(b"data: "))
+        lines = [line for line in body.split(b"\n") if b"{" in line]
+        *events, last = [json.loads(line.removeprefix(b"data: ")) for line in lines]
         if "error" in last:
             raise RuntimeError(str(last))
-        return {"sent_s": self._sent_s, "arrivals_s": self._arrivals_s, "last": last}
+        text = "".join(event.get("token", event.get("content", "")) for event in events)
+        return {
+            "sent_s": self._sent_s,
+            "arrivals_s": self._arrivals_s,
+            "last": last,
+            "text": text,
+        }
 
 
 def _unchunked(rest: bytes) -> bytes:
@@ -131,16 +137,23 @@ SCENES = {scene.__name__: scene for scene in (together, beside, instead)}
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """When a request was sent and when its events came, by one clock, and the last event."""
+    """When a request was sent and when its events came, by one clock; the last event; the text."""
 
     sent_s: float
     arrivals_s: list[float]
     last: dict[str, Any]
+    text: str
 
     @property
     def first_s(self) -> float:
         """Seconds to the first token."""
         return self.arrivals_s[0] - self.sent_s
+
+
+def whole_s(outcomes: Sequence[Outcome]) -> float:
+    """Return the seconds from the first request to the last token of all."""
+    began_s = min(outcome.sent_s for outcome in outcomes)
+    return max(outcome.arrivals_s[-1] for outcome in outcomes) - began_s
 
 
 class Load:

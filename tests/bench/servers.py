@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,10 @@ import psutil
 from tests.bench.rows import OURS
 
 DEADLINE_S = 60.0
+
+REST_S = 0.4
+MOST_AT_REST = 0.06
+"""A server that takes no more of a processor for so long has nothing to do; it counts in ticks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +50,36 @@ class Checkout:
         """Return the command that runs one of its modules, in its root."""
         return [str(self.python), "-m", module, *arguments]
 
+    def has(self, path: str) -> bool:
+        """Return whether there is such a file in it; earlier revisions lack some."""
+        return (self.root / path).exists()
+
+    @cached_property
+    def _flags(self) -> frozenset[str]:
+        """The flags of its `modeld serve`, of which earlier revisions have fewer."""
+        command = self.command("modeld.cli.main", "serve", "--help")
+        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=self.root)
+        return frozenset(re.findall(r"--[a-z][a-z-]+", done.stdout))
+
+    def flag(self, *names: str, value: str | None = None) -> list[str]:
+        """Return the first of these flags that it has, with the value; none if it has none."""
+        known = next((each for each in names if each in self._flags), None)
+        if known is None:
+            return []
+        return [known] if value is None else [known, value]
+
     @property
     def sharing(self) -> list[str]:
         """The flag that lets several servers of it run on one machine, if it has it."""
-        table = self.root / "modeld/settings/table.py"
-        return ["--share-machine"] * (table.exists() and "share_machine" in table.read_text())
+        return self.flag("--share-machine")
+
+    def warm_workers(self, count: int) -> list[str]:
+        """Return the flag that has so many workers wait, under the name that it has for it."""
+        return self.flag("--warm-workers", "--spare-workers", value=str(count))
+
+    def budget(self, megabytes: int) -> list[str]:
+        """Return the flag that sets the memory budget, under the name that it has for it."""
+        return self.flag("--memory-budget-mb", "--vram-budget-mb", value=str(megabytes))
 
 
 HERE = Checkout(OURS, Path(__file__).parents[2], Path(sys.executable))
@@ -69,11 +100,55 @@ class Server:
         body = {"prompt": prompt, self.limit: tokens, "stream": True, "ignore_eos": True}
         return body | {"temperature": 0.8, "seed": 1} | fields
 
+    def bodies(self, prompts: Sequence[str], tokens: int) -> list[dict[str, object]]:
+        """Return a request for each prompt, with a seed of its own."""
+        return [self.body(prompt, tokens, seed=seed) for seed, prompt in enumerate(prompts)]
+
     def cpu_s(self) -> float:
         """Return processor time that it and its workers have taken so far, in seconds."""
-        server = psutil.Process(self.pid)
-        times = [each.cpu_times() for each in (server, *server.children(recursive=True))]
-        return float(sum(each.user + each.system for each in times))
+        return tree_cpu_s(self.pid)
+
+
+def own_cpu_s(pid: int) -> float:
+    """Return the processor time of a process's own threads so far, in seconds.
+
+    Where the kernel counts in nanoseconds; elsewhere in its ticks.
+    """
+    try:
+        threads = Path(f"/proc/{pid}/task").iterdir()
+        return sum(int((each / "schedstat").read_text().split()[0]) for each in threads) / 1e9
+    except OSError:
+        now = psutil.Process(pid).cpu_times()
+        return float(now.user + now.system)
+
+
+def tree_cpu_s(pid: int) -> float:
+    """Return the processor time of a process and of those below it so far, in seconds."""
+    server = psutil.Process(pid)
+    times = [each.cpu_times() for each in (server, *server.children(recursive=True))]
+    return float(sum(each.user + each.system for each in times))
+
+
+def wait_until_ready_to_swap(port: int, pid: int) -> None:
+    """Wait until one warm worker is there and has imported its runtime.
+
+    Nothing says so; but then nothing is computed any more.
+    """
+    until_s = time.monotonic() + DEADLINE_S
+    while _warm_workers(port) != 1 or not _is_at_rest(pid):
+        if time.monotonic() > until_s:
+            raise TimeoutError(f"no warm worker was ready within {DEADLINE_S} s")
+
+
+def _warm_workers(port: int) -> object:
+    status = json.loads(get(port, "/status"))
+    return status.get("warm_workers", status.get("spare_workers"))
+
+
+def _is_at_rest(pid: int) -> bool:
+    before_s = tree_cpu_s(pid)
+    time.sleep(REST_S)
+    return tree_cpu_s(pid) - before_s <= REST_S * MOST_AT_REST
 
 
 def free_port() -> int:
@@ -101,7 +176,8 @@ def modeld(model: Path, size: Size, checkout: Checkout = HERE) -> Iterator[Serve
     command = [
         *checkout.command("modeld.cli.main", "serve", "--addr", f"127.0.0.1:{port}"),
         *("--models-dir", str(model.parent), "--default-model", model.name, "--log-level", "off"),
-        *("--warm-workers", "0", "--models", json.dumps({model.name: options})),
+        *("--models", json.dumps({model.name: options})),
+        *checkout.warm_workers(0),
         *checkout.sharing,
     ]
     with running(command, port, "/healthz", checkout.root) as pid:

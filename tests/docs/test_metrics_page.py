@@ -29,7 +29,7 @@ from tests.support.http.fake_service import FakeService
 EVENTS: Sequence[Event] = (
     HttpRequestStarted(route="/infer", method="POST"),
     HttpRequestFinished(route="/infer", method="POST", status=200, seconds=1.0),
-    ModelLoaded(model="a", seconds=1.0, held_bytes=1, estimated_bytes=1),
+    ModelLoaded(model="a", seconds=1.0, held_bytes=1, estimated_bytes=1, warm_up_s=0.5),
     ModelLoadFailed(model="a", reason="load_failed", message="", retry_after_s=1.0),
     RequestStarted(request_id="1", model="a", queue_wait_s=0.1),
     RequestFinished(

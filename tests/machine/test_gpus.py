@@ -117,8 +117,7 @@ def test_models_may_have_the_memory_of_each_gpu_less_a_margin(tmp_path: Any) -> 
         "gpu1": (9 * GIB, 9 * GIB),
     }
     assert autos["gpu0"].said == (
-        "auto: 20480 MiB of GPU memory, less 2048 MiB that others used at the start and a margin"
-        " of 2048 MiB"
+        "auto: 20480 MiB of GPU memory, less 2048 MiB that others use and a margin of 2048 MiB"
     )
     assert budgets["gpu1"].capacity == (10 * GIB, "10240 MiB of memory on that GPU")
 

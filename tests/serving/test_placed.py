@@ -13,11 +13,14 @@ from modeld import GenerateRequest, MemoryEstimate, ModelSpec, Options
 from modeld.errors import ModelExceedsBudgetError
 from modeld.requests import TokenizeRequest
 from modeld.responses import Chunk, Done, Placed
+from modeld.serving.state.model_entry import ModelEntry
 from modeld.settings import Settings
 from modeld.status import PlanOutcome
+from modeld.testing.doubles.virtual_time import run_virtually, settle
 from modeld.values import FitStep
 from tests.support.serving.counter import Counter, SpeakerBackend, a_counter, a_shelf
 from tests.support.serving.fakes import MIB
+from tests.support.serving.stage import Stage, a_stage
 
 STEP = FitStep(name="slots", gives_up="one slot in place of any number", changes={"slots": 1})
 
@@ -53,7 +56,6 @@ def test_it_is_told_first_and_only_to_who_asks_for_it() -> None:
             assert (first.placement, first.fit) == (PlanOutcome.LOADS, "")
             assert 0 <= first.load_s <= first.queue_wait_s
             assert not any(isinstance(each, Placed) for each in others)
-            await counter.service.plan("b")  # else it would wait for its measurement first
             evicting, *_ = await placed(counter, model="b")
             assert isinstance(evicting, Placed)
             assert evicting.placement is PlanOutcome.EVICTS
@@ -125,3 +127,49 @@ def test_a_row_turns_it_on_where_the_setting_is_off() -> None:
 
 def test_it_is_on_unless_set() -> None:
     assert Settings().fit
+
+
+@pytest.mark.parametrize(
+    ("resident", "expected"),
+    [
+        (0, [PlanOutcome.LOADS, PlanOutcome.LOADING]),
+        (100, [PlanOutcome.EVICTS, PlanOutcome.EVICTS]),
+    ],
+)
+def test_who_comes_before_a_measurement_is_told_what_the_plan_says_after_it(
+    resident: int, expected: list[PlanOutcome]
+) -> None:
+    async def main() -> None:
+        async with a_stage(budget_mb=110) as stage:
+            if resident:
+                await stage.resident("other", resident)
+            entry = stage.entry("a", 100, measurable=True)
+            placed: list[PlanOutcome] = []
+            clients = [asyncio.create_task(leased(stage, entry, placed)) for _ in range(2)]
+            await settle()
+            assert "a" in stage.backend.measurements
+            await stage.end_measurement("a", 100)
+            await settle()
+            await stage.end_load("a", slots=2)
+            await asyncio.gather(*clients)
+            assert placed == expected
+
+    run_virtually(main())
+
+
+async def leased(stage: Stage, entry: ModelEntry, placed: list[PlanOutcome]) -> None:
+    async with stage.pool.lease(entry, max_wait_s=60) as lease:
+        placed.append(lease.placement)
+
+
+def test_a_load_may_be_forbidden_with_less_than_configured() -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf(), memory_budget_mb=100) as counter:
+            shrink(counter)
+            with pytest.raises(ModelExceedsBudgetError):
+                await counter.service.load("a", fit=False)
+            assert not counter.backend.loaded
+            await counter.service.load("a")
+            assert len(counter.backend.loaded) == 1
+
+    asyncio.run(main())

@@ -221,6 +221,21 @@ def test_a_shorter_time_to_be_idle_counts_for_what_is_idle_already() -> None:
     asyncio.run(main())
 
 
+def test_another_priority_counts_at_once_and_leaves_the_model_in_memory() -> None:
+    async def main() -> None:
+        async with a_counter(a_shelf(), models={"a": {"priority": 1}}) as counter:
+            await counter.ask("hello")
+            await reconfigure(counter, models={"a": {"priority": -5, "max_idle_s": 60}})
+            (entry,) = counter.service._scheduler.entries.values()
+            assert (entry.priority, entry.max_idle_s) == (-5, 60)
+            status = await counter.service.status()
+            assert [each.priority for each in status.instances] == [-5]
+            await counter.ask("hello")
+            assert len(counter.backend.loaded) == 1
+
+    asyncio.run(main())
+
+
 def test_a_policy_that_has_not_changed_stays_what_it_is() -> None:
     async def main() -> None:
         async with a_counter(a_shelf()) as counter:

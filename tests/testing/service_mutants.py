@@ -100,7 +100,9 @@ class Wrapped(ModelService):
     async def refresh(self) -> Sequence[ModelSpec]:
         return await self.inner.refresh()
 
-    async def load(self, model: str, *, keep_alive_s: KeepAliveSeconds | None = None) -> None:
+    async def load(
+        self, model: str, *, keep_alive_s: KeepAliveSeconds | None = None, fit: bool = True
+    ) -> None:
         await self.inner.load(model, keep_alive_s=keep_alive_s)
 
     async def unload(self, model: str) -> None:
@@ -228,7 +230,9 @@ class InventsVectors(Wrapped):
 
 @fails("test_a_model_comes_and_goes")
 class LoadsLater(Wrapped):
-    async def load(self, model: str, *, keep_alive_s: KeepAliveSeconds | None = None) -> None:
+    async def load(
+        self, model: str, *, keep_alive_s: KeepAliveSeconds | None = None, fit: bool = True
+    ) -> None:
         if model not in {spec.id for spec in await self.models()}:
             await super().load(model)
 

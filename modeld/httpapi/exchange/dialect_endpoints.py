@@ -234,7 +234,9 @@ async def _move(wanted: Load | Unload, call: Call, receive: Receive, send: Send)
     async with within(wanted.timeout_s):
         match wanted:
             case Load():
-                load = call.service.load(call.model, keep_alive_s=wanted.keep_alive_s)
+                load = call.service.load(
+                    call.model, keep_alive_s=wanted.keep_alive_s, fit=wanted.fit
+                )
                 await run_guarded(load, watch_client(receive))
             case Unload():
                 await call.service.unload(call.model)

@@ -144,7 +144,11 @@ class Exchange:
             (b"x-modeld-queue-wait-s", b"%.3f" % placed.queue_wait_s),
             (b"x-modeld-load-s", b"%.3f" % placed.load_s),
         ]
-        return [*headers, (b"x-modeld-fit", placed.fit.encode())] if placed.fit else headers
+        if placed.fit:
+            headers.append((b"x-modeld-fit", placed.fit.encode()))
+        if placed.host:
+            headers.append((b"x-modeld-host", placed.host.encode()))
+        return headers
 
     def note_response(self, fields: Mapping[str, object]) -> None:
         """Log the numbers of a response, where the request or the server's level wants them.

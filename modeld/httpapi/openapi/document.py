@@ -177,7 +177,7 @@ class OpenApi:
         if operation.description:
             row["description"] = operation.description
         if operation.body is not None:
-            row["requestBody"] = _request_body(operation.body, operation.body_examples)
+            row["requestBody"] = _request_body(operation.body, operation)
         if self._keys and operation.public:
             at_times = [{}, *_SECURITY] if UnauthorizedError in operation.raises else []
             row["security"] = at_times
@@ -210,11 +210,11 @@ def _with_head(item: Json) -> Json:
     return {**item, "head": {**get, **head}}
 
 
-def _request_body(model: type[BaseModel], examples: Mapping[str, Any]) -> Json:
+def _request_body(model: type[BaseModel], operation: Operation) -> Json:
     content: Json = {"schema": reference(model)}
-    if examples:
+    if examples := operation.body_examples:
         content["examples"] = {name: {"value": value} for name, value in examples.items()}
-    return {"required": True, "content": {"application/json": content}}
+    return {"required": not operation.body_optional, "content": {"application/json": content}}
 
 
 def _responses(

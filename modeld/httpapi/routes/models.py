@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from modeld.dialects.body import KeepAlive, Strict
 from modeld.dialects.documents import BODY_ERRORS, LOAD_ERRORS, Content, Parameter, ResponseDoc
 from modeld.errors import (
     BackendUnavailableError,
@@ -24,7 +25,7 @@ from modeld.errors import (
 )
 from modeld.httpapi.exchange.disconnect import run_guarded, watch_client
 from modeld.httpapi.exchange.exchange import exchange_of
-from modeld.httpapi.exchange.reading.json_body import read_no_body
+from modeld.httpapi.exchange.reading.json_body import read_no_body, read_optional_body
 from modeld.httpapi.exchange.reading.query import whole_number
 from modeld.httpapi.exchange.writing.conditional import (
     IF_NONE_MATCH,
@@ -45,6 +46,21 @@ from modeld.httpapi.routes.model_list import (
 from modeld.httpapi.routes.operations import Operation
 from modeld.interfaces import ModelService
 from modeld.values import ModelSpec
+
+
+class LoadBody(Strict):
+    """How a model is to be loaded; all of it may be left out."""
+
+    keep_alive_s: KeepAlive | None = Field(
+        None,
+        description="how many seconds the model stays in memory unused, or forever; without it as"
+        " the last request said, at first max_idle_s of the settings",
+    )
+    fit: bool | None = Field(
+        None,
+        description="false refuses the load where the model can be had only with less than it is"
+        " configured for, because it would never fit otherwise",
+    )
 
 
 class ModelState(BaseModel):
@@ -130,8 +146,10 @@ class Models:
 
     async def load(self, request: Request) -> Response:
         """Bring a model into memory, and give up waiting for a client that leaves."""
-        model = await _model(request)
-        await run_guarded(self._service.load(model), watch_client(request.receive))
+        model = _named(request)
+        body = await read_optional_body(LoadBody, request.scope, request.receive)
+        load = self._service.load(model, keep_alive_s=body.keep_alive_s, fit=body.fit is not False)
+        await run_guarded(load, watch_client(request.receive))
         return document(ModelState(model=model, state="ready"))
 
     async def unload(self, request: Request) -> Response:
@@ -201,6 +219,9 @@ class Models:
                 tag="models",
                 summary="Load a model and wait until it is ready",
                 parameters=(_ID,),
+                body=LoadBody,
+                body_optional=True,
+                body_examples={"as configured": {"fit": False, "keep_alive_s": 3600}},
                 responses=(loaded,),
                 raises=(*BODY_ERRORS, *LOAD_ERRORS, NotFoundError, WorkerCrashedError),
                 changes_state=True,
@@ -249,9 +270,14 @@ class Models:
 
 async def _model(request: Request) -> str:
     """Return the model that the path names, once it is certain that there is nothing beside it."""
+    model = _named(request)
+    await read_no_body(request.scope, request.receive)
+    return model
+
+
+def _named(request: Request) -> str:
     model: str = request.path_params["id"]
     exchange_of(request.scope).model = model
-    await read_no_body(request.scope, request.receive)
     return model
 
 

@@ -29,6 +29,7 @@ class Operation:
 
     ``raises`` are the errors beyond those that any operation may have. ``public`` needs no key.
     ``needs_service`` is false where a response can be given before the service has started.
+    A ``body_optional`` may be left out.
     What ``changes_state`` is for others too, and no request keeps it out of the access log.
     Errors look as ``dialect`` has them; the native way without one.
     ``tag`` is one of those in :data:`modeld.httpapi.openapi.TAGS`.
@@ -45,6 +46,7 @@ class Operation:
     raises: tuple[type[ModeldError], ...] = ()
     parameters: tuple[Parameter, ...] = ()
     body: type[BaseModel] | None = None
+    body_optional: bool = False
     body_examples: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     public: bool = False
     needs_service: bool = True

@@ -53,6 +53,9 @@ class InstanceItem(BaseModel):
     max_queue_depth: int
     slots: int = Field(description="requests that it can work on at once")
     pinned: bool = Field(description="whether it stays when others need room")
+    priority: int = Field(
+        0, description="its option priority: the lower ones leave first, and wait longer"
+    )
     expires_in_s: float | None = Field(
         None,
         description="seconds until it leaves memory if nobody uses it from now on; absent if it"
@@ -156,6 +159,7 @@ _EXAMPLE = {
             "max_queue_depth": 32,
             "slots": 4,
             "pinned": False,
+            "priority": 0,
             "pid": 28956,
             "loads_total": 1,
             "prompt_tokens_total": 5,
@@ -315,6 +319,7 @@ def _item(instance: InstanceStatus) -> InstanceItem:
         max_queue_depth=instance.max_queue_depth,
         slots=instance.slots,
         pinned=instance.pinned,
+        priority=instance.priority,
         expires_in_s=None if expires_in_s is None else round(expires_in_s, 3),
         pid=instance.pid,
         loads_total=instance.loads_total,

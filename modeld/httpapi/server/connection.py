@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from modeld.httpapi.exchange.exchange import DirectWrite, offer_direct_write
+from modeld.httpapi.server.joined_writes import JoinedWrites
 from modeld.httpapi.server.reader_deadline import ReaderDeadline
 from modeld.httpapi.server.refusals import Refusals
 from modeld.httpapi.server.request_head import RefusedError, too_many_connections, too_slow
@@ -52,7 +53,8 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
         """Take the connection, for a short time and for a probe where there are too many."""
-        super().connection_made(transport)
+        self.joined = JoinedWrites(self.loop, transport)
+        super().connection_made(cast("asyncio.Transport", self.joined))
         self.held = bytearray()  # what comes while a response is owed
         # Later than the application's own limit, so that it has the time to say why.
         limit_s = 1.5 * self.settings.write_timeout_s
@@ -81,6 +83,7 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self.running = cycle
+        self.joined.join_next()
         offer_direct_write(cast("dict[str, Any]", cycle.scope), CycleWrite(cycle))
         super()._start_asgi_task(cycle, app)
 
@@ -176,7 +179,7 @@ class CycleWrite(DirectWrite):
         self.send = cycle.send  # type: ignore[assignment]  # uvicorn has types of its own for it
         self._cycle = cycle
         self._flow = cycle.flow
-        self._write = cycle.transport.write
+        self._transport = cycle.transport
 
     def write(self, body: bytes) -> bool:
         """Write a chunk of a chunked body, unless ``send`` would wait or write something else."""
@@ -189,7 +192,7 @@ class CycleWrite(DirectWrite):
             or not cycle.chunked_encoding
         ):
             return False
-        self._write(b"%x\r\n%b\r\n" % (len(body), body))
+        self._transport.write(b"%x\r\n%b\r\n" % (len(body), body))
         return True
 
 

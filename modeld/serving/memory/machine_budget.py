@@ -68,10 +68,10 @@ class MachineBudget:
         self,
         workers: Callable[[], Sequence[int]],
         entries: Mapping[str, ModelEntry],
-        limit: Callable[[int, str], None],
+        limit: Callable[[int, str, str], None],
         sessions: Callable[[], int],
     ) -> MemoryWatch:
-        """Return what moves the ledger's limit of main memory."""
+        """Return what moves the limits of the ledger."""
         return MemoryWatch(
             self._machine,
             self.ledger,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Follows what other programs leave of main memory, so that models go before the kernel acts."""
+"""Follows what other programs leave of memory, so that models go before the kernel acts."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ from typing import Final
 from modeld.hosting.daemon_threads import in_daemon_thread
 from modeld.machine.auto_budget import AutoBudget, in_sessions, read_auto_budget, taken_bytes
 from modeld.machine.files import Machine
+from modeld.serving.memory.gpu_watch import STEPS, GpuWatch
 from modeld.serving.memory.neighbours import Neighbours
 from modeld.serving.state import phases
 from modeld.serving.state.budget import Ledger
 from modeld.serving.state.model_entry import ModelEntry
 from modeld.serving.state.moving_limit import MovingLimit
+from modeld.status import MAIN
 
 LOOK_EVERY_S: Final = 2.0
 """How often the memory is looked at."""
 
 LOOK_AGAIN_S: Final = 1.0
 """How long after a look that has seen less the next one decides."""
-
-STEPS: Final = 4
-"""A limit moves by a part of the margin, so that the margin has room for what moves nothing."""
 
 log = logging.getLogger("modeld.budget")
 
@@ -37,8 +36,8 @@ class MemoryWatch:
 
     ``workers`` tells the processes that models are in, beside those that the engines of ``entries``
     name, ``sessions`` what this process holds for absent ones, which makes way for models.
-    ``limit`` is told each new limit and how it came about. ``margin_bytes`` is that of the budget,
-    ``kept_bytes`` what stays free beside it.
+    ``limit`` is told each new limit, how it came about, and of which device. ``margin_bytes`` is
+    that of the budget of main memory, ``kept_bytes`` what stays free of each device beside it.
     """
 
     def __init__(
@@ -49,7 +48,7 @@ class MemoryWatch:
         *,
         workers: Callable[[], Sequence[int]],
         entries: Mapping[str, ModelEntry],
-        limit: Callable[[int, str], None],
+        limit: Callable[[int, str, str], None],
         sessions: Callable[[], int],
         margin_bytes: int,
         kept_bytes: int,
@@ -68,13 +67,14 @@ class MemoryWatch:
         if ledger.main.moves:
             step_bytes = max(1, margin_bytes // STEPS)
             self._limit = MovingLimit(ledger.main.limit_bytes or 0, step_bytes)
+        self._gpus = GpuWatch(machine, ledger.gpus, limit=limit, kept_bytes=kept_bytes)
         self._own_bytes = taken_bytes(machine, workers())
 
     async def run(self) -> None:
         """Look for as long as the task lives; of looks that fail in a row, log the first."""
         failed = False
         while True:
-            is_open = self._limit is not None and self._limit.may_fall
+            is_open = self._gpus.may_fall or (self._limit is not None and self._limit.may_fall)
             await asyncio.sleep(LOOK_AGAIN_S if is_open else LOOK_EVERY_S)
             try:
                 await self.look()
@@ -91,7 +91,10 @@ class MemoryWatch:
         # A server that a backend has started leads a session; what it has started is in it.
         servers = self._engine_pids() - {*workers, os.getpid()}
         read = partial(self._read, int(self._ledger.held.main), self._sessions(), workers, servers)
+        on_gpus = partial(self._gpus.read, self._gpus.held())
         self._take_in(await in_daemon_thread(read))
+        if self._gpus.held():
+            self._gpus.take_in(await in_daemon_thread(on_gpus), self._clock())
 
     def _engine_pids(self) -> set[int]:
         instances = [each for entry in self._entries.values() for each in entry.instances]
@@ -125,4 +128,4 @@ class MemoryWatch:
         limit_bytes = self._limit.limit_bytes
         how = "falls" if limit_bytes < before else "rises"
         log.info("the memory budget %s to %d MiB; %s", how, limit_bytes >> 20, seen.said)
-        self._apply(limit_bytes, seen.said)
+        self._apply(limit_bytes, seen.said, MAIN)

@@ -14,6 +14,7 @@ from modeld.errors import LoadFailedError
 from modeld.interfaces import Backend
 from modeld.plugins.guard import PluginFault, called, shown
 from modeld.serving.models.estimate import estimate
+from modeld.serving.models.options import KEPT_WHEN_CHANGED
 from modeld.settings import Settings
 from modeld.settings.model_rows import layers_of
 from modeld.status import Fitting
@@ -25,7 +26,7 @@ CLEAR_SHARE: Final = 1.25
 MOST_STEPS: Final = 64
 """So many steps are taken of one backend; each is a measurement, which may take a second."""
 
-OWN: Final = frozenset({"backend", "fit", "max_idle_s"})
+OWN: Final = frozenset({"backend", "fit", *KEPT_WHEN_CHANGED})
 """Options that are modeld's, and take no memory."""
 
 

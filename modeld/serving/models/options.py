@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from modeld.errors import ConfigurationError, InvalidModelError, LoadFailedError
 from modeld.expectation import misfit, nearest
@@ -34,6 +36,16 @@ def options_of(spec: ModelSpec, settings: Settings, backend: Backend) -> Options
         return called(what, lambda: _options_of(spec, settings, backend))
     except PluginFault as exc:
         raise LoadFailedError(f"{spec.id!r} cannot be used: {exc}") from exc
+
+
+KEPT_WHEN_CHANGED: Final = ("max_idle_s", "priority")
+"""Options that no load goes by, so that a model in memory goes on with other values of them."""
+
+
+def is_loaded_alike(one: Options, other: Options) -> bool:
+    """Return whether a model that is loaded with one of these would be the same with the other."""
+    same = {name: getattr(other, name) for name in KEPT_WHEN_CHANGED}
+    return type(one) is type(other) and replace(one, **same) == other
 
 
 def fault_of_given(spec: ModelSpec, backend: Backend) -> str | None:

@@ -15,6 +15,7 @@ from modeld.serving.scheduling.backfill import opens_s
 from modeld.serving.scheduling.entry_index import EntryIndex
 from modeld.serving.scheduling.eviction.evictable import is_help, pinned
 from modeld.serving.scheduling.eviction.terms import Terms
+from modeld.serving.scheduling.waiting_order import WaitingOrder
 from modeld.serving.state.budget import Ledger
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
@@ -41,10 +42,13 @@ def remaining_s(expected_s: float, elapsed_s: float) -> float:
 class Forecast:
     """Looks ahead in the queue of a model and in the order of those that wait for memory."""
 
-    def __init__(self, index: EntryIndex, ledger: Ledger, terms: Terms) -> None:
+    def __init__(
+        self, index: EntryIndex, ledger: Ledger, terms: Terms, waiting: WaitingOrder
+    ) -> None:
         self._index = index
         self._ledger = ledger
         self._terms = terms
+        self._waiting = waiting
         self._seconds_per_byte: float | None = None
 
     def learn(self, seconds: float, size_bytes: int) -> None:
@@ -139,9 +143,7 @@ class Forecast:
         )
         if not vacant_s:
             return cooling_s
-        # Who does not wait for memory now would come behind all that do.
-        rank = entry.waits_rank if entry.wants_load else (math.inf, math.inf)
-        ahead = [each for each in others if each.has_claim or each.waits_rank < rank]
+        ahead = self._waiting.ahead(entry, now_s)
         rounds, index = divmod(len(ahead), len(vacant_s))
         each_s = math.fsum(map(self._tenure_s, ahead)) / max(1, len(ahead))
         return max(cooling_s, vacant_s[index] + rounds * each_s)

@@ -12,6 +12,7 @@ from modeld.serving.scheduling.eviction.evictable import held, pinned
 from modeld.serving.scheduling.eviction.planner import EvictionPlanner
 from modeld.serving.scheduling.eviction.terms import Terms
 from modeld.serving.scheduling.growth import Growth
+from modeld.serving.scheduling.waiting_order import WaitingOrder
 from modeld.serving.state.budget import Ledger
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
@@ -25,14 +26,17 @@ class LoadPlanner:
         index: EntryIndex,
         ledger: Ledger,
         terms: Terms,
+        *,
         eviction: EvictionPlanner,
         growth: Growth,
+        waiting: WaitingOrder,
     ) -> None:
         self._index = index
         self._ledger = ledger
         self._terms = terms
         self._eviction = eviction
         self._growth = growth
+        self._waiting = waiting
         self._virtual_time = 0  # the start tag of the model that was loaded last
 
     def enter(self, entry: ModelEntry) -> None:
@@ -44,7 +48,7 @@ class LoadPlanner:
         entry.start_tag = max(entry.start_tag, self._virtual_time)
 
     def start(self, now_s: float, decision: Decision) -> bool:
-        """Start what fits, in the order of :meth:`_order`, and claim memory for the rest.
+        """Start what fits, in their order, and claim memory for the rest.
 
         Returns whether models take requests again that were to go for one of them.
         """
@@ -55,7 +59,8 @@ class LoadPlanner:
         is_next = may_claim = True
         barred = NOTHING  # what one lacks that is overdue
         returned = False
-        for entry in self._order():
+        decision.ask_again(self._waiting.changes_s(now_s))
+        for entry in self._waiting.order(now_s):
             cooling_s = entry.cooldown.remaining_s(now_s)
             if cooling_s > 0:
                 decision.ask_again(now_s + cooling_s)
@@ -111,14 +116,6 @@ class LoadPlanner:
         """Return whether what it needs is to be measured first, here and as things are now."""
         entry.need.look_again(self._ledger.ever)
         return entry.need.is_open(free, now_s)
-
-    def _order(self) -> list[ModelEntry]:
-        """Return who waits for memory, the next one first.
-
-        What was evicted for a model is that model's: one that waits longer gets no part of it, nor
-        of the free bytes that it counts on.
-        """
-        return sorted(self._index.wanting, key=lambda entry: (entry.claim_rank, entry.waits_rank))
 
     def _refusal_beside_pinned(self, entry: ModelEntry) -> ModeldError | None:
         """Return why there is not enough beside the pinned models, as far as that is so."""

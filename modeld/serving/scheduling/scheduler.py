@@ -6,10 +6,10 @@ calls a verb when something has happened, then :meth:`ModelScheduler.decide`, th
 decided.
 
 The order of things: requests for one model go first come, first served. Models that must be loaded
-are served fairly: who has been loaded fewer times is next, then who has waited longer for memory. A
-loaded model goes on serving while others wait (a swap for each request would serve nobody), but not
-for longer than its term: the ``max_overtake_s`` that one may be overtaken, shared by all that wait.
-Then it is evicted. What it works on then, it finishes; see
+are served by their priority, and fairly among equals: who has been loaded fewer times is next, then
+who has waited longer for memory. A loaded model goes on serving while others wait (a swap for each
+request would serve nobody), but not for longer than its term: the ``max_overtake_s`` that one may
+be overtaken, shared by all that wait. Then it is evicted. What it works on then, it finishes; see
 :mod:`modeld.serving.scheduling.backfill` for what it may take on meanwhile.
 """
 
@@ -35,6 +35,7 @@ from modeld.serving.scheduling.grants import Grants
 from modeld.serving.scheduling.growth import Growth
 from modeld.serving.scheduling.invariants import check
 from modeld.serving.scheduling.load_planner import LoadPlanner
+from modeld.serving.scheduling.waiting_order import WaitingOrder
 from modeld.serving.state.budget import Ledger
 from modeld.serving.state.instance import Instance
 from modeld.serving.state.model_entry import ModelEntry
@@ -72,11 +73,19 @@ class ModelScheduler:
         self._terms = Terms(index, min_residence_s=min_residence_s, max_overtake_s=max_overtake_s)
         self._eviction = EvictionPlanner(self.entries, index, self._terms, policy)
         self._expiry = Expiry(index)
-        self._forecast = Forecast(index, ledger, self._terms)
+        waiting = WaitingOrder(index, self._terms)
+        self._forecast = Forecast(index, ledger, self._terms, waiting)
         self._grants = Grants(index, self._terms)
         self._growth = Growth(index, ledger, self._eviction, self._forecast)
         self._pressure = Pressure(index, ledger, self._eviction)
-        self._loads = LoadPlanner(index, ledger, self._terms, self._eviction, self._growth)
+        self._loads = LoadPlanner(
+            index,
+            ledger,
+            self._terms,
+            eviction=self._eviction,
+            growth=self._growth,
+            waiting=waiting,
+        )
 
     def reconfigure(
         self, policy: EvictionPolicy, *, min_residence_s: float, max_overtake_s: float

@@ -28,10 +28,10 @@ class ModelEntry:
 
     ``instances`` are what there is of it in memory, at most one today. ``victims`` are those of
     other models that go so that this one fits. ``start_tag`` and ``left_s`` say where it stands
-    among those that wait for memory, see :attr:`waits_rank`; ``claim_rank`` after whose its bytes
-    are on their way. ``max_idle_s`` is how long it stays in memory unused where no request has
-    said that. ``was_gone`` says that it has vanished, which has unpinned it, since it was last
-    asked for.
+    among those that wait for memory, see :mod:`modeld.serving.scheduling.waiting_order`;
+    ``claim_rank`` after whose its bytes are on their way. ``max_idle_s`` is how long it stays in
+    memory unused where no request has said that. ``was_gone`` says that it has vanished, which has
+    unpinned it, since it was last asked for.
     """
 
     def __init__(
@@ -72,6 +72,11 @@ class ModelEntry:
         self.last_error: str | None = None
         self.log_tail: tuple[str, ...] = ()
 
+    @property
+    def priority(self) -> int:
+        """Return how much sooner than others it gets memory, and how much later it leaves it."""
+        return self.options.priority
+
     def renew(self, fresh: ModelEntry) -> None:
         """Go on with another file or options; what is loaded stays what it is until it goes."""
         self.generation += 1
@@ -93,17 +98,6 @@ class ModelEntry:
         requests are.
         """
         return max(self.queue.oldest_s, self.left_s)
-
-    @property
-    def waits_rank(self) -> tuple[float, float]:
-        """Return where it stands among those that wait for memory; the lowest is next.
-
-        By start tags first, as in start-time fair queueing: each load raises a model's tag by one,
-        and who comes anew begins at the tag of whoever was loaded last, so nobody saves loads up.
-        By waits alone a model that claims a busy victim, time and again, falls behind those that
-        find idle ones.
-        """
-        return self.start_tag, self.waits_since_s
 
     @property
     def wants_load(self) -> bool:
@@ -182,6 +176,7 @@ class ModelEntry:
             max_queue_depth=self.queue.max_depth,
             slots=self.queue.slots,
             pinned=self.pinned,
+            priority=self.priority,
             expires_in_s=self._expires_in_s(now_s),
             pid=engines[0].pid if engines else None,
             loads_total=self.loads_total,

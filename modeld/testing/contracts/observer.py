@@ -120,7 +120,7 @@ def _all() -> Iterator[Event]:
     for model in ("m", TEXT):
         yield ModelLoading(model=model)
         yield ModelLoadProgress(model=model, fraction=0.5)
-        yield ModelLoaded(model=model, seconds=1.0, held_bytes=5, estimated_bytes=4)
+        yield ModelLoaded(model=model, seconds=1.0, held_bytes=5, estimated_bytes=4, warm_up_s=0.5)
         yield ModelLoadFailed(model=model, reason="load_failed", message=TEXT, retry_after_s=1.0)
         for reason in EvictionReason:
             yield ModelEvicted(model=model, reason=reason, freed_bytes=5)

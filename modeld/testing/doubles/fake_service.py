@@ -126,11 +126,14 @@ class FakeService(ModelService):
         self.calls.append("refresh")
         return self.specs
 
-    async def load(self, model: str, *, keep_alive_s: KeepAliveSeconds | None = None) -> None:
+    async def load(
+        self, model: str, *, keep_alive_s: KeepAliveSeconds | None = None, fit: bool = True
+    ) -> None:
         """Wait for ``load_gate``, if there is one."""
         self._known(model)
         kept = "" if keep_alive_s is None else f" for {keep_alive_s}"
-        self.calls.append(f"load {model}{kept}")
+        as_is = "" if fit else " as configured"
+        self.calls.append(f"load {model}{kept}{as_is}")
         self.begun.set()
         try:
             if self.load_gate is not None:

@@ -24,6 +24,11 @@ class AnthropicUsage(BaseModel):
     cache_creation_input_tokens: int = Field(description="always 0: nothing costs more")
     output_tokens: int = Field(description="tokens of the response, those of thinking among them")
     output_tokens_details: AnthropicOutputDetails
+    fit: str | None = Field(
+        None,
+        description="modeld's own: by which step the model was made to fit; absent where it is as"
+        " configured",
+    )
 
 
 UNKNOWN: Final = Usage()
@@ -38,4 +43,5 @@ def usage_document(usage: Usage) -> dict[str, object]:
         "cache_creation_input_tokens": 0,
         "output_tokens": usage.completion_tokens,
         "output_tokens_details": {"thinking_tokens": usage.reasoning_tokens},
+        **({"fit": usage.fit} if usage.fit else {}),
     }

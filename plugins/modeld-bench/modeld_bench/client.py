@@ -12,6 +12,7 @@ from typing import Final
 
 import httpx
 
+from modeld.retry_after import retry_after_s
 from modeld_bench.apis.api import Api
 from modeld_bench.apis.reception import Reception
 from modeld_bench.outcome import Failed, Outcome
@@ -119,7 +120,7 @@ class Client:
             ended_s=time.perf_counter(),
             reason=f"{response.status_code} {fault.reason}".rstrip(),
             message=fault.message,
-            retry_after_s=_retry_after_s(response.headers.get("retry-after", "")),
+            retry_after_s=retry_after_s(response.headers),
         )
 
 
@@ -151,8 +152,3 @@ def cause(error: httpx.HTTPError) -> str:
 
 def _failed(sent_s: float, reason: str, message: str) -> Failed:
     return Failed(sent_s=sent_s, ended_s=time.perf_counter(), reason=reason, message=message)
-
-
-def _retry_after_s(header: str) -> float | None:
-    """Return the header in seconds; its other form, a date, is not read."""
-    return float(header) if header.isascii() and header.isdigit() and len(header) < 10 else None

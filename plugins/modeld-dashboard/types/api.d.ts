@@ -26,6 +26,7 @@ declare namespace Api {
     max_queue_depth: number;
     slots: number;
     pinned: boolean;
+    priority: number;
     expires_in_s?: number;
     pid?: number;
     loads_total: number;

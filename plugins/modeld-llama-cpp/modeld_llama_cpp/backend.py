@@ -43,6 +43,7 @@ class LlamaCpp(Backend):
     name = "llama-cpp"
     options_type = LlamaOptions
     sampling_type = LlamaSampling
+    gains_by_warm_up = True
     keeps_sessions = True
     warm_imports = (
         "modeld_llama_cpp.native.openmp_spin",

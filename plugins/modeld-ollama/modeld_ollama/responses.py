@@ -87,6 +87,11 @@ class OllamaCosts(BaseModel):
         None, description="tokens of the prompt, those among them that were not computed again"
     )
     eval_count: int | None = Field(None, description="tokens of the generation, with its thinking")
+    fit: str | None = Field(
+        None,
+        description="modeld's own: by which step the model was made to fit; absent where it is as"
+        " configured",
+    )
     logprobs: list[OllamaLogprobs] | None = Field(None, description="absent unless wanted")
 
 

@@ -6,25 +6,31 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing, suppress
-from dataclasses import replace
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import aclosing, contextmanager, suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
-from modeld import ModelService
+from modeld import ModelService, Settings
 from modeld.errors import DrainingError, ModeldError, ModelNotFoundError
 from modeld.events import Event
 from modeld.requests import AnyUnaryRequest, GenerateRequest, KeepAliveSeconds
-from modeld.responses import AnyUnaryResponse, Chunk
+from modeld.responses import AnyUnaryResponse, Chunk, Placed
 from modeld.status import ModelPlan, Readiness, ServiceState, ServiceStatus
 from modeld.values import ModelSpec, PluginStatus
-from modeld_ray.crossing import Outcome, Placed
+from modeld_ray.crossing import Pin, named, values_of
 from modeld_ray.errors import RETRY_S, NoHostError
 from modeld_ray.knowledge import Knowledge
-from modeld_ray.routing.attempts import Attempts
-from modeld_ray.routing.chats import Chats, key_of
 from modeld_ray.routing.placement import Wish
-from modeld_ray.routing.quarantine import Quarantine
+from modeld_ray.sending import Sending
 from modeld_ray.settings import RaySettings
 
 if TYPE_CHECKING:
@@ -35,11 +41,15 @@ log = logging.getLogger("modeld.ray")
 FIRST_LOOK_S: Final = 10.0
 """So long a start waits for the first host; without one it serves errors until one is up."""
 
+_FOLLOWS: Final[ContextVar[bool]] = ContextVar("follows", default=False)
+"""Whether a reload is one that the hosts have made already."""
+
 
 class ClusterService(ModelService):
     """Hands each request to a host; each keeps its own queues, budget and workers.
 
-    ``notify`` is told what happens on all hosts.
+    ``notify`` is told what happens on all hosts. ``follow`` is called when the hosts have taken
+    over other settings at the word of another ingress.
     """
 
     def __init__(
@@ -50,8 +60,10 @@ class ClusterService(ModelService):
         self._notify = notify
         self._state = ServiceState.STARTING
         self._knowledge = Knowledge()
-        self._chats = Chats()
-        self._quarantine = Quarantine(settings.quarantine_losses, settings.quarantine_s)
+        self._sending = Sending(hosts, settings, self._knowledge)
+        self._reloads: Mapping[str, int] = {}
+        self._following: set[asyncio.Task[None]] = set()
+        self.follow: Callable[[], Awaitable[object]] | None = None
         self._started_s = time.monotonic()
         self._watching: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -86,42 +98,38 @@ class ClusterService(ModelService):
         """Give up what runs through here; the hosts stay."""
         self._state = ServiceState.CLOSED
         self._hosts.close()
-        for task in (self._watching, self._looking):
+        for task in (self._watching, self._looking, *self._following):
             if task is not None:
                 task.cancel()
                 await asyncio.wait([task])
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Chunk, None]:
-        """Yield what a host generates; another one is tried only before the first chunk."""
-        wish = self._wish(request)
-        attempts = self._attempts(wish.model)
-        self._serves += 1
-        try:
-            while True:
-                wish = replace(wish, exclude=attempts.tried)
-                host, begun = "", False
-                try:
-                    async with aclosing(self._hosts.generate(request, wish)) as batches:
-                        async for batch in batches:
-                            for message in batch:
-                                if isinstance(message, Placed):
-                                    host = message.host
-                                    self._chats.note(wish.key, host)
-                                    continue
-                                begun = True
-                                yield message  # type: ignore[misc]  # errors are raised by then
-                    self._quarantine.note_served(wish.model)
-                except ModeldError as exc:
-                    attempts.note(exc, host, begun=begun)
-                else:
-                    return
-        finally:
-            self._served()
+        """Yield what a host generates."""
+        async with aclosing(self.generate_placed(request)) as chunks:
+            async for chunk in chunks:
+                if not isinstance(chunk, Placed):
+                    yield chunk
+
+    async def generate_placed(
+        self, request: GenerateRequest
+    ) -> AsyncGenerator[Placed | Chunk, None]:
+        """Yield it, and first which host serves the request and what it had to wait for."""
+        with self._serving():
+            async with aclosing(self._sending.generate(request)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
 
     async def submit(self, request: AnyUnaryRequest) -> AnyUnaryResponse:
-        """Return a host's response; whatever failed has changed nothing, so it may be retried."""
-        response: AnyUnaryResponse = await self._ask("submit", request, wish=self._wish(request))
-        return response
+        """Return a host's response."""
+        return (await self.submit_placed(request))[1]
+
+    async def submit_placed(
+        self, request: AnyUnaryRequest
+    ) -> tuple[Placed | None, AnyUnaryResponse]:
+        """Return it, and which host it is from."""
+        with self._serving():
+            found: tuple[Placed | None, AnyUnaryResponse] = await self._sending.submit(request)
+        return found
 
     async def models(self) -> Sequence[ModelSpec]:
         """Return the models of all hosts, each once."""
@@ -135,7 +143,8 @@ class ClusterService(ModelService):
         """Return that of any host: they have the same settings."""
         if not self._knowledge.hosts:
             return ""
-        found: str = await self._ask("default_model", wish=Wish(model=""))
+        with self._serving():
+            found: str = await self._sending.ask_any("default_model")
         return found
 
     async def refresh(self) -> Sequence[ModelSpec]:
@@ -144,21 +153,41 @@ class ClusterService(ModelService):
         await self._look()
         return self._knowledge.models
 
-    async def load(self, model: str, *, keep_alive_s: KeepAliveSeconds | None = None) -> None:
+    async def reconfigure(self, settings: Settings) -> None:  # noqa: ARG002  (each reads its own)
+        """Have all hosts read their settings again, once all have said that they can.
+
+        Raises:
+            ConfigurationError: a host cannot; where it could not read them, nothing has changed.
+            NotSupportedError: the hosts were not told where the settings are.
+        """
+        if not _FOLLOWS.get():
+            for verb in ("check", "reload"):
+                for outcome in await self._hosts.ask_all(verb):
+                    if (error := named(outcome)) is not None:
+                        raise error
+
+    async def load(
+        self, model: str, *, keep_alive_s: KeepAliveSeconds | None = None, fit: bool = True
+    ) -> None:
         """Bring a model into memory on the host that requests for it go to."""
-        await self._ask("load", model, wish=self._wish_for(model), keep_alive_s=keep_alive_s)
+        with self._serving():
+            await self._sending.ask("load", model, keep_alive_s=keep_alive_s, fit=fit)
 
     async def unload(self, model: str) -> None:
         """Take a model out of memory on all hosts."""
         await self._everywhere("unload", model)
 
     async def pin(self, model: str, *, pinned: bool) -> None:
-        """Keep a model in memory on every host that has it there, or no longer."""
-        await self._everywhere("pin", model, pinned=pinned)
+        """Keep a model in memory on every host that has it there, or no longer.
+
+        Hosts that start later are told too.
+        """
+        await self._everywhere("pin", model, pin=Pin(pinned, time.time()))
 
     async def plan(self, model: str) -> ModelPlan:
         """Return what the host would do that a request for the model would go to now."""
-        found: ModelPlan = await self._ask("plan", model, wish=self._wish_for(model))
+        with self._serving():
+            found: ModelPlan = await self._sending.ask("plan", model)
         return found
 
     async def status(self) -> ServiceStatus:
@@ -170,8 +199,8 @@ class ClusterService(ModelService):
         """Return whether any host is."""
         if self._state is not ServiceState.RUNNING:
             return Readiness(ready=False, reason=str(self._state))
-        outcomes = await self._hosts.ask_all("ready", model)
-        found: list[Readiness] = _values(outcomes, [ModelNotFoundError])
+        outcomes = await self._hosts.ready(model)
+        found: list[Readiness] = values_of(outcomes, [ModelNotFoundError])
         if not found:
             return Readiness(ready=False, reason="loading")
         return next((each for each in found if each.ready), found[0])
@@ -191,67 +220,27 @@ class ClusterService(ModelService):
         outcomes = await self._hosts.ask_all(verb, model, **kwargs)
         if not outcomes:
             raise NoHostError("no host is up", retry_after_s=RETRY_S)
-        _values(outcomes, [ModelNotFoundError])
+        values_of(outcomes, [ModelNotFoundError])
 
-    async def _ask(self, verb: str, *args: Any, wish: Wish, **kwargs: Any) -> Any:
-        attempts = self._attempts(wish.model)
+    @contextmanager
+    def _serving(self) -> Iterator[None]:
+        """Count a request that goes through here until the block ends.
+
+        Raises:
+            DrainingError: none does now.
+        """
+        self._check_running()
         self._serves += 1
         try:
-            while True:
-                wish, host = replace(wish, exclude=attempts.tried), ""
-                try:
-                    outcome = await self._hosts.ask(verb, *args, wish=wish, **kwargs)
-                    host = outcome.host
-                    if outcome.error is not None:
-                        raise outcome.error.error()
-                except ModeldError as exc:
-                    attempts.note(exc, host, begun=False)
-                else:
-                    return outcome.value
+            yield
         finally:
-            self._served()
-
-    def _attempts(self, model: str) -> Attempts:
-        self._check_running()
-        self._quarantine.check(model, time.monotonic())
-        if not self._knowledge.hosts:
-            raise NoHostError("no host is up", retry_after_s=RETRY_S)
-        return Attempts(
-            len(self._knowledge.hosts),
-            lambda host: self._quarantine.note_loss(model, host, time.monotonic()),
-        )
-
-    def _wish(self, request: GenerateRequest | AnyUnaryRequest) -> Wish:
-        wish = self._wish_for(request.model)
-        key = key_of(request)
-        # The same beginning means nothing to another model.
-        key = key and f"{wish.model}/{key}"
-        return Wish(
-            model=wish.model,
-            need_bytes=wish.need_bytes,
-            among=wish.among,
-            key=key,
-            prefers=self._chats.host_of(key),
-        )
-
-    def _wish_for(self, name: str) -> Wish:
-        spec = self._knowledge.model(name) if name else self._only_model()
-        if spec is None:
-            return Wish(model=name)  # a host says what is wrong with it
-        return Wish(model=spec.id, need_bytes=spec.need_bytes or 0, among=spec.hosts)
-
-    def _only_model(self) -> ModelSpec | None:
-        usable = [spec for spec in self._knowledge.models if spec.problem is None]
-        return usable[0] if len(usable) == 1 else None
+            self._serves -= 1
+            if not self._serves:
+                self._idle.set()
 
     def _check_running(self) -> None:
         if self._state is not ServiceState.RUNNING:
             raise DrainingError("the server takes no requests now", retry_after_s=1)
-
-    def _served(self) -> None:
-        self._serves -= 1
-        if not self._serves:
-            self._idle.set()
 
     async def _watch(self) -> None:
         """Look at the hosts again and again."""
@@ -274,17 +263,25 @@ class ClusterService(ModelService):
         for report in reports:
             for event in report.events:
                 self._notify(event)
+        for host, model, pin in self._knowledge.unaware():
+            self._spawn(self._tell_pin(host, model, pin))
+        before, self._reloads = self._reloads, self._knowledge.reloads()
+        if any(count > before.get(host, count) for host, count in self._reloads.items()):
+            self._spawn(self._reload_too())
 
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name="modeld-ray-follow")
+        self._following.add(task)
+        task.add_done_callback(self._following.discard)
 
-def _values(outcomes: Sequence[Outcome], forgiven: Sequence[type[ModeldError]]) -> list[Any]:
-    """Return what the hosts that could have said.
+    async def _tell_pin(self, host: str, model: str, pin: Pin) -> None:
+        """Tell a host that has started later what was said of a pin; the next look tries again."""
+        with suppress(ModeldError):
+            await self._hosts.ask("pin", model, pin=pin, wish=Wish(model=model, only=host))
 
-    Raises:
-        ModeldError: as one has said it, unless it is ``forgiven`` and another host could.
-    """
-    errors = [outcome.error.error() for outcome in outcomes if outcome.error is not None]
-    values = [outcome.value for outcome in outcomes if outcome.error is None]
-    for error in errors:
-        if not values or not isinstance(error, tuple(forgiven)):
-            raise error
-    return values
+    async def _reload_too(self) -> None:
+        """Take over settings here that the hosts have taken over already."""
+        if self.follow is not None:
+            _FOLLOWS.set(True)  # in this task alone
+            with suppress(ModeldError):  # it is logged, and `/status` says it
+                await self.follow()

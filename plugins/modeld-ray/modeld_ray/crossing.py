@@ -7,7 +7,7 @@ error is written down on one side and is itself again on the other, a plugin's o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -16,7 +16,7 @@ from modeld import ModeldError
 from modeld.error_kinds import OwnKind
 from modeld.errors import InternalError, WorkerCrashedError, error_from_code, own_kind
 from modeld.events import Event
-from modeld.responses import Done, ReasoningToken, Token, ToolCallDelta
+from modeld.responses import Done, Placed, ReasoningToken, Token, ToolCallDelta
 from modeld.status import ServiceStatus
 from modeld.values import ModelSpec, Value
 
@@ -54,13 +54,13 @@ class Crossed(Value, frozen=True, kw_only=True, tag="error", array_like=True):
         return error
 
 
-class Placed(Value, frozen=True, kw_only=True, tag="placed", array_like=True):
+class Taken(Value, frozen=True, kw_only=True, tag="taken", array_like=True):
     """The first thing that a host says of a request: that it is there."""
 
     host: str
 
 
-Message: TypeAlias = Token | ReasoningToken | ToolCallDelta | Done | Placed | Crossed
+Message: TypeAlias = Token | ReasoningToken | ToolCallDelta | Done | Placed | Taken | Crossed
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(list[Message])
@@ -91,11 +91,43 @@ class Outcome(Value, frozen=True, kw_only=True):
     error: Crossed | None = None
 
 
+def named(outcome: Outcome) -> ModeldError | None:
+    """Return a host's error with its name in it, if it has one."""
+    error = outcome.error
+    if error is None:
+        return None
+    said = f"host {outcome.host}: {error.message}"
+    return msgspec.structs.replace(error, message=said).error()
+
+
+def values_of(outcomes: Sequence[Outcome], forgiven: Sequence[type[ModeldError]]) -> list[Any]:
+    """Return what the hosts that could have said.
+
+    Raises:
+        ModeldError: as one has said it, unless it is ``forgiven`` and another host could.
+    """
+    errors = [outcome.error.error() for outcome in outcomes if outcome.error is not None]
+    values = [outcome.value for outcome in outcomes if outcome.error is None]
+    for error in errors:
+        if not values or not isinstance(error, tuple(forgiven)):
+            raise error
+    return values
+
+
+class Pin(Value, frozen=True):
+    """What somebody has said of a model's pin, and when, in Unix time: the latest word counts."""
+
+    pinned: bool
+    said_s: float
+
+
 class HostReport(Value, frozen=True, kw_only=True):
     """What one host says of itself.
 
     ``events`` are those since the reader's last look, of which ``event_seq`` is the latest.
     ``specs`` are its models, ``None`` if they are those that the reader knows as ``specs_version``.
+    ``pins`` is what people have said of pins, by model. ``reloads`` is how often it has taken over
+    other settings.
     """
 
     host: str
@@ -105,6 +137,8 @@ class HostReport(Value, frozen=True, kw_only=True):
     event_seq: int = 0
     specs: tuple[ModelSpec, ...] | None = None
     specs_version: int = 0
+    pins: Mapping[str, Pin] = {}
+    reloads: int = 0
 
 
 class Cursor(Value, frozen=True, kw_only=True):

@@ -3,22 +3,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
+from functools import partial
 from typing import Any, Final
 
 from msgspec.structs import replace
 
 from modeld import ModeldApp, ModeldError, Observer, Settings, create_app, hookimpl
-from modeld.errors import InternalError
+from modeld.errors import (
+    ConfigurationError,
+    InternalError,
+    InvalidSettingsError,
+    NotSupportedError,
+)
 from modeld.events import Event, HostEvent
-from modeld.requests import GenerateRequest
+from modeld.requests import AnyUnaryRequest, GenerateRequest
+from modeld.responses import AnyUnaryResponse, Placed
 from modeld.status import InstanceState, ModelPlan, ServiceState, ServiceStatus
 from modeld.values import ModelSpec
 from modeld_ray.batching import gathered
-from modeld_ray.crossing import Crossed, Cursor, HostReport, Message, Outcome, Placed, written
+from modeld_ray.crossing import Crossed, Cursor, HostReport, Message, Outcome, Pin, Taken, written
 from modeld_ray.exposition import exposition_of
 from modeld_ray.routing.placement import HostView, ModelView
 from modeld_ray.settings import RaySettings
@@ -29,10 +37,8 @@ MOST_EVENTS: Final = 4096
 SIGN_OF_LIFE_S: Final = 1.0
 """After so long without a token a host says that it is still there."""
 
-VERBS: Final = frozenset(
-    {"submit", "load", "unload", "pin", "plan", "known", "default_model", "ready", "refresh"}
-)
-"""What an ingress may ask of a host's service by name."""
+VERBS: Final = frozenset({"load", "unload", "plan", "known", "default_model", "ready", "refresh"})
+"""What an ingress may ask of a host's service by name; the host has a few verbs of its own."""
 
 
 class HostEvents(Observer):
@@ -68,18 +74,33 @@ class Host:
     """
 
     def __init__(
-        self, name: str, node: str, settings: Settings, plugins: Mapping[str, object] = {}
+        self,
+        name: str,
+        node: str,
+        settings: Settings,
+        plugins: Mapping[str, object] = {},
+        read: Callable[[], Settings] | None = None,
     ) -> None:
         self.name = name
         self._node = node
         self._window_s = settings.of(RaySettings).window_ms / 1000
         self._events = HostEvents(name)
-        # Only ingresses are reached by HTTP, and ask for keys.
-        own = replace(settings, api_key_file="")
-        self._app: ModeldApp = create_app(own, {"ray-host": self._events, **plugins})
+        self._read = None if read is None else partial(_own, read)
+        self._app: ModeldApp = create_app(
+            _own(lambda: settings), {"ray-host": self._events, **plugins}, read=self._read
+        )
         self._specs: tuple[ModelSpec, ...] = ()
         self._specs_version = 1
         self._seq = 0
+        self._pins: dict[str, Pin] = {}
+        self._reloads = 0
+        self._own_verbs: Mapping[str, Callable[..., Awaitable[object]]] = {
+            "submit_placed": self._submit_placed,
+            "pin": self._pin,
+            "check": self._check,
+            "reload": self._reload,
+        }
+        self._unread: str | None = None
 
     async def start(self) -> None:
         """Find the models and start warm workers."""
@@ -91,10 +112,12 @@ class Host:
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[bytes, None]:
         """Yield the messages of one generation; an error is the last of them."""
-        yield written([Placed(host=self.name)])
-        chunks: AsyncGenerator[Message, None] = self._app.service.generate(request)
+        yield written([Taken(host=self.name)])
         batches = gathered(
-            chunks, window_s=self._window_s, idle_s=SIGN_OF_LIFE_S, clock=time.monotonic
+            self._generated(request),
+            window_s=self._window_s,
+            idle_s=SIGN_OF_LIFE_S,
+            clock=time.monotonic,
         )
         async with aclosing(batches):
             try:
@@ -103,17 +126,72 @@ class Host:
             except ModeldError as exc:
                 yield written([Crossed.of(exc)])
 
+    async def _generated(self, request: GenerateRequest) -> AsyncGenerator[Message, None]:
+        async with aclosing(self._app.service.generate_placed(request)) as chunks:
+            async for chunk in chunks:
+                yield replace(chunk, host=self.name) if isinstance(chunk, Placed) else chunk
+
+    async def respond(
+        self, verb: str, *args: Any, **kwargs: Any
+    ) -> AsyncGenerator[Outcome | None, None]:
+        """Yield what :meth:`ask` returns, and before it ``None`` as a sign of life."""
+        asking = asyncio.ensure_future(self.ask(verb, *args, **kwargs))
+        try:
+            while not (await asyncio.wait([asking], timeout=SIGN_OF_LIFE_S))[0]:
+                yield None
+            yield asking.result()
+        finally:
+            asking.cancel()
+            await asyncio.wait([asking])
+
     async def ask(self, verb: str, *args: Any, **kwargs: Any) -> Outcome:
         """Return what a verb of the service returns, or its error."""
-        if verb not in VERBS:
+        if verb not in VERBS and verb not in self._own_verbs:
             return self._refusal(InternalError(f"hosts are not asked to {verb}"))
+        call = self._own_verbs.get(verb) or getattr(self._app.service, verb)
         try:
-            value = await getattr(self._app.service, verb)(*args, **kwargs)
+            value = await call(*args, **kwargs)
         except ModeldError as exc:
             return self._refusal(exc)
         if isinstance(value, ModelPlan):
             value = replace(value, host=self.name)
         return Outcome(host=self.name, value=value)
+
+    async def _submit_placed(
+        self, request: AnyUnaryRequest
+    ) -> tuple[Placed | None, AnyUnaryResponse]:
+        placed, response = await self._app.service.submit_placed(request)
+        return placed and replace(placed, host=self.name), response
+
+    async def _pin(self, model: str, pin: Pin) -> None:
+        """Pin a model or no longer, unless something later was said of it."""
+        known = self._pins.get(model)
+        if known is not None and known.said_s > pin.said_s:
+            return
+        self._pins[model] = pin  # also where the model is not here: all has been done then
+        await self._app.service.pin(model, pinned=pin.pinned)
+
+    async def _check(self) -> None:
+        """Read the settings again and leave all as it is.
+
+        Raises:
+            InvalidSettingsError: they cannot be used.
+            NotSupportedError: they came from no file.
+        """
+        if self._read is None:
+            raise NotSupportedError(
+                "the cluster was not told where its settings are; set ray.settings_file"
+            )
+        try:
+            await asyncio.to_thread(self._read)
+        except ConfigurationError as exc:
+            self._unread = exc.message
+            raise InvalidSettingsError(exc.message, field=exc.field) from exc
+        self._unread = None
+
+    async def _reload(self) -> None:
+        await self._app.reloading.reload()
+        self._reloads += 1
 
     async def report(self, cursors: Mapping[str, Cursor]) -> HostReport:
         """Return how this host is, and what the reader does not know yet."""
@@ -132,6 +210,8 @@ class Host:
             event_seq=self._events.seq,
             specs=None if known else specs,
             specs_version=self._specs_version,
+            pins=self._pins,
+            reloads=self._reloads,
         )
 
     async def metrics(self) -> tuple[str, str, str]:
@@ -157,7 +237,14 @@ class Host:
     async def _status(self) -> ServiceStatus:
         status = await self._app.service.status()
         marked = (replace(each, host=self.name, node=self._node) for each in status.instances)
-        return replace(status, instances=tuple(marked))
+        errors = dict.fromkeys((status.error, self._unread, self._app.reloading.error))
+        error = "; ".join(filter(None, errors)) or None
+        return replace(status, instances=tuple(marked), error=error)
+
+
+def _own(read: Callable[[], Settings]) -> Settings:
+    """Return the settings of a host: only ingresses are reached by HTTP, and ask for keys."""
+    return replace(read(), api_key_file="")
 
 
 def view_of(host: str, seq: int, status: ServiceStatus) -> HostView:

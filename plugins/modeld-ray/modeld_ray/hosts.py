@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from hashlib import blake2b
@@ -25,7 +26,8 @@ from modeld_ray.crossing import Crossed, Cursor, HostReport, Message, Outcome, r
 from modeld_ray.errors import RETRY_S, HostLostError, NoHostError
 from modeld_ray.routing.placement import Wish
 
-_SLACK_S: Final = 1.0
+_REPLACED_S: Final = 40.0
+"""A host that says nothing for so long has been replaced by Ray: see its deployment's health."""
 
 
 class Hosts:
@@ -38,6 +40,8 @@ class Hosts:
         self._silence_timeout_s = silence_timeout_s
         self._report_timeout_s = report_timeout_s
         self._running: set[Any] = set()
+        self._heard: dict[str, float] = {}
+        self._one_hangs = False
         self._is_closed = False
 
     async def generate(
@@ -70,21 +74,34 @@ class Hosts:
         """Return what one host says to a verb of its service.
 
         Raises:
-            HostLostError: it is gone.
+            HostLostError: it is gone, or silent.
             ModeldError: the call could not be made.
         """
-        response = self._options(wish, "ask").remote(verb, *args, wish=wish, **kwargs)
-        async with _Call(self._running, response):
+        responses = self._options(wish, "ask", stream=True).remote(verb, *args, wish=wish, **kwargs)
+        outcome: Outcome | None = None
+        async with _Call(self._running, responses):
             try:
-                outcome: Outcome = await response
+                while True:
+                    async with asyncio.timeout(self._silence_timeout_s):
+                        outcome = await anext(responses) or outcome
+            except StopAsyncIteration:
+                pass
             except Exception as exc:
                 raise self._translated(exc) from exc
+        if outcome is None:
+            raise HostLostError("the host has said nothing", retry_after_s=RETRY_S)
         return outcome
 
     async def ask_all(self, verb: str, *args: Any, **kwargs: Any) -> Sequence[Outcome]:
-        """Return what all hosts say to a verb that may take its time; none where all are gone."""
-        wish = Wish(model="")
-        return await self._all("ask", None, verb, *args, wish=wish, **kwargs)
+        """Return what all hosts say to a verb that may take its time; none where all are gone.
+
+        One that hangs is waited for until it goes on or Ray has replaced it.
+        """
+        return await self._all("ask_at_once", None, verb, *args, **kwargs)
+
+    async def ready(self, model: str | None) -> Sequence[Outcome]:
+        """Return whether the hosts are ready, of those that say so in time."""
+        return await self._all("ask_at_once", self._report_timeout_s, "ready", model)
 
     async def reports(self, cursors: Mapping[str, Cursor]) -> Sequence[HostReport]:
         """Return how the hosts are, of those that say so in time."""
@@ -114,21 +131,57 @@ class Hosts:
         self, method: str, limit_s: float | None, *args: Any, **kwargs: Any
     ) -> list[Any]:
         """Return the results of all hosts that have one; who fails or is late is left out."""
+        if limit_s is not None and self._one_hangs:
+            return await self._one_by_one(method, limit_s, *args, **kwargs)
         try:
             response = self._handle.broadcast(method, *args, **kwargs)
-            found = await asyncio.wait_for(
-                response.results_async(timeout_s=limit_s, return_exceptions=True),
-                # A little later, so that one host's silence does not cost what others have said.
-                None if limit_s is None else limit_s + _SLACK_S,
-            )
-        except (DeploymentUnavailableError, TimeoutError, RayError):
+            found = await response.results_async(timeout_s=limit_s, return_exceptions=True)
+        except TimeoutError:
+            # What the others have said by then is lost with it.
+            return await self._one_by_one(method, limit_s or 0.0, *args, **kwargs)
+        except (DeploymentUnavailableError, RayError):
             return []
-        return [each for each in found if not isinstance(each, BaseException)]
+        values = [each for each in found if not isinstance(each, BaseException)]
+        self._heard = dict.fromkeys(map(_host_of, values), time.monotonic())
+        return values
+
+    async def _one_by_one(
+        self, method: str, limit_s: float, *args: Any, **kwargs: Any
+    ) -> list[Any]:
+        """Return the results of the hosts that were heard of lately, and of one that was not."""
+        wishes = [Wish(model="", only=host) for host in self._heard]
+        wishes.append(Wish(model="", exclude=tuple(self._heard)))
+        calls = (self._one(wish, method, limit_s, *args, **kwargs) for wish in wishes)
+        found = {_host_of(each): each for each in await asyncio.gather(*calls) if each is not None}
+        now_s = time.monotonic()
+        self._heard |= dict.fromkeys(found, now_s)
+        for host, said_s in list(self._heard.items()):
+            if now_s - said_s > _REPLACED_S:
+                del self._heard[host]
+        self._one_hangs = not self._heard.keys() <= found.keys()
+        return list(found.values())
+
+    async def _one(
+        self, wish: Wish, method: str, limit_s: float, *args: Any, **kwargs: Any
+    ) -> Any | None:
+        response = self._options(wish, method).remote(*args, wish=wish, **kwargs)
+        async with _Call(self._running, response):
+            try:
+                async with asyncio.timeout(limit_s):
+                    return await response
+            except (TimeoutError, RayError, RayServeException):
+                response.cancel()
+                return None
 
     def _translated(self, exc: Exception) -> ModeldError:
         if self._is_closed:
             return DrainingError("the server is shutting down", retry_after_s=1)
         return translated(exc)
+
+
+def _host_of(said: HostReport | Outcome | tuple[str, str, str]) -> str:
+    """Return who has said it; of metrics the name comes first."""
+    return said[0] if isinstance(said, tuple) else said.host
 
 
 def translated(exc: Exception) -> ModeldError:

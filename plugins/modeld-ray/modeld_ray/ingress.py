@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -14,7 +15,7 @@ from starlette.middleware import Middleware
 from modeld import ModeldApp, ModelService, Settings, create_app, hookimpl
 from modeld.events import Event
 from modeld_ray.cluster_service import ClusterService
-from modeld_ray.deploying.configuration import settings_from
+from modeld_ray.deploying.configuration import settings_to_begin_with
 from modeld_ray.exposition import OF_INGRESS, ClusterMetrics, Exposed
 from modeld_ray.hosts import Hosts
 from modeld_ray.settings import RaySettings
@@ -26,6 +27,7 @@ class ClusterPlugin:
     def __init__(self, handle: DeploymentHandle, settings: RaySettings, name: str) -> None:
         self._settings = settings
         self._name = name
+        self.service: ClusterService | None = None
         self._hosts = Hosts(
             handle,
             silence_timeout_s=settings.silence_timeout_s,
@@ -35,7 +37,8 @@ class ClusterPlugin:
     @hookimpl
     def modeld_build_service(self, notify: Callable[[Event], None]) -> ModelService:
         """Return the service of the cluster."""
-        return ClusterService(self._hosts, self._settings, notify)
+        self.service = ClusterService(self._hosts, self._settings, notify)
+        return self.service
 
     @hookimpl
     def modeld_register_middleware(self) -> Iterable[Middleware]:
@@ -56,11 +59,20 @@ class Ingress:
 
     def __init__(self, hosts: DeploymentHandle, settings: Mapping[str, Any]) -> None:
         self._hosts = hosts
-        # Each host writes its own trace; here all of it would be written once more.
-        self._settings: Settings = replace(settings_from(settings), trace_file="")
+        found, read = settings_to_begin_with(settings)
+        self._settings = _own(lambda: found)
+        self._read = None if read is None else partial(_own, read)
 
     def __serve_build_asgi_app__(self) -> ModeldApp:
         """Return the application."""
         name = serve.get_replica_context().replica_id.unique_id
-        own = self._settings.of(RaySettings)
-        return create_app(self._settings, {"ray-cluster": ClusterPlugin(self._hosts, own, name)})
+        plugin = ClusterPlugin(self._hosts, self._settings.of(RaySettings), name)
+        app = create_app(self._settings, {"ray-cluster": plugin}, read=self._read)
+        if plugin.service is not None and self._read is not None:
+            plugin.service.follow = app.reloading.reload
+        return app
+
+
+def _own(read: Callable[[], Settings]) -> Settings:
+    """Return the settings of an ingress: each host writes its trace, and here it would be twice."""
+    return replace(read(), trace_file="")

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from modeld.model_names import ModelNames
 from modeld.status import HostStatus, ServiceState, ServiceStatus
 from modeld.values import ModelSpec
-from modeld_ray.crossing import Cursor, HostReport
+from modeld_ray.crossing import Cursor, HostReport, Pin
 
 LATE_S: Final = 5.0
 """For so long a host that says nothing counts as late and not as gone: its models stay listed."""
@@ -35,6 +35,11 @@ class Knowledge:
     def hosts(self) -> frozenset[str]:
         """Return the hosts that have said something, not long ago."""
         return self._present
+
+    @property
+    def late(self) -> frozenset[str]:
+        """Those of them that have not answered last: they hang, or the way to them does."""
+        return self._present - self._answered
 
     @property
     def models(self) -> Sequence[ModelSpec]:
@@ -68,10 +73,41 @@ class Knowledge:
             self._present = present
             self._merge()
 
+    def pins(self) -> Mapping[str, Pin]:
+        """Return what was said last of the pin of each model, on any host that is there."""
+        latest: dict[str, Pin] = {}
+        for host in self._present:
+            for model, pin in self._reports[host][1].pins.items():
+                if model not in latest or pin.said_s > latest[model].said_s:
+                    latest[model] = pin
+        return latest
+
+    def unaware(self) -> Iterable[tuple[str, str, Pin]]:
+        """Yield hosts that do not know of a pin, with the model: those that have started since."""
+        pins = self.pins()
+        for host in sorted(self._present & self._answered):
+            known = self._reports[host][1].pins
+            for model, pin in pins.items():
+                if model not in known or known[model].pinned != pin.pinned:
+                    yield host, model, pin
+
+    def reloads(self) -> Mapping[str, int]:
+        """Return how often each host has taken over other settings."""
+        return {host: report.reloads for host, (_, report) in self._reports.items()}
+
     def model(self, name: str) -> ModelSpec | None:
         """Return the model of this name, if there is exactly one."""
         found = self._names.find(name)
         return self._models[found[0]] if len(found) == 1 else None
+
+    def had(self, name: str) -> bool:
+        """Return whether a host that does not answer now had a model of this name."""
+        gone = {
+            spec.id: spec
+            for host in self._specs.keys() - self._present
+            for spec in self._specs[host]
+        }
+        return bool(gone) and bool(ModelNames(tuple(gone.values())).find(name))
 
     def status(self, uptime_s: float, state: ServiceState) -> ServiceStatus:
         """Return one status for the whole cluster."""
@@ -110,7 +146,9 @@ class Knowledge:
                 state=report.status.state,
                 budget_bytes=report.status.budget_bytes,
                 held_bytes=report.status.held_bytes,
-                error=None if host in self._answered else "it does not answer, or is gone",
+                error=report.status.error
+                if host in self._answered
+                else "it does not answer, or is gone",
             )
 
     def _merge(self) -> None:

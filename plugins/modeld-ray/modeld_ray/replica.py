@@ -16,9 +16,10 @@ from ray import serve
 from ray.serve.config import RequestRouterConfig
 
 from modeld.requests import GenerateRequest
-from modeld_ray.crossing import Cursor, HostReport, Outcome
-from modeld_ray.deploying.configuration import settings_on
+from modeld_ray.crossing import Crossed, Cursor, HostReport, Outcome
+from modeld_ray.deploying.configuration import settings_to_begin_with
 from modeld_ray.deploying.serve_config import scaling
+from modeld_ray.errors import RETRY_S, HostLostError
 from modeld_ray.host import Host
 from modeld_ray.routing.placement import Wish
 from modeld_ray.settings import RaySettings
@@ -27,13 +28,13 @@ ROUTING_STATS_S: Final = 1.0
 
 
 class HostReplica:
-    """Ray's side of a :class:`Host`. ``wish`` is for the router alone, which has read it."""
+    """Ray's side of a :class:`Host`. ``wish`` is for the router, which has read it."""
 
     async def __init__(self, settings: Mapping[str, Any]) -> None:  # type: ignore[misc]  # Ray awaits it
         labels = ray.get_runtime_context().get_node_labels()
-        found = await asyncio.to_thread(settings_on, settings, labels)
+        found, read = await asyncio.to_thread(settings_to_begin_with, settings, labels)
         name = serve.get_replica_context().replica_id.unique_id
-        self._host = Host(name, ray.util.get_node_ip_address(), found)
+        self._host = Host(name, ray.util.get_node_ip_address(), found, read=read)
         await self._host.start()
 
     async def generate(
@@ -48,19 +49,47 @@ class HostReplica:
             async for message in messages:
                 yield message
 
-    async def ask(self, verb: str, *args: Any, wish: Wish, **kwargs: Any) -> Outcome:  # noqa: ARG002
+    async def ask(
+        self,
+        verb: str,
+        *args: Any,
+        wish: Wish,
+        **kwargs: Any,
+    ) -> AsyncGenerator[Outcome | None, None]:
+        """Yield what a verb of the service returns, or its error; before it signs of life."""
+        if wish.only not in ("", self._host.name):
+            error = HostLostError(f"host {wish.only} is gone", retry_after_s=RETRY_S)
+            yield Outcome(host=self._host.name, error=Crossed.of(error))
+            return
+        outcomes = self._host.respond(verb, *args, **kwargs)
+        async with aclosing(outcomes):
+            async for outcome in outcomes:
+                yield outcome
+
+    async def ask_at_once(
+        self,
+        verb: str,
+        *args: Any,
+        wish: Wish | None = None,  # noqa: ARG002
+        **kwargs: Any,
+    ) -> Outcome:
         """Return what a verb of the service returns, or its error."""
         return await self._host.ask(verb, *args, **kwargs)
 
-    async def report(self, cursors: Mapping[str, Cursor]) -> HostReport:
+    async def report(
+        self,
+        cursors: Mapping[str, Cursor],
+        *,
+        wish: Wish | None = None,  # noqa: ARG002
+    ) -> HostReport:
         """Return how this host is."""
         return await self._host.report(cursors)
 
-    async def metrics(self) -> tuple[str, str, str]:
+    async def metrics(self, *, wish: Wish | None = None) -> tuple[str, str, str]:  # noqa: ARG002
         """Return this host's name, its node and its metrics."""
         return await self._host.metrics()
 
-    async def plugins(self) -> Outcome:
+    async def plugins(self, *, wish: Wish | None = None) -> Outcome:  # noqa: ARG002
         """Return the plugins of this host."""
         return await self._host.plugins()
 
@@ -95,7 +124,7 @@ def host_deployment(settings: RaySettings) -> serve.Deployment:
         max_ongoing_requests=4096,
         graceful_shutdown_timeout_s=settings.drain_s,
         health_check_period_s=2,
-        health_check_timeout_s=10,
+        health_check_timeout_s=6,
         logging_config={"enable_access_log": False},  # modeld has its own
         request_router_config=RequestRouterConfig(
             request_router_class="modeld_ray.router:HostRouter",

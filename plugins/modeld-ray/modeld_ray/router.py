@@ -47,10 +47,17 @@ class HostRouter(FIFOMixin, MultiplexMixin, RequestRouter):  # type: ignore[misc
         candidate_replicas: list[RunningReplica],
         pending_request: PendingRequest | None = None,
     ) -> list[list[RunningReplica]]:
-        """Return the hosts in their order, one in each rank: the next is tried if one is full."""
+        """Return the hosts in their order, one in each rank: the next is tried if one is full.
+
+        It is never nothing: Ray would ask again at once, for ever, and serve nobody meanwhile. A
+        host that was not meant says so.
+        """
+        if pending_request is not None:
+            pending_request.routing_context.should_backoff = True
         ranked = self._placement.rank(_wish_of(pending_request))
         by_name = {each.replica_id.unique_id: each for each in candidate_replicas}
-        return [[by_name[host]] for host in ranked if host in by_name]
+        chosen = [[by_name[host]] for host in ranked if host in by_name]
+        return chosen or [candidate_replicas]
 
     def on_request_routed(
         self,

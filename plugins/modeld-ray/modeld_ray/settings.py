@@ -28,6 +28,12 @@ class RaySettings(PluginSettings, frozen=True):
         float,
         Meta(gt=0, description="requests at once, running or queued, above which a host is added"),
     ] = 8.0
+    add_after_s: Annotated[
+        float, Meta(gt=0, description="how long it has to be more before a host is added")
+    ] = 30.0
+    remove_after_s: Annotated[
+        float, Meta(gt=0, description="how long it has to be less before a host is taken away")
+    ] = 600.0
     ingresses: Annotated[
         int,
         Meta(ge=1, le=256, description="how many copies of the HTTP application, each on its node"),
@@ -75,7 +81,7 @@ class RaySettings(PluginSettings, frozen=True):
             description="longest time that a host may be silent while it serves a request; it sends"
             " a sign of life each second",
         ),
-    ] = 30.0
+    ] = 10.0
     quarantine_losses: Annotated[
         int,
         Meta(
@@ -90,6 +96,13 @@ class RaySettings(PluginSettings, frozen=True):
     drain_s: Annotated[
         float, Meta(gt=0, description="longest time that a host that is taken away serves on")
     ] = 300.0
+    settings_file: Annotated[
+        str,
+        Meta(
+            description="path of this file on every machine, for reloads and for hosts that start"
+            " later; `modeld ray up` fills it in"
+        ),
+    ] = ""
 
     def __post_init__(self) -> None:
         """Check that there may be as many hosts as there are.

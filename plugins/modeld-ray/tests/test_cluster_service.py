@@ -6,25 +6,31 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from typing import Any, cast
 
 import pytest
 from modeld_ray.cluster_service import ClusterService
+from modeld_ray.crossing import Pin
 from modeld_ray.errors import HostLostError, ModelQuarantinedError, NoHostError
 from modeld_ray.settings import RaySettings
+from msgspec.structs import replace
 from near_hosts import NearHosts, near_host
 
-from modeld import Done, GenerateRequest, Message, ModelSpec
+from modeld import Done, GenerateRequest, Message, ModelSpec, Settings
 from modeld.errors import (
+    ConfigurationError,
     DrainingError,
     LoadFailedError,
     ModeldError,
     ModelNotFoundError,
+    NotSupportedError,
     QueueFullError,
 )
 from modeld.events import Event, LoopLag, ModelLoaded
 from modeld.requests import TokenizeRequest
-from modeld.responses import Chunk, TextResponse, Token
+from modeld.responses import Chunk, Placed, TextResponse, Token
+from modeld.status import PlanOutcome
 from modeld.testing.doubles.fake_service import FakeService
 from modeld.testing.doubles.scripted import DONE
 
@@ -59,6 +65,12 @@ async def said(service: ClusterService, request: GenerateRequest = REQUEST) -> l
         return [chunk async for chunk in chunks]
 
 
+async def settled(service: ClusterService) -> None:
+    """Let what a look has begun come to its end."""
+    while service._following:
+        await asyncio.wait(service._following)
+
+
 def run(main: Any) -> None:
     asyncio.run(main())
 
@@ -79,6 +91,26 @@ def test_a_request_goes_on_elsewhere_when_its_host_is_lost_before_the_first_toke
             near.dies_after[near.sent[0]] = 1  # after it has said that it is there
             assert isinstance((await said(service))[-1], Done)
             assert near.sent[-1] != near.sent[0]
+            assert len(near.hosts) == 1
+
+    run(main)
+
+
+def test_a_request_that_has_its_slot_and_no_token_goes_on_elsewhere_too(monkeypatch):
+    monkeypatch.setattr("modeld_ray.host.SIGN_OF_LIFE_S", 0.001)
+
+    async def main() -> None:
+        gate = asyncio.Event()
+        hosts = [fake(gate, Token(text="a"), DONE) for _ in range(2)]
+        for each in hosts:
+            each.placed = Placed(placement=PlanOutcome.RESIDENT, queue_wait_s=0.0)
+        async with running(*hosts) as (service, near):
+            near.dies_after = dict.fromkeys("ab", 2)  # it has said that the request has its slot
+            near.on_death = gate.set
+            async with aclosing(service.generate_placed(REQUEST)) as chunks:
+                found = [chunk async for chunk in chunks]
+            assert found[0] == replace(hosts[0].placed, host=near.sent[-1])
+            assert found[1:] == [Token(text="a"), DONE]
             assert len(near.hosts) == 1
 
     run(main)
@@ -322,5 +354,224 @@ def test_hosts_are_not_asked_for_what_is_no_verb():
         host = near_host("a", fake())
         outcome = await host.ask("aclose")
         assert isinstance(outcome.error and outcome.error.error(), ModeldError)
+
+    run(main)
+
+
+def test_who_serves_a_request_and_what_it_waited_for_is_told_first():
+    async def main() -> None:
+        hosts = fake(), fake()
+        for each in hosts:
+            each.placed = Placed(placement=PlanOutcome.LOADS, queue_wait_s=1.5, load_s=1.0)
+        async with running(*hosts) as (service, near):
+            async with aclosing(service.generate_placed(REQUEST)) as chunks:
+                first = await anext(chunks)
+            assert first == replace(hosts[0].placed, host=near.sent[-1])
+            placed, _ = await service.submit_placed(TokenizeRequest(model="x", text="words"))
+            assert placed == replace(hosts[0].placed, host=near.sent[-1])
+
+    run(main)
+
+
+def test_a_host_that_said_nothing_last_is_passed_over():
+    async def main() -> None:
+        async with running(fake(), fake()) as (service, near):
+            await said(service)
+            (hung,) = near.sent
+            near.silent = {hung}
+            status = await service.status()
+            assert [each.host for each in status.hosts if each.error] == [hung]
+            await said(service)
+            assert near.sent[-1] != hung
+            near.silent = set()
+            assert not any(each.error for each in (await service.status()).hosts)
+
+    run(main)
+
+
+def test_a_model_whose_only_host_is_lost_is_not_unknown(monkeypatch):
+    """Its file is on that host's machine, which may come back."""
+    monkeypatch.setattr("modeld_ray.knowledge.LATE_S", 0.0)
+
+    async def main() -> None:
+        other = ModelSpec(id="y.gguf", name="y", path="/models/y.gguf")
+        async with running(fake(), fake(models=(SPEC, other))) as (service, near):
+            near.kill("b")
+            await service.status()
+            with pytest.raises(NoHostError, match=r"no host that has the model 'y'") as caught:
+                await said(service, GenerateRequest(model="y", prompt="p"))
+            assert caught.value.retry_after_s
+            with pytest.raises(ModelNotFoundError):
+                await service.load("z")
+
+    run(main)
+
+
+def test_a_pin_and_its_end_are_told_to_hosts_that_start_later():
+    async def main() -> None:
+        one, two = fake(), fake()
+        async with running(one) as (service, near):
+            await service.pin("x.gguf", pinned=True)
+            near.hosts["b"] = near_host("b", two)
+            await service.status()
+            await settled(service)
+            assert "pin x.gguf" in two.calls
+            await service.pin("x.gguf", pinned=False)
+            three = fake()
+            near.hosts["c"] = near_host("c", three)
+            await service.status()
+            await settled(service)
+            assert "unpin x.gguf" in three.calls
+            calls = [len(each.calls) for each in (one, two, three)]
+            await service.status()
+            await settled(service)
+            assert [len(each.calls) for each in (one, two, three)] == calls
+
+    run(main)
+
+
+def test_a_word_on_a_pin_that_comes_late_does_not_undo_a_later_one():
+    async def main() -> None:
+        one = fake()
+        host = near_host("a", one)
+        await host.ask("pin", "x.gguf", pin=Pin(False, 2.0))
+        await host.ask("pin", "x.gguf", pin=Pin(True, 1.0))
+        assert one.calls == ["unpin x.gguf"]
+
+    run(main)
+
+
+class Files:
+    """What the hosts of a cluster read their settings from."""
+
+    def __init__(self) -> None:
+        self.settings: dict[str, Settings | str] = dict.fromkeys("abc", Settings())
+
+    def read(self, name: str) -> Settings:
+        found = self.settings[name]
+        if isinstance(found, str):
+            raise ConfigurationError(found)
+        return found
+
+
+@asynccontextmanager
+async def reloadable() -> AsyncIterator[tuple[ClusterService, NearHosts, Files]]:
+    files = Files()
+    near = NearHosts(
+        *(near_host(name, Other(models=(SPEC,)), partial(files.read, name)) for name in "ab")
+    )
+    service = ClusterService(cast("Any", near), RaySettings(refresh_s=30.0), lambda _event: None)
+    await service.start()
+    try:
+        yield service, near, files
+    finally:
+        await service.aclose()
+
+
+class Other(FakeService):
+    """A service that takes over other settings."""
+
+    async def reconfigure(self, settings: Settings) -> None:
+        self.calls.append(f"reconfigure {settings.max_queue_depth}")
+
+
+def calls_of(near: NearHosts) -> list[list[str]]:
+    return [
+        [call for call in host._app.service.calls if call.startswith("reconfigure")]
+        for host in near.hosts.values()
+    ]
+
+
+def test_every_host_reads_its_settings_again():
+    async def main() -> None:
+        async with reloadable() as (service, near, files):
+            files.settings = dict.fromkeys("ab", Settings(max_queue_depth=7))
+            await service.reconfigure(Settings())
+            assert calls_of(near) == [["reconfigure 7"], ["reconfigure 7"]]
+
+    run(main)
+
+
+def test_settings_that_one_host_cannot_read_change_no_host_and_are_shown():
+    async def main() -> None:
+        async with reloadable() as (service, near, files):
+            files.settings["b"] = "no such file"
+            with pytest.raises(ConfigurationError, match="host b: no such file"):
+                await service.reconfigure(Settings())
+            assert calls_of(near) == [[], []]
+            status = await service.status()
+            assert [each.error for each in status.hosts] == [None, "no such file"]
+            assert status.error == "host b: no such file"
+            files.settings["b"] = Settings()
+            await service.reconfigure(Settings())
+            assert [each.error for each in (await service.status()).hosts] == [None, None]
+
+    run(main)
+
+
+def test_hosts_that_know_of_no_file_say_what_to_set():
+    async def main() -> None:
+        async with running(fake()) as (service, _):
+            with pytest.raises(NotSupportedError, match=r"ray\.settings_file"):
+                await service.reconfigure(Settings())
+
+    run(main)
+
+
+def test_an_ingress_takes_over_what_hosts_have_reloaded_at_the_word_of_another():
+    async def main() -> None:
+        async with reloadable() as (service, near, _):
+            followed = []
+
+            async def follow() -> None:
+                followed.append(True)
+                await service.reconfigure(Settings())
+
+            service.follow = follow
+            other = ClusterService(
+                cast("Any", near), RaySettings(refresh_s=30.0), lambda _event: None
+            )
+            await other.start()
+            await other.reconfigure(Settings())
+            for _ in range(3):
+                await service.status()
+                await settled(service)
+            assert followed == [True]
+            assert [len(each) for each in calls_of(near)] == [1, 1]
+            await other.aclose()
+
+    run(main)
+
+
+def test_a_host_gives_signs_of_life_while_it_works(monkeypatch):
+    monkeypatch.setattr("modeld_ray.host.SIGN_OF_LIFE_S", 0.001)
+
+    async def main() -> None:
+        one = fake()
+        one.unary_gate = asyncio.Event()
+        host = near_host("a", one)
+        request = TokenizeRequest(model="x", text="words")
+        async with aclosing(host.respond("submit_placed", request)) as outcomes:
+            assert await anext(outcomes) is None
+            one.unary_gate.set()
+            rest = [each async for each in outcomes if each is not None]
+        assert [each.error for each in rest] == [None]
+
+    run(main)
+
+
+def test_a_caller_that_leaves_ends_what_it_has_asked_for():
+    async def main() -> None:
+        one = fake()
+        one.unary_gate = asyncio.Event()
+        host = near_host("a", one)
+        request = TokenizeRequest(model="x", text="words")
+        outcomes = host.respond("submit_placed", request)
+        asking = asyncio.ensure_future(anext(outcomes))
+        await one.begun.wait()
+        asking.cancel()
+        await asyncio.wait([asking])
+        await outcomes.aclose()
+        assert one.ends == ["left"]
 
     run(main)

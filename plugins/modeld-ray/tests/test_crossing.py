@@ -6,11 +6,12 @@ from __future__ import annotations
 import pickle
 
 import pytest
-from modeld_ray.crossing import Crossed, Placed, read, written
+from modeld_ray.crossing import Crossed, Taken, read, written
 
 from modeld import ModeldError, Token
 from modeld.errors import InternalError, WorkerCrashedError, error_from_code
-from modeld.responses import Done, FinishReason, ReasoningToken, ToolCallDelta, Usage
+from modeld.responses import Done, FinishReason, Placed, ReasoningToken, ToolCallDelta, Usage
+from modeld.status import PlanOutcome
 
 
 def kinds() -> list[type[ModeldError]]:
@@ -45,7 +46,8 @@ def test_the_cause_of_a_crash_arrives():
 
 def test_all_chunks_arrive_as_they_were():
     chunks = [
-        Placed(host="a"),
+        Taken(host="a"),
+        Placed(placement=PlanOutcome.LOADS, queue_wait_s=1.5, load_s=1.0, host="a"),
         Token(text="ä"),
         ReasoningToken(text="b"),
         ToolCallDelta(index=0, id="c", name="d", arguments="{}"),

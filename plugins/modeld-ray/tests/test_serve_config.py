@@ -45,6 +45,8 @@ def test_hosts_are_added_under_load_where_there_may_be_more():
         "min_replicas": 1,
         "max_replicas": 5,
         "target_ongoing_requests": 4.0,
+        "upscale_delay_s": 30.0,
+        "downscale_delay_s": 600.0,
     }
 
 
@@ -126,7 +128,16 @@ class TestRayService:
     def test_every_pod_has_the_variables_that_rays_processes_read(self):
         for group in self.groups:
             (container,) = group["template"]["spec"]["containers"]
-            assert {each["name"]: each["value"] for each in container["env"]} == VARIABLES
+            found = {each["name"]: each["value"] for each in container["env"]}
+            assert found == VARIABLES
+
+    def test_the_settings_are_where_every_pod_finds_them(self):
+        """A host that starts later, and a reload, read the file of the settings themselves."""
+        path = read("modeld.yaml")["ray"]["settings_file"]
+        for group in self.groups:
+            (container,) = group["template"]["spec"]["containers"]
+            folders = {each["mountPath"] for each in container["volumeMounts"]}
+            assert str(Path(path).parent) in folders
 
     def test_its_image_has_the_version_of_ray_that_is_locked(self):
         version = self.spec["rayClusterConfig"]["rayVersion"]

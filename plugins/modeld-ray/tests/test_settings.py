@@ -3,8 +3,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
-from modeld_ray.deploying.configuration import BUDGET_LABEL, settings_from, settings_on
+from modeld_ray.deploying.configuration import (
+    BUDGET_LABEL,
+    settings_from,
+    settings_on,
+    settings_to_begin_with,
+)
 from modeld_ray.settings import RaySettings
 
 from modeld.errors import ConfigurationError
@@ -44,3 +51,34 @@ def test_settings_and_variables_win_over_the_label(monkeypatch):
 def test_a_label_that_is_no_number_is_refused():
     with pytest.raises(ConfigurationError, match="memory_budget_mb"):
         settings_on({}, {BUDGET_LABEL: "24 GB"})
+
+
+def test_who_starts_later_goes_by_the_file_of_its_machine(tmp_path):
+    path = tmp_path / "cluster.json"
+    document = {"max_queue_depth": 3, "ray": {"settings_file": str(path)}}
+    path.write_text(json.dumps({**document, "max_queue_depth": 4}))
+    found, read = settings_to_begin_with(document, {BUDGET_LABEL: "900"})
+    assert (found.max_queue_depth, found.memory_budget_mb) == (4, 900)
+    path.write_text(json.dumps({**document, "max_queue_depth": 5}))
+    assert read is not None
+    assert read().max_queue_depth == 5
+
+
+@pytest.mark.parametrize("content", [None, "{", '{"nonsense": 1}'])
+def test_a_file_that_cannot_be_used_keeps_no_host_from_starting(tmp_path, content, caplog):
+    path = tmp_path / "cluster.json"
+    if content is not None:
+        path.write_text(content)
+    document = {"max_queue_depth": 3, "ray": {"settings_file": str(path)}}
+    found, read = settings_to_begin_with(document)
+    assert found.max_queue_depth == 3
+    assert "as they were deployed" in caplog.text
+    assert read is not None
+    with pytest.raises(ConfigurationError):
+        read()
+
+
+def test_without_a_file_nothing_is_read_again():
+    found, read = settings_to_begin_with({"max_queue_depth": 3})
+    assert found.max_queue_depth == 3
+    assert read is None

@@ -18,7 +18,9 @@ from modeld.status import PlanOutcome
 from modeld.testing.doubles.scripted import sound_response
 from tests.support.http.fake_service import FakeService, ask, make_app
 
-PLACED = Placed(placement=PlanOutcome.EVICTS, queue_wait_s=1.25, load_s=0.5, fit="context")
+PLACED = Placed(
+    placement=PlanOutcome.EVICTS, queue_wait_s=1.25, load_s=0.5, fit="context", host="h1"
+)
 CHAT = {"messages": [{"role": "user", "content": "hi"}]}
 ROUTES: list[tuple[str, dict[str, Any]]] = [
     ("/infer", {"prompt": "hi"}),
@@ -63,6 +65,7 @@ def test_each_good_response_says_how_it_came_about(path: str, body: dict[str, An
         "queue-wait-s": "1.250",
         "load-s": "0.500",
         "fit": "context",
+        "host": "h1",
     }
 
 

@@ -148,7 +148,7 @@ def test_where_a_backend_uses_gpus_each_of_them_has_a_budget_of_its_own(
         8 * GIB,
         10 * GIB,
     )
-    assert gpu.said.startswith("auto: 10240 MiB of GPU memory, less 0 MiB that others used")
+    assert gpu.said.startswith("auto: 10240 MiB of GPU memory, less 0 MiB that others use ")
     assert budget.ledger.capacity.main == 16 * GIB
     assert budget.said.startswith("auto: 16384 MiB of main memory")
     assert [each.device for each in budget.statuses()] == ["main", "gpu0"]
@@ -197,7 +197,8 @@ class Workers:
         self.pids = pids
         self.limits: list[int] = []
 
-    def limit(self, limit_bytes: int, said: str) -> None:
+    def limit(self, limit_bytes: int, said: str, device: str) -> None:
+        assert device == "main"
         assert said.startswith("auto: ")
         self.limits.append(limit_bytes >> 20)
 

@@ -190,10 +190,11 @@ def an_entry(
     measurable: bool = False,
     max_idle_s: float = math.inf,
     most_mb: int | None = None,
+    priority: int = 0,
 ) -> ModelEntry:
     """Return an entry; one that may be made to fit where ``most_mb`` is what it has to fit into."""
     spec = ModelSpec(id=model, name=model, path=f"/models/{model}")
-    options = Options(slots=slots)
+    options = Options(slots=slots, priority=priority)
     trials: tuple[FitTrial, ...] = ()
     if most_mb is not None:
         trials = trials_of(backend, spec, options, Settings(), most_mb * MIB)

@@ -101,12 +101,23 @@ async def read_no_body(scope: Scope, receive: Receive) -> None:
         ModeldError: as :func:`read_body` for an object without fields.
         ClientLeft: it never came to its end.
     """
+    await read_optional_body(_Nothing, scope, receive)
+
+
+async def read_optional_body(model: type[Body], scope: Scope, receive: Receive) -> Body:
+    """Return a request's body, which is short; one that is left out says nothing.
+
+    Raises:
+        ModeldError: as :func:`read_body`.
+        ClientLeft: it never came to its end.
+    """
     headers = Headers(scope=scope)
-    if not (_announced_bytes(headers) or "transfer-encoding" in headers):
-        return
-    if body := await _read(receive, _LONG_BYTES):
-        _check_media_type(headers)
-        parse(_Nothing, decode(body))
+    is_announced = _announced_bytes(headers) or "transfer-encoding" in headers
+    body = await _read(receive, _LONG_BYTES) if is_announced else b""
+    if not body:
+        return model()
+    _check_media_type(headers)
+    return parse(model, decode(body))
 
 
 def _long_body() -> asyncio.Lock:

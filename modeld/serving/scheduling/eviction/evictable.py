@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from modeld.device_bytes import NOTHING, DeviceBytes
@@ -62,8 +62,19 @@ def held_by(evictable: Iterable[Evictable]) -> DeviceBytes:
     return held(each.instance for each in evictable)
 
 
+def by_priority(evictable: Iterable[Evictable]) -> Iterator[list[Evictable]]:
+    """Yield those of equal priority together, the lowest first, each as they came."""
+    groups: dict[int, list[Evictable]] = {}
+    for each in evictable:
+        groups.setdefault(each.entry.priority, []).append(each)
+    yield from (groups[priority] for priority in sorted(groups))
+
+
 def without_needless(chosen: Sequence[Evictable], needed: DeviceBytes) -> list[Evictable]:
-    """Return victims without those that others, chosen for another device, make needless."""
+    """Return victims without those that others make needless.
+
+    Those were chosen for another device, or are more important and go in any case.
+    """
     kept = list(chosen)
     for victim in chosen:
         others = [each for each in kept if each is not victim]

@@ -11,6 +11,7 @@ from modeld.interfaces import EvictionPolicy
 from modeld.serving.scheduling.entry_index import EntryIndex
 from modeld.serving.scheduling.eviction.evictable import (
     Evictable,
+    by_priority,
     held,
     held_by,
     is_help,
@@ -27,8 +28,9 @@ class EvictionPlanner:
     """Finds victims among the instances, and remembers for whom each of them goes.
 
     Idle models are victims, and of whoever is next busy ones too, as their ``terms`` allow. They
-    finish what runs. Pinned models are nobody's victims. ``policy`` is believed: what it chooses
-    are candidates, and enough (:class:`~modeld.plugins.guarded_policy.GuardedPolicy`).
+    finish what runs. Pinned models are nobody's victims. Of the others those of a lower
+    ``priority`` go first, and among equals ``policy`` chooses. It is believed: what it chooses are
+    candidates, and enough (:class:`~modeld.plugins.guarded_policy.GuardedPolicy`).
     """
 
     def __init__(
@@ -168,15 +170,28 @@ class EvictionPlanner:
             if not victims:
                 return []
             chosen += victims
-        return chosen if not needed.gpus else without_needless(chosen, needed)
+        is_mixed = bool(needed.gpus) or len({each.entry.priority for each in chosen}) > 1
+        return without_needless(chosen, needed) if is_mixed else chosen
 
     def _asked(
         self, evictable: Sequence[Evictable], device: str, missing: float, now_s: float
     ) -> list[Evictable]:
-        """Ask the policy for so many bytes of one device."""
-        candidates = [each.candidate(device, now_s) for each in evictable]
-        names = {each.model for each in self.policy.choose(candidates, int(missing))}
-        return [each for each in evictable if each.entry.spec.id in names]
+        """Return victims for so many bytes of one device, those of the lowest priority first.
+
+        The policy chooses among those that are equal in that, where all of them are not needed.
+        """
+        chosen: list[Evictable] = []
+        for equals in by_priority(evictable):
+            size = held_by(equals).on(device)
+            if size < missing:
+                chosen += equals
+                missing -= size
+                continue
+            candidates = [each.candidate(device, now_s) for each in equals]
+            names = {each.model for each in self.policy.choose(candidates, int(missing))}
+            victims = [each for each in equals if each.entry.spec.id in names]
+            return chosen + victims if victims else []
+        return []
 
     def _claim(self, entry: ModelEntry, victims: Sequence[Evictable]) -> bool:
         for victim in victims:

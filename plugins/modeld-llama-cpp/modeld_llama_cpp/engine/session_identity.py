@@ -26,7 +26,7 @@ SAMPLE_BYTES: Final = 1 << 16
 
 WITHOUT_EFFECT: Final = frozenset({
     "backend", "cache_tokens", "chat_template", "chat_template_file", "draft_tokens", "fit",
-    "max_idle_s", "prefill_chunk", "slots",
+    "max_idle_s", "prefill_chunk", "priority", "slots", "warm_up",
 })  # fmt: skip
 """Options that change nothing in what a token's keys and values are."""
 

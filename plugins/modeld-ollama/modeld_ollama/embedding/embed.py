@@ -125,6 +125,7 @@ async def _wanted(
             model=named.id,
             respond=lambda _call: WholeResponse.of(content),
             keep_alive_s=body.keep_alive,
+            fit=body.fit is not False,
             timeout_s=body.timeout_s,
         )
     return [_embedding(named.id, body, call, texts, normalize=normalize)]

@@ -177,6 +177,7 @@ def ending(done: Done, stopwatch: Stopwatch) -> dict[str, Any]:
     return {"done_reason": reason, **_costs(done.usage, stopwatch)}
 
 
-def _costs(usage: Usage, stopwatch: Stopwatch) -> dict[str, int]:
+def _costs(usage: Usage, stopwatch: Stopwatch) -> dict[str, Any]:
     counts = {"prompt_eval_count": usage.prompt_tokens, "eval_count": usage.completion_tokens}
-    return {**stopwatch.durations(usage.load_s), **counts}
+    fit = {"fit": usage.fit} if usage.fit else {}
+    return {**stopwatch.durations(usage.load_s), **counts, **fit}

@@ -32,5 +32,6 @@ def moved(body: OllamaBody, named: Named, parts: dict[str, Any]) -> Load | Unloa
         model=named.id,
         respond=respond,
         keep_alive_s=body.keep_alive,
+        fit=body.fit is not False,
         timeout_s=body.timeout_s,
     )

@@ -60,6 +60,11 @@ class ResponseUsage(BaseModel):
     output_tokens: int
     output_tokens_details: ResponseOutputDetails
     total_tokens: int = Field(description="input and output together")
+    fit: str | None = Field(
+        None,
+        description="modeld's own: by which step the model was made to fit; absent where it is as"
+        " configured",
+    )
 
 
 class ResponseFailure(BaseModel):

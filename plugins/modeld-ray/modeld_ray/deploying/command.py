@@ -15,6 +15,7 @@ from modeld import Settings, read_settings
 from modeld.errors import ConfigurationError
 from modeld.settings.file import read_file
 from modeld_ray.deploying.serve_config import address_of, as_yaml, serve_config
+from modeld_ray.settings import RaySettings
 
 _CONFIG = click.option(
     "--config",
@@ -62,6 +63,10 @@ def up(*, config: str | None, address: str, wait_s: float) -> int:
       modeld ray up --config cluster.yaml --address 192.0.2.10:6379
     """
     document, settings = _read(config)
+    path = config or os.environ.get("MODELD_CONFIG", "")
+    if path and not settings.of(RaySettings).settings_file:
+        own = {**document.get("ray", {}), "settings_file": os.fspath(Path(path).absolute())}
+        document = {**document, "ray": own}
     host, port = address_of(settings)
     _control().up(address, document, host, port, wait_s)
     click.echo(f"modeld serves at http://{host}:{port} on every node")

@@ -4,13 +4,19 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from modeld import Settings, read_settings
+from modeld.errors import ConfigurationError
+from modeld.settings.file import read_file
+from modeld_ray.settings import RaySettings
+
+log = logging.getLogger("modeld.ray")
 
 BUDGET_LABEL: Final = "modeld.io/memory_budget_mb"
 """The label by which a node says how much memory the models of each host there may take, in MiB."""
@@ -43,6 +49,32 @@ def settings_on(document: Mapping[str, Any], labels: Mapping[str, str]) -> Setti
     if BUDGET_LABEL in labels and not named and not variables:
         document = {**document, "memory_budget_mb": _number(labels[BUDGET_LABEL])}
     return settings_from(document)
+
+
+def settings_to_begin_with(
+    document: Mapping[str, Any], labels: Mapping[str, str] = {}
+) -> tuple[Settings, Callable[[], Settings] | None]:
+    """Return the settings of a process of the cluster, and what reads them again.
+
+    Whoever starts later goes by the file that the others have reloaded, where there is one on its
+    machine. One that cannot be used keeps no host from serving, as it ends none that runs.
+
+    Raises:
+        ConfigurationError: what was deployed cannot be used.
+    """
+    deployed = settings_on(document, labels)
+    path = deployed.of(RaySettings).settings_file
+    if not path:
+        return deployed, None
+
+    def read() -> Settings:
+        return settings_on(read_file(path), labels)
+
+    try:
+        return read(), read
+    except ConfigurationError as exc:
+        log.warning("going by the settings as they were deployed: %s", exc.message)
+        return deployed, read
 
 
 def _number(text: str) -> int | str:

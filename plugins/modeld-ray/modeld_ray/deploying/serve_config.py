@@ -17,6 +17,7 @@ APPLICATION: Final = "modeld"
 BUILDER: Final = "modeld_ray.app:build"
 
 VARIABLES: Final[Mapping[str, str]] = {
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "modeld_ray.proxy:middlewares",
     "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
     "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -67,6 +68,8 @@ def scaling(settings: RaySettings) -> dict[str, Any]:
             "min_replicas": settings.hosts,
             "max_replicas": settings.most_hosts,
             "target_ongoing_requests": settings.requests_per_host,
+            "upscale_delay_s": settings.add_after_s,
+            "downscale_delay_s": settings.remove_after_s,
         },
     }
 

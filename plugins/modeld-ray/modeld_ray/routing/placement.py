@@ -10,7 +10,7 @@ its share and nothing else moves.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
@@ -29,6 +29,8 @@ DISPROVED_AFTER: Final = 2
 model is not there. One may have been on its way already."""
 
 _MASK: Final = (1 << 64) - 1
+_UNLIMITED: Final = 1 << 80
+_NOTHING: Final[Mapping[str, int]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,9 @@ class Placement:
     def __init__(self) -> None:
         self._views: dict[str, HostView] = {}
         self._hashes: dict[str, int] = {}
+        self._room: dict[
+            str, tuple[int, int]
+        ] = {}  # free bytes, and the hash: all that a scan reads
         self._holders: dict[str, set[str]] = {}
         self._sent: dict[str, dict[str, tuple[int, int]]] = {}
         self._since: dict[str, dict[str, int]] = {}
@@ -147,11 +152,13 @@ class Placement:
         self._since.pop(view.id, None)
         self._hashes.setdefault(view.id, _hash(view.id))
         self._disprove(view)
+        self._measure(view)
 
     def remove(self, host: str) -> None:
         """Forget a host that is gone."""
         view = self._views.pop(host, None)
         self._hashes.pop(host, None)
+        self._room.pop(host, None)
         self._since.pop(host, None)
         for model in (*(view.models if view else ()), *self._sent.pop(host, ())):
             self._holders[model].discard(host)
@@ -170,6 +177,7 @@ class Placement:
         if wish.model not in view.models:
             self._sent.setdefault(host, {}).setdefault(wish.model, (view.seq, wish.need_bytes))
             self._holders.setdefault(wish.model, set()).add(host)
+            self._measure(view)
 
     def rank(self, wish: Wish) -> list[str]:
         """Return hosts, the best first; empty only if there are none, or not the ``only`` one.
@@ -181,38 +189,41 @@ class Placement:
         if wish.only:
             return [wish.only] if wish.only in self._views else []
         at_hand = [each for each in self._holders.get(wish.model, ()) if self._may(each, wish)]
-        ranked = self._by_load(at_hand, wish)
-        if not ranked or self._load(ranked[0], wish.model) >= BUSY:
+        ranked, is_calm = self._by_load(at_hand, wish)
+        if not is_calm:
             fitting, others = self._absent(wish, at_hand)
             ranked = fitting + ranked + others
         tried = dict.fromkeys(each for each in wish.exclude if each in self._views)
         ranked = list(dict.fromkeys([*ranked, *tried]))[:MOST_RANKED]
         return ranked or heapq.nsmallest(MOST_RANKED, self._views)
 
-    def _by_load(self, hosts: list[str], wish: Wish) -> list[str]:
-        """Return those that have the model: the chat's own, the calm ones by hash, the others."""
-        seed = _hash(wish.key or wish.model) | 1
+    def _by_load(self, hosts: Collection[str], wish: Wish) -> tuple[list[str], bool]:
+        """Return those that have the model, and whether the first of them is calm.
 
-        def order(host: str) -> tuple[int, float, int]:
-            view = self._views[host].models.get(wish.model)
-            load = self._load(host, wish.model)
-            if view is not None and view.is_full:
-                return 3, load, 0
-            if host == wish.prefers:
-                return 0, 0.0, 0
-            rank = self._hashes[host] * seed & _MASK
-            return (1, 0.0, rank) if load < BUSY else (2, load, rank)
-
-        return sorted(hosts, key=order)
-
-    def _load(self, host: str, model: str) -> float:
-        """Return the requests per slot of a model, with those that were sent since the report."""
-        since = self._since.get(host)
-        sent = since.get(model, 0) if since else 0
-        view = self._views[host].models.get(model)
-        if view is None:
-            return sent / max(1, self._slots.get(model, USUAL_SLOTS))
-        return (view.running + view.queued + sent) / max(1, view.slots)
+        The chat's own comes first, then the calm ones by hash, then the others. A popular model is
+        on hundreds of hosts, so it is written for speed.
+        """
+        seed, model, prefers = _hash(wish.key or wish.model) | 1, wish.model, wish.prefers
+        views, hashes, since = self._views, self._hashes, self._since
+        found: list[tuple[int, float, int, str]] = []
+        for host in hosts:
+            view, sent = views[host].models.get(model), since.get(host, _NOTHING).get(model, 0)
+            if view is None:
+                load = sent / max(1, self._slots.get(model, USUAL_SLOTS))
+            else:
+                load = (view.running + view.queued + sent) / (view.slots or 1)
+                if view.queued >= view.most_queued > 0:
+                    found.append((3, load, 0, host))
+                    continue
+            if host == prefers:
+                found.append((0, load, 0, host))
+            elif load < BUSY:
+                found.append((1, 0.0, hashes[host] * seed & _MASK, host))
+            else:
+                found.append((2, load, hashes[host] * seed & _MASK, host))
+        best = heapq.nsmallest(MOST_RANKED, found)
+        is_calm = bool(best) and (best[0][0] == 1 or (best[0][0] == 0 and best[0][1] < BUSY))
+        return [host for *_, host in best], is_calm
 
     def _absent(self, wish: Wish, at_hand: Collection[str]) -> tuple[list[str], list[str]]:
         """Return hosts without the model: those with room for it, and the others.
@@ -221,33 +232,31 @@ class Placement:
         """
         seed, need, among = _hash(wish.model) | 1, wish.need_bytes, wish.among
         not_these = {*wish.exclude, *at_hand}
-        hashes, sent = self._hashes, self._sent
         fits: list[tuple[int, str]] = []
-        evicts: list[tuple[int, int, str]] = []
-        for host, view in self._views.items():
-            if host in not_these or not view.takes_requests:
+        short: list[tuple[HostView, int]] = []
+        for host, (free, hashed) in self._room.items():
+            if host in not_these or (among is not None and host not in among):
                 continue
-            if among is not None and host not in among:
-                continue
-            free, budget = view.free_bytes, view.budget_bytes
-            if free is None or budget is None:
-                fits.append((hashes[host] * seed & _MASK, host))
-                continue
-            if host in sent:
-                free -= self._promised(host)
             if free >= need:
-                fits.append((hashes[host] * seed & _MASK, host))
-            elif budget >= need:
-                evicts.append((0, -(free + view.evictable_bytes), host))
+                fits.append((hashed * seed & _MASK, host))
             else:
-                evicts.append((1, -budget, host))
-        best = heapq.nsmallest(MOST_RANKED, fits)
-        others = heapq.nsmallest(MOST_RANKED - len(best), evicts)
-        return [host for _, host in best], [host for _, _, host in others]
+                short.append((self._views[host], free))
+        best = [host for _, host in heapq.nsmallest(MOST_RANKED, fits)]
+        if len(best) == MOST_RANKED:
+            return best, []
+        return best, _by_what_they_could_free(short, need)[: MOST_RANKED - len(best)]
 
-    def _promised(self, host: str) -> int:
-        sent = self._sent.get(host)
-        return sum(need for _, need in sent.values()) if sent else 0
+    def _measure(self, view: HostView) -> None:
+        """Work out what a host has room for, less what it was just sent."""
+        host, free = view.id, view.free_bytes
+        if not view.takes_requests:
+            self._room.pop(host, None)
+            return
+        if free is None or view.budget_bytes is None:
+            free = _UNLIMITED
+        for _, need in self._sent.get(host, {}).values():
+            free -= need
+        self._room[host] = free, self._hashes[host]
 
     def _may(self, host: str, wish: Wish) -> bool:
         if host in wish.exclude or not self._views[host].takes_requests:
@@ -265,6 +274,18 @@ class Placement:
                 self._holders[model].discard(view.id)
             else:
                 self._holders.setdefault(model, set()).add(view.id)
+
+
+def _by_what_they_could_free(hosts: Iterable[tuple[HostView, int]], need: int) -> list[str]:
+    """Return hosts without room: those with most free and evictable memory, then the too small."""
+    ordered: list[tuple[int, int, str]] = []
+    for view, free in hosts:
+        budget = view.budget_bytes or 0
+        if budget >= need:
+            ordered.append((0, -(free + view.evictable_bytes), view.id))
+        else:
+            ordered.append((1, -budget, view.id))
+    return [host for *_, host in heapq.nsmallest(MOST_RANKED, ordered)]
 
 
 def _hash(text: str) -> int:

@@ -1,97 +1,58 @@
 # SPDX-License-Identifier: GPL-3.0-only
-"""Hosts and nodes die under load, and every request has an end that its client can see."""
+"""Processes and nodes die or hang under load; every request has an end that its client can see."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections import Counter
-from collections.abc import Callable
+import os
+import signal
+import threading
 
-import httpx
 import pytest
-from raylets import HOSTS, MODEL, Cluster, alive
-
-CLIENTS = 8
-LEAVES = 5
-"""Every so many requests a client leaves after its second token."""
+from ledger import account, at_rest
+from modeld_ray.settings import RaySettings
+from raylets import HOSTS, INGRESSES, Cluster, alive
 
 
-async def _one(client: httpx.AsyncClient, number: int) -> str:
-    """Send one request and return how it ended."""
-    body = {"model": MODEL, "prompt": f"Number {number}.", "max_tokens": 24, "ignore_eos": True}
-    try:
-        async with client.stream("POST", "/infer", json=body) as found:
-            if found.status_code != 200:
-                reason = json.loads(await found.aread())["reason"]
-                return f"refused {reason}"
-            count = 0
-            async for line in found.aiter_lines():
-                document = json.loads(line)
-                if "token" in document:
-                    count += 1
-                    if number % LEAVES == 0 and count == 2:
-                        return "left"
-                else:
-                    return "completed" if document.get("done") else f"failed {document['reason']}"
-            return "cut off without a word"
-    except httpx.HTTPError as exc:
-        return f"cut off: {type(exc).__name__}"
+def show(capsys: pytest.CaptureFixture[str], what: str, ends: object) -> None:
+    with capsys.disabled():
+        print(f"\n{what}: {ends}")
 
 
-async def _load(cluster: Cluster, loss: Callable[[str], None], rounds: int) -> Counter[str]:
-    """Return how the requests ended that were sent while hosts were lost."""
-    ends: Counter[str] = Counter()
-    sent = 0
-    under_way = asyncio.Event()
+def test_a_host_that_hangs_loses_nobody_and_serves_again_when_it_goes_on(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+):
+    """It hangs for longer than it may be silent, and for less than Ray takes to replace it."""
+    going_on: list[threading.Timer] = []
+    before = set(cluster.hosts())
 
-    async def work(client: httpx.AsyncClient, lane: int) -> None:
-        nonlocal sent
-        for turn in range(rounds):
-            sent += 1
-            ends[await _one(client, lane * rounds + turn)] += 1
-            under_way.set()
+    def hung() -> list[str]:
+        return [each["host"] for each in cluster.status()["hosts"] if each.get("error")]
 
-    async with cluster.client() as client, asyncio.TaskGroup() as group:
-        for lane in range(CLIENTS):
-            group.create_task(work(client, lane))
-        await under_way.wait()
-        busy = await asyncio.to_thread(lambda: _busiest(cluster))
-        await asyncio.to_thread(loss, busy)
-        assert ends.total() < CLIENTS * rounds, "all was over before anything was lost"
-    assert ends.total() == sent == CLIENTS * rounds
-    return ends
+    def stop(host: str) -> None:
+        pid = cluster.pid_of(host)
+        silence_s = RaySettings().silence_timeout_s
+        going_on.append(threading.Timer(silence_s + 3, os.kill, (pid, signal.SIGCONT)))
+        os.kill(pid, signal.SIGSTOP)
+        going_on[0].start()
+        cluster.wait_for(lambda: hung() == [host], "the host that hangs, with its error")
 
-
-def _busiest(cluster: Cluster) -> str:
-    instances = cluster.status()["instances"]
-    return str(max(instances, key=lambda each: each["inflight"])["host"])
-
-
-def _checked(ends: Counter[str]) -> None:
-    kinds = Counter(dict.fromkeys(("completed", "left"), 0))
-    for end, count in ends.items():
-        kinds[end.partition(" ")[0].rstrip(":")] += count
-    assert set(kinds) <= {"completed", "refused", "failed", "left"}, ends
-    failed = {end for end in ends if end.startswith("failed")}
-    assert failed <= {"failed host_lost"}, ends
-    assert kinds["completed"] > kinds.total() // 2, ends
+    ends = account(cluster, stop)
+    for timer in going_on:
+        timer.join()
+    show(capsys, "a host hung", dict(ends))
+    cluster.wait_for(lambda: set(cluster.hosts()) == before, "the host that hung")
+    cluster.wait_for(lambda: at_rest(cluster), "the end of what was given up")
 
 
 def test_a_host_that_is_killed_loses_nobody(cluster: Cluster, capsys: pytest.CaptureFixture[str]):
-    cluster.status()
-    ends = asyncio.run(_load(cluster, cluster.kill_host, rounds=5))
-    with capsys.disabled():
-        print(f"\na host was killed: {dict(ends)}")
-    _checked(ends)
+    ends = account(cluster, cluster.kill_host)
+    show(capsys, "a host was killed", dict(ends))
     cluster.wait_for(lambda: len(cluster.hosts()) == HOSTS, "another host")
 
 
 def test_a_node_that_is_killed_loses_nobody(cluster: Cluster, capsys: pytest.CaptureFixture[str]):
-    ends = asyncio.run(_load(cluster, cluster.kill_node_of, rounds=5))
-    with capsys.disabled():
-        print(f"\na node was killed: {dict(ends)}")
-    _checked(ends)
+    ends = account(cluster, cluster.kill_node_of)
+    show(capsys, "a node was killed", dict(ends))
     cluster.add_node()
     cluster.wait_for(lambda: len(cluster.hosts()) == HOSTS, "a host on the new node")
 
@@ -105,3 +66,24 @@ def test_a_dead_host_is_shown_and_breaks_no_status(cluster: Cluster):
 def test_no_worker_outlives_its_host(cluster: Cluster):
     here = {each["pid"] for each in cluster.status()["instances"] if each.get("pid")}
     cluster.wait_for(lambda: alive(cluster.pids) <= here, "the end of the workers of dead hosts")
+
+
+def test_an_ingress_that_is_killed_cuts_responses_and_loses_no_other_request(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+):
+    ends = account(
+        cluster, lambda _busy: os.kill(cluster.ingress_pids()[0], signal.SIGKILL), cuts=True
+    )
+    show(capsys, "an ingress was killed", dict(ends))
+    cluster.wait_for(lambda: len(cluster.ingress_pids()) == INGRESSES, "another ingress")
+    cluster.wait_for(lambda: at_rest(cluster), "the end of what was cut off")
+
+
+def test_the_node_of_an_ingress_that_is_killed_costs_no_more(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+):
+    ends = account(cluster, lambda _busy: cluster.kill_door(), cuts=True)
+    show(capsys, "the node of an ingress was killed", dict(ends))
+    cluster.add_door()
+    cluster.wait_for(lambda: len(cluster.ingress_pids()) == INGRESSES, "another ingress")
+    cluster.wait_for(lambda: at_rest(cluster), "the end of what was cut off")

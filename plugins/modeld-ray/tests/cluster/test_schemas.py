@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 from modeld_ray.app import build
+from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import DeploymentSchema, ServeApplicationSchema, ServeDeploySchema
 
 DEPLOY = Path(__file__).parents[4] / "deploy" / "ray"
@@ -30,14 +31,17 @@ def unknown(config: dict[str, Any]) -> set[str]:
         found |= application.keys() - ServeApplicationSchema.model_fields.keys()
         for deployment in application["deployments"]:
             found |= deployment.keys() - DeploymentSchema.model_fields.keys()
+            scaling = deployment.get("autoscaling_config", {})
+            found |= scaling.keys() - AutoscalingConfig.model_fields.keys()
     return found
 
 
 def test_no_key_is_misspelt():
     config = yaml.safe_load((DEPLOY / "serve.yaml").read_text())
     assert not unknown(config)
-    config["applications"][0]["deployments"][0]["num_replica"] = 1
-    assert unknown(config) == {"num_replica"}
+    (host, *_) = config["applications"][0]["deployments"]
+    host["num_replica"] = host["autoscaling_config"]["max_replica"] = 1
+    assert unknown(config) == {"num_replica", "max_replica"}
 
 
 def test_the_deployments_that_are_named_are_those_that_are_built():

@@ -8,7 +8,7 @@ import json
 
 import httpx
 import pytest
-from raylets import HOSTS, MODEL, Cluster, lines_of
+from raylets import BUDGET_MB, HOSTS, MODEL, Cluster, lines_of
 
 CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 8}
 TURNS = 3
@@ -94,11 +94,44 @@ def test_everything_that_is_told_says_of_which_host(cluster: Cluster):
     )
 
 
+def test_responses_say_how_they_came_about_and_on_which_host(cluster: Cluster):
+    bodies = {
+        "/infer": {"model": MODEL, "prompt": "Once", "max_tokens": 2},
+        "/v1/chat/completions": CHAT,
+        "/api/chat": {"model": MODEL, "messages": CHAT["messages"], "stream": False},
+        "/v1/messages": CHAT,
+        "/tokenize": {"model": MODEL, "content": "Once"},
+    }
+    found = {path: cluster.post(path, body).headers for path, body in bodies.items()}
+    assert found["/infer"]["x-modeld-placement"] == "loads"
+    assert float(found["/infer"]["x-modeld-load-s"]) > 0
+    for headers in found.values():
+        assert headers["x-modeld-host"] in cluster.hosts()
+        assert float(headers["x-modeld-queue-wait-s"]) >= float(headers["x-modeld-load-s"]) >= 0
+
+
+def test_settings_are_reloaded_everywhere_or_nowhere(cluster: Cluster):
+    before = dict(cluster.settings)
+    cluster.write_settings(max_queue_depth=7)
+    found = cluster.post("/admin/reload", {})
+    assert found.json()["changed"] == ["max_queue_depth"]
+    cluster.post("/infer", {"model": MODEL, "prompt": "Once", "max_tokens": 1})
+    assert [each["max_queue_depth"] for each in cluster.status()["instances"]] == [7]
+    cluster.write_settings(nonsense=1)
+    refused = cluster.post("/admin/reload", {})
+    assert refused.json()["reason"] == "invalid_settings"
+    assert "nonsense" in refused.json()["error"]
+    assert [each["max_queue_depth"] for each in cluster.status()["instances"]] == [7]
+    cluster.settings = before
+    cluster.write_settings()
+    assert cluster.post("/admin/reload", {}).is_success
+
+
 def test_the_command_shows_the_hosts(cluster: Cluster):
     first, *lines = cluster.command("status").splitlines()
     assert first == "modeld is RUNNING on the cluster"
     assert {line.split()[0] for line in lines} == set(cluster.hosts())
-    assert all("running, 0 MiB of 900 MiB, no model" in line for line in lines)
+    assert all(f"running, 0 MiB of {BUDGET_MB} MiB, no model" in line for line in lines)
 
 
 def test_a_client_that_leaves_frees_its_slot(cluster: Cluster):
@@ -130,20 +163,38 @@ async def _chat(client: httpx.AsyncClient, number: int) -> list[int]:
 
 
 def test_a_chat_goes_back_to_the_node_that_has_its_beginning(cluster: Cluster):
-    from modeld_ray.routing.placement import Wish
-
-    for host in cluster.hosts():
-        wish = Wish(model=MODEL, only=host)
-        handle = cluster.handle().options(method_name="ask", multiplexed_model_id=host)
-        assert handle.remote("load", MODEL, wish=wish).result(timeout_s=60).error is None
+    cluster.load_on_all(MODEL)
 
     async def main() -> list[list[int]]:
         async with cluster.client() as client:
-            # Once the ingress knows that both have the model, a second later.
             return await asyncio.gather(*(_chat(client, number) for number in range(8)))
 
-    cluster.wait_for(lambda: len(cluster.status()["instances"]) == HOSTS, "the model on both")
     cached = asyncio.run(main())
     assert all(first >= 0 and min(later) > 20 for first, *later in cached), cached
     prompts = {each["host"]: each["prompt_tokens_total"] for each in cluster.status()["instances"]}
     assert all(prompts.values()), f"one host has had all chats: {prompts}"
+
+
+def test_a_burst_that_is_too_much_for_all_hosts_is_refused_beyond_their_queues(cluster: Cluster):
+    """Each has one slot and four places in its queue: ten are served, two are told to wait."""
+    rows = {**cluster.settings["models"], MODEL: {"slots": 1, "threads": 1}}
+    before = dict(cluster.settings)
+    cluster.write_settings(models=rows, max_queue_depth=4)
+    assert cluster.post("/admin/reload", {}).is_success
+    cluster.load_on_all(MODEL)
+
+    async def main() -> list[httpx.Response]:
+        async with cluster.client() as client:
+            body = {"model": MODEL, "prompt": "Once", "max_tokens": 100, "ignore_eos": True}
+            return await asyncio.gather(*(client.post("/infer", json=body) for _ in range(12)))
+
+    try:
+        found = asyncio.run(main())
+    finally:
+        cluster.settings = before
+        cluster.write_settings()
+        assert cluster.post("/admin/reload", {}).is_success
+    assert sorted(each.status_code for each in found) == [200] * 10 + [429] * 2
+    refused = [each for each in found if each.status_code == 429]
+    assert all(each.json()["reason"] == "queue_full" for each in refused)
+    assert all(int(each.headers["retry-after"]) >= 1 for each in refused)

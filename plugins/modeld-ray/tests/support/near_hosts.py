@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from modeld_ray.crossing import Crossed, Cursor, HostReport, Message, Outcome, read
@@ -31,8 +32,8 @@ class Around:
         return self._service
 
 
-def near_host(name: str, service: ModelService) -> Host:
-    return Host(name, f"node-of-{name}", Settings(), {"around": Around(service)})
+def near_host(name: str, service: ModelService, read: Callable[[], Settings] | None = None) -> Host:
+    return Host(name, f"node-of-{name}", Settings(), {"around": Around(service)}, read)
 
 
 class NearHosts:
@@ -43,11 +44,16 @@ class NearHosts:
         self.placement = Placement()
         self.dies_after: dict[str, int] = {}
         self.sent: list[str] = []
+        self.on_death: Callable[[], None] | None = None
+        self.silent: set[str] = set()
         self.is_closed = False
 
     def kill(self, name: str) -> None:
         del self.hosts[name]
         self.placement.remove(name)
+        if self.on_death is not None:
+            self.dies_after.clear()
+            self.on_death()
 
     async def generate(
         self, request: GenerateRequest, wish: Wish
@@ -69,14 +75,20 @@ class NearHosts:
         if self.dies_after.get(host.name) == 0:
             self.kill(host.name)
             raise HostLostError("the host is gone")
-        outcome: Outcome = crossed(await host.ask(verb, *crossed(args), **crossed(kwargs)))
+        async with aclosing(host.respond(verb, *crossed(args), **crossed(kwargs))) as outcomes:
+            found = [crossed(each) async for each in outcomes]
+        outcome: Outcome = found[-1]
         return outcome
 
     async def ask_all(self, verb: str, *args: Any, **kwargs: Any) -> Sequence[Outcome]:
         return [crossed(await host.ask(verb, *args, **kwargs)) for host in self.hosts.values()]
 
+    async def ready(self, model: str | None) -> Sequence[Outcome]:
+        return await self.ask_all("ready", model)
+
     async def reports(self, cursors: Mapping[str, Cursor]) -> Sequence[HostReport]:
-        return [crossed(await host.report(crossed(cursors))) for host in self.hosts.values()]
+        speaking = [host for name, host in self.hosts.items() if name not in self.silent]
+        return [crossed(await host.report(crossed(cursors))) for host in speaking]
 
     async def plugins(self) -> Sequence[Outcome]:
         return [crossed(await host.plugins()) for host in self.hosts.values()]

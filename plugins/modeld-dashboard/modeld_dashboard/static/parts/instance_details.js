@@ -3,7 +3,7 @@ import { html } from "../html.js";
 import { NONE, whole } from "../logic/format.js";
 
 /**
- * What is rarely needed of a model: its process, its totals, what it goes without to fit, its last
+ * What is rarely needed of a model: its process, its priority, its totals, what it goes without to fit, its last
  * error, its log.
  *
  * @param {{instance: Api.Instance}} props
@@ -15,6 +15,7 @@ export function InstanceDetails({ instance }) {
       <dl class="facts">
         ${instance.host && html`<div><dt>Host</dt><dd>${instance.host} on ${instance.node}</dd></div>`}
         <div><dt>Process</dt><dd>${instance.pid ?? NONE}</dd></div>
+        <div><dt>Priority</dt><dd>${instance.priority}</dd></div>
         <div><dt>Loads</dt><dd>${whole(instance.loads_total)}</dd></div>
         <div><dt>Prompt tokens</dt><dd>${whole(instance.prompt_tokens_total)}</dd></div>
         <div><dt>Generated tokens</dt><dd>${whole(instance.completion_tokens_total)}</dd></div>

@@ -258,6 +258,7 @@ export class MockWorld {
       max_queue_depth: 32,
       slots: 4,
       pinned: actor.pinned,
+      priority: 0,
       ...(actor.state === "absent" ? {} : { pid: 4200 + actor.about.heldMb }),
       loads_total: actor.loads,
       prompt_tokens_total: actor.promptTokens,

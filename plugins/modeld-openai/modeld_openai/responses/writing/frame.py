@@ -114,4 +114,5 @@ def _usage(done: Done) -> Document:
         "output_tokens": usage.completion_tokens,
         "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
         "total_tokens": usage.total_tokens,
+        **({"fit": usage.fit} if usage.fit else {}),
     }

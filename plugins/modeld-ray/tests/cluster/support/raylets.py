@@ -13,16 +13,18 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from modeld_ray.deploying.serve_config import VARIABLES
+
 # Before Ray is imported: each process reads its switches then, and children get them from here.
+# The one proxy of these tests sends requests to all ingresses, as that of each node does where its
+# own ingress is lost.
 os.environ.update(
-    RAY_USAGE_STATS_ENABLED="0",
-    RAY_AUTH_MODE="disabled",
-    RAY_SERVE_USE_GRPC_BY_DEFAULT="1",
-    RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS="1",
+    VARIABLES, RAY_AUTH_MODE="disabled", RAY_SERVE_PROXY_PREFER_LOCAL_NODE_ROUTING="0"
 )
 
 import httpx
 import ray
+from modeld_ray.routing.placement import Wish
 from ray import serve
 from ray.cluster_utils import Cluster as Raylets
 
@@ -32,10 +34,12 @@ KEY = "key-of-the-tests"
 LIMIT_S = 90.0
 STORE_BYTES = 100 << 20
 HOSTS = 2
+INGRESSES = 2
+BUDGET_MB = 1500
 
 
 class Cluster:
-    """A head without models, and two nodes with room for one host each."""
+    """A head and a node with room for an ingress each, and two with room for one host each."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -50,32 +54,45 @@ class Cluster:
         keys.chmod(0o600)
         # All that the cluster begins inherits it, so that what is left of it is found.
         os.environ["MODELD_TEST_CLUSTER"] = str(self._folder)
+        # Else Ray writes this cluster's address down where everybody's `ray` looks for one.
+        os.environ["RAY_TMPDIR"] = str(self._folder)
+        # Every host finds the model that takes no processor, which figures are measured with.
+        paced = str(Path(__file__).parent / "paced")
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [paced, os.getenv("PYTHONPATH")]))
         self._raylets = Raylets(
             initialize_head=True,
             head_node_args={
                 "num_cpus": 2,
                 "resources": {"door": 1},
-                "temp_dir": str(self._folder / "r"),
                 **_NODE,
             },
         )
+        self.add_door()
         for _ in range(HOSTS):
             self.add_node()
         ray.init(address=self._raylets.address, log_to_driver=False, namespace="serve")
         serve.start(
             http_options={"host": "127.0.0.1", "port": self.port}, proxy_location="HeadOnly"
         )
-        settings = {
+        self.settings: dict[str, Any] = {
             "models_dir": str(ROOT / "models"),
-            "memory_budget_mb": 900,
+            "memory_budget_mb": BUDGET_MB,
             "share_machine": True,
             "warm_workers": 0,
             "api_key_file": str(keys),
             "readiness": "accepting",
             "models": {MODEL: {"slots": 4, "threads": 1}},
-            "ray": {"hosts": HOSTS, "slot_resource": "slot", "ingress_resource": "door"},
+            "ray": {
+                "hosts": HOSTS,
+                "most_hosts": HOSTS + 1,
+                "requests_per_host": 20,
+                "add_after_s": 1,
+                "ingresses": INGRESSES,
+                "slot_resource": "slot",
+                "ingress_resource": "door",
+            },
         }
-        self._config.write_text(json.dumps(settings))
+        self.write_settings()
         self.command("up", "--config", str(self._config))
         self.wait_for(lambda: len(self.hosts()) == HOSTS, "two hosts")
         return self
@@ -93,6 +110,11 @@ class Cluster:
         done = subprocess.run(words, capture_output=True, text=True, timeout=LIMIT_S, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
         return done.stdout
+
+    def write_settings(self, **others: Any) -> None:
+        """Write the file that all hosts and ingresses read again where they are told to."""
+        self.settings.update(others)
+        self._config.write_text(json.dumps(self.settings))
 
     def client(self) -> httpx.AsyncClient:
         """Return a client that has the key."""
@@ -136,6 +158,16 @@ class Cluster:
         """Return a handle to the hosts."""
         return serve.get_deployment_handle("host", "modeld")
 
+    def load_on_all(self, model: str) -> None:
+        """Load a model on every host, and return when all ingresses know of it."""
+        for host in self.hosts():
+            handle = self.handle().options(
+                method_name="ask", multiplexed_model_id=host, stream=True
+            )
+            *_, outcome = handle.remote("load", model, wish=Wish(model=model, only=host))
+            assert outcome.error is None
+        self.wait_for(lambda: len(self.status()["instances"]) >= HOSTS, "the model on all hosts")
+
     def pid_of(self, host: str) -> int:
         """Return the process of a host that has a model loaded: the parent of its worker."""
         (pid, *_) = [
@@ -159,6 +191,21 @@ class Cluster:
     def add_node(self) -> None:
         """Start a node with room for one host."""
         self._nodes.append(self._raylets.add_node(num_cpus=1, resources={"slot": 1}, **_NODE))
+
+    def ingress_pids(self) -> list[int]:
+        """Return the processes of the ingresses."""
+        raylets = {_raylet_of(each) for each in (self._raylets.head_node, self._door)}
+        title = b"ServeReplica:modeld:ingress"
+        found = [int(name) for name, _, words in _processes() if title in words]
+        return [pid for pid in found if _state(pid) not in {"", "Z"} and _parent(pid) in raylets]
+
+    def kill_door(self) -> None:
+        """Kill the node of one of the ingresses, which is not that of the proxy."""
+        self._raylets.remove_node(self._door, allow_graceful=False)
+
+    def add_door(self) -> None:
+        """Start a node with room for one ingress."""
+        self._door = self._raylets.add_node(num_cpus=1, resources={"door": 1}, **_NODE)
 
     def wait_for(self, holds: Callable[[], object], what: str) -> None:
         """Return when it holds.

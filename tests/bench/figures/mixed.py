@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Final
 
 from tests.bench.contest import Contest
-from tests.bench.load import Load
-from tests.bench.peer import CLIENTS, whole_s
-from tests.bench.rows import compared
-from tests.bench.servers import Server, computed_tokens
+from tests.bench.figures.throughput import CLIENTS, CONTEXT, SHORT_TOKENS, Meter, counted, rate_row
+from tests.bench.rows import Row
+from tests.bench.servers import Server
 
 TOKENS = 64
 ROUNDS = 4
@@ -47,24 +45,33 @@ def load_settings(path: Path) -> dict[str, object]:
 '''
 
 
-def chat_mix(contest: Contest) -> list[str]:
+def chat_mix(contest: Contest) -> list[Row]:
     """Return tokens a second through HTTP of clients of which each asks for all kinds in turn."""
-    rows: list[str] = []
-    with contest.arena(context=8192 + 4096, slots=max(CLIENTS)) as (running, load):
+    rows: list[Row] = []
+    with contest.arena(context=CONTEXT, slots=max(CLIENTS)) as (running, load):
         for clients in CLIENTS:
-            cpu_ms: dict[str, list[float]] = {server.name: [] for server in running}
+            # In the short form many clients ask once each: all kinds are among them all the same.
+            rounds = contest.sized(ROUNDS, max(1, ROUNDS // clients))
+            wanted = contest.sized(TOKENS, max(24, SHORT_TOKENS[clients]))
+            meter = Meter(load)
 
-            def fresh(clients: int = clients) -> list[list[Ask]]:
-                topics = [[contest.words(6) for _ in range(clients)] for _ in range(ROUNDS)]
+            def fresh(clients: int = clients, rounds: int = rounds) -> list[list[Ask]]:
+                topics = [[contest.words(6) for _ in range(clients)] for _ in range(rounds)]
                 return [
                     [ask(topic, turn + number) for number, topic in enumerate(each)]
                     for turn, each in enumerate(topics)
                 ]
 
-            rates = contest.in_turn(running, fresh, partial(_rate, load, cpu_ms))
-            rate = compared(rates, ".0f", "tokens/s")
-            rows.append(f"{clients} clients, chat-like: {rate} (goal at least 1.05)")
-            rows.append(f"  server CPU per token: {compared(cpu_ms, '.2f', 'ms')}")
+            def once(
+                server: Server, asked: list[list[Ask]], meter: Meter = meter, wanted: int = wanted
+            ) -> float:
+                return meter.rate(server, [_bodies(server, each, wanted) for each in asked])
+
+            rates = contest.in_turn(running, fresh, once)
+            rows.append(
+                rate_row(f"chat-mix/{clients}", f"{counted(clients)}, chat-like", rates, least=1.05)
+            )
+            rows += meter.rows(f"chat-mix/{clients}")
     return rows
 
 
@@ -85,17 +92,8 @@ def ask(topic: str, number: int) -> Ask:
     return f"Tell me a story about a {topic}. Once upon a time", {}
 
 
-def _rate(
-    load: Load, cpu_ms: dict[str, list[float]], server: Server, rounds: list[list[Ask]]
-) -> float:
-    before_s, tokens, spent_s = server.cpu_s(), 0, 0.0
-    for asks in rounds:
-        bodies = [
-            server.body(prompt, TOKENS, **{"seed": seed} | fields)
-            for seed, (prompt, fields) in enumerate(asks)
-        ]
-        outcomes = load.play("together", server, bodies)
-        tokens += sum(computed_tokens(outcome.last)[1] for outcome in outcomes)
-        spent_s += whole_s(outcomes)
-    cpu_ms[server.name].append((server.cpu_s() - before_s) / tokens * 1000)
-    return tokens / spent_s
+def _bodies(server: Server, asks: list[Ask], tokens: int) -> list[dict[str, object]]:
+    return [
+        server.body(prompt, tokens, **{"seed": seed} | fields)
+        for seed, (prompt, fields) in enumerate(asks)
+    ]

@@ -13,16 +13,14 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-
-import psutil
 
 from tests.bench.bench_app import STREAMS
 from tests.bench.contest import Contest, to_and_fro
-from tests.bench.rows import OURS, Row
-from tests.bench.servers import HERE, Checkout
+from tests.bench.rows import OURS, Goal, Row
+from tests.bench.servers import HERE, Checkout, own_cpu_s
 
 BARE = "bare"
+APP = "tests/bench/bench_app.py"
 TOKENS = 1500
 REQUESTS = 400
 ALONE_TOKENS = 400
@@ -38,16 +36,8 @@ class Subject:
     pid: int
 
     def cpu_s(self) -> float:
-        """Return the processor time of the server's own threads so far, in seconds.
-
-        Where the kernel counts in nanoseconds; elsewhere in its ticks.
-        """
-        try:
-            threads = Path(f"/proc/{self.pid}/task").iterdir()
-            return sum(int((each / "schedstat").read_text().split()[0]) for each in threads) / 1e9
-        except OSError:
-            now = psutil.Process(self.pid).cpu_times()
-            return float(now.user + now.system)
+        """Return the processor time of the server's own threads so far, in seconds."""
+        return own_cpu_s(self.pid)
 
 
 @contextmanager
@@ -144,7 +134,7 @@ def _runs(
 
 def _has_pace(checkout: Checkout) -> bool:
     """Return whether a checkout's engine can be told to take its time; earlier ones cannot."""
-    return "PACE_S" in (checkout.root / "tests/bench/bench_app.py").read_text()
+    return "PACE_S" in (checkout.root / APP).read_text()
 
 
 def measure(contest: Contest) -> list[Row]:
@@ -153,15 +143,15 @@ def measure(contest: Contest) -> list[Row]:
     lone = _runs(contest, alone, ALONE_TOKENS, PACE_S)
     short = _runs(contest, requests, 1)
     rates = {name: [run.per_s for run in runs] for name, runs in many.items()}
-    rate = f"lines in {STREAMS} streams"
+    what, unit, goal = f"lines in {STREAMS} streams", "/s", Goal(least=0.85, against=(BARE,))
     return [
-        Row(name="streams", what=rate, unit="/s", measured=rates, form=".0f", goal="0.85"),
-        _cpu("streams/cpu", "server CPU per token", many, ""),
-        _cpu("streams/alone", "server CPU per token that wakes it alone", lone, "100"),
-        _cpu("streams/request", "server CPU per one-token request", short, ""),
+        Row(name="streams", what=what, unit=unit, measured=rates, form=".0f", goal=goal, more=True),
+        _cpu("streams/cpu", "server CPU per token", many),
+        _cpu("streams/alone", "server CPU per token that wakes it alone", lone, Goal(most=100)),
+        _cpu("streams/request", "server CPU per one-token request", short),
     ]
 
 
-def _cpu(name: str, what: str, runs: dict[str, list[Run]], goal: str) -> Row:
+def _cpu(name: str, what: str, runs: dict[str, list[Run]], goal: Goal | None = None) -> Row:
     measured = {subject: [run.cpu_us for run in of] for subject, of in runs.items()}
     return Row(name=name, what=what, unit="us", measured=measured, form=".1f", goal=goal)

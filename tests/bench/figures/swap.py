@@ -17,13 +17,19 @@ from functools import partial
 from pathlib import Path
 
 from tests.bench.contest import Contest
-from tests.bench.rows import Row
-from tests.bench.servers import DEADLINE_S, Checkout, free_port, get
+from tests.bench.rows import Goal, Row
+from tests.bench.servers import (
+    DEADLINE_S,
+    Checkout,
+    free_port,
+    get,
+    wait_until_ready_to_swap,
+)
 
 CONTEXT = 2048
 THREADS = 1
 PROMPT = "Once upon a time"
-WARM_WORKER_S = 2.0  # a warm worker has imported its runtime by then
+FRESH, COLD = "fresh llama-server", "without its warm-up"
 
 
 async def first_token_s(port: int, path: str, body: dict[str, object], began_s: float) -> float:
@@ -55,29 +61,27 @@ async def first_token_s(port: int, path: str, body: dict[str, object], began_s: 
 
 
 @contextmanager
-def modeld_server(folder: Path, checkout: Checkout) -> Iterator[int]:
-    """`modeld serve` with two copies of the model and room for one."""
+def modeld_server(folder: Path, checkout: Checkout) -> Iterator[tuple[int, int]]:
+    """`modeld serve` with two copies of the model and room for one: its port and its process."""
     port = free_port()
     options = json.dumps({"*": {"context": CONTEXT, "threads": THREADS, "slots": 1}})
     command = [
         *checkout.command("modeld.cli.main", "serve", "--addr", f"127.0.0.1:{port}"),
-        *("--models-dir", str(folder), "--memory-budget-mb", "300", "--log-level", "error"),
-        *("--min-residence-s", "0", "--models", options, *checkout.sharing),
+        *("--models-dir", str(folder), "--log-level", "error", "--min-residence-s", "0"),
+        *("--models", options, *checkout.budget(300), *checkout.sharing),
     ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=checkout.root) as process:
         try:
-            yield port
+            yield port, process.pid
         finally:
             process.terminate()
 
 
-def _swap(port: int) -> float:
+def _swap(port: int, pid: int) -> float:
     """Bring b into memory, wait for a warm worker, then time a request for a."""
     body: dict[str, object] = {"prompt": PROMPT, "max_tokens": 2, "temperature": 0}
     asyncio.run(first_token_s(port, "/infer", {**body, "model": "b.gguf"}, time.perf_counter()))
-    while json.loads(get(port, "/status"))["warm_workers"] != 1:
-        time.sleep(0.05)
-    time.sleep(WARM_WORKER_S)
+    wait_until_ready_to_swap(port, pid)
     evictions = json.loads(get(port, "/status"))["evictions_total"]
     began_s = time.perf_counter()
     seconds = asyncio.run(first_token_s(port, "/infer", {**body, "model": "a.gguf"}, began_s))
@@ -112,13 +116,13 @@ def measure(contest: Contest) -> list[Row]:
             os.link(contest.model, Path(folder) / name)
         ways: dict[str, Callable[[], float]] = {}
         for checkout in contest.checkouts:
-            port = stack.enter_context(modeld_server(Path(folder), checkout))
-            ways[checkout.name] = partial(_swap, port)
+            server = stack.enter_context(modeld_server(Path(folder), checkout))
+            ways[checkout.name] = partial(_swap, *server)
         if (binary := contest.llama_server) is not None:
-            ways["fresh llama-server"] = partial(_fresh, binary, contest.model)
-            ways["without its warm-up"] = partial(_fresh, binary, contest.model, "--no-warmup")
+            ways[FRESH] = partial(_fresh, binary, contest.model)
+            ways[COLD] = partial(_fresh, binary, contest.model, "--no-warmup")
         for _ in contest.turns():
             for name, once in ways.items():
                 measured.setdefault(name, []).append(once())
-    what = "swap to first token"
-    return [Row(name="swap", what=what, unit="s", measured=measured, form=".3f", goal="0.45")]
+    what, goal = "swap to first token", Goal(most=0.45, against=(FRESH,))
+    return [Row(name="swap", what=what, unit="s", measured=measured, form=".3f", goal=goal)]

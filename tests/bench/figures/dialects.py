@@ -13,7 +13,8 @@ from typing import Any
 
 from tests.bench.bench_app import MODEL, STREAMS
 from tests.bench.contest import Contest
-from tests.bench.streams import TOKENS, Subject, post, server
+from tests.bench.figures.streams import TOKENS, Subject, post, server
+from tests.bench.rows import OURS, Goal, Row
 
 FIRST_TOKENS = 200
 """Requests of one token for the median of the time to the first one."""
@@ -86,24 +87,26 @@ async def _first_ms(port: int, wire: Wire) -> float:
     return statistics.median(times) * 1e3
 
 
-def measure(contest: Contest) -> list[str]:
-    """Measure all dialects in turn and return a row for each."""
+def measure(contest: Contest) -> list[Row]:
+    """Measure all dialects in turn and return two rows for each but the native one."""
     costs: dict[str, list[float]] = {name: [] for name in WIRES}
     firsts: dict[str, list[float]] = {name: [] for name in WIRES}
-    with server("modeld", TOKENS) as subject:
+    with server(OURS, TOKENS) as subject:
         for _ in contest.turns():
             for name, wire in WIRES.items():
                 costs[name].append(asyncio.run(_cost_us(subject, wire)))
                 firsts[name].append(asyncio.run(_first_ms(subject.port, wire)))
-    return [
-        f"{name}: server CPU per token {_against_native(costs, name, 'us')} (goal 1.15),"
-        f" a request of one token {_against_native(firsts, name, 'ms')}"
-        for name in WIRES
-    ]
+    return [row for name in WIRES if name != NATIVE for row in _rows(name, costs, firsts)]
 
 
-def _against_native(measured: Mapping[str, list[float]], name: str, unit: str) -> str:
-    pairs = zip(measured[name], measured[NATIVE], strict=True)
-    ratios = [one / native for one, native in pairs]
-    spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-    return f"{statistics.median(measured[name]):.2f} {unit}, ratio {spread}"
+def _rows(
+    name: str, costs: dict[str, list[float]], firsts: dict[str, list[float]]
+) -> tuple[Row, Row]:
+    """Return a dialect's rows, in which it stands as modeld beside the native one."""
+    cost, first = ({OURS: of[name], NATIVE: of[NATIVE]} for of in (costs, firsts))
+    what, goal = f"{name}: server CPU per token", Goal(most=1.15, against=(NATIVE,))
+    asked = "  a request of one token"
+    return (
+        Row(name=f"dialects/{name}/cpu", what=what, unit="us", measured=cost, goal=goal),
+        Row(name=f"dialects/{name}/request", what=asked, unit="ms", measured=first),
+    )
