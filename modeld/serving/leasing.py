@@ -83,10 +83,9 @@ class Leasing:
     ) -> AsyncIterator[Lease]:
         """Queue, bring the model into memory, and keep it and a slot until the block ends.
 
-        Whoever is done with the engine sooner may give the lease back before that.
-        ``in_forecast`` says whether its time says anything of how long the next one will take,
-        ``keep_alive_s`` how long the model is to stay in memory unused from then on, and
-        ``takes_fitted`` whether it will do with less than configured, where it fits with that only.
+        Who is done sooner may give it back before. ``in_forecast`` says whether its time tells how
+        long the next one will take, ``keep_alive_s`` how long the model stays in memory unused from
+        then on, and ``takes_fitted`` whether less than configured will do where it must.
 
         Raises:
             ModeldError: the queue is full, the wait took longer than ``max_wait_s``, the model
@@ -101,9 +100,9 @@ class Leasing:
         )
         self._join(entry, ticket)
         placed, running = await self._wait(entry, ticket, max_wait_s)
-        residence = running.residence
+        waited_s = running.residence.load_wait_s(ticket.arrived_s)
         end = partial(self._end, entry, ticket, in_forecast)
-        lease = Lease(residence, residence.load_wait_s(ticket.arrived_s), placed, end)
+        lease = Lease(running.residence, waited_s, placed, end)
         try:
             yield lease
             lease.give_back(well=True)  # nothing, where the work was over before its client was

@@ -13,7 +13,7 @@ from modeld import OutputFormatter
 from modeld.builtin.ndjson import Ndjson
 from modeld.builtin.sse import ServerSentEvents
 from modeld.errors import ModeldError
-from modeld.httpapi.exchange.formatted import FormattedStream
+from modeld.httpapi.exchange.writing.formatted import FormattedStream
 from modeld.responses import Done, Piece, ReasoningToken, Token
 from tests.support.http.streams import (
     ERRORS,

@@ -20,6 +20,7 @@ FOREIGN = ("node_modules", "swagger", "vendor")
 LISTS = {
     "CHANGELOG.md": "the names that users knew",
     "docs/reference/glossary.md": "the page that lists the words",
+    "tests/bench/servers.py": "knows the flags of older revisions, which it compares with",
     "tests/docs/test_glossary.py": "says them to show that they are found",
     "tests/support/docs/words.py": "says how they are written",
 }

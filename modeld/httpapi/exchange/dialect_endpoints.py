@@ -30,13 +30,13 @@ from modeld.dialects import (
     Wanted,
 )
 from modeld.errors import InternalError
-from modeld.httpapi.exchange.contained_encoder import ContainedEncoder, contained
 from modeld.httpapi.exchange.disconnect import run_guarded, watch_client
 from modeld.httpapi.exchange.exchange import Exchange, exchange_of
-from modeld.httpapi.exchange.formatted import FormattedStream, FormattedWhole
 from modeld.httpapi.exchange.reading.json_body import read_body
-from modeld.httpapi.exchange.sending import send_whole
-from modeld.httpapi.exchange.streaming import Delivery
+from modeld.httpapi.exchange.writing.contained_encoder import ContainedEncoder, contained
+from modeld.httpapi.exchange.writing.formatted import FormattedStream, FormattedWhole
+from modeld.httpapi.exchange.writing.sending import send_whole
+from modeld.httpapi.exchange.writing.streaming import Delivery
 from modeld.interfaces import ModelService, PluginKind
 from modeld.plugins.faults import NoteFault, only_logged
 from modeld.requests import AnyUnaryRequest

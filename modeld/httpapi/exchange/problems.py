@@ -29,7 +29,7 @@ from modeld.errors import (
 from modeld.httpapi.exchange.addresses import Addresses
 from modeld.httpapi.exchange.disconnect import ClientLeft
 from modeld.httpapi.exchange.exchange import CLIENT_LEFT, exchange_of
-from modeld.httpapi.exchange.sending import send_whole
+from modeld.httpapi.exchange.writing.sending import send_whole
 from modeld.plugins.faults import NoteFault, only_logged
 from modeld.plugins.guard import PluginFault, called, described, expect, is_ours
 

@@ -9,8 +9,8 @@ from starlette.responses import Response
 
 from modeld.dialects.documents import BODY_ERRORS, Content, ResponseDoc
 from modeld.errors import InvalidSettingsError, NotSupportedError
-from modeld.httpapi.exchange.json_response import document
 from modeld.httpapi.exchange.reading.json_body import read_no_body
+from modeld.httpapi.exchange.writing.json_response import document
 from modeld.httpapi.reload import Reload
 from modeld.httpapi.routes.operations import Operation
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from modeld.dialects.documents import Content, Parameter, ResponseDoc
 from modeld.errors import ModelNotFoundError, UnauthorizedError
 from modeld.httpapi.access.keys import Keys
-from modeld.httpapi.exchange.json_response import word
+from modeld.httpapi.exchange.writing.json_response import word
 from modeld.httpapi.routes.operations import Operation
 from modeld.interfaces import ModelService
 from modeld.status import ServiceState

@@ -23,18 +23,18 @@ from modeld.errors import (
     NotFoundError,
     WorkerCrashedError,
 )
-from modeld.httpapi.exchange.conditional import (
+from modeld.httpapi.exchange.disconnect import run_guarded, watch_client
+from modeld.httpapi.exchange.exchange import exchange_of
+from modeld.httpapi.exchange.reading.json_body import read_no_body, read_optional_body
+from modeld.httpapi.exchange.reading.query import whole_number
+from modeld.httpapi.exchange.writing.conditional import (
     IF_NONE_MATCH,
     TAGGED,
     UNCHANGED,
     conditional,
     tag_of,
 )
-from modeld.httpapi.exchange.disconnect import run_guarded, watch_client
-from modeld.httpapi.exchange.exchange import exchange_of
-from modeld.httpapi.exchange.json_response import LongDocument, document
-from modeld.httpapi.exchange.reading.json_body import read_no_body, read_optional_body
-from modeld.httpapi.exchange.reading.query import whole_number
+from modeld.httpapi.exchange.writing.json_response import LongDocument, document
 from modeld.httpapi.routes.model_list import (
     EXAMPLE,
     LIST_EXAMPLE,

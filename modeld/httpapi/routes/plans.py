@@ -21,8 +21,8 @@ from modeld.errors import (
     NotSupportedError,
 )
 from modeld.httpapi.exchange.disconnect import run_guarded, watch_client
-from modeld.httpapi.exchange.json_response import document
 from modeld.httpapi.exchange.reading.json_body import read_body
+from modeld.httpapi.exchange.writing.json_response import document
 from modeld.httpapi.routes.fit import FitItem, fit_item
 from modeld.httpapi.routes.operations import Operation
 from modeld.interfaces import ModelService

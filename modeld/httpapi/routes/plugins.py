@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from modeld.dialects.documents import Content, ResponseDoc
-from modeld.httpapi.exchange.json_response import document
+from modeld.httpapi.exchange.writing.json_response import document
 from modeld.httpapi.routes.operations import Operation
 from modeld.interfaces import ModelService
 from modeld.values import PluginStatus

@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from modeld.dialects.documents import Content, Parameter, ResponseDoc
 from modeld.errors import InvalidRequestError
-from modeld.httpapi.exchange.json_response import document
 from modeld.httpapi.exchange.reading.query import whole_number
+from modeld.httpapi.exchange.writing.json_response import document
 from modeld.httpapi.routes.fit import FitItem, fit_item
 from modeld.httpapi.routes.operations import Operation
 from modeld.interfaces import ModelService

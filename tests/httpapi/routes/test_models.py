@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from starlette.requests import Request
 
 from modeld.errors import ModelExceedsBudgetError
-from modeld.httpapi.exchange.json_response import LongDocument
+from modeld.httpapi.exchange.writing.json_response import LongDocument
 from modeld.httpapi.routes import model_list, models
 from modeld.values import Fit, ModelSpec
 from tests.support.http.fake_service import FakeService, ask, make_app

@@ -22,7 +22,7 @@ from modeld.status import EvictionReason
 from tests.support.doctor.another_machine import GIB, MIB, machine
 from tests.support.serving.counter import Counter, SpeakerBackend, a_counter, a_shelf, until
 
-PLACES = {"a": "gpu0", "b": "gpu1"}
+GPU_OF = {"a": "gpu0", "b": "gpu1"}
 ON_GPU_MB = 600
 MARGIN_MB = 512
 
@@ -59,7 +59,7 @@ def on_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the backend hold most of each model on a GPU."""
 
     def estimate(_self: SpeakerBackend, spec: ModelSpec, _options: Options) -> MemoryEstimate:
-        on_gpus = {PLACES[spec.id]: ON_GPU_MB * MIB}
+        on_gpus = {GPU_OF[spec.id]: ON_GPU_MB * MIB}
         return MemoryEstimate(weights_bytes=(ON_GPU_MB + 50) * MIB, on_gpus=on_gpus)
 
     monkeypatch.setattr(SpeakerBackend, "uses_gpus", lambda _self: True)

@@ -12,9 +12,9 @@ from modeld.dialects import Call, Encoder, GenerationRoute
 from modeld.dialects.documents import NO_STORE, WORK_ERRORS, Content, Header, ResponseDoc
 from modeld.dialects.sampling_fields import with_parameters
 from modeld.errors import NotAcceptableError, PromptRequiredError, TemplateError
-from modeld.httpapi.exchange.formatted import encoder_of
 from modeld.httpapi.exchange.problems import ErrorBody
 from modeld.httpapi.exchange.reading.accept import STREAMING_DEFAULT, WHOLE_DEFAULT, Formatters
+from modeld.httpapi.exchange.writing.formatted import encoder_of
 from modeld.httpapi.routes.inference.infer_body import InferBody
 from modeld.requests import GenerateRequest
 from modeld.responses import FinishReason

@@ -13,7 +13,7 @@ from pydantic import Discriminator, Field, Tag
 
 from modeld.dialects.body import Strict, only_kinds, refused, wrong
 from modeld.messages import Message, Part, TextPart, ToolCall
-from modeld_openai.parts import (
+from modeld_openai.chat.parts import (
     MAX_PARTS,
     AudioContent,
     by_type,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final, assert_never
 
 from modeld.messages import Message, Part, TextPart, ToolCall
-from modeld_openai.parts import AudioContent, content_of, image_of, sound_of
+from modeld_openai.chat.parts import AudioContent, content_of, image_of, sound_of
 from modeld_openai.responses.reading.input_items import (
     InputCall,
     InputImage,

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Discriminator, Field, Tag
 
 from modeld.dialects.body import Strict, only_kinds, refused
+from modeld_openai.chat.parts import MAX_PARTS, AudioContent, by_type, kind_of_content
 from modeld_openai.chat.tools import ToolName
-from modeld_openai.parts import MAX_PARTS, AudioContent, by_type, kind_of_content
 
 MAX_ITEMS = 1024
 MAX_ID_CHARACTERS = 256

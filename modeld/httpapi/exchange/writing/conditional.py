@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from modeld.dialects.documents import Header, Parameter, ResponseDoc
-from modeld.httpapi.exchange.json_response import LongDocument
+from modeld.httpapi.exchange.writing.json_response import LongDocument
 
 REVALIDATED: Final = "private, no-cache"
 

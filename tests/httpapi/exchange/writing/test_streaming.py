@@ -22,12 +22,12 @@ from modeld.errors import (
     RequestTimeoutError,
     WorkerCrashedError,
 )
-from modeld.httpapi.exchange import gathered
-from modeld.httpapi.exchange.contained_encoder import contained
 from modeld.httpapi.exchange.disconnect import ClientLeft
 from modeld.httpapi.exchange.exchange import Exchange
-from modeld.httpapi.exchange.formatted import encoder_of
-from modeld.httpapi.exchange.streaming import PIECE_BYTES, Delivery
+from modeld.httpapi.exchange.writing import gathered
+from modeld.httpapi.exchange.writing.contained_encoder import contained
+from modeld.httpapi.exchange.writing.formatted import encoder_of
+from modeld.httpapi.exchange.writing.streaming import PIECE_BYTES, Delivery
 from modeld.interfaces import OutputFormatter
 from modeld.requests import GenerateRequest
 from modeld.responses import Chunk, LikelyToken, Token, TokenLogprobs

@@ -15,17 +15,17 @@ from modeld.errors import (
     InternalError,
     RequestTimeoutError,
 )
-from modeld.httpapi.exchange.contained_encoder import (
+from modeld.httpapi.exchange.disconnect import ClientLeft, run_guarded, watch_client
+from modeld.httpapi.exchange.exchange import Exchange
+from modeld.httpapi.exchange.problems import as_error, status_of
+from modeld.httpapi.exchange.writing.contained_encoder import (
     ContainedEncoder,
     ContainedStream,
     ContainedWhole,
 )
-from modeld.httpapi.exchange.disconnect import ClientLeft, run_guarded, watch_client
-from modeld.httpapi.exchange.exchange import Exchange
-from modeld.httpapi.exchange.gathered import Gathered
-from modeld.httpapi.exchange.merging import Merged
-from modeld.httpapi.exchange.pieces import PIECE_BYTES, Pieces
-from modeld.httpapi.exchange.problems import as_error, status_of
+from modeld.httpapi.exchange.writing.gathered import Gathered
+from modeld.httpapi.exchange.writing.merging import Merged
+from modeld.httpapi.exchange.writing.pieces import PIECE_BYTES, Pieces
 from modeld.responses import Chunk, Done, Mark, Piece, Placed
 
 _CHUNKS_PER_TURN = 32

@@ -18,9 +18,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modeld.dialects import StreamEncoder
 from modeld.errors import InternalError, ModeldError
-from modeld.httpapi.exchange.contained_encoder import ContainedStream
 from modeld.httpapi.exchange.exchange import DirectWrite
-from modeld.httpapi.exchange.pieces import PIECE_BYTES, Pieces
+from modeld.httpapi.exchange.writing.contained_encoder import ContainedStream
+from modeld.httpapi.exchange.writing.pieces import PIECE_BYTES, Pieces
 from modeld.httpapi.server.connection import CycleWrite
 from modeld.httpapi.server.protocol import protocol_class
 from modeld.requests import GenerateRequest

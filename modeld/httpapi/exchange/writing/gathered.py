@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from modeld.errors import InvalidRequestError
 from modeld.generation import Whole
-from modeld.httpapi.exchange.contained_encoder import ContainedWhole
+from modeld.httpapi.exchange.writing.contained_encoder import ContainedWhole
 from modeld.responses import Done, Piece, TokenLogprobs
 
 MOST_WHOLE: Final = 64 << 20

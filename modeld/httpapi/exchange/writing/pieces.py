@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from modeld.httpapi.exchange.contained_encoder import ContainedStream
 from modeld.httpapi.exchange.exchange import DirectWrite
+from modeld.httpapi.exchange.writing.contained_encoder import ContainedStream
 from modeld.responses import Piece
 
 PIECE_BYTES: Final = 16 << 10
