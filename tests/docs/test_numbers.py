@@ -20,7 +20,7 @@ from modeld.hosting.channel import frames
 from modeld.hosting.process import launch, native_log
 from modeld.httpapi.exchange import exchange
 from modeld.httpapi.exchange.reading import body_shape
-from modeld.httpapi.server import capacity, protocol, refusals, request_head, server
+from modeld.httpapi.server import capacity, protocol, refusals, request_head, run, server
 from modeld.serving.models import registry
 from modeld.serving.state import cooldown, model_queue
 from modeld.settings import Settings
@@ -165,8 +165,8 @@ def test_the_exit_codes_are_those_of_the_server() -> None:
     table = rows(section("how-to/build-and-run.md", "How it stops"))
     codes = {int(row[0]) for row in table if row[0].isdigit()}
     assert codes == {
-        server.STOPPED,
-        server.FAILED,
+        run.STOPPED,
+        run.FAILED,
         2,
         server.NOT_STARTED,
         server.INTERNAL_ERROR,
