@@ -15,15 +15,15 @@ T = TypeVar("T")
 Outcome: TypeAlias = "queue.SimpleQueue[tuple[Any, None] | tuple[None, BaseException]]"
 """Gets what a call has returned, or what it has raised."""
 
-IDLE_S: Final = 5.0
-"""How long a thread waits for its next call."""
+IDLE_S: Final = 0.02
+"""How long a thread waits for its next call. Those of one application follow each other at once."""
 
 _idle: Final[list[GuardThread]] = []
 _idle_lock = threading.Lock()
 
 
 class GuardThread:
-    """A daemon thread for guarded calls, one after another; it ends when none has come for long.
+    """A daemon thread for guarded calls, one after another; it ends when none comes soon.
 
     An application makes some seventy of them at its start, and a new thread for each took a fifth
     of that time.
