@@ -58,7 +58,9 @@ class Checkout:
     def _flags(self) -> frozenset[str]:
         """The flags of its `modeld serve`, of which earlier revisions have fewer."""
         command = self.command("modeld.cli.main", "serve", "--help")
-        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=self.root)
+        # Beside its Python: what that has installed is asked, be it the checkout or its wheels.
+        place = self.python.parent
+        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=place)
         return frozenset(re.findall(r"--[a-z][a-z-]+", done.stdout))
 
     def flag(self, *names: str, value: str | None = None) -> list[str]:

@@ -106,6 +106,13 @@ async def a_zoo(bad: Everything | None = None, settings: Settings = SETTINGS) ->
         await zoo.aclose()
 
 
+async def listed(zoo: Zoo) -> None:
+    """Return once the sources have said what they have: a busy machine may need all their time."""
+    async with asyncio.timeout(10):
+        while (await zoo.say("sound")).status_code == 404:
+            pass  # each request asks them again
+
+
 Provoke: TypeAlias = Callable[[Zoo], Awaitable[object]]
 
 
@@ -250,7 +257,7 @@ def test_a_fault_at_any_seam_costs_its_own_request_and_names_its_plugin(
         shared = [list(faults)] if seam not in AT_ENTRY else [[name] for name in faults]
         for names in shared:
             async with a_zoo() as zoo:
-                assert (await zoo.say("sound")).status_code == 200
+                await listed(zoo)
                 for name in names:
                     await provoked(zoo, seam, name, caplog)
 

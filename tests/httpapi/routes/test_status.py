@@ -113,6 +113,7 @@ def test_the_status_has_every_field_under_its_name() -> None:
         "max_queue_depth": 32,
         "slots": 4,
         "pinned": True,
+        "priority": 0,
         "expires_in_s": 59.988,
         "pid": 77,
         "loads_total": 2,

@@ -25,7 +25,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from modeld.httpapi.server import connection, protocol, server
+from modeld.httpapi.server import connection, protocol, run, server
 from tests.support.docs.pages import rows, section
 from tests.support.locks import for_this_python, pins
 
@@ -175,7 +175,7 @@ def overridden() -> set[str]:
 @pytest.mark.parametrize("owner", USED, ids=lambda owner: owner.__name__)
 def test_what_is_used_is_listed_here(owner: type, objects: dict[type, object]) -> None:
     """So that nobody comes to lean on something more without the test that says so."""
-    modules = [connection, protocol, *([] if owner is HttpToolsProtocol else [server])]
+    modules = [connection, protocol, *([] if owner is HttpToolsProtocol else [run, server])]
     (expression,) = [each for each, of in OWNERS.items() if of is owner]
     used = {name for module in modules for name in members(module, expression)}
     if owner is HttpToolsProtocol:

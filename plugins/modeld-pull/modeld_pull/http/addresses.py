@@ -43,14 +43,16 @@ def _meant(address: _IpAddress) -> list[_IpAddress]:
     """Return an address with those that it stands for: some of IPv6 are others of IPv4."""
     if not isinstance(address, ipaddress.IPv6Address):
         return [address]
-    inner: list[ipaddress.IPv4Address | None] = [address.ipv4_mapped, address.sixtofour]
+    inner: list[ipaddress.IPv4Address] = []
     if address.ipv4_mapped:
         return [address.ipv4_mapped]
+    if address.sixtofour:
+        return [address.sixtofour]  # of the outer one, releases of Python say different things
     if address in _NAT64:
         inner.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
     if address.teredo:
         inner += address.teredo
-    return [address, *(each for each in inner if each is not None)]
+    return [address, *inner]
 
 
 def _is_like_an_address(host: str) -> bool:
