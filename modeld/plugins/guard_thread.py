@@ -58,12 +58,13 @@ class GuardThread:
         ended = _outcome_of(function)
         self._thread.name = "modeld-idle"
         with _idle_lock:
-            if self._is_left:
-                return False
-            _idle.append(self)
-        # Only now: whoever waits for it begins the next call at once, and finds this thread.
+            is_wanted = not self._is_left
+            if is_wanted:
+                _idle.append(self)
+        # Only now: whoever waits for it begins the next call at once, and finds this thread. And in
+        # any case: who gave a call up in the moment of its end may have left the next one's thread.
         outcome.put(ended)
-        return True
+        return is_wanted
 
     def _next(self) -> tuple[str, Callable[[], Any], Outcome] | None:
         try:

@@ -18,16 +18,18 @@ class Placements:
 
     def note(self, entry: ModelEntry, ticket: Ticket, *, was_absent: bool) -> None:
         """Note a request that has joined and about which was decided."""
-        if entry.need.is_being_measured and not entry.instances:
+        if _is_open(entry):
             self._open[ticket] = entry
         else:
             self._found[ticket] = placement(entry, ticket, was_absent=was_absent)
 
     def settle(self) -> None:
         """Place those whose model is measured by now, after the decision that goes by it."""
+        if not self._open:
+            return  # nearly every decision
         first: set[ModelEntry] = set()
         for ticket, entry in list(self._open.items()):
-            if not entry.need.is_being_measured:
+            if not _is_open(entry):
                 del self._open[ticket]
                 # All have found it absent; for who came second it is on its way all the same.
                 found = placement(entry, ticket, was_absent=entry not in first)
@@ -42,3 +44,9 @@ class Placements:
         """Forget a request that goes before it has a slot."""
         self._open.pop(ticket, None)
         self._found.pop(ticket, None)
+
+
+def _is_open(entry: ModelEntry) -> bool:
+    # Both verbs go by this. Were they at odds, a request for a model that is in memory and measured
+    # again could get its slot before its place, which would cost it its response.
+    return entry.need.is_being_measured and not entry.instances

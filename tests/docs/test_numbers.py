@@ -21,6 +21,7 @@ from modeld.hosting.process import launch, native_log
 from modeld.httpapi.exchange import exchange
 from modeld.httpapi.exchange.reading import body_shape
 from modeld.httpapi.server import capacity, protocol, refusals, request_head, run, server
+from modeld.serving import lifecycle
 from modeld.serving.models import registry
 from modeld.serving.state import cooldown, model_queue
 from modeld.settings import Settings
@@ -139,6 +140,12 @@ def one_line(text: str) -> str:
 )
 def test_a_number_is_that_of_the_code(page: str, sentence: str) -> None:
     assert sentence in one_line(read(page))
+
+
+def test_what_a_stop_waits_for_adds_up_to_less_than_the_page_says() -> None:
+    waits_s = Settings().drain_timeout_s + server.GRACE_S + lifecycle.END_GRACE_S
+    assert waits_s < 3
+    assert "within 3 s of the signal by default" in one_line(read("how-to/build-and-run.md"))
 
 
 def test_the_llama_cpp_that_is_built_for_gpus_is_the_one_that_is_tested() -> None:

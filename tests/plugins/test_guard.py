@@ -49,6 +49,17 @@ def test_what_a_plugin_sets_for_its_context_is_not_seen_by_the_next() -> None:
     assert guarded("import", variable.get, 10.0) == "unset"
 
 
+def test_a_thread_that_is_left_behind_too_late_still_answers_the_next_call() -> None:
+    gate = threading.Event()
+    thread = guard_thread.idle_thread()
+
+    outcome = thread.begin("next", gate.wait)
+    thread.leave_behind()  # by the one before, whose time was over in the moment of its end
+    gate.set()
+
+    assert outcome.get(timeout=10.0) == (True, None)
+
+
 def test_calls_from_many_threads_have_one_each() -> None:
     begun = threading.Barrier(5)
 

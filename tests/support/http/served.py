@@ -152,14 +152,20 @@ async def lines(
 
 
 async def ask(
-    client: httpx.AsyncClient, url: str, ledger: Ledger, body: Mapping[str, object]
+    client: httpx.AsyncClient,
+    url: str,
+    ledger: Ledger,
+    body: Mapping[str, object],
+    begun: asyncio.Event | None = None,
 ) -> list[dict[str, Any]]:
-    """Return one request, entered into the ledger."""
+    """Return one request, entered into the ledger; ``begun`` is set at its first line."""
     ledger.sent += 1
     heard: list[dict[str, Any]] = []
     try:
         async for line in lines(client, url, body):
-            heard.append(line)  # noqa: PERF401  (what came before a failure counts too)
+            heard.append(line)  # what came before a failure counts too
+            if begun is not None:
+                begun.set()
     except httpx.HTTPError:
         ledger.outcomes["lost"] += 1
         return heard
